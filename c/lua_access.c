@@ -1,0 +1,249 @@
+/* Floor 5: reading and writing elements, the fields of a tensor, and its metatable. */
+#include "dispatch.h"
+#include "lua_check.h"
+
+#include <math.h>
+#include <string.h>
+
+static void push_shape(lua_State *L, const Shape *s) {
+  lua_createtable(L, s->dims, 0);
+  for (int d = 0; d < s->dims; d++) {
+    lua_pushinteger(L, s->size[d]);
+    lua_rawseti(L, -2, d + 1);
+  }
+}
+
+/* x:size(axis) */
+static int l_size(lua_State *L) {
+  const Shape *s = &check_tensor(L, 1, "size", NULL)->value->shape;
+  int64_t axis = check_whole(L, 2, "size", "axis"), d = axis > 0 ? axis - 1 : s->dims + axis;
+  if (axis == 0 || d < 0 || d >= s->dims)
+    raise_error(L, "size: axis: expected 1..%d or -%d..-1, got %d", s->dims, s->dims, (int)axis);
+  lua_pushinteger(L, s->size[d]);
+  return 1;
+}
+
+static int l_dim(lua_State *L) {
+  lua_pushinteger(L, check_tensor(L, 1, "dim", NULL)->value->shape.dims);
+  return 1;
+}
+
+static int l_numel(lua_State *L) {
+  lua_pushinteger(L, check_tensor(L, 1, "numel", NULL)->value->numel);
+  return 1;
+}
+
+/* The position in memory of element (i, j, ...) given from stack index 2 on. */
+static int64_t element_at(lua_State *L, const Tensor *t, int count, const char *name) {
+  char text[SHAPE_TEXT];
+  if (count != t->shape.dims)
+    raise_error(L, "%s: expected %d indices for shape %s, got %d", name, t->shape.dims,
+                shape_text(&t->shape, text), count);
+  int64_t at = 0;
+  for (int d = 0; d < t->shape.dims; d++) {
+    int64_t n = t->shape.size[d], i = check_whole(L, 2 + d, name, "index");
+    if (i == 0 || i < -n || i > n)
+      raise_error(L, "%s: index %d of axis %d is out of range for shape %s", name, (int)i, d + 1,
+                  shape_text(&t->shape, text));
+    at = at * n + (i > 0 ? i - 1 : n + i);
+  }
+  return at;
+}
+
+/* x:get(i, j, ...): one element as a number */
+static int l_get(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "get", NULL)->value;
+  int64_t at = element_at(L, t, lua_gettop(L) - 1, "get");
+  lua_pushnumber(L, t->dtype == DTYPE_U8 ? bytes_of(t)[at] : (double)reals(t)[at]);
+  return 1;
+}
+
+static void store(lua_State *L, Var *v, int64_t at, double value, const char *name) {
+  Error e;
+  bool byte = v->value->dtype == DTYPE_U8;
+  if (byte && !(value >= 0 && value <= 255 && value == floor(value)))
+    raise_error(L, "%s: expected a whole number 0..255 for u8, got %g", name, value);
+  if (!graph_change(v, name, &e)) raise_error(L, "%s: %s", name, e.text);
+  if (byte)
+    bytes_of(v->value)[at] = (uint8_t)value;
+  else
+    reals(v->value)[at] = (real)value;
+}
+
+/* x:set(i, j, ..., value): one element, in place */
+static int l_set(lua_State *L) {
+  Var *v = check_tensor(L, 1, "set", NULL);
+  int top = lua_gettop(L);
+  if (top < 2) raise_error(L, "set: expected indices and a value");
+  double value = check_real(L, top, "set", "value");
+  store(L, v, element_at(L, v->value, top - 2, "set"), value, "set");
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* ---- x[i] and fields ---- */
+
+static int push_row(lua_State *L, Var *v, int64_t i) {
+  const Shape *s = &v->value->shape;
+  char text[SHAPE_TEXT];
+  if (s->dims == 0) raise_error(L, "index: a scalar has no rows; use :item()");
+  int64_t n = s->size[0];
+  if (i == n + 1) { /* so that ipairs ends */
+    lua_pushnil(L);
+    return 1;
+  }
+  if (i < 0) i += n + 1;
+  if (i < 1 || i > n)
+    raise_error(L, "index: expected 1..%d for shape %s, got %d", (int)n, shape_text(s, text),
+                (int)lua_tointeger(L, 2));
+  if (s->dims == 1) {
+    if (var_wants_grad(v) && graph_recording())
+      raise_error(L, "index: x[i] of a 1-D tensor is a plain number and would lose its gradient; use "
+                     "x:slice(1, i, i), x:detach() or no_grad");
+    lua_pushnumber(L, v->value->dtype == DTYPE_U8 ? bytes_of(v->value)[i - 1]
+                                                  : (double)reals(v->value)[i - 1]);
+    return 1;
+  }
+  Call c = {.op = isa_op("select"), .inputs = 1, .integer = {i}};
+  Error e;
+  Box *box = box_new(L);
+  box->var = graph_apply(&c, &v, &e);
+  if (!box->var) raise_error(L, "index: %s", e.text);
+  return 1;
+}
+
+static int push_field(lua_State *L, Var *v, const char *key) {
+  Error e;
+  if (strcmp(key, "shape") == 0) {
+    push_shape(L, &v->value->shape);
+  } else if (strcmp(key, "dtype") == 0) {
+    lua_pushstring(L, dtype_name(v->value->dtype));
+  } else if (strcmp(key, "requires_grad") == 0) {
+    lua_pushboolean(L, var_wants_grad(v));
+  } else if (strcmp(key, "grad") == 0) {
+    if (!v->grad) {
+      lua_pushnil(L);
+      return 1;
+    }
+    Box *box = box_new(L);
+    return push_tensor(L, box, tensor_retain(v->grad), "grad", &e);
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
+/* Methods first: they are what is asked for most. Upvalue 1 is the table of methods. */
+static int l_index(lua_State *L) {
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
+    const char *key = lua_tostring(L, 2);
+    if (push_field(L, check_tensor(L, 1, key, NULL), key)) return 1;
+    lua_getfield(L, lua_upvalueindex(1), "__unknown"); /* the Lua face's: suggests a name */
+    if (lua_isnil(L, -1)) return 1;
+    lua_pushvalue(L, 2);
+    lua_call(L, 1, 0);
+    return 0;
+  }
+  Var *v = check_tensor(L, 1, "index", NULL);
+  return push_row(L, v, check_whole(L, 2, "index", "x[i]"));
+}
+
+/* x[i] = number or tensor; x.grad = nil or a tensor; nothing else can be assigned */
+static int l_newindex(lua_State *L) {
+  Var *v = check_tensor(L, 1, "index", NULL);
+  Error e;
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    if (strcmp(lua_tostring(L, 2), "grad") != 0)
+      raise_error(L, "a tensor has no field \"%s\" to assign to", lua_tostring(L, 2));
+    Var *g = lua_isnil(L, 3) ? NULL : check_tensor(L, 3, "grad", NULL);
+    if (g && (!shape_equal(&g->value->shape, &v->value->shape) || g->value->dtype != DTYPE_REAL))
+      raise_error(L, "grad: expected a tensor of the same shape");
+    Tensor *old = v->grad;
+    v->grad = g ? tensor_retain(g->value) : NULL;
+    tensor_release(old);
+    return 0;
+  }
+  int64_t i = check_whole(L, 2, "index", "x[i]"), n = v->value->shape.dims ? v->value->shape.size[0] : 0;
+  if (i < 0) i += n + 1;
+  if (i < 1 || i > n) raise_error(L, "index: expected 1..%d, got %d", (int)n, (int)i);
+  if (v->value->shape.dims == 1) {
+    store(L, v, i - 1, check_real(L, 3, "index", "value"), "x[i] = value");
+    return 0;
+  }
+  Tensor *row = check_tensor(L, 3, "index", "value")->value, *t = v->value;
+  char a[SHAPE_TEXT];
+  if (row->numel * n != t->numel || row->dtype != t->dtype || row->shape.dims != t->shape.dims - 1)
+    raise_error(L, "x[i] = row: a row of shape %s does not fit", shape_text(&row->shape, a));
+  if (!graph_change(v, "x[i] = row", &e)) raise_error(L, "%s", e.text);
+  size_t size = (size_t)row->numel * dtype_size(row->dtype);
+  memmove((char *)t->data + (size_t)(i - 1) * size, row->data, size);
+  return 0;
+}
+
+static int l_length(lua_State *L) {
+  const Shape *s = &check_tensor(L, 1, "#", NULL)->value->shape;
+  lua_pushinteger(L, s->dims ? s->size[0] : 0);
+  return 1;
+}
+
+/* ---- life and gradient ---- */
+
+/* __gc, __close and x:close() are one, and may come twice. */
+static int l_close(lua_State *L) {
+  Box *box = luaL_checkudata(L, 1, META_TENSOR);
+  Var *v = box->var;
+  box->var = NULL;
+  var_release(v);
+  return 0;
+}
+
+/* x:requires_grad_(bool): whether a leaf wants a gradient */
+static int l_requires_grad(lua_State *L) {
+  Var *v = check_tensor(L, 1, "requires_grad_", NULL);
+  bool on = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
+  if (v->node) raise_error(L, "requires_grad_: expected a leaf, got a result of a graph (:detach())");
+  if (on && v->value->dtype != DTYPE_REAL)
+    raise_error(L, "requires_grad_: expected %s, got u8", REAL_NAME);
+  v->requires_grad = on;
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* x:zero_grad(): zeroes the gradient in place, where there is one */
+static int l_zero_grad(lua_State *L) {
+  Var *v = check_tensor(L, 1, "zero_grad", NULL);
+  if (v->grad) {
+    memset(v->grad->data, 0, (size_t)v->grad->numel * sizeof(real));
+    v->grad->storage->version++;
+  }
+  lua_settop(L, 1);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"size", l_size},
+                                   {"dim", l_dim},
+                                   {"numel", l_numel},
+                                   {"get", l_get},
+                                   {"set", l_set},
+                                   {"close", l_close},
+                                   {"requires_grad_", l_requires_grad},
+                                   {"zero_grad", l_zero_grad},
+                                   {NULL, NULL}};
+
+static const luaL_Reg events[] = {{"__newindex", l_newindex}, {"__len", l_length},
+                                  {"__gc", l_close},          {"__close", l_close},
+                                  {NULL, NULL}};
+
+void open_access(lua_State *L) {
+  lua_getfield(L, -1, "methods");
+  luaL_setfuncs(L, methods, 0);
+  luaL_newmetatable(L, META_TENSOR);
+  luaL_setfuncs(L, events, 0);
+  lua_pushvalue(L, -2);
+  lua_pushcclosure(L, l_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_setfield(L, -3, "metatable"); /* the Lua face adds the operators */
+  lua_pop(L, 1);
+}

@@ -1,0 +1,266 @@
+#include "lua_check.h"
+
+#include "gemm.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- errors ---- */
+
+/* The folder of the library's Lua files, as their chunk names give it; set by the Lua face. */
+static const char home_key;
+
+static bool is_user_frame(lua_State *L, lua_Debug *ar, const char *home) {
+  lua_getinfo(L, "Sl", ar);
+  if (ar->currentline < 0) return false;
+  return !home || strncmp(ar->source, home, strlen(home)) != 0;
+}
+
+void user_place(lua_State *L, char *text, size_t size) {
+  lua_Debug ar;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
+  const char *home = lua_tostring(L, -1);
+  text[0] = 0;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    if (!is_user_frame(L, &ar, home)) continue;
+    snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
+    break;
+  }
+  lua_pop(L, 1);
+}
+
+int raise_error(lua_State *L, const char *format, ...) {
+  char message[1024], place[128];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+  luaL_checkstack(L, 4, NULL);
+  user_place(L, place, sizeof place);
+  lua_pushfstring(L, *place ? "%s: %s" : "%s%s", place, message);
+  lua_error(L);
+  __builtin_unreachable();
+}
+
+static int l_raise(lua_State *L) { return raise_error(L, "%s", luaL_checkstring(L, 1)); }
+
+static int l_set_home(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
+  return 0;
+}
+
+const char *describe(lua_State *L, int index, char *text, size_t size) {
+  char shape[SHAPE_TEXT];
+  Box *box;
+  switch (lua_type(L, index)) {
+  case LUA_TNUMBER: snprintf(text, size, "%.14g", lua_tonumber(L, index)); break;
+  case LUA_TBOOLEAN: snprintf(text, size, "%s", lua_toboolean(L, index) ? "true" : "false"); break;
+  case LUA_TSTRING: snprintf(text, size, "\"%.60s\"", lua_tostring(L, index)); break;
+  case LUA_TNONE:
+  case LUA_TNIL: snprintf(text, size, "nil"); break;
+  default:
+    box = luaL_testudata(L, index, META_TENSOR);
+    if (!box)
+      snprintf(text, size, "a %s", luaL_typename(L, index));
+    else if (!box->var)
+      snprintf(text, size, "a closed tensor");
+    else
+      snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));
+  }
+  return text;
+}
+
+/* ---- boxes ---- */
+
+Box *box_new(lua_State *L) {
+  Box *box = lua_newuserdatauv(L, sizeof *box, 0);
+  box->var = NULL;
+  luaL_setmetatable(L, META_TENSOR);
+  return box;
+}
+
+void box_filled(lua_State *L) {
+  enum { SLACK = 32 << 20 };
+  static size_t after_last; /* live bytes that the last collection left */
+  static bool running;      /* a finaliser may make tensors */
+  size_t live = memory_stats().live_bytes;
+  if (live < after_last) after_last = live;
+  if (running || live - after_last <= (after_last / 2 > SLACK ? after_last / 2 : SLACK)) return;
+  running = true;
+  lua_gc(L, LUA_GCCOLLECT);
+  running = false;
+  after_last = memory_stats().live_bytes;
+}
+
+int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error *e) {
+  Error full;
+  if (t) {
+    e = &full;
+    box->var = var_new(t, &full);
+  }
+  if (!box->var) return raise_error(L, "%s: %s", name, e->text);
+  box_filled(L);
+  return 1;
+}
+
+bool is_tensor(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TUSERDATA && luaL_testudata(L, index, META_TENSOR);
+}
+
+/* "name: arg: " or "name: " where arg is NULL */
+static void prefix(char *text, size_t size, const char *name, const char *arg) {
+  snprintf(text, size, arg ? "%s: %s" : "%s", name, arg);
+}
+
+Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
+  char got[80], where[120];
+  Box *box = lua_type(L, index) == LUA_TUSERDATA ? luaL_testudata(L, index, META_TENSOR) : NULL;
+  if (box && box->var) return box->var;
+  prefix(where, sizeof where, name, arg);
+  if (box) raise_error(L, "%s: closed tensor", where);
+  raise_error(L, "%s: expected a tensor, got %s", where, describe(L, index, got, sizeof got));
+}
+
+/* ---- arguments ---- */
+
+double check_real(lua_State *L, int index, const char *name, const char *arg) {
+  char got[80];
+  if (lua_type(L, index) != LUA_TNUMBER)
+    raise_error(L, "%s: %s: expected a number, got %s", name, arg,
+                describe(L, index, got, sizeof got));
+  return lua_tonumber(L, index);
+}
+
+int64_t check_whole(lua_State *L, int index, const char *name, const char *arg) {
+  char got[80];
+  int whole = 0;
+  lua_Integer n = lua_type(L, index) == LUA_TNUMBER ? lua_tointegerx(L, index, &whole) : 0;
+  if (!whole)
+    raise_error(L, "%s: %s: expected a whole number, got %s", name, arg,
+                describe(L, index, got, sizeof got));
+  return n;
+}
+
+void check_shape(lua_State *L, int index, int last, const char *name, Shape *shape) {
+  bool table = lua_type(L, index) == LUA_TTABLE;
+  int64_t count = table ? (int64_t)lua_rawlen(L, index) : last - index + 1;
+  if (table) {
+    /* {1, 2, 3, x = 4} or a shape that is a nested table: refuse what is no list of numbers */
+    lua_rawgeti(L, index, 1);
+    if (count > 0 && lua_type(L, -1) != LUA_TNUMBER)
+      raise_error(L, "%s: shape: expected a list of sizes", name);
+    lua_pop(L, 1);
+  }
+  if (count > MAX_DIMS)
+    raise_error(L, "%s: shape: expected at most %d axes, got %d", name, MAX_DIMS, (int)count);
+  shape->dims = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (table)
+      lua_rawgeti(L, index, i + 1);
+    else
+      lua_pushvalue(L, index + (int)i);
+    shape->size[shape->dims++] = check_whole(L, -1, name, "shape");
+    if (shape->size[i] < 0)
+      raise_error(L, "%s: shape: expected sizes of at least 0, got %d", name, (int)shape->size[i]);
+    lua_pop(L, 1);
+  }
+}
+
+/* ---- tensors from numbers and nested tables ---- */
+
+/* Reads the sizes along the first elements; anything ragged is found when the values are read. */
+static void table_shape(lua_State *L, int index, const char *name, Shape *shape) {
+  shape->dims = 0;
+  lua_pushvalue(L, index);
+  while (lua_type(L, -1) == LUA_TTABLE) {
+    if (shape->dims == MAX_DIMS) raise_error(L, "%s: tables are nested too deeply", name);
+    shape->size[shape->dims++] = (int64_t)lua_rawlen(L, -1);
+    lua_rawgeti(L, -1, 1);
+    lua_replace(L, -2);
+  }
+  lua_pop(L, 1);
+}
+
+static void read_values(lua_State *L, const char *name, const Shape *shape, int depth, real **to) {
+  char got[80];
+  if (depth == shape->dims) {
+    if (lua_type(L, -1) != LUA_TNUMBER)
+      raise_error(L, "%s: expected numbers, got %s", name, describe(L, -1, got, sizeof got));
+    *(*to)++ = (real)lua_tonumber(L, -1);
+    return;
+  }
+  if (lua_type(L, -1) != LUA_TTABLE || (int64_t)lua_rawlen(L, -1) != shape->size[depth])
+    raise_error(L, "%s: ragged table: expected %d elements at depth %d, got %s%d", name,
+                (int)shape->size[depth], depth + 1,
+                lua_type(L, -1) == LUA_TTABLE ? "" : "something else than a table, ",
+                lua_type(L, -1) == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0);
+  luaL_checkstack(L, 2, name);
+  for (int64_t i = 1; i <= shape->size[depth]; i++) {
+    lua_rawgeti(L, -1, i);
+    read_values(L, name, shape, depth + 1, to);
+    lua_pop(L, 1);
+  }
+}
+
+/* Replaces the number or table at an index by a tensor. */
+static Var *tensor_from_lua(lua_State *L, int index, const char *name) {
+  Shape shape;
+  Error e;
+  index = lua_absindex(L, index);
+  table_shape(L, index, name, &shape);
+  Box *box = box_new(L);
+  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
+  real *to = reals(box->var->value);
+  lua_pushvalue(L, index);
+  read_values(L, name, &shape, 0, &to);
+  lua_pop(L, 1);
+  lua_replace(L, index);
+  return box->var;
+}
+
+Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg) {
+  int type = lua_type(L, index);
+  if (type == LUA_TNUMBER || type == LUA_TTABLE) return tensor_from_lua(L, index, name);
+  return check_tensor(L, index, name, arg);
+}
+
+Generator *check_generator(lua_State *L, int index, const char *name) {
+  if (lua_type(L, index) != LUA_TTABLE || lua_getfield(L, index, "generator") == LUA_TNIL)
+    return random_default();
+  Generator *g = luaL_testudata(L, -1, META_GENERATOR);
+  char got[80];
+  if (!g)
+    raise_error(L, "%s: generator: expected one made by lt.generator(seed), got %s", name,
+                describe(L, -1, got, sizeof got));
+  lua_pop(L, 1); /* the table still holds it */
+  return g;
+}
+
+/* ---- the module ---- */
+
+static const luaL_Reg functions[] = {{"raise", l_raise}, {"set_home", l_set_home}, {NULL, NULL}};
+
+#ifdef LATENT_DOUBLE
+int luaopen_latent_core64(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_latent_core64(lua_State *L)
+#else
+int luaopen_latent_core(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
+#endif
+{
+  gemm_prepare();
+  luaL_newlib(L, functions);
+  open_tensor(L);
+  open_access(L);
+  open_ops(L);
+  open_graph(L);
+  open_custom(L);
+  open_random(L);
+  open_numeric(L);
+  open_system(L);
+  return 1;
+}

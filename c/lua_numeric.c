@@ -1,0 +1,226 @@
+/* Floor 5: numeric functions that are no ops: optimiser steps, nearest neighbours, images. */
+#include "dispatch.h"
+#include "lua_check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- optimiser steps: adam(options, step, weights, means, squares), lists of equal length ---- */
+
+static double field(lua_State *L, int index, const char *key) {
+  lua_getfield(L, index, key);
+  double v = check_real(L, -1, "optim", key);
+  lua_pop(L, 1);
+  return v;
+}
+
+static bool flag(lua_State *L, int index, const char *key) {
+  lua_getfield(L, index, key);
+  bool v = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return v;
+}
+
+/* Item i of the list at an index; NULL where there is no list. */
+static Var *item(lua_State *L, int index, int64_t i, const char *what) {
+  if (lua_isnoneornil(L, index)) return NULL;
+  lua_rawgeti(L, index, i);
+  Var *v = check_tensor(L, -1, "optim", what);
+  lua_pop(L, 1);
+  return v;
+}
+
+typedef struct Step {
+  Var *weight;
+  real *state[2];
+} Step;
+
+/* What is needed for parameter i, checked; false where it has no gradient. */
+static bool read_step(lua_State *L, int64_t i, Step *s) {
+  Error e;
+  char want[SHAPE_TEXT], got[SHAPE_TEXT];
+  s->weight = item(L, 3, i, "parameter");
+  for (int k = 0; k < 2; k++) {
+    Var *v = item(L, 4 + k, i, "state");
+    if (v && !shape_equal(&v->value->shape, &s->weight->value->shape))
+      raise_error(L, "optim: state %d: expected shape %s, got %s", (int)i,
+                  shape_text(&s->weight->value->shape, want), shape_text(&v->value->shape, got));
+    if (v) v->value->storage->version++;
+    s->state[k] = v ? reals(v->value) : NULL;
+  }
+  if (!s->weight->grad) return false;
+  bool recording = graph_recording();
+  graph_set_recording(false);
+  bool ok = graph_change(s->weight, "optim", &e);
+  graph_set_recording(recording);
+  if (!ok) raise_error(L, "optim: %s", e.text);
+  return true;
+}
+
+static int l_sgd(lua_State *L) {
+  SgdOptions o = {field(L, 1, "lr"), field(L, 1, "momentum"), field(L, 1, "dampening"),
+                  field(L, 1, "weight_decay"), flag(L, 1, "nesterov")};
+  int64_t step = check_whole(L, 2, "optim", "step"), n = (int64_t)lua_rawlen(L, 3);
+  Step s;
+  for (int64_t i = 1; i <= n; i++)
+    if (read_step(L, i, &s))
+      isa()->sgd(&o, step, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
+                 s.state[0]);
+  return 0;
+}
+
+static int l_adam(lua_State *L) {
+  AdamOptions o = {field(L, 1, "lr"),  field(L, 1, "beta1"),        field(L, 1, "beta2"),
+                   field(L, 1, "eps"), field(L, 1, "weight_decay"), flag(L, 1, "decoupled")};
+  int64_t step = check_whole(L, 2, "optim", "step"), n = (int64_t)lua_rawlen(L, 3);
+  Step s;
+  for (int64_t i = 1; i <= n; i++)
+    if (read_step(L, i, &s))
+      isa()->adam(&o, step, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
+                  s.state[0], s.state[1]);
+  return 0;
+}
+
+static int l_rmsprop(lua_State *L) {
+  RmspropOptions o = {field(L, 1, "lr"), field(L, 1, "alpha"), field(L, 1, "eps"),
+                      field(L, 1, "weight_decay")};
+  int64_t n = (int64_t)lua_rawlen(L, 3);
+  Step s;
+  for (int64_t i = 1; i <= n; i++)
+    if (read_step(L, i, &s))
+      isa()->rmsprop(&o, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
+                     s.state[0]);
+  return 0;
+}
+
+/* clip_grad_norm(parameters, max_norm) -> the norm before: all gradients together are scaled down */
+static int l_clip_grad_norm(lua_State *L) {
+  double limit = check_real(L, 2, "clip_grad_norm", "max_norm"), sum = 0;
+  if (!(limit > 0)) raise_error(L, "clip_grad_norm: max_norm: expected above 0, got %g", limit);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  int64_t n = (int64_t)lua_rawlen(L, 1);
+  for (int64_t i = 1; i <= n; i++) {
+    const Var *v = item(L, 1, i, "parameter");
+    if (v->grad) sum += isa()->sum_squares(reals(v->grad), v->grad->numel);
+  }
+  double norm = sqrt(sum), scale = limit / (norm + 1e-6);
+  for (int64_t i = 1; i <= n && scale < 1; i++) {
+    const Var *v = item(L, 1, i, "parameter");
+    if (!v->grad) continue;
+    for (int64_t k = 0; k < v->grad->numel; k++) reals(v->grad)[k] *= (real)scale;
+    v->grad->storage->version++;
+  }
+  lua_pushnumber(L, norm);
+  return 1;
+}
+
+/* ---- nearest neighbours ---- */
+
+static const Tensor *check_points(lua_State *L, int index, const char *arg) {
+  const Tensor *t = check_tensor_like(L, index, "knn", arg)->value;
+  char text[SHAPE_TEXT];
+  if (t->dtype != DTYPE_REAL || t->shape.dims != 2)
+    raise_error(L, "knn: %s: expected %s [points, dimensions], got %s %s", arg, REAL_NAME,
+                dtype_name(t->dtype), shape_text(&t->shape, text));
+  return t;
+}
+
+/* knn(train, query [, k = 1]) -> index [queries, k] counted from 1, Euclidean distance [queries, k] */
+static int l_knn(lua_State *L) {
+  lua_settop(L, 3);
+  const Tensor *train = check_points(L, 1, "train"), *query = check_points(L, 2, "query");
+  int64_t k = lua_isnoneornil(L, 3) ? 1 : check_whole(L, 3, "knn", "k");
+  int64_t n = train->shape.size[0], m = query->shape.size[0], dims = train->shape.size[1];
+  if (query->shape.size[1] != dims)
+    raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
+                (int)query->shape.size[1]);
+  if (k < 1 || k > n || n > INT32_MAX || m > INT32_MAX)
+    raise_error(L, "knn: k: expected 1..%lld, got %lld", (long long)n, (long long)k);
+  Error e;
+  Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 1, .size = {m * k * 4}};
+  Box *spare = box_new(L), *index = box_new(L), *distance = box_new(L);
+  push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
+  push_tensor(L, index, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  push_tensor(L, distance, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  int32_t *at = spare->var->value->data;
+  real *d = reals(distance->var->value);
+  if (!isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e))
+    raise_error(L, "knn: %s", e.text);
+  for (int64_t i = 0; i < m * k; i++) {
+    reals(index->var->value)[i] = (real)(at[i] + 1);
+    d[i] = (real)sqrt((double)d[i]);
+  }
+
+  return 2;
+}
+
+/* ---- images ---- */
+
+static Images images_of(const Tensor *t) {
+  const int64_t *s = t->shape.size;
+  return (Images){t->dtype, s[0], (int)s[1], (int)s[2], (int)s[3], t->data};
+}
+
+/* resize_bilinear(images [n, h, w, c], height, width) -> [n, height, width, c] of the same dtype */
+static int l_resize_bilinear(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "resize_bilinear", "images")->value;
+  int64_t height = check_whole(L, 2, "resize_bilinear", "height");
+  int64_t width = check_whole(L, 3, "resize_bilinear", "width");
+  char text[SHAPE_TEXT];
+  if (t->shape.dims != 4 || t->shape.size[1] < 1 || t->shape.size[2] < 1)
+    raise_error(L, "resize_bilinear: images: expected [n, height, width, channels], got %s",
+                shape_text(&t->shape, text));
+  if (height < 1 || width < 1 || height > 1 << 16 || width > 1 << 16)
+    raise_error(L, "resize_bilinear: expected sizes 1..65536, got %lld x %lld", (long long)height,
+                (long long)width);
+  Error e;
+  Shape shape = {.dims = 4, .size = {t->shape.size[0], height, width, t->shape.size[3]}};
+  Box *box = box_new(L);
+  push_tensor(L, box, tensor_new(t->dtype, &shape, &e), "resize_bilinear", &e);
+  Images in = images_of(t), out = images_of(box->var->value);
+  if (!isa()->resize_bilinear(&in, &out, &e)) raise_error(L, "resize_bilinear: %s", e.text);
+  return 1;
+}
+
+/* gather_scaled(u8 [n, ...], index [b], scale, shift) -> real [b, ...]: rows * scale + shift */
+static int l_gather_scaled(lua_State *L) {
+  const char *name = "gather_scaled";
+  const Tensor *t = check_tensor(L, 1, name, "x")->value;
+  const Tensor *index = check_tensor_like(L, 2, name, "index")->value;
+  double scale = check_real(L, 3, name, "scale"), shift = check_real(L, 4, name, "shift");
+  char text[SHAPE_TEXT];
+  if (t->dtype != DTYPE_U8 || t->shape.dims < 1)
+    raise_error(L, "%s: x: expected u8 [n, ...], got %s %s", name, dtype_name(t->dtype),
+                shape_text(&t->shape, text));
+  if (index->dtype != DTYPE_REAL || index->shape.dims != 1)
+    raise_error(L, "%s: index: expected row numbers [*], got %s", name,
+                shape_text(&index->shape, text));
+  int64_t n = t->shape.size[0], count = index->numel;
+  int64_t *rows = lua_newuserdatauv(L, (size_t)count * sizeof *rows + 1, 0);
+  for (int64_t i = 0; i < count; i++) {
+    rows[i] = (int64_t)reals(index)[i] - 1;
+    if (rows[i] < 0 || rows[i] >= n)
+      raise_error(L, "%s: index: expected rows 1..%lld, got %g", name, (long long)n,
+                  (double)reals(index)[i]);
+  }
+  Error e;
+  Shape shape = t->shape;
+  shape.size[0] = count;
+  Box *box = box_new(L);
+  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
+  isa()->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
+                      reals(box->var->value));
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"sgd", l_sgd},
+                                     {"adam", l_adam},
+                                     {"rmsprop", l_rmsprop},
+                                     {"clip_grad_norm", l_clip_grad_norm},
+                                     {"knn", l_knn},
+                                     {"resize_bilinear", l_resize_bilinear},
+                                     {"gather_scaled", l_gather_scaled},
+                                     {NULL, NULL}};
+
+void open_numeric(lua_State *L) { luaL_setfuncs(L, functions, 0); }

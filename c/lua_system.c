@@ -1,0 +1,152 @@
+/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, SIGPIPE), and the state of
+ * memory and threads. */
+#include "dispatch.h"
+#include "lua_check.h"
+#include "parallel.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+/* clock() -> seconds of a clock that only goes forward */
+static int l_clock(lua_State *L) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  lua_pushnumber(L, (double)t.tv_sec + 1e-9 * (double)t.tv_nsec);
+  return 1;
+}
+
+/* isatty(fd) */
+static int l_isatty(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+static int l_pid(lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
+static bool is_dir(const char *path) {
+  struct stat s;
+  return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+static int l_is_dir(lua_State *L) {
+  lua_pushboolean(L, is_dir(luaL_checkstring(L, 1)));
+  return 1;
+}
+
+/* mkdir(path) -> true, also where it is there already; or nil, message */
+static int l_mkdir(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  if (mkdir(path, 0777) != 0 && !(errno == EEXIST && is_dir(path))) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s: %s", path, strerror(errno));
+    return 2;
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* inflate(string) -> the content of gzip or zlib data, or nil, message */
+static int l_inflate(lua_State *L) {
+  size_t size;
+  const char *data = luaL_checklstring(L, 1, &size);
+  if (size > UINT32_MAX) raise_error(L, "inflate: expected less than 4 GB");
+  luaL_Buffer out;
+  luaL_buffinit(L, &out); /* before inflateInit: this may raise an error */
+  char *chunk = luaL_prepbuffsize(&out, 1 << 16);
+  z_stream z = {.next_in = (Bytef *)data, .avail_in = (uInt)size};
+  int status = inflateInit2(&z, 15 + 32);
+  while (status == Z_OK) {
+    z.next_out = (Bytef *)chunk;
+    z.avail_out = 1 << 16;
+    status = inflate(&z, Z_NO_FLUSH);
+    size_t got = (1 << 16) - z.avail_out;
+    if (status == Z_BUF_ERROR || (status == Z_OK && got == 0)) break;
+    luaL_addsize(&out, got);
+    chunk = luaL_prepbuffsize(&out, 1 << 16);
+  }
+  bool whole = status == Z_STREAM_END;
+  const char *why = z.msg ? z.msg : "ends too early";
+  inflateEnd(&z);
+  luaL_pushresult(&out);
+  if (whole) return 1;
+  lua_pushnil(L);
+  lua_pushfstring(L, "damaged gzip data: %s", why);
+  return 2;
+}
+
+/* ignore_sigpipe(f, ...) -> f's results; writing to a program that died is an error, not a death */
+static int l_ignore_sigpipe(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+  int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+  signal(SIGPIPE, before);
+  return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+/* ---- threads and memory ---- */
+
+static int l_set_threads(lua_State *L) {
+  int64_t n = check_whole(L, 1, "set_threads", "n");
+  if (n < 1 || n > MAX_THREADS)
+    raise_error(L, "set_threads: n: expected 1..%d, got %lld", MAX_THREADS, (long long)n);
+  parallel_set_threads((int)n);
+  return 0;
+}
+
+static int l_threads(lua_State *L) {
+  lua_pushinteger(L, parallel_threads());
+  return 1;
+}
+
+static void set_count(lua_State *L, const char *key, size_t n) {
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, key);
+}
+
+/* info() -> {isa, vector_bytes, dtype, threads, live_bytes, pooled_bytes, peak_bytes, system_allocs} */
+static int l_info(lua_State *L) {
+  MemoryStats m = memory_stats();
+  lua_newtable(L);
+  lua_pushstring(L, isa()->name);
+  lua_setfield(L, -2, "isa");
+  lua_pushstring(L, REAL_NAME);
+  lua_setfield(L, -2, "dtype");
+  set_count(L, "vector_bytes", (size_t)isa()->vector_bytes);
+  set_count(L, "threads", (size_t)parallel_threads());
+  set_count(L, "live_bytes", m.live_bytes);
+  set_count(L, "pooled_bytes", m.pooled_bytes);
+  set_count(L, "peak_bytes", m.peak_bytes);
+  set_count(L, "system_allocs", m.system_allocs);
+  return 1;
+}
+
+/* trim(): gives the pooled buffers back to the system */
+static int l_trim(lua_State *L) {
+  (void)L;
+  memory_trim();
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"clock", l_clock},
+                                     {"isatty", l_isatty},
+                                     {"pid", l_pid},
+                                     {"is_dir", l_is_dir},
+                                     {"mkdir", l_mkdir},
+                                     {"inflate", l_inflate},
+                                     {"ignore_sigpipe", l_ignore_sigpipe},
+                                     {"set_threads", l_set_threads},
+                                     {"threads", l_threads},
+                                     {"info", l_info},
+                                     {"trim", l_trim},
+                                     {NULL, NULL}};
+
+void open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,0 +1,208 @@
+/* Floor 3: functions of two or three tensors with broadcasting, and comparisons.
+ * Gradients come out in the output's shape; the graph sums them down to the inputs'. */
+#include "../broadcast.h"
+#include "../isa.h"
+#include "../simd/math.h"
+#include "families.h"
+
+/* A row of y = EXPRESSION(a, b); a loop for each way in which a or b may stand still. */
+#define BINARY_ROW(NAME, EXPRESSION)                                                               \
+  static void NAME(real *y, const real *const *in, const int64_t *step, int64_t n) {               \
+    const real *as = in[0], *bs = in[1];                                                           \
+    if (step[0] && step[1]) {                                                                      \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        real a = as[i], b = bs[i];                                                                 \
+        y[i] = (EXPRESSION);                                                                       \
+      }                                                                                            \
+    } else if (step[0]) {                                                                          \
+      real b = *bs;                                                                                \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        real a = as[i];                                                                            \
+        y[i] = (EXPRESSION);                                                                       \
+      }                                                                                            \
+    } else {                                                                                       \
+      real a = *as;                                                                                \
+      for (int64_t i = 0; i < n; i++) {                                                            \
+        real b = bs[step[1] * i];                                                                  \
+        y[i] = (EXPRESSION);                                                                       \
+      }                                                                                            \
+    }                                                                                              \
+  }
+
+BINARY_ROW(add_row, a + b)
+BINARY_ROW(sub_row, a - b)
+BINARY_ROW(mul_row, a *b)
+BINARY_ROW(div_row, a / b)
+BINARY_ROW(negative_div_row, -a / b)
+BINARY_ROW(maximum_row, a != a || a > b ? a : b)
+BINARY_ROW(minimum_row, a != a || a < b ? a : b)
+BINARY_ROW(negative_row, -a + 0 * b)
+/* the share of the gradient that goes to a: a tie is split in halves */
+BINARY_ROW(greater_share_row, a > b ? 1 : a < b ? 0 : (real)0.5)
+BINARY_ROW(keep_where_row, a != 0 ? b : 0)
+BINARY_ROW(drop_where_row, a != 0 ? 0 : b)
+BINARY_ROW(eq_row, a == b)
+BINARY_ROW(ne_row, a != b)
+BINARY_ROW(lt_row, a < b)
+BINARY_ROW(le_row, a <= b)
+BINARY_ROW(gt_row, a > b)
+BINARY_ROW(ge_row, a >= b)
+
+static void binary(Tensor *y, const Tensor *a, const Tensor *b, RowKernel *row) {
+  const Tensor *in[] = {a, b};
+  broadcast_apply(y, in, 2, row);
+}
+
+static void copy_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i] = in[0][step[0] * i];
+}
+
+static void copy(Tensor *y, const Tensor *x) { broadcast_apply(y, &x, 1, copy_row); }
+
+#define FORWARD(NAME)                                                                              \
+  static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
+    (void)e;                                                                                       \
+    binary(y, c->in[0], c->in[1], NAME##_row);                                                     \
+    return true;                                                                                   \
+  }
+
+#define ROW(NAME, FLAGS, SAVE, DOC)                                                                \
+  static const Op op_##NAME = {.name = #NAME,                                                      \
+                               .inputs = "a b",                                                    \
+                               .doc = DOC,                                                         \
+                               .flags = OP_ELEMENTWISE | OP_BROADCAST | FLAGS,                     \
+                               .save = SAVE,                                                       \
+                               .forward = NAME##_forward,                                          \
+                               .backward = NAME##_backward};
+
+/* addition: da = dy, db = dy */
+FORWARD(add)
+static bool add_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)c, (void)y, (void)e;
+  if (dx[0]) copy(dx[0], dy);
+  if (dx[1]) copy(dx[1], dy);
+  return true;
+}
+ROW(add, 0, SAVE_NONE, "a + b")
+
+/* subtraction: da = dy, db = -dy */
+FORWARD(sub)
+static bool sub_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)c, (void)y, (void)e;
+  if (dx[0]) copy(dx[0], dy);
+  if (dx[1]) binary(dx[1], dy, dy, negative_row);
+  return true;
+}
+ROW(sub, 0, SAVE_NONE, "a - b")
+
+/* multiplication: da = dy b, db = dy a */
+FORWARD(mul)
+static bool mul_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)y, (void)e;
+  if (dx[0]) binary(dx[0], dy, c->in[1], mul_row);
+  if (dx[1]) binary(dx[1], dy, c->in[0], mul_row);
+  return true;
+}
+ROW(mul, 0, SAVE_IN0 | SAVE_IN1, "a * b, element by element (matrices: matmul)")
+
+/* division: da = dy / b, db = -dy y / b */
+FORWARD(div)
+static bool div_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)e;
+  if (dx[0]) binary(dx[0], dy, c->in[1], div_row);
+  if (dx[1]) {
+    binary(dx[1], dy, y, mul_row);
+    binary(dx[1], dx[1], c->in[1], negative_div_row);
+  }
+  return true;
+}
+ROW(div, 0, SAVE_IN1 | SAVE_OUT, "a / b")
+
+/* the larger and the smaller of two; of equal ones each gets half of the gradient */
+static bool larger_backward(const Call *c, int first, const Tensor *dy, Tensor *const *dx) {
+  for (int i = 0; i < 2; i++) {
+    if (!dx[i]) continue;
+    const Tensor *a = c->in[first == i ? 0 : 1], *b = c->in[first == i ? 1 : 0];
+    binary(dx[i], a, b, greater_share_row);
+    binary(dx[i], dx[i], dy, mul_row);
+  }
+  return true;
+}
+FORWARD(maximum)
+static bool maximum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)y, (void)e;
+  return larger_backward(c, 0, dy, dx);
+}
+ROW(maximum, 0, SAVE_IN0 | SAVE_IN1, "The larger of a and b; of a tie each gets half the gradient.")
+FORWARD(minimum)
+static bool minimum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)y, (void)e;
+  return larger_backward(c, 1, dy, dx);
+}
+ROW(minimum, 0, SAVE_IN0 | SAVE_IN1, "The smaller of a and b; of a tie each gets half the gradient.")
+
+/* choice: y = a where the condition is not zero, else b */
+static void where_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    y[i] = in[0][step[0] * i] != 0 ? in[1][step[1] * i] : in[2][step[2] * i];
+}
+static bool where_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  broadcast_apply(y, c->in, 3, where_row);
+  return true;
+}
+static bool where_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                           Error *e) {
+  (void)y, (void)e;
+  if (dx[0]) binary(dx[0], dy, dy, sub_row); /* nothing depends smoothly on a condition */
+  if (dx[1]) binary(dx[1], c->in[0], dy, keep_where_row);
+  if (dx[2]) binary(dx[2], c->in[0], dy, drop_where_row);
+  return true;
+}
+static const Op op_where = {.name = "where",
+                            .inputs = "condition a b",
+                            .doc = "a where the condition is not zero, b elsewhere.",
+                            .flags = OP_BROADCAST,
+                            .save = SAVE_IN0,
+                            .forward = where_forward,
+                            .backward = where_backward};
+
+/* comparisons: 1 where true, 0 where false; no gradient */
+static Tensor *as_real(const Tensor *t, Error *e) {
+  if (t->dtype == DTYPE_REAL) return tensor_view(t, &t->shape, 0, e);
+  Tensor *r = tensor_new(DTYPE_REAL, &t->shape, e);
+  for (int64_t i = 0; r && i < t->numel; i++) reals(r)[i] = (real)bytes_of(t)[i];
+  return r;
+}
+
+static bool compare(Call *c, Tensor *y, RowKernel *row, Error *e) {
+  Tensor *a = as_real(c->in[0], e), *b = a ? as_real(c->in[1], e) : NULL;
+  if (b) binary(y, a, b, row);
+  tensor_release(a);
+  tensor_release(b);
+  return b != NULL;
+}
+
+#define COMPARISON(NAME, DOC)                                                                      \
+  static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
+    return compare(c, y, NAME##_row, e);                                                           \
+  }                                                                                                \
+  static const Op op_##NAME = {                                                                    \
+      .name = #NAME, .inputs = "a b", .doc = DOC, .flags = OP_U8, .forward = NAME##_forward};
+
+COMPARISON(eq, "1 where a equals b, else 0.")
+COMPARISON(ne, "1 where a differs from b, else 0.")
+COMPARISON(lt, "1 where a is less than b, else 0.")
+COMPARISON(le, "1 where a is at most b, else 0.")
+COMPARISON(gt, "1 where a is greater than b, else 0.")
+COMPARISON(ge, "1 where a is at least b, else 0.")
+
+const Op *const ISA_NAME(ops_arithmetic)[] = {
+    &op_add,   &op_sub, &op_mul, &op_div, &op_maximum, &op_minimum, &op_where,
+    &op_eq,    &op_ne,  &op_lt,  &op_le,  &op_gt,      &op_ge,      NULL};

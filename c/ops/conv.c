@@ -1,0 +1,226 @@
+/* Floor 3: convolution and its transpose. Images are [batch, height, width, channels], weights
+ * [height, width, in, out]. The two ops are adjoint: each is the other's gradient by its input, and
+ * so both stand on the same three functions (c/simd): down from the big image to the small one, up
+ * again, and the gradient of the weight between them. */
+#include "families.h"
+
+#include "../simd/channels.h"
+#ifdef LATENT_DOUBLE
+#include "../simd/conv_plain.h"
+#else
+#include "../simd/conv_gradient.h"
+#endif
+
+enum { LARGEST = 1 << 30, LARGEST_PARAM = 1 << 20 };
+
+static const char axis_name[2][7] = {"height", "width"};
+
+/* Both halves of a pair must be at least `least`. */
+static bool check_pair(const char *name, const int64_t pair[2], int64_t least, Error *e) {
+  for (int d = 0; d < 2; d++)
+    if (pair[d] < least || pair[d] > LARGEST_PARAM)
+      return error_set(e, "%s: expected %d to %d, got {%lld, %lld}", name, (int)least,
+                       (int)LARGEST_PARAM, (long long)pair[0], (long long)pair[1]);
+  return true;
+}
+
+/* Ranks, channels and bias; at least one pixel and one channel everywhere but in the batch. */
+static bool check_inputs(const Call *c, Error *e) {
+  const Shape *x = &c->in[0]->shape, *w = &c->in[1]->shape;
+  char text[SHAPE_TEXT];
+  if (x->dims != 4)
+    return error_set(e, "x: expected [batch, height, width, channels], got %s", shape_text(x, text));
+  if (w->dims != 4)
+    return error_set(e, "weight: expected [height, width, in, out], got %s", shape_text(w, text));
+  for (int d = 1; d < 4; d++)
+    if (x->size[d] < 1 || x->size[d] > LARGEST)
+      return error_set(e, "x: expected at least one row, column and channel, got %s",
+                       shape_text(x, text));
+  if (w->size[2] != x->size[3])
+    return error_set(e, "weight: expected [*, *, %lld, *] for an input of %lld channels, got %s",
+                     (long long)x->size[3], (long long)x->size[3], shape_text(w, text));
+  for (int d = 0; d < 4; d++)
+    if (w->size[d] < 1 || w->size[d] > LARGEST_PARAM)
+      return error_set(e, "weight: expected sizes from 1 to %d, got %s", (int)LARGEST_PARAM,
+                       shape_text(w, text));
+  const Tensor *bias = c->inputs > 2 ? c->in[2] : NULL;
+  if (bias && (bias->shape.dims != 1 || bias->shape.size[0] != w->size[3]))
+    return error_set(e, "bias: expected [%lld], got %s", (long long)w->size[3],
+                     shape_text(&bias->shape, text));
+  return true;
+}
+
+/* Offsets inside one row of windows are 32 bits wide. */
+static bool check_reach(const ConvGeometry *g, Error *e) {
+  double rows = (double)(g->kernel[0] * g->dilation[0] + g->stride[0]);
+  double width = (double)(conv_max(g->big[1], g->small[1]) + 2 * g->padding[1] +
+                          g->kernel[1] * g->dilation[1] + g->stride[1]);
+  double channels = (double)conv_max(g->big_channels, g->small_channels);
+  if (rows * width * channels < 2147483648.0) return true;
+  return error_set(e, "too large: a row of windows has 2^31 elements or more");
+}
+
+static void set_pairs(ConvGeometry *g, const Call *c, int dilation) {
+  for (int d = 0; d < 2; d++) {
+    g->kernel[d] = c->in[1]->shape.size[d];
+    g->stride[d] = c->integer[d];
+    g->padding[d] = c->integer[2 + d];
+    g->dilation[d] = c->integer[dilation + d];
+  }
+}
+
+static bool check_pairs(const Call *c, int dilation, Error *e) {
+  return check_pair("stride", c->integer, 1, e) && check_pair("padding", c->integer + 2, 0, e) &&
+         check_pair("dilation", c->integer + dilation, 1, e);
+}
+
+static Shape image_shape(int64_t batch, const int64_t size[2], int64_t channels) {
+  return (Shape){4, {batch, size[0], size[1], channels}};
+}
+
+/* sums over the batch and the pixels */
+static bool bias_gradient(const Tensor *dy, Tensor *db, Error *e) {
+  return channel_sum(reals(dy), dy->numel / db->numel, db->numel, reals(db), e);
+}
+
+static const real *bias_of(const Call *c) {
+  return c->inputs > 2 && c->in[2] ? reals(c->in[2]) : NULL;
+}
+
+static Tensor *bias_wanted(const Call *c, Tensor *const *dx) { return c->inputs > 2 ? dx[2] : NULL; }
+
+/* conv2d, S stride, P padding, D dilation:
+ *   y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i S - P + u D, j S - P + v D, c] w[u, v, c, o]
+ *   dx: the transposed convolution of dy   dw[u, v, c, o] = sum over n, i, j of x[...] dy[n, i, j, o]
+ *   db[o] = sum over n, i, j of dy[n, i, j, o] */
+
+static ConvGeometry conv2d_geometry(const Call *c) {
+  const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
+  ConvGeometry g = {.batch = x[0],
+                    .big_channels = w[2],
+                    .small_channels = w[3],
+                    .big = {x[1], x[2]},
+                    .weight_big = w[3],
+                    .weight_small = 1};
+  set_pairs(&g, c, 4);
+  for (int d = 0; d < 2; d++) {
+    int64_t free = g.big[d] + 2 * g.padding[d] - (g.kernel[d] - 1) * g.dilation[d] - 1;
+    g.small[d] = free < 0 ? 0 : free / g.stride[d] + 1;
+  }
+  return g;
+}
+
+static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
+  if (!check_inputs(c, e) || !check_pairs(c, 4, e)) return false;
+  ConvGeometry g = conv2d_geometry(c);
+  for (int d = 0; d < 2; d++)
+    if (g.small[d] < 1)
+      return error_set(e, "weight: a kernel of %s %lld (dilation %lld) does not fit an input of %s "
+                       "%lld (padding %lld)", axis_name[d], (long long)g.kernel[d],
+                       (long long)g.dilation[d], axis_name[d], (long long)g.big[d],
+                       (long long)g.padding[d]);
+  *out = image_shape(g.batch, g.small, g.small_channels);
+  return check_reach(&g, e);
+}
+
+static bool conv2d_forward(Call *c, Tensor *y, Error *e) {
+  ConvGeometry g = conv2d_geometry(c);
+  return conv_down(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+}
+
+static bool conv2d_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y;
+  ConvGeometry g = conv2d_geometry(c);
+  Tensor *db = bias_wanted(c, dx);
+  if (dx[0] && !conv_up(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
+  if (dx[1] && !conv_weight_gradient(&g, reals(c->in[0]), reals(dy), reals(dx[1]), e)) return false;
+  return !db || bias_gradient(dy, db, e);
+}
+
+static const Op op_conv2d = {
+    .name = "conv2d",
+    .inputs = "x weight bias?",
+    .doc = "Convolution of images [batch, height, width, in] with a weight [height, width, in, out]; "
+           "the kernel is not flipped. A size becomes (size + 2 padding - dilation (kernel - 1) - 1)"
+           " / stride + 1, rounded down.",
+    .save = SAVE_IN0 | SAVE_IN1,
+    .params = {{"stride", PARAM_PAIR, false, 1, NULL},
+               {"padding", PARAM_PAIR, false, 0, NULL},
+               {"dilation", PARAM_PAIR, false, 1, NULL}},
+    .shape = conv2d_shape,
+    .forward = conv2d_forward,
+    .backward = conv2d_backward};
+
+const Op *const ISA_NAME(ops_conv)[] = {&op_conv2d, NULL};
+
+/* conv_transpose2d, the adjoint of conv2d in x:
+ *   y[n, i S - P + u D, j S - P + v D, o] += x[n, i, j, c] w[u, v, c, o],   y = b[o] to begin with
+ *   dx: the convolution of dy   dw[u, v, c, o] = sum over n, i, j of x[n, i, j, c] dy[...]
+ *   db[o] = sum over n, i, j of dy[n, i, j, o] */
+
+static ConvGeometry conv_transpose2d_geometry(const Call *c) {
+  const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
+  ConvGeometry g = {.batch = x[0],
+                    .big_channels = w[3],
+                    .small_channels = w[2],
+                    .small = {x[1], x[2]},
+                    .weight_big = 1,
+                    .weight_small = w[3]};
+  set_pairs(&g, c, 6);
+  for (int d = 0; d < 2; d++)
+    g.big[d] = (g.small[d] - 1) * g.stride[d] - 2 * g.padding[d] +
+               (g.kernel[d] - 1) * g.dilation[d] + c->integer[4 + d] + 1;
+  return g;
+}
+
+static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
+  const int64_t *more = c->integer + 4;
+  if (!check_inputs(c, e) || !check_pairs(c, 6, e)) return false;
+  if (!check_pair("output_padding", more, 0, e)) return false;
+  ConvGeometry g = conv_transpose2d_geometry(c);
+  for (int d = 0; d < 2; d++) {
+    if (more[d] >= g.stride[d] && more[d] >= g.dilation[d])
+      return error_set(e, "output_padding: expected less than the stride or the dilation, got "
+                       "{%lld, %lld} with stride {%lld, %lld}", (long long)more[0],
+                       (long long)more[1], (long long)g.stride[0], (long long)g.stride[1]);
+    if (g.big[d] < 1 || g.big[d] > LARGEST)
+      return error_set(e, "padding: {%lld, %lld} leaves an output of %s %lld",
+                       (long long)g.padding[0], (long long)g.padding[1], axis_name[d],
+                       (long long)g.big[d]);
+  }
+  *out = image_shape(g.batch, g.big, g.big_channels);
+  return check_reach(&g, e);
+}
+
+static bool conv_transpose2d_forward(Call *c, Tensor *y, Error *e) {
+  ConvGeometry g = conv_transpose2d_geometry(c);
+  return conv_up(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+}
+
+static bool conv_transpose2d_backward(const Call *c, const Tensor *y, const Tensor *dy,
+                                      Tensor *const *dx, Error *e) {
+  (void)y;
+  ConvGeometry g = conv_transpose2d_geometry(c);
+  Tensor *db = bias_wanted(c, dx);
+  if (dx[0] && !conv_down(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
+  if (dx[1] && !conv_weight_gradient(&g, reals(dy), reals(c->in[0]), reals(dx[1]), e)) return false;
+  return !db || bias_gradient(dy, db, e);
+}
+
+static const Op op_conv_transpose2d = {
+    .name = "conv_transpose2d",
+    .inputs = "x weight bias?",
+    .doc = "Transposed convolution, the adjoint of conv2d, of images [batch, height, width, in] with a "
+           "weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + dilation "
+           "(kernel - 1) + output_padding + 1.",
+    .save = SAVE_IN0 | SAVE_IN1,
+    .params = {{"stride", PARAM_PAIR, false, 1, NULL},
+               {"padding", PARAM_PAIR, false, 0, NULL},
+               {"output_padding", PARAM_PAIR, false, 0, NULL},
+               {"dilation", PARAM_PAIR, false, 1, NULL}},
+    .shape = conv_transpose2d_shape,
+    .forward = conv_transpose2d_forward,
+    .backward = conv_transpose2d_backward};
+
+const Op *const ISA_NAME(ops_conv_transpose)[] = {&op_conv_transpose2d, NULL};

@@ -1,0 +1,20 @@
+/* Floor 3: the families of the op table, one a file, as compiled for one instruction set. */
+#ifndef LATENT_OPS_FAMILIES_H
+#define LATENT_OPS_FAMILIES_H
+
+#include "../isa.h"
+
+extern const Op *const ISA_NAME(ops_elementwise)[];
+extern const Op *const ISA_NAME(ops_arithmetic)[];
+extern const Op *const ISA_NAME(ops_reduce)[];
+extern const Op *const ISA_NAME(ops_softmax)[];
+extern const Op *const ISA_NAME(ops_shape)[];
+extern const Op *const ISA_NAME(ops_matmul)[];
+extern const Op *const ISA_NAME(ops_conv)[];
+extern const Op *const ISA_NAME(ops_conv_transpose)[];
+extern const Op *const ISA_NAME(ops_pool)[];
+extern const Op *const ISA_NAME(ops_norm)[];
+extern const Op *const ISA_NAME(ops_loss)[];
+extern const Op *const ISA_NAME(ops_random)[];
+
+#endif

@@ -1,0 +1,136 @@
+/* Floor 3: matrix products. */
+#include "../gemm.h"
+#include "../isa.h"
+#include "families.h"
+
+#include <string.h>
+
+/* ---- matmul: [..., m, k] times [k, n], or times [..., k, n] with the same leading sizes ---- */
+
+typedef struct Batch {
+  int64_t count, m, k, n;
+  bool shared; /* one b for all */
+} Batch;
+
+static Batch batch_of(const Shape *a, const Shape *b) {
+  Batch s = {1, a->size[a->dims - 2], a->size[a->dims - 1], b->size[b->dims - 1], b->dims == 2};
+  for (int d = 0; d < a->dims - 2; d++) s.count *= a->size[d];
+  if (s.shared) {
+    s.m *= s.count;
+    s.count = 1;
+  }
+  return s;
+}
+
+static bool matmul_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *a = &c->in[0]->shape, *b = &c->in[1]->shape;
+  char at[SHAPE_TEXT], bt[SHAPE_TEXT];
+  bool fit = a->dims >= 2 && b->dims >= 2 && (b->dims == 2 || b->dims == a->dims) &&
+             a->size[a->dims - 1] == b->size[b->dims - 2];
+  for (int d = 0; fit && b->dims > 2 && d < a->dims - 2; d++) fit = a->size[d] == b->size[d];
+  if (!fit)
+    return error_set(e, "expected [..., m, k] and [k, n] or [..., k, n], got %s and %s",
+                     shape_text(a, at), shape_text(b, bt));
+  *out = *a;
+  out->size[a->dims - 1] = b->size[b->dims - 1];
+  return true;
+}
+
+/* y = a b */
+static bool matmul_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
+  for (int64_t i = 0; i < s.count; i++)
+    gemm(false, false, s.m, s.n, s.k, reals(c->in[0]) + i * s.m * s.k,
+         reals(c->in[1]) + i * s.k * s.n, reals(y) + i * s.m * s.n, false);
+  return true;
+}
+
+/* da = dy b^T,   db = a^T dy */
+static bool matmul_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
+  for (int64_t i = 0; i < s.count; i++) {
+    const real *d = reals(dy) + i * s.m * s.n;
+    if (dx[0])
+      gemm(false, true, s.m, s.k, s.n, d, reals(c->in[1]) + i * s.k * s.n,
+           reals(dx[0]) + i * s.m * s.k, false);
+    if (dx[1])
+      gemm(true, false, s.k, s.n, s.m, reals(c->in[0]) + i * s.m * s.k, d,
+           reals(dx[1]) + i * s.k * s.n, false);
+  }
+  return true;
+}
+static const Op op_matmul = {.name = "matmul",
+                             .inputs = "a b",
+                             .doc = "The matrix product of [..., m, k] and [k, n], or of two batches "
+                                    "[..., m, k] and [..., k, n].",
+                             .save = SAVE_IN0 | SAVE_IN1,
+                             .shape = matmul_shape,
+                             .forward = matmul_forward,
+                             .backward = matmul_backward};
+
+/* ---- linear: y = x w + b, x [..., in], w [in, out], b [out] ---- */
+
+static bool linear_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *x = &c->in[0]->shape, *w = &c->in[1]->shape, *b = c->in[2] ? &c->in[2]->shape : NULL;
+  char text[SHAPE_TEXT];
+  if (w->dims != 2)
+    return error_set(e, "weight: expected [in, out], got %s", shape_text(w, text));
+  if (x->dims < 1 || x->size[x->dims - 1] != w->size[0])
+    return error_set(e, "expected [*, %lld], got %s", (long long)w->size[0], shape_text(x, text));
+  if (b && (b->dims != 1 || b->size[0] != w->size[1]))
+    return error_set(e, "bias: expected [%lld], got %s", (long long)w->size[1],
+                     shape_text(b, text));
+  *out = *x;
+  out->size[x->dims - 1] = w->size[1];
+  return true;
+}
+
+static int64_t linear_rows(const Call *c) {
+  int64_t rows = 1;
+  for (int d = 0; d < c->in[0]->shape.dims - 1; d++) rows *= c->in[0]->shape.size[d];
+  return rows;
+}
+
+static bool linear_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
+  for (int64_t r = 0; c->in[2] && r < rows; r++)
+    memcpy(reals(y) + r * out, c->in[2]->data, (size_t)out * sizeof(real));
+  gemm(false, false, rows, out, in, reals(c->in[0]), reals(c->in[1]), reals(y), c->in[2] != NULL);
+  return true;
+}
+
+/* db = the sum of dy's rows, in double precision */
+static void bias_gradient(const real *dy, int64_t rows, int64_t out, real *db) {
+  enum { STRIP = 64 };
+  for (int64_t first = 0; first < out; first += STRIP) {
+    int64_t n = out - first < STRIP ? out - first : STRIP;
+    double sum[STRIP] = {0};
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t i = 0; i < n; i++) sum[i] += (double)dy[r * out + first + i];
+    for (int64_t i = 0; i < n; i++) db[first + i] = (real)sum[i];
+  }
+}
+
+/* dx = dy w^T,   dw = x^T dy,   db = sum of dy over rows */
+static bool linear_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
+  if (dx[0]) gemm(false, true, rows, in, out, reals(dy), reals(c->in[1]), reals(dx[0]), false);
+  if (dx[1]) gemm(true, false, in, out, rows, reals(c->in[0]), reals(dy), reals(dx[1]), false);
+  if (c->in[2] && dx[2]) bias_gradient(reals(dy), rows, out, reals(dx[2]));
+  return true;
+}
+static const Op op_linear = {.name = "linear",
+                             .inputs = "x weight bias?",
+                             .doc = "x weight + bias, for x [..., in], weight [in, out], bias [out].",
+                             .save = SAVE_IN0 | SAVE_IN1,
+                             .shape = linear_shape,
+                             .forward = linear_forward,
+                             .backward = linear_backward};
+
+const Op *const ISA_NAME(ops_matmul)[] = {&op_matmul, &op_linear, NULL};

@@ -1,0 +1,256 @@
+/* Floor 3: sums, means and extremes over axes. */
+#include "../broadcast.h"
+#include "../isa.h"
+#include "../parallel.h"
+#include "../simd/vec.h"
+#include "axis.h"
+#include "families.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- sum and mean: parameters axis (one or several), keepdim ---- */
+
+enum { AXES = 0, SUM_KEEPDIM = 1 + MAX_DIMS };
+
+static bool is_reduced(const Call *c, int axis) {
+  int64_t count = c->integer[AXES];
+  if (count == 0) return true;
+  for (int64_t i = 1; i <= count; i++)
+    if (c->integer[AXES + i] == axis) return true;
+  return false;
+}
+
+/* The output's shape with the reduced axes kept as 1. */
+static Shape kept_shape(const Call *c) {
+  Shape s = c->in[0]->shape;
+  for (int d = 0; d < s.dims; d++)
+    if (is_reduced(c, d)) s.size[d] = 1;
+  return s;
+}
+
+static bool sum_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  for (int64_t i = 1; i <= c->integer[AXES]; i++) {
+    if (!axis_check(s, c->integer[AXES + i], e)) return false;
+    for (int64_t k = 1; k < i; k++)
+      if (c->integer[AXES + k] == c->integer[AXES + i])
+        return error_set(e, "axis: %lld is given twice", (long long)c->integer[AXES + i] + 1);
+  }
+  Shape r = {0};
+  for (int d = 0; d < s->dims; d++) {
+    if (!is_reduced(c, d))
+      r.size[r.dims++] = s->size[d];
+    else if (c->integer[SUM_KEEPDIM])
+      r.size[r.dims++] = 1;
+  }
+  *out = r;
+  return true;
+}
+
+enum { SUM_CHUNK = 4096 };
+
+/* Sums of fixed chunks in vector lanes; the chunks are added up in double precision. */
+typedef struct SumAll {
+  const real *x;
+  double *part;
+} SumAll;
+
+static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const SumAll *s = context;
+  Vec a = vec_zero(), b = vec_zero();
+  int64_t i = begin;
+  for (; i + 2 * LANES <= end; i += 2 * LANES) {
+    a += vec_load(s->x + i);
+    b += vec_load(s->x + i + LANES);
+  }
+  double sum = (double)vec_sum(a + b);
+  for (; i < end; i++) sum += (double)s->x[i];
+  s->part[begin / SUM_CHUNK] = sum;
+}
+
+static bool sum_all(const real *x, int64_t n, double *sum, Error *e) {
+  int64_t chunks = (n + SUM_CHUNK - 1) / SUM_CHUNK;
+  double small[16], *part = small;
+  if (chunks > 16 && !(part = malloc((size_t)chunks * sizeof *part)))
+    return error_set(e, "out of memory");
+  SumAll s = {x, part};
+  parallel_for(n, SUM_CHUNK, sum_chunk, &s);
+  *sum = 0;
+  for (int64_t i = 0; i < chunks; i++) *sum += part[i];
+  if (part != small) free(part);
+  return true;
+}
+
+static bool sum_forward(Call *c, Tensor *y, Error *e) {
+  const Tensor *x = c->in[0];
+  if (y->numel == 1) {
+    double sum = 0;
+    if (!sum_all(reals(x), x->numel, &sum, e)) return false;
+    reals(y)[0] = (real)sum;
+    return true;
+  }
+  Shape kept = kept_shape(c);
+  Tensor *to = tensor_view(y, &kept, 0, e);
+  bool ok = to && broadcast_sum(x, to, e);
+  tensor_release(to);
+  return ok;
+}
+
+static void scaled_copy_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
+  real scale = *in[1];
+  for (int64_t i = 0; i < n; i++) y[i] = in[0][step[0] * i] * scale;
+}
+
+/* dx = scale * dy, spread back over the reduced axes */
+static bool spread(const Call *c, const Tensor *dy, Tensor *dx, double scale, Error *e) {
+  Shape kept = kept_shape(c), one = {0};
+  Tensor *from = tensor_view(dy, &kept, 0, e), *factor = from ? tensor_new(DTYPE_REAL, &one, e) : NULL;
+  if (factor) {
+    reals(factor)[0] = (real)scale;
+    const Tensor *in[] = {from, factor};
+    broadcast_apply(dx, in, 2, scaled_copy_row);
+  }
+  bool ok = factor != NULL;
+  tensor_release(from);
+  tensor_release(factor);
+  return ok;
+}
+
+static bool sum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)y;
+  return spread(c, dy, dx[0], 1, e);
+}
+
+/* sum over axes: dx = dy, repeated */
+static const Op op_sum = {.name = "sum",
+                          .inputs = "x",
+                          .doc = "The sum over all elements, one axis or a list of axes.",
+                          .params = {{"axis", PARAM_AXES, false, 0, NULL},
+                                     {"keepdim", PARAM_BOOL, false, 0, NULL}},
+                          .shape = sum_shape,
+                          .forward = sum_forward,
+                          .backward = sum_backward};
+
+static double terms(const Call *c, const Tensor *y) {
+  return (double)c->in[0]->numel / (double)(y->numel ? y->numel : 1);
+}
+
+static bool mean_forward(Call *c, Tensor *y, Error *e) {
+  if (!sum_forward(c, y, e)) return false;
+  real scale = (real)(1 / terms(c, y));
+  for (int64_t i = 0; i < y->numel; i++) reals(y)[i] *= scale;
+  return true;
+}
+
+static bool mean_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                          Error *e) {
+  (void)y;
+  return spread(c, dy, dx[0], 1 / terms(c, dy), e);
+}
+
+/* mean over axes of n elements together: dx = dy / n, repeated */
+static const Op op_mean = {.name = "mean",
+                           .inputs = "x",
+                           .doc = "The mean over all elements, one axis or a list of axes.",
+                           .params = {{"axis", PARAM_AXES, false, 0, NULL},
+                                      {"keepdim", PARAM_BOOL, false, 0, NULL}},
+                           .shape = sum_shape,
+                           .forward = mean_forward,
+                           .backward = mean_backward};
+
+/* ---- extremes: parameters axis, keepdim ---- */
+
+enum { AXIS, KEEPDIM };
+
+static bool extreme_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  char text[SHAPE_TEXT];
+  if (!axis_check(s, c->integer[AXIS], e)) return false;
+  if (axis_view(s, c->integer[AXIS]).n == 0)
+    return error_set(e, "x: expected at least one element to choose from, got shape %s",
+                     shape_text(s, text));
+  axis_reduce(s, c->integer[AXIS], c->integer[KEEPDIM], out);
+  return true;
+}
+
+/* The position of the extreme of n numbers, `step` apart; the first of equals; a NaN wins. */
+static int64_t extreme_at(const real *x, int64_t n, int64_t step, bool largest) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < n; i++) {
+    real v = x[i * step], b = x[best * step];
+    if (b != b) break;
+    if (v != v || (largest ? v > b : v < b)) best = i;
+  }
+  return best;
+}
+
+/* y gets the values or (index) the positions counted from 1. at: int32 positions for backward. */
+static void extremes(const Call *c, real *y, int32_t *at, bool largest, bool index) {
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < v.inner; i++) {
+      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
+      int64_t best = extreme_at(x, v.n, v.inner, largest), k = o * v.inner + i;
+      y[k] = index ? (real)(best + 1) : x[best * v.inner];
+      if (at) at[k] = (int32_t)best;
+    }
+}
+
+static bool extreme_forward(Call *c, Tensor *y, bool largest, Error *e) {
+  if (c->record) {
+    Shape bytes = {.dims = 1, .size = {y->numel * (int64_t)sizeof(int32_t)}};
+    if (!(c->extra[0] = tensor_new(DTYPE_U8, &bytes, e))) return false;
+  }
+  extremes(c, reals(y), c->record ? c->extra[0]->data : NULL, largest, false);
+  return true;
+}
+
+static bool extreme_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)y, (void)e;
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  const int32_t *at = c->extra[0]->data;
+  memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < v.inner; i++) {
+      int64_t k = o * v.inner + i;
+      reals(dx[0])[(o * v.n + at[k]) * v.inner + i] = reals(dy)[k];
+    }
+  return true;
+}
+
+static bool max_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, true, e); }
+static bool min_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, false, e); }
+
+static bool argmax_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  extremes(c, reals(y), NULL, true, true);
+  return true;
+}
+static bool argmin_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  extremes(c, reals(y), NULL, false, true);
+  return true;
+}
+
+#define EXTREME(NAME, BACKWARD, DOC)                                                               \
+  static const Op op_##NAME = {.name = #NAME,                                                      \
+                               .inputs = "x",                                                      \
+                               .doc = DOC,                                                         \
+                               .params = {{"axis", PARAM_AXIS, false, 0, NULL},                    \
+                                          {"keepdim", PARAM_BOOL, false, 0, NULL}},                \
+                               .shape = extreme_shape,                                             \
+                               .forward = NAME##_forward,                                          \
+                               .backward = BACKWARD};
+
+/* the gradient goes to the first of the extreme elements */
+EXTREME(max, extreme_backward, "The largest element, over all or along an axis.")
+EXTREME(min, extreme_backward, "The smallest element, over all or along an axis.")
+EXTREME(argmax, NULL, "The position, counted from 1, of the first largest element.")
+EXTREME(argmin, NULL, "The position, counted from 1, of the first smallest element.")
+
+const Op *const ISA_NAME(ops_reduce)[] = {&op_sum,    &op_mean,   &op_max, &op_min,
+                                          &op_argmax, &op_argmin, NULL};

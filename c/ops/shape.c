@@ -1,0 +1,431 @@
+/* Floor 3: ops that move elements about: views, copies of parts, permutations, joins. */
+#include "../isa.h"
+#include "../parallel.h"
+#include "axis.h"
+#include "families.h"
+
+#include <string.h>
+
+static void copy_bytes(void *to, const void *from, size_t n) {
+  if (n > 0) memcpy(to, from, n);
+}
+
+static void zero(Tensor *t) { memset(t->data, 0, (size_t)t->numel * dtype_size(t->dtype)); }
+
+static Dtype same_dtype(const Call *c) { return c->in[0]->dtype; }
+static int64_t view_start(const Call *c) {
+  (void)c;
+  return 0;
+}
+
+/* ---- reshape: the same elements in another shape, as a view ---- */
+
+static bool reshape_shape(const Call *c, Shape *out, Error *e) {
+  char from[SHAPE_TEXT], to[SHAPE_TEXT];
+  Shape s = {.dims = (int)c->integer[0]};
+  int64_t known = 1;
+  int open = -1;
+  for (int d = 0; d < s.dims; d++) {
+    s.size[d] = c->integer[1 + d];
+    if (s.size[d] == -1 && open >= 0) return error_set(e, "shape: only one size may be -1");
+    if (s.size[d] < -1)
+      return error_set(e, "shape: expected sizes of at least 0, got %lld", (long long)s.size[d]);
+    if (s.size[d] == -1)
+      open = d;
+    else
+      known *= s.size[d];
+  }
+  if (open >= 0) s.size[open] = known > 0 ? c->in[0]->numel / known : 0;
+  if (shape_numel(&s) != c->in[0]->numel)
+    return error_set(e, "shape: %s (%lld elements) does not fit into %s",
+                     shape_text(&c->in[0]->shape, from), (long long)c->in[0]->numel,
+                     shape_text(&s, to));
+  *out = s;
+  return true;
+}
+
+static bool never_computed(Call *c, Tensor *y, Error *e) {
+  (void)y;
+  return error_set(e, "%s is a view", c->op->name);
+}
+static bool identity_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                              Error *e) {
+  (void)c, (void)y, (void)e;
+  copy_bytes(dx[0]->data, dy->data, (size_t)dy->numel * sizeof(real));
+  return true;
+}
+
+static const Op op_reshape = {.name = "reshape",
+                              .inputs = "x",
+                              .doc = "A view of the same elements in another shape; one size may be "
+                                     "-1 and is inferred.",
+                              .flags = OP_U8 | OP_RESHAPE,
+                              .params = {{"shape", PARAM_INTS, true, 0, NULL}},
+                              .shape = reshape_shape,
+                              .dtype = same_dtype,
+                              .view = view_start,
+                              .forward = never_computed,
+                              .backward = identity_backward};
+
+/* ---- permute: element [i_p0, i_p1, ...] of x becomes [i_0, i_1, ...] of y ---- */
+
+static bool permute_shape(const Call *c, Shape *out, Error *e) {
+  char text[SHAPE_TEXT];
+  const Shape *s = &c->in[0]->shape;
+  if (c->integer[0] != s->dims)
+    return error_set(e, "axes: expected %d axes for shape %s, got %lld", s->dims,
+                     shape_text(s, text), (long long)c->integer[0]);
+  bool seen[MAX_DIMS] = {false};
+  out->dims = s->dims;
+  for (int d = 0; d < s->dims; d++) {
+    int64_t axis = c->integer[1 + d];
+    if (!axis_check(s, axis, e)) return false;
+    if (seen[axis]) return error_set(e, "axes: %lld is given twice", (long long)axis + 1);
+    seen[axis] = true;
+    out->size[d] = s->size[axis];
+  }
+  return true;
+}
+
+/* Walks y in order, x by the strides that the permutation gives it. */
+static void permute(const Tensor *x, const int64_t *axes, Tensor *y) {
+  int dims = x->shape.dims;
+  size_t size = dtype_size(x->dtype);
+  int64_t stride[MAX_DIMS], own[MAX_DIMS], at[MAX_DIMS] = {0};
+  for (int64_t d = dims - 1, step = 1; d >= 0; step *= x->shape.size[d--]) own[d] = step;
+  for (int d = 0; d < dims; d++) stride[d] = own[axes[d]];
+  int64_t last = dims ? y->shape.size[dims - 1] : 1, step = dims ? stride[dims - 1] : 1;
+  const char *from = x->data;
+  char *to = y->data;
+  for (int64_t done = 0; done < y->numel; done += last) {
+    int64_t offset = 0;
+    for (int d = 0; d < dims - 1; d++) offset += at[d] * stride[d];
+    for (int64_t i = 0; i < last; i++, to += size)
+      memcpy(to, from + (size_t)(offset + i * step) * size, size);
+    for (int d = dims - 2; d >= 0 && ++at[d] == y->shape.size[d]; d--) at[d] = 0;
+  }
+}
+
+static bool permute_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  permute(c->in[0], c->integer + 1, y);
+  return true;
+}
+static bool permute_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)y, (void)e;
+  int64_t inverse[MAX_DIMS] = {0};
+  for (int d = 0; d < dy->shape.dims; d++) inverse[c->integer[1 + d]] = d;
+  permute(dy, inverse, dx[0]);
+  return true;
+}
+static const Op op_permute = {.name = "permute",
+                              .inputs = "x",
+                              .doc = "A copy with its axes in the given order.",
+                              .flags = OP_U8,
+                              .params = {{"axes", PARAM_AXES, true, 0, NULL}},
+                              .shape = permute_shape,
+                              .dtype = same_dtype,
+                              .forward = permute_forward,
+                              .backward = permute_backward};
+
+/* ---- slice: rows first .. last of an axis; a view on the first axis ---- */
+
+enum { SLICE_AXIS, FIRST, LAST };
+
+/* Positions as Lua counts them (from 1, or from the end) to [first, last) counted from 0. */
+static void slice_range(const Call *c, int64_t *first, int64_t *last) {
+  int64_t n = c->in[0]->shape.size[c->integer[SLICE_AXIS]];
+  *first = c->integer[FIRST] < 0 ? n + c->integer[FIRST] : c->integer[FIRST] - 1;
+  *last = c->integer[LAST] < 0 ? n + c->integer[LAST] + 1 : c->integer[LAST];
+}
+
+static bool slice_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  if (!axis_check(s, c->integer[SLICE_AXIS], e)) return false;
+  int64_t axis = c->integer[SLICE_AXIS], first, last;
+  slice_range(c, &first, &last);
+  if (first < 0 || last > s->size[axis] || first > last)
+    return error_set(e, "expected a range within 1..%lld of axis %lld, got %lld..%lld",
+                     (long long)s->size[axis], (long long)axis + 1, (long long)c->integer[FIRST],
+                     (long long)c->integer[LAST]);
+  *out = *s;
+  out->size[axis] = last - first;
+  return true;
+}
+
+static int64_t slice_view(const Call *c) {
+  const Shape *s = &c->in[0]->shape;
+  for (int d = 0; d < c->integer[SLICE_AXIS]; d++)
+    if (s->size[d] != 1) return -1;
+  int64_t first, last;
+  slice_range(c, &first, &last);
+  return first * axis_view(s, c->integer[SLICE_AXIS]).inner;
+}
+
+static bool slice_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  int64_t first, last;
+  slice_range(c, &first, &last);
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[SLICE_AXIS]);
+  size_t size = dtype_size(y->dtype) * (size_t)v.inner, run = size * (size_t)(last - first);
+  for (int64_t o = 0; o < v.outer; o++)
+    copy_bytes((char *)y->data + (size_t)o * run,
+               (const char *)c->in[0]->data + (size_t)(o * v.n + first) * size, run);
+  return true;
+}
+
+static bool slice_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                           Error *e) {
+  (void)y, (void)e;
+  int64_t first, last;
+  slice_range(c, &first, &last);
+  AxisView v = axis_view(&dx[0]->shape, c->integer[SLICE_AXIS]);
+  int64_t run = (last - first) * v.inner;
+  zero(dx[0]);
+  for (int64_t o = 0; o < v.outer; o++)
+    copy_bytes(reals(dx[0]) + (o * v.n + first) * v.inner, reals(dy) + o * run,
+               (size_t)run * sizeof(real));
+  return true;
+}
+static const Op op_slice = {.name = "slice",
+                            .inputs = "x",
+                            .doc = "Rows first..last (inclusive, -1 is the last) of an axis; a view "
+                                   "on the first axis, a copy elsewhere.",
+                            .flags = OP_U8,
+                            .params = {{"axis", PARAM_AXIS, true, 0, NULL},
+                                       {"first", PARAM_INT, false, 1, NULL},
+                                       {"last", PARAM_INT, false, -1, NULL}},
+                            .shape = slice_shape,
+                            .dtype = same_dtype,
+                            .view = slice_view,
+                            .forward = slice_forward,
+                            .backward = slice_backward};
+
+/* ---- select: row i of the first axis as a view without that axis; what x[i] stands for ---- */
+
+static bool select_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  int64_t n = s->dims ? s->size[0] : 0, i = c->integer[0];
+  if (i < 1 || i > n)
+    return error_set(e, "index: expected 1..%lld, got %lld", (long long)n, (long long)i);
+  out->dims = s->dims - 1;
+  memcpy(out->size, s->size + 1, (size_t)out->dims * sizeof s->size[0]);
+  return true;
+}
+static int64_t select_view(const Call *c) {
+  return (c->integer[0] - 1) * (c->in[0]->numel / c->in[0]->shape.size[0]);
+}
+static bool select_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  zero(dx[0]);
+  copy_bytes(reals(dx[0]) + select_view(c), dy->data, (size_t)dy->numel * sizeof(real));
+  return true;
+}
+static const Op op_select = {.name = "select",
+                             .inputs = "x",
+                             .doc = "Row i of the first axis, as a view without that axis; x[i].",
+                             .flags = OP_U8,
+                             .params = {{"index", PARAM_INT, true, 0, NULL}},
+                             .shape = select_shape,
+                             .dtype = same_dtype,
+                             .view = select_view,
+                             .forward = never_computed,
+                             .backward = select_backward};
+
+/* ---- cat: joins along an axis ---- */
+
+static bool cat_shape(const Call *c, Shape *out, Error *e) {
+  char a[SHAPE_TEXT], b[SHAPE_TEXT];
+  Shape s = c->in[0]->shape;
+  int64_t axis = c->integer[0];
+  if (!axis_check(&s, axis, e)) return false;
+  for (int i = 1; i < c->inputs; i++) {
+    Shape t = c->in[i]->shape;
+    int64_t n = t.dims == s.dims ? t.size[axis] : 0;
+    if (t.dims == s.dims) t.size[axis] = s.size[axis];
+    if (!shape_equal(&s, &t) || c->in[i]->dtype != c->in[0]->dtype)
+      return error_set(e, "tensor %d: expected %s %s apart from axis %lld, got %s %s", i + 1,
+                       dtype_name(c->in[0]->dtype), shape_text(&c->in[0]->shape, a),
+                       (long long)axis + 1, dtype_name(c->in[i]->dtype),
+                       shape_text(&c->in[i]->shape, b));
+    s.size[axis] += n;
+  }
+  *out = s;
+  return true;
+}
+
+static bool cat_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  AxisView all = axis_view(&y->shape, c->integer[0]);
+  size_t size = dtype_size(y->dtype);
+  int64_t start = 0;
+  for (int i = 0; i < c->inputs; i++) {
+    AxisView v = axis_view(&c->in[i]->shape, c->integer[0]);
+    int64_t run = v.n * v.inner;
+    for (int64_t o = 0; o < v.outer; o++)
+      copy_bytes((char *)y->data + (size_t)(o * all.n * all.inner + start) * size,
+                 (const char *)c->in[i]->data + (size_t)(o * run) * size, (size_t)run * size);
+    start += run;
+  }
+  return true;
+}
+
+static bool cat_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                         Error *e) {
+  (void)y, (void)e;
+  AxisView all = axis_view(&dy->shape, c->integer[0]);
+  int64_t start = 0;
+  for (int i = 0; i < c->inputs; i++) {
+    AxisView v = axis_view(&c->in[i]->shape, c->integer[0]);
+    int64_t run = v.n * v.inner;
+    for (int64_t o = 0; o < v.outer && dx[i]; o++)
+      copy_bytes(reals(dx[i]) + o * run, reals(dy) + o * all.n * all.inner + start,
+                 (size_t)run * sizeof(real));
+    start += run;
+  }
+  return true;
+}
+static const Op op_cat = {.name = "cat",
+                          .inputs = "xs*",
+                          .doc = "A list of tensors joined along an axis.",
+                          .flags = OP_U8,
+                          .params = {{"axis", PARAM_AXIS, false, 1, NULL}},
+                          .shape = cat_shape,
+                          .dtype = same_dtype,
+                          .forward = cat_forward,
+                          .backward = cat_backward};
+
+/* ---- gather_rows: y[i] = x[index[i]] ---- */
+
+static int64_t row_number(const Tensor *index, int64_t i) {
+  return (int64_t)(index->dtype == DTYPE_U8 ? bytes_of(index)[i] : reals(index)[i]) - 1;
+}
+
+static bool gather_shape(const Call *c, Shape *out, Error *e) {
+  const Tensor *x = c->in[0], *index = c->in[1];
+  char a[SHAPE_TEXT];
+  if (x->shape.dims < 1) return error_set(e, "x: expected at least one axis, got a scalar");
+  if (index->shape.dims != 1)
+    return error_set(e, "index: expected a list of row numbers [*], got %s",
+                     shape_text(&index->shape, a));
+  for (int64_t i = 0; i < index->numel; i++) {
+    int64_t r = row_number(index, i);
+    if (r < 0 || r >= x->shape.size[0])
+      return error_set(e, "index: expected rows 1..%lld, got %lld at position %lld",
+                       (long long)x->shape.size[0], (long long)r + 1, (long long)i + 1);
+  }
+  *out = x->shape;
+  out->size[0] = index->numel;
+  return true;
+}
+
+static bool gather_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  int64_t rows = c->in[0]->shape.size[0];
+  size_t row = rows ? (size_t)(c->in[0]->numel / rows) * dtype_size(y->dtype) : 0;
+  for (int64_t i = 0; i < c->in[1]->numel; i++)
+    copy_bytes((char *)y->data + (size_t)i * row,
+               (const char *)c->in[0]->data + (size_t)row_number(c->in[1], i) * row, row);
+  return true;
+}
+
+static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  if (dx[1]) zero(dx[1]);
+  if (!dx[0]) return true;
+  zero(dx[0]);
+  int64_t row = dx[0]->shape.size[0] ? dx[0]->numel / dx[0]->shape.size[0] : 0;
+  for (int64_t i = 0; i < c->in[1]->numel; i++) {
+    real *to = reals(dx[0]) + row_number(c->in[1], i) * row;
+    for (int64_t k = 0; k < row; k++) to[k] += reals(dy)[i * row + k];
+  }
+  return true;
+}
+static const Op op_gather_rows = {.name = "gather_rows",
+                                  .inputs = "x index",
+                                  .doc = "The rows of x (along its first axis) that the index lists, "
+                                         "counted from 1; a row may occur several times.",
+                                  .flags = OP_U8,
+                                  .save = SAVE_IN1,
+                                  .shape = gather_shape,
+                                  .dtype = same_dtype,
+                                  .forward = gather_forward,
+                                  .backward = gather_backward};
+
+/* ---- flip: an axis back to front ---- */
+
+static bool flip_shape(const Call *c, Shape *out, Error *e) {
+  *out = c->in[0]->shape;
+  return axis_check(out, c->integer[0], e);
+}
+
+static void flip(const Call *c, const Tensor *x, Tensor *y) {
+  AxisView v = axis_view(&x->shape, c->integer[0]);
+  size_t run = (size_t)v.inner * dtype_size(x->dtype);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < v.n; i++)
+      copy_bytes((char *)y->data + (size_t)(o * v.n + i) * run,
+                 (const char *)x->data + (size_t)(o * v.n + v.n - 1 - i) * run, run);
+}
+static bool flip_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  flip(c, c->in[0], y);
+  return true;
+}
+static bool flip_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                          Error *e) {
+  (void)y, (void)e;
+  flip(c, dy, dx[0]);
+  return true;
+}
+static const Op op_flip = {.name = "flip",
+                           .inputs = "x",
+                           .doc = "A copy with one axis back to front.",
+                           .flags = OP_U8,
+                           .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                           .shape = flip_shape,
+                           .dtype = same_dtype,
+                           .forward = flip_forward,
+                           .backward = flip_backward};
+
+/* ---- one_hot: labels 0 .. classes - 1 to rows of zeros and a one; no gradient ---- */
+
+static double label_at(const Tensor *t, int64_t i) {
+  return t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
+}
+
+static bool one_hot_shape(const Call *c, Shape *out, Error *e) {
+  int64_t classes = c->integer[0];
+  if (classes < 1) return error_set(e, "classes: expected at least 1, got %lld", (long long)classes);
+  if (c->in[0]->shape.dims == MAX_DIMS) return error_set(e, "labels: too many axes");
+  for (int64_t i = 0; i < c->in[0]->numel; i++) {
+    double label = label_at(c->in[0], i);
+    if (!(label >= 0 && label < (double)classes && label == (double)(int64_t)label))
+      return error_set(e, "labels: expected whole numbers 0..%lld, got %g at position %lld",
+                       (long long)classes - 1, label, (long long)i + 1);
+  }
+  *out = c->in[0]->shape;
+  out->size[out->dims++] = classes;
+  return true;
+}
+static bool one_hot_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  zero(y);
+  for (int64_t i = 0; i < c->in[0]->numel; i++)
+    reals(y)[i * c->integer[0] + (int64_t)label_at(c->in[0], i)] = 1;
+  return true;
+}
+static const Op op_one_hot = {.name = "one_hot",
+                              .inputs = "labels",
+                              .doc = "Class labels 0..classes-1 as rows of zeros with a single 1.",
+                              .flags = OP_U8,
+                              .params = {{"classes", PARAM_INT, true, 0, NULL}},
+                              .shape = one_hot_shape,
+                              .forward = one_hot_forward};
+
+const Op *const ISA_NAME(ops_shape)[] = {&op_reshape, &op_permute,     &op_slice, &op_select,
+                                         &op_cat,     &op_gather_rows, &op_flip,  &op_one_hot,
+                                         NULL};

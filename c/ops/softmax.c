@@ -1,0 +1,156 @@
+/* Floor 3: softmax and its relatives along one axis (or over all elements). The largest element is
+ * subtracted first, so that nothing overflows. */
+#include "../isa.h"
+#include "../parallel.h"
+#include "../simd/math.h"
+#include "axis.h"
+#include "families.h"
+
+enum { AXIS, KEEPDIM };
+
+static bool same_shape(const Call *c, Shape *out, Error *e) {
+  if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
+  *out = c->in[0]->shape;
+  return true;
+}
+
+static bool reduced_shape(const Call *c, Shape *out, Error *e) {
+  if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
+  axis_reduce(&c->in[0]->shape, c->integer[AXIS], c->integer[KEEPDIM], out);
+  return true;
+}
+
+/* One line of numbers along the axis, `step` apart. */
+typedef void Line(const real *x, const real *dy, real *out, int64_t n, int64_t step);
+
+typedef struct Lines {
+  AxisView v;
+  const real *x, *dy;
+  real *out;
+  Line *line;
+} Lines;
+
+static void lines_body(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Lines *l = context;
+  for (int64_t k = begin; k < end; k++) {
+    int64_t at = k / l->v.inner * l->v.n * l->v.inner + k % l->v.inner;
+    l->line(l->x + at, l->dy ? l->dy + at : NULL, l->out + at, l->v.n, l->v.inner);
+  }
+}
+
+static bool run(const Call *c, const Tensor *x, const Tensor *dy, Tensor *out, Line *line) {
+  Lines l = {axis_view(&c->in[0]->shape, c->integer[AXIS]), reals(x), dy ? reals(dy) : NULL,
+             reals(out), line};
+  int64_t lines = l.v.outer * l.v.inner;
+  parallel_for(lines, 1 + 4096 / (l.v.n + 1), lines_body, &l);
+  return true;
+}
+
+static real largest(const real *x, int64_t n, int64_t step) {
+  real m = -INFINITY;
+  for (int64_t i = 0; i < n; i++) {
+    if (x[i * step] > m) m = x[i * step];
+  }
+  return m;
+}
+
+/* log sum e^x = m + log sum e^(x - m), m the largest; an infinite m is the answer itself */
+static real log_sum_exp(const real *x, int64_t n, int64_t step) {
+  real m = largest(x, n, step), shift = isinf(m) ? 0 : m, sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += real_exp(x[i * step] - shift);
+  return isinf(m) && m > 0 ? m : shift + real_log(sum);
+}
+
+/* softmax: y = e^x / sum e^x,   dx = y (dy - sum(y dy)) */
+static void softmax_line(const real *x, const real *dy, real *y, int64_t n, int64_t step) {
+  (void)dy;
+  real m = largest(x, n, step), sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += y[i * step] = real_exp(x[i * step] - m);
+  for (int64_t i = 0; i < n; i++) y[i * step] /= sum;
+}
+static void softmax_gradient_line(const real *y, const real *dy, real *dx, int64_t n,
+                                  int64_t step) {
+  real dot = 0;
+  for (int64_t i = 0; i < n; i++) dot += y[i * step] * dy[i * step];
+  for (int64_t i = 0; i < n; i++) dx[i * step] = y[i * step] * (dy[i * step] - dot);
+}
+static bool softmax_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return run(c, c->in[0], NULL, y, softmax_line);
+}
+static bool softmax_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)e;
+  return run(c, y, dy, dx[0], softmax_gradient_line);
+}
+static const Op op_softmax = {.name = "softmax",
+                              .inputs = "x",
+                              .doc = "e^x divided by its sum along the axis.",
+                              .save = SAVE_OUT,
+                              .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                              .shape = same_shape,
+                              .forward = softmax_forward,
+                              .backward = softmax_backward};
+
+/* log softmax: y = x - log sum e^x,   dx = dy - e^y sum(dy) */
+static void log_softmax_line(const real *x, const real *dy, real *y, int64_t n, int64_t step) {
+  (void)dy;
+  real total = log_sum_exp(x, n, step);
+  for (int64_t i = 0; i < n; i++) y[i * step] = x[i * step] - total;
+}
+static void log_softmax_gradient_line(const real *y, const real *dy, real *dx, int64_t n,
+                                      int64_t step) {
+  real sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += dy[i * step];
+  for (int64_t i = 0; i < n; i++) dx[i * step] = dy[i * step] - real_exp(y[i * step]) * sum;
+}
+static bool log_softmax_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return run(c, c->in[0], NULL, y, log_softmax_line);
+}
+static bool log_softmax_backward(const Call *c, const Tensor *y, const Tensor *dy,
+                                 Tensor *const *dx, Error *e) {
+  (void)e;
+  return run(c, y, dy, dx[0], log_softmax_gradient_line);
+}
+static const Op op_log_softmax = {.name = "log_softmax",
+                                  .inputs = "x",
+                                  .doc = "The logarithm of softmax, without its rounding.",
+                                  .save = SAVE_OUT,
+                                  .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                                  .shape = same_shape,
+                                  .forward = log_softmax_forward,
+                                  .backward = log_softmax_backward};
+
+/* log-sum-exp: y = log sum e^x,   dx = dy e^(x - y) */
+static bool logsumexp_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t k = 0; k < v.outer * v.inner; k++)
+    reals(y)[k] = log_sum_exp(reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner, v.n,
+                              v.inner);
+  return true;
+}
+static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                               Error *e) {
+  (void)e;
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t k = 0; k < v.outer * v.inner; k++)
+    for (int64_t i = 0; i < v.n; i++) {
+      int64_t at = (k / v.inner * v.n + i) * v.inner + k % v.inner;
+      reals(dx[0])[at] = reals(dy)[k] * real_exp(reals(c->in[0])[at] - reals(y)[k]);
+    }
+  return true;
+}
+static const Op op_logsumexp = {.name = "logsumexp",
+                                .inputs = "x",
+                                .doc = "log(sum(e^x)) along the axis, without overflow.",
+                                .save = SAVE_IN0 | SAVE_OUT,
+                                .params = {{"axis", PARAM_AXIS, false, 0, NULL},
+                                           {"keepdim", PARAM_BOOL, false, 0, NULL}},
+                                .shape = reduced_shape,
+                                .forward = logsumexp_forward,
+                                .backward = logsumexp_backward};
+
+const Op *const ISA_NAME(ops_softmax)[] = {&op_softmax, &op_log_softmax, &op_logsumexp, NULL};

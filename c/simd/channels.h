@@ -1,0 +1,96 @@
+/* Floor 2: sums over all but the last axis, and values that repeat along it. Rows of c channels are
+ * seen as blocks of whole vectors: after c / gcd(c, LANES) of them the same channels come again, so
+ * that any number of channels fills the vectors. */
+#ifndef LATENT_SIMD_CHANNELS_H
+#define LATENT_SIMD_CHANNELS_H
+
+#include "../parallel.h"
+#include "vec.h"
+
+#include <string.h>
+
+enum { CHANNEL_CHUNK = 1 << 15 /* elements of a chunk, about */ };
+
+typedef struct Channels {
+  int64_t rows, channels;
+  int64_t vectors;    /* of a block: at least eight, so that their sums overlap in time */
+  int64_t block;      /* its rows */
+  int64_t chunk;      /* rows of a parallel chunk */
+  int64_t chunks;
+} Channels;
+
+static inline Channels channels_of(int64_t rows, int64_t channels) {
+  int64_t a = channels, b = LANES;
+  while (b != 0) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  Channels c = {.rows = rows, .channels = channels, .vectors = channels / a};
+  if (c.vectors < 8) c.vectors *= (8 + c.vectors - 1) / c.vectors;
+  c.block = c.vectors * LANES / channels;
+  c.chunk = CHANNEL_CHUNK / (c.block * channels) * c.block;
+  if (c.chunk == 0) c.chunk = c.block;
+  c.chunks = (rows + c.chunk - 1) / c.chunk;
+  return c;
+}
+
+/* The channels' values, repeated through a block. */
+static inline void channels_repeat(const Channels *c, const real *values, real *block) {
+  for (int64_t r = 0; r < c->block; r++)
+    memcpy(block + r * c->channels, values, (size_t)c->channels * sizeof(real));
+}
+
+/* A block of lane sums to sums of channels, in order. */
+static inline void channels_fold(const Channels *c, const real *block, real *sums) {
+  memcpy(sums, block, (size_t)c->channels * sizeof(real));
+  for (int64_t r = 1; r < c->block; r++)
+    for (int64_t i = 0; i < c->channels; i++) sums[i] += block[r * c->channels + i];
+}
+
+typedef struct ChannelSum {
+  Channels c;
+  const real *x;
+  real *partial; /* (chunks, channels) */
+} ChannelSum;
+
+static void channel_sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const ChannelSum *s = context;
+  const Channels *c = &s->c;
+  real *sum = parallel_scratch(thread), *partial = s->partial + begin / c->chunk * c->channels;
+  memset(sum, 0, (size_t)c->vectors * sizeof(Vec));
+  for (; begin + c->block <= end; begin += c->block) {
+    const real *x = s->x + begin * c->channels;
+    for (int64_t v = 0; v < c->vectors * LANES; v += LANES)
+      vec_store(sum + v, vec_load(sum + v) + vec_load(x + v));
+  }
+  channels_fold(c, sum, partial);
+  for (; begin < end; begin++)
+    for (int64_t i = 0; i < c->channels; i++) partial[i] += s->x[begin * c->channels + i];
+}
+
+/* Partial sums of chunks, added in order. */
+static inline void channels_total(const Channels *c, const real *partial, real *sums) {
+  memset(sums, 0, (size_t)c->channels * sizeof(real));
+  for (int64_t k = 0; k < c->chunks; k++)
+    for (int64_t i = 0; i < c->channels; i++) sums[i] += partial[k * c->channels + i];
+}
+
+/* sums[i] = sum over rows of x[row][i] */
+static inline bool channel_sum(const real *x, int64_t rows, int64_t channels, real *sums, Error *e) {
+  ChannelSum s = {.c = channels_of(rows, channels), .x = x};
+  Shape shape = {1, {s.c.chunks * channels}};
+  Tensor *partial = tensor_new(DTYPE_REAL, &shape, e);
+  if (!partial) return false;
+  if (!parallel_reserve((size_t)s.c.vectors * sizeof(Vec))) {
+    tensor_release(partial);
+    return error_set(e, "out of memory");
+  }
+  s.partial = reals(partial);
+  parallel_for(rows, s.c.chunk, channel_sum_chunk, &s);
+  channels_total(&s.c, s.partial, sums);
+  tensor_release(partial);
+  return true;
+}
+
+#endif

@@ -1,0 +1,287 @@
+/* Floor 2: convolutions on the tiles of conv_tiles.h: copies windows of the source, packs weights,
+ * builds offset tables and runs the jobs on the threads. No result depends on their number: jobs
+ * and chunks are cut by the problem, and sums of chunks are added in order. */
+#ifndef LATENT_SIMD_CONV_FAST_H
+#define LATENT_SIMD_CONV_FAST_H
+
+#include "../parallel.h"
+#include "conv_tiles.h"
+
+#include <string.h>
+
+/* Memory of one call, shared by its threads, from the tensors' pool. */
+static Tensor *conv_workspace(int64_t bytes, Error *e) {
+  Shape s = {1, {bytes / (int64_t)sizeof(real) + 1}};
+  return tensor_new(DTYPE_REAL, &s, e);
+}
+
+/* Hands out the next part of a workspace, whole cache lines; with base NULL it only counts. */
+static void *conv_take(char *base, int64_t *used, int64_t bytes) {
+  void *part = base ? base + *used : NULL;
+  *used += conv_ceil(bytes, 64) * 64;
+  return part;
+}
+
+/* Where the part of image rows [from, from + height) and columns [left, left + width) is copied,
+ * with zeros for what lies outside. */
+static void conv_copy_window(real *to, const real *image, const ConvAxis axis[2], int64_t channels,
+                             int64_t from, int64_t height, int64_t left, int64_t width) {
+  int64_t before = conv_min(conv_max(-left, 0), width);
+  int64_t inside = conv_max(conv_min(left + width, axis[1].source) - left - before, 0);
+  int64_t behind = width - before - inside;
+  size_t unit = (size_t)channels * sizeof(real);
+  for (int64_t y = from; y < from + height; y++, to += width * channels) {
+    if (y < 0 || y >= axis[0].source || inside == 0) {
+      memset(to, 0, (size_t)width * unit);
+      continue;
+    }
+    memset(to, 0, (size_t)before * unit);
+    memcpy(to + before * channels, image + (y * axis[1].source + left + before) * channels,
+           (size_t)inside * unit);
+    memset(to + (before + inside) * channels, 0, (size_t)behind * unit);
+  }
+}
+
+/* The images and rows of one job. */
+typedef struct ConvJob {
+  int64_t image, images, row;
+  const real *window;
+} ConvJob;
+
+static ConvJob conv_job(const ConvCut *c, const ConvAxis axis[2], const real *source,
+                        int64_t channels, int64_t batch, int64_t number, real *scratch) {
+  ConvJob j = {.image = number / c->bands * c->images, .row = number % c->bands * c->rows};
+  j.images = conv_min(c->images, batch - j.image);
+  int64_t from = j.row * axis[0].step - axis[0].before;
+  int64_t image = axis[0].source * axis[1].source * channels;
+  if (c->direct) {
+    j.window = source + j.image * image + from * c->row;
+    return j;
+  }
+  for (int64_t i = 0; i < j.images; i++)
+    conv_copy_window(scratch + i * c->image, source + (j.image + i) * image, axis, channels, from,
+                     c->height, -axis[1].before, c->width);
+  j.window = scratch;
+  return j;
+}
+
+/* The bytes of scratch that conv_job needs; tiles may read a vector beyond the window. */
+static int64_t conv_window_bytes(const ConvCut *c) {
+  return c->direct ? 0 : conv_ceil((c->images * c->image + LANES) * (int64_t)sizeof(real), 64) * 64;
+}
+
+/* Offsets of a job's pixels, in the order image, row, column. */
+static void conv_offsets(int32_t *to, int64_t images, int64_t rows, int64_t columns, int64_t image,
+                         int64_t row, int64_t column) {
+  for (int64_t n = 0; n < images; n++)
+    for (int64_t y = 0; y < rows; y++)
+      for (int64_t x = 0; x < columns; x++) *to++ = (int32_t)(n * image + y * row + x * column);
+}
+
+/* One phase of a correlation: its taps, its packed weights and where its pixels lie. */
+typedef struct CorrelationPhase {
+  ConvPhase axis[2];
+  ConvTaps taps;
+  bool dots;             /* few outputs: dot products */
+  int64_t first, origin; /* of the first tap in the window, of the first pixel in the output */
+  int64_t weight_count;
+  real *weights;
+  int32_t *source_offset, *out_offset;
+} CorrelationPhase;
+
+typedef struct Correlation {
+  ConvAxis axis[2];
+  ConvCut cut;
+  int64_t batch, in, out;
+  const real *source;
+  const real *bias; /* padded to whole blocks */
+  real *result;
+  CorrelationPhase *phases;
+  int64_t phase_count;
+} Correlation;
+
+static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row) {
+  ConvTaps t = {.rows = axis[0].taps,
+                .columns = axis[1].taps,
+                .run = channels,
+                .row_pitch = axis[0].tap_step * row,
+                .column_pitch = axis[1].tap_step * channels};
+  if (t.rows > 0 && t.columns > 0 && (axis[1].tap_step == 1 || t.columns == 1)) {
+    t.run *= t.columns;
+    t.columns = 1;
+  }
+  return t;
+}
+
+static int64_t conv_vectors(int64_t n) { return conv_ceil(n, LANES); }
+
+static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) {
+  int64_t y = number / conv_min(c->axis[1].phases, c->axis[1].out);
+  int64_t x = number % conv_min(c->axis[1].phases, c->axis[1].out);
+  CorrelationPhase p = {.axis = {conv_phase(&c->axis[0], y), conv_phase(&c->axis[1], x)}};
+  p.taps = conv_taps(p.axis, c->in, c->cut.row);
+  p.first = p.axis[0].first * c->cut.row + p.axis[1].first * c->in;
+  p.origin = (y * c->axis[1].out + x) * c->out;
+  int64_t runs = p.taps.rows * p.taps.columns;
+  int64_t outputs = runs * p.taps.run * conv_vectors(c->out);
+  int64_t dots = runs * conv_vectors(p.taps.run) * c->out;
+  /* a sum over lanes costs about four products */
+  p.dots = c->out < LANES && dots + 4 * c->out < outputs;
+  p.weight_count = (p.dots ? dots : outputs) * LANES;
+  return p;
+}
+
+/* To weights[block][tap][in][out in the block]. */
+static void correlation_pack(const Correlation *c, const CorrelationPhase *p, const real *w,
+                             int64_t kernel_width, int64_t in_step, int64_t out_step) {
+  real *to = p->weights;
+  for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
+    int64_t wide = conv_min(conv_vectors(c->out - o), TILE_BLOCK) * LANES;
+    int64_t n = conv_min(c->out - o, wide);
+    for (int64_t y = 0; y < p->axis[0].taps; y++)
+      for (int64_t x = 0; x < p->axis[1].taps; x++) {
+        int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
+        int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
+        const real *tap = w + (ky * kernel_width + kx) * c->in * c->out + o * out_step;
+        for (int64_t i = 0; i < c->in; i++, to += wide) {
+          for (int64_t k = 0; k < n; k++) to[k] = tap[i * in_step + k * out_step];
+          for (int64_t k = n; k < wide; k++) to[k] = 0;
+        }
+      }
+  }
+}
+
+/* To weights[out][run][term, to whole vectors]. */
+static void correlation_pack_dots(const Correlation *c, const CorrelationPhase *p, const real *w,
+                                  int64_t kernel_width, int64_t in_step, int64_t out_step) {
+  memset(p->weights, 0, (size_t)p->weight_count * sizeof(real));
+  int64_t run = conv_vectors(p->taps.run) * LANES, runs = p->taps.rows * p->taps.columns;
+  bool merged = p->taps.columns < p->axis[1].taps;
+  for (int64_t y = 0; y < p->axis[0].taps; y++)
+    for (int64_t x = 0; x < p->axis[1].taps; x++) {
+      int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
+      int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
+      const real *tap = w + (ky * kernel_width + kx) * c->in * c->out;
+      real *to = p->weights + (merged ? y * run + x * c->in : (y * p->taps.columns + x) * run);
+      for (int64_t o = 0; o < c->out; o++)
+        for (int64_t i = 0; i < c->in; i++)
+          to[o * runs * run + i] = tap[i * in_step + o * out_step];
+    }
+}
+
+/* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */
+#define OUTPUTS(NAME, TILE, BLOCK)                                                                 \
+  static __attribute__((noinline)) void NAME(const ConvPixels *x, const ConvTaps *k,               \
+                                             const real *w, const real *bias, int lanes) {         \
+    tile_outputs(x, k, w, bias, lanes, TILE, BLOCK);                                               \
+  }
+OUTPUTS(outputs_1, TILE_PIXELS_1, 1)
+OUTPUTS(outputs_2, TILE_PIXELS_2, 2)
+
+static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x) {
+  const real *w = p->weights;
+  int64_t terms = p->taps.rows * p->taps.columns * p->taps.run;
+  for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
+    int64_t vectors = conv_min(conv_vectors(c->out - o), TILE_BLOCK);
+    int lanes = (int)(conv_min(c->out - o, vectors * LANES) - (vectors - 1) * LANES);
+    ConvPixels part = x;
+    part.out += o;
+    (vectors == 2 ? outputs_2 : outputs_1)(&part, &p->taps, w, c->bias + o, lanes);
+    w += terms * vectors * LANES;
+  }
+}
+
+static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
+  const Correlation *c = context;
+  for (int64_t number = begin; number < end; number++) {
+    ConvJob j = conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number,
+                         parallel_scratch(thread));
+    for (int64_t f = 0; f < c->phase_count; f++) {
+      const CorrelationPhase *p = &c->phases[f];
+      int64_t rows = conv_min(p->axis[0].count - j.row, c->cut.rows);
+      if (rows <= 0) continue;
+      int64_t line = j.image * c->axis[0].out + j.row * c->axis[0].phases;
+      ConvPixels x = {.count = j.images * rows * p->axis[1].count,
+                      .source = j.window + p->first,
+                      .out = c->result + line * c->axis[1].out * c->out + p->origin,
+                      .source_offset = p->source_offset,
+                      .out_offset = p->out_offset};
+      if (p->dots) tile_dots(&x, &p->taps, p->weights, c->bias, c->out);
+      else correlation_blocks(c, p, x);
+    }
+  }
+}
+
+/* Places phases, tables, bias and weights in the workspace; the bytes they need. */
+static int64_t correlation_place(Correlation *c, char *base) {
+  int64_t used = 0, padded = conv_vectors(c->out) * LANES * (int64_t)sizeof(real);
+  c->phases = conv_take(base, &used, c->phase_count * (int64_t)sizeof(CorrelationPhase));
+  c->bias = conv_take(base, &used, padded);
+  for (int64_t f = 0; f < c->phase_count; f++) {
+    CorrelationPhase p = correlation_phase(c, f);
+    int64_t rows = conv_min(c->cut.rows, p.axis[0].count);
+    int64_t table = c->cut.images * rows * p.axis[1].count * (int64_t)sizeof(int32_t);
+    p.weights = conv_take(base, &used, p.weight_count * (int64_t)sizeof(real));
+    p.source_offset = conv_take(base, &used, table);
+    p.out_offset = conv_take(base, &used, table);
+    if (!base) continue;
+    conv_offsets(p.source_offset, c->cut.images, rows, p.axis[1].count, c->cut.image,
+                 c->cut.row * c->axis[0].step, c->in * c->axis[1].step);
+    conv_offsets(p.out_offset, c->cut.images, rows, p.axis[1].count,
+                 c->axis[0].out * c->axis[1].out * c->out,
+                 c->axis[0].phases * c->axis[1].out * c->out, c->axis[1].phases * c->out);
+    c->phases[f] = p;
+  }
+  return used;
+}
+
+/* result = bias + source correlated with the weights. */
+static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, const real *w,
+                           const real *bias, real *result, Error *e) {
+  Correlation c = {.axis = {conv_axis(g, 0, up), conv_axis(g, 1, up)},
+                   .batch = g->batch,
+                   .in = up ? g->small_channels : g->big_channels,
+                   .out = up ? g->big_channels : g->small_channels,
+                   .source = source,
+                   .result = result};
+  int64_t pixels = g->small[0] * g->small[1];
+  int64_t work = pixels * g->kernel[0] * g->kernel[1] * c.in * conv_vectors(c.out) * LANES;
+  c.cut = conv_cut(c.axis, c.batch, c.in, c.out, work, c.out >= LANES);
+  c.phase_count =
+      conv_min(c.axis[0].phases, c.axis[0].out) * conv_min(c.axis[1].phases, c.axis[1].out);
+  if (c.batch == 0) return true;
+  Tensor *space = conv_workspace(correlation_place(&c, NULL), e);
+  if (!space) return false;
+  if (!parallel_reserve((size_t)conv_window_bytes(&c.cut) + 64)) {
+    tensor_release(space);
+    return error_set(e, "out of memory");
+  }
+  correlation_place(&c, space->data);
+  real *padded = (real *)c.bias;
+  memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
+  if (bias) memcpy(padded, bias, (size_t)c.out * sizeof(real));
+  int64_t in_step = up ? g->weight_small : g->weight_big;
+  int64_t out_step = up ? g->weight_big : g->weight_small;
+  for (int64_t f = 0; f < c.phase_count; f++) {
+    const CorrelationPhase *p = &c.phases[f];
+    (p->dots ? correlation_pack_dots : correlation_pack)(&c, p, w, g->kernel[1], in_step, out_step);
+  }
+  int64_t job = conv_max(work * c.batch / c.cut.jobs, 1);
+  parallel_for(c.cut.jobs, conv_ceil(CONV_WORK, job), correlation_jobs, &c);
+  tensor_release(space);
+  return true;
+}
+
+/* small = bias + w * big */
+static bool conv_down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
+                      real *small, Error *e) {
+  return conv_correlate(g, false, big, w, bias, small, e);
+}
+
+/* big = bias + w' * small */
+static bool conv_up(const ConvGeometry *g, const real *small, const real *w, const real *bias,
+                    real *big, Error *e) {
+  return conv_correlate(g, true, small, w, bias, big, e);
+}
+
+#endif

@@ -1,0 +1,88 @@
+/* Floor 2: one vector register of reals, as long as the instruction set being compiled for has it.
+ * Vectors longer than the machine's would be taken apart by the compiler, so LANES is the native
+ * length. Everything is static: the file is compiled once per instruction set. */
+#ifndef LATENT_SIMD_VEC_H
+#define LATENT_SIMD_VEC_H
+
+#include "../tensor.h"
+
+#if defined __AVX512F__
+#define VEC_BYTES 64
+#elif defined __AVX2__
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
+#endif
+enum { LANES = VEC_BYTES / (int)sizeof(real) };
+
+#ifdef LATENT_DOUBLE
+typedef int64_t lane_int;
+#else
+typedef int32_t lane_int;
+#endif
+
+typedef real Vec __attribute__((vector_size(VEC_BYTES)));
+typedef lane_int VecMask __attribute__((vector_size(VEC_BYTES)));
+typedef real VecLoose __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
+
+#define VEC_INLINE static inline __attribute__((always_inline, unused))
+
+/* Before a loop whose count is known once its function is inlined: without it accumulators declared
+ * as arrays stay in memory. The two compilers want different words. */
+#if defined __clang__
+#define VEC_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define VEC_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+#if (defined __AVX2__ || defined __AVX512F__) && !defined LATENT_DOUBLE
+#include <immintrin.h>
+#endif
+
+VEC_INLINE Vec vec_load(const real *p) { return (Vec) * (const VecLoose *)p; }
+VEC_INLINE void vec_store(real *p, Vec v) { *(VecLoose *)p = v; }
+VEC_INLINE Vec vec_zero(void) { return (Vec){0}; }
+VEC_INLINE Vec vec_fill(real x) { return vec_zero() + x; }
+/* a where the mask is set (all ones), b elsewhere */
+VEC_INLINE Vec vec_select(VecMask m, Vec a, Vec b) {
+  return (Vec)((m & (VecMask)a) | (~m & (VecMask)b));
+}
+/* Lane i holds i. */
+VEC_INLINE VecMask vec_lane_numbers(void) {
+  VecMask v = {0};
+  VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] = i;
+  return v;
+}
+/* Set in the first n lanes. */
+VEC_INLINE VecMask vec_mask_first(int n) { return vec_lane_numbers() < (VecMask){0} + n; }
+/* The first n lanes, zero (or nothing) in the others; memory behind them is not touched. */
+VEC_INLINE Vec vec_load_part(const real *p, int n) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  return (Vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined __AVX2__ && !defined LATENT_DOUBLE
+  return (Vec)_mm256_maskload_ps(p, (__m256i)vec_mask_first(n));
+#else
+  Vec v = vec_zero();
+  for (int i = 0; i < n; i++) v[i] = p[i];
+  return v;
+#endif
+}
+VEC_INLINE void vec_store_part(real *p, Vec v, int n) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined __AVX2__ && !defined LATENT_DOUBLE
+  _mm256_maskstore_ps(p, (__m256i)vec_mask_first(n), (__m256)v);
+#else
+  for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+/* Lanes added as a tree, always in the same order. */
+VEC_INLINE real vec_sum(Vec v) {
+  real lane[LANES];
+  vec_store(lane, v);
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
+  return lane[0];
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* Floor 1: what a tensor is. Shapes, reference-counted storage, the pool that recycles buffers, the
+ * count of live bytes, and Error. Knows nothing of operations, gradients or Lua.
+ *
+ * Everything here belongs to the one thread that runs Lua; worker threads only touch element data. */
+#ifndef LATENT_TENSOR_H
+#define LATENT_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The element type. A second build of the same sources with LATENT_DOUBLE is the oracle of the
+ * specs: every gradient is checked in double precision against central differences. */
+#ifdef LATENT_DOUBLE
+typedef double real;
+#define REAL_NAME "float64"
+#else
+typedef float real;
+#define REAL_NAME "float32"
+#endif
+
+enum { MAX_DIMS = 8, SHAPE_TEXT = 160 };
+
+typedef enum { DTYPE_REAL, DTYPE_U8 } Dtype;
+
+typedef struct Error {
+  char text[512];
+} Error;
+
+/* Fills the error (which may be NULL) and returns false, so that a check reads
+ * `return error_set(e, ...)`. */
+bool error_set(Error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+typedef struct Shape {
+  int dims;
+  int64_t size[MAX_DIMS];
+} Shape;
+
+int64_t shape_numel(const Shape *s);
+bool shape_equal(const Shape *a, const Shape *b);
+/* Writes "[128, 784]" and returns its argument. */
+const char *shape_text(const Shape *s, char text[SHAPE_TEXT]);
+/* NumPy's rule: sizes are aligned at the right and must be equal or one. */
+bool shape_broadcast(const Shape *a, const Shape *b, Shape *out);
+
+typedef struct Storage {
+  int refs;
+  uint32_t version; /* bumped by every in-place change */
+  size_t bytes;
+  void *data; /* aligned to 64 bytes */
+} Storage;
+
+/* Row-major and contiguous, always; a view is another Tensor on the same storage. */
+typedef struct Tensor {
+  int refs;
+  Dtype dtype;
+  Shape shape;
+  int64_t numel;
+  Storage *storage; /* NULL in a shell: a tensor of which only the shape is known */
+  void *data;       /* first element, inside storage->data */
+} Tensor;
+
+static inline real *reals(const Tensor *t) { return t->data; }
+static inline uint8_t *bytes_of(const Tensor *t) { return t->data; }
+static inline size_t dtype_size(Dtype d) { return d == DTYPE_U8 ? 1 : sizeof(real); }
+static inline const char *dtype_name(Dtype d) { return d == DTYPE_U8 ? "u8" : REAL_NAME; }
+
+/* The elements are not initialised. NULL (and e filled) when memory or the sizes forbid it. */
+Tensor *tensor_new(Dtype dtype, const Shape *shape, Error *e);
+/* A view of t's storage starting `offset` elements into t. */
+Tensor *tensor_view(const Tensor *t, const Shape *shape, int64_t offset, Error *e);
+Tensor *tensor_shell(const Tensor *t, Error *e);
+Tensor *tensor_retain(Tensor *t);
+void tensor_release(Tensor *t); /* NULL is allowed */
+
+typedef struct MemoryStats {
+  size_t live_bytes;      /* held by tensors now */
+  size_t pooled_bytes;    /* kept for reuse */
+  size_t peak_bytes;      /* highest live_bytes so far */
+  uint64_t system_allocs; /* how often a buffer came from the system and not from the pool */
+} MemoryStats;
+
+MemoryStats memory_stats(void);
+/* Gives the pooled buffers back to the system. */
+void memory_trim(void);
+
+#endif

@@ -1,0 +1,131 @@
+--- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
+-- params; `f` is the function.
+-- @module latent.composites
+
+--- @tparam table core latent.core or latent.core64
+-- @treturn {table,...} the list
+return function(core)
+  local ops, raise = core.ops, core.raise
+
+  local function check(x, name)
+    if not core.is_tensor(x) then raise(name .. ": expected a tensor, got " .. type(x)) end
+    return x
+  end
+
+  -- An axis as a number from 1 to dims.
+  local function axis_of(name, axis, dims)
+    if math.type(axis) ~= "integer" or axis == 0 or axis < -dims or axis > dims then
+      raise(("%s: axis: expected 1..%d or -%d..-1, got %s"):format(name, dims, dims, tostring(axis)))
+    end
+    return axis > 0 and axis or dims + 1 + axis
+  end
+
+  local function transpose(x, a, b)
+    local dims = check(x, "transpose"):dim()
+    local order = {}
+    for d = 1, dims do order[d] = d end
+    a, b = axis_of("transpose", a or 1, dims), axis_of("transpose", b or 2, dims)
+    order[a], order[b] = order[b], order[a]
+    return ops.permute(x, order)
+  end
+
+  local function unsqueeze(x, axis)
+    local shape = check(x, "unsqueeze").shape
+    table.insert(shape, axis_of("unsqueeze", axis, #shape + 1), 1)
+    return ops.reshape(x, shape)
+  end
+
+  local function squeeze(x, axis)
+    local shape = check(x, "squeeze").shape
+    axis = axis and axis_of("squeeze", axis, #shape)
+    for d = #shape, 1, -1 do
+      if shape[d] == 1 and (not axis or d == axis) then table.remove(shape, d) end
+    end
+    return ops.reshape(x, shape)
+  end
+
+  local function flatten(x, first)
+    local shape = check(x, "flatten").shape
+    first = axis_of("flatten", first or 1, math.max(#shape, 1))
+    local kept, n = {}, 1
+    for d, size in ipairs(shape) do
+      if d < first then kept[d] = size else n = n * size end
+    end
+    kept[#kept + 1] = n
+    return ops.reshape(x, kept)
+  end
+
+  local function stack(list, axis)
+    if type(list) ~= "table" then raise("stack: expected a list of tensors, got " .. type(list)) end
+    local raised = {}
+    for i, x in ipairs(list) do
+      raised[i] = unsqueeze(x, axis_of("stack", axis or 1, check(x, "stack"):dim() + 1))
+    end
+    return ops.cat(raised, axis or 1)
+  end
+
+  local function broadcast_to(x, ...)
+    return ops.add(x, core.zeros(...))
+  end
+
+  -- The number of elements that a reduction over `axis` (nil, a number, a list) puts together.
+  local function terms(x, axis)
+    if axis == nil then return x:numel() end
+    local n = 1
+    for _, a in ipairs(type(axis) == "table" and axis or {axis}) do n = n * x:size(a) end
+    return n
+  end
+
+  local function variance(x, axis, options)
+    local wrong = type(options) ~= "nil" and type(options) ~= "table"
+    if wrong then raise("var: expected an options table, got " .. type(options)) end
+    local unbiased, keepdim = true, false
+    for key, value in pairs(options or {}) do
+      if key == "unbiased" then unbiased = value
+      elseif key == "keepdim" then keepdim = value
+      else raise(('var: unknown option "%s"; options: unbiased, keepdim'):format(tostring(key))) end
+    end
+    check(x, "var")
+    local centred = ops.sub(x, ops.mean(x, axis, true))
+    local n = terms(x, axis) - (unbiased and 1 or 0)
+    return ops.div(ops.sum(ops.square(centred), axis, keepdim), n)
+  end
+
+  local function std(x, axis, options)
+    return ops.sqrt(variance(x, axis, options))
+  end
+
+  local function norm(x, axis, keepdim)
+    return ops.sqrt(ops.sum(ops.square(x), axis, keepdim))
+  end
+
+  local function clone(x)
+    if check(x, "clone").requires_grad and core.is_recording() then return ops.add(x, 0) end
+    return core.tensor(x)
+  end
+
+  local axis, keepdim = {name = "axis", kind = "axis"}, {name = "keepdim", kind = "bool"}
+  return {
+    {name = "transpose", inputs = {"x"}, params = {{name = "a", kind = "axis"}, {name = "b", kind = "axis"}},
+      f = transpose, differentiable = true, doc = "A copy with two axes exchanged (1 and 2 unless said)."},
+    {name = "unsqueeze", inputs = {"x"}, params = {axis}, f = unsqueeze, differentiable = true,
+      doc = "A view with a new axis of size 1 at the given place."},
+    {name = "squeeze", inputs = {"x"}, params = {axis}, f = squeeze, differentiable = true,
+      doc = "A view without the given axis if its size is 1, or without all axes of size 1."},
+    {name = "flatten", inputs = {"x"}, params = {{name = "first", kind = "axis"}}, f = flatten,
+      differentiable = true, doc = "A view with all axes from the given one on (1 unless said) made one."},
+    {name = "stack", inputs = {"xs*"}, params = {axis}, f = stack, differentiable = true,
+      doc = "A list of tensors of one shape, joined along a new axis."},
+    {name = "broadcast_to", inputs = {"x"}, params = {{name = "shape", kind = "ints"}}, f = broadcast_to,
+      differentiable = true, doc = "x repeated along axes of size 1 until it has the given shape."},
+    {name = "var", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim},
+      f = variance, differentiable = true,
+      doc = "The variance over all elements or axes; divided by n - 1, or by n with unbiased = false."},
+    {name = "std", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim}, f = std,
+      differentiable = true, doc = "The square root of var."},
+    {name = "norm", inputs = {"x"}, params = {axis, keepdim}, f = norm, differentiable = true,
+      doc = "The Euclidean norm over all elements or axes."},
+    {name = "clone", inputs = {"x"}, params = {}, f = clone, differentiable = true,
+      doc = "A copy with storage of its own."},
+  }
+end

@@ -1,0 +1,160 @@
+--- Data sets and how they reach a model: MNIST, Fashion-MNIST, any pair of IDX files; batches,
+-- noisy copies, the ten examples.
+-- @module latent.data
+
+local core = require "latent.core"
+local check = require("latent.options").check
+local loader = require "latent.data.loader"
+local sets = require "latent.data.set"
+local sources = require "latent.data.sources"
+local raise = core.raise
+
+local M = {}
+
+--- The names of the classes of each set, label 0 first.
+M.classes = {
+  mnist = sources.sets.mnist.classes,
+  fashion_mnist = sources.sets.fashion_mnist.classes,
+}
+
+local MAX_SIZE = 1024
+
+local function check_size(fname, size)
+  if size == nil then return 32 end
+  if math.type(size) ~= "integer" or size < 1 or size > MAX_SIZE then
+    raise(("%s: size: expected 1 to %d pixels, got %s"):format(fname, MAX_SIZE, size))
+  end
+  return size
+end
+
+local function check_text(fname, name, value)
+  if value ~= nil and type(value) ~= "string" then
+    raise(("%s: %s: expected a string, got %s"):format(fname, name, type(value)))
+  end
+  return value
+end
+
+-- The options that both known sets have, checked; a spec for `sets.read_split`.
+local function spec_of(fname, which, opts)
+  local split = opts.split or "train"
+  if not sources.names[split] then
+    raise(('%s: split: expected "train" or "test", got %s'):format(fname, tostring(split)))
+  end
+  check_text(fname, "dir", opts.dir)
+  return {
+    name = which.title, split = split, classes = which.classes,
+    size = check_size(fname, opts.size),
+    sha256 = opts.verify ~= false and which.sha256 or nil,
+    example_list = split == "test" and which.examples or nil,
+  }
+end
+
+--- Reads MNIST: 60,000 training or 10,000 test images of handwritten digits. The files are looked
+-- for in `dir`, else in the folder LATENT_DATA, else in the cache that `make data` fills.
+-- @tparam[opt] table opts `split`: "train" (default) or "test"; `size`: side of the images after
+--   resizing (32); `dir`: folder; `mini`: true for the 500 images a split that come with the
+--   library (its first ten test images are the ten examples); `verify = false`: take files whose
+--   digest is not MNIST's
+-- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
+function M.mnist(opts)
+  opts = check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
+  local spec = spec_of("data.mnist", sources.sets.mnist, opts)
+  local dir, message = opts.dir, nil
+  if opts.mini then
+    if dir then raise "data.mnist: mini: the mini set has its own folder, leave out dir" end
+    dir, message = sources.mini()
+    spec.name, spec.sha256 = "MNIST (mini)", nil
+    spec.example_list = spec.split == "test" and { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } or nil
+  elseif not dir then
+    dir, message = sources.locate_mnist()
+  end
+  if not dir then return nil, message end
+  return sets.read_split(dir, spec)
+end
+
+--- Reads Fashion-MNIST: as MNIST, but clothes. The files are looked for in `dir`, else in the
+-- folder LATENT_FASHION_DATA, else where the Debian package dataset-fashion-mnist puts them.
+-- @tparam[opt] table opts `split`, `size`, `dir`, `verify`: as for `mnist`
+-- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
+function M.fashion_mnist(opts)
+  opts = check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
+  local spec = spec_of("data.fashion_mnist", sources.sets.fashion_mnist, opts)
+  local dir, message = opts.dir, nil
+  if not dir then dir, message = sources.locate_fashion_mnist() end
+  if not dir then return nil, message end
+  return sets.read_split(dir, spec)
+end
+
+local function default_classes(n)
+  local out = {}
+  for i = 1, n do out[i] = tostring(i - 1) end
+  return out
+end
+
+--- Reads any pair of IDX files, plain or gzip: images [n, height, width] and labels [n].
+-- @tparam table opts `images`, `labels`: paths; `size`: side of the images after resizing (32);
+--   `classes`: their names (default: "0" to "9"); `name` and `split`: for messages
+-- @return a set, or nil and a message
+function M.idx(opts)
+  opts = check("data.idx", opts, { "images", "labels", "size", "classes", "name", "split" })
+  for _, name in ipairs { "images", "labels" } do
+    if opts[name] == nil then raise(("data.idx: %s: expected a path, got nil"):format(name)) end
+  end
+  for _, name in ipairs { "images", "labels", "name", "split" } do
+    check_text("data.idx", name, opts[name])
+  end
+  local classes = opts.classes or default_classes(10)
+  if type(classes) ~= "table" or #classes < 1 or #classes > 256 then
+    raise "data.idx: classes: expected a table of 1 to 256 names"
+  end
+  return sets.read {
+    images = opts.images, labels = opts.labels, classes = classes,
+    name = opts.name or opts.images:match("[^/]*$"), split = opts.split or "all",
+    size = check_size("data.idx", opts.size),
+  }
+end
+
+--- One image of each class, the same ones every time: for MNIST's test images those that the
+-- answer sheet shows, for Fashion-MNIST's the first of each class, else the first of each class.
+-- @param set a data set
+-- @return x float32 [classes, size, size, 1] in [-1, 1], in the order of the classes
+-- @return y float32 [classes], the labels
+function M.examples(set)
+  if type(set) ~= "table" or type(set.example_positions) ~= "function" then
+    raise("data.examples: set: expected a data set, got " .. type(set))
+  end
+  return set:batch(set:example_positions())
+end
+
+--- A noisy copy: x + sigma * N(0, 1), not clipped.
+-- @param x float32 tensor of any shape
+-- @tparam[opt=0.5] number sigma
+-- @tparam[opt] table opts `generator`: where the numbers come from (default: the global one)
+-- @return float32 tensor of x's shape
+function M.noisy(x, sigma, opts)
+  local lt = require "latent"
+  opts = check("data.noisy", opts, { "generator" })
+  if not lt.is_tensor(x) or x.dtype == "u8" then
+    local got = lt.is_tensor(x) and x.dtype or type(x)
+    raise("data.noisy: x: expected a float tensor, got " .. got)
+  end
+  sigma = sigma or 0.5
+  if type(sigma) ~= "number" or not (sigma >= 0 and sigma < math.huge) then
+    raise("data.noisy: sigma: expected a number from 0, got " .. tostring(sigma))
+  end
+  return x + lt.randn(x.shape, { generator = opts.generator }) * sigma
+end
+
+--- Hands out a set in batches: `for batch in data.loader(set, {batch = 64}) do ... end`, where
+-- batch.x is float32 [b, size, size, 1] in [-1, 1] and batch.y float32 [b]. See latent.data.loader.
+-- @param set a data set
+-- @tparam[opt] table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false)
+-- @return a loader
+function M.loader(set, opts) return loader.new(set, opts) end
+
+--- Makes sure that MNIST is on this machine; see latent.data.fetch.
+-- @tparam[opt] table opts
+-- @return the folder, or nil and a message
+function M.fetch(opts) return require("latent.data.fetch").fetch(opts) end
+
+return M

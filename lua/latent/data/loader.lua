@@ -1,0 +1,162 @@
+--- Hands out a data set in batches, in an order that a seed fixes.
+-- The order of epoch e depends on the seed and e alone, so a run that goes on from a saved state
+-- sees the batches that it would have seen.
+-- @module latent.data.loader
+
+local core = require "latent.core"
+local check = require("latent.options").check
+local raise = core.raise
+
+local M = {}
+
+--- A loader is its own iterator: `for batch in loader do ... end` runs through one epoch, and the
+-- next such loop through the next epoch. A loop that follows one left by `break` begins a new epoch
+-- too; only after `set_state` does it go on in the middle. `#loader` is the number of batches in an
+-- epoch; `loader.epoch`, from 1, is the epoch that the next batch belongs to.
+-- @type Loader
+local Loader = {}
+Loader.__index = Loader
+Loader.__name = "latent.data.Loader"
+
+-- Distinct for every pair in practice: the seed is spread over all bits before the epoch is added.
+local function epoch_seed(seed, epoch)
+  return ((seed * 0x9E3779B97F4A7C15) ~ (epoch * 0x632BE59BD9B4E019)) & 0x7FFFFFFFFFFFFFFF
+end
+
+-- The positions of this epoch in order, float32 [n]; made once an epoch.
+local function order_of(self)
+  if not self.order then
+    local lt = require "latent"
+    local generator = lt.generator(epoch_seed(self.seed, self.epoch))
+    self.order = lt.randperm(self.count, { generator = generator })
+  end
+  return self.order
+end
+
+local function begin_epoch(self, epoch)
+  if self.order then self.order:close() end
+  self.epoch, self.position, self.order = epoch, 0, nil
+end
+
+--- The next batch of the epoch, nil at its end (the call after that begins the next epoch).
+-- @return nil, or a table: `x` float32 [b, size, size, 1] in [-1, 1], `y` float32 [b] labels,
+--   `index` float32 [b] positions in the set
+function Loader:next()
+  self.resumed = false
+  if self.position >= self.stop then
+    begin_epoch(self, self.epoch + 1)
+    return nil
+  end
+  local first = self.position + 1
+  local last = math.min(self.position + self.batch, self.stop)
+  local index
+  if self.shuffle then
+    -- A copy, since the order is freed at the end of the epoch and a batch may be kept.
+    index = order_of(self):slice(1, first, last):clone()
+  else
+    index = require("latent").arange(first, last)
+  end
+  local x, y = self.set:batch(index)
+  self.position = last
+  return { x = x, y = y, index = index }
+end
+
+function Loader:__call(_, previous)
+  local begins = previous == nil
+  if begins and self.position > 0 and not self.resumed then begin_epoch(self, self.epoch + 1) end
+  return self:next()
+end
+
+function Loader:__len() return (self.stop + self.batch - 1) // self.batch end
+
+function Loader:__tostring()
+  return ("loader: %d batches of %d, epoch %d, %d of %d images handed out"):format(
+    #self, self.batch, self.epoch, self.position, self.stop)
+end
+
+local SAME = { "seed", "count", "batch", "shuffle" }
+
+--- Where the loader stands: a table of plain values that can be written as JSON. Taken after the
+-- last batch of an epoch, it stands at the beginning of the next.
+-- @treturn table
+function Loader:state()
+  local ended = self.position >= self.stop
+  return {
+    epoch = ended and self.epoch + 1 or self.epoch,
+    position = ended and 0 or self.position,
+    seed = self.seed, count = self.count, batch = self.batch, shuffle = self.shuffle,
+  }
+end
+
+--- Goes to a place that `state` told; the next loop begins there.
+-- @tparam table state of a loader with the same seed, batch, shuffle and number of images
+-- @treturn Loader itself
+function Loader:set_state(state)
+  if type(state) ~= "table" then
+    raise("loader: set_state: expected a table, got " .. type(state))
+  end
+  for _, key in ipairs(SAME) do
+    if state[key] ~= self[key] then
+      raise(("loader: set_state: the state has %s = %s, this loader %s"):format(
+        key, state[key], self[key]))
+    end
+  end
+  local epoch, position = math.tointeger(state.epoch), math.tointeger(state.position)
+  if not epoch or epoch < 1 then
+    raise("loader: set_state: epoch: expected 1 or more, got " .. tostring(state.epoch))
+  end
+  if not position or position < 0 or position > self.stop
+    or (position % self.batch ~= 0 and position ~= self.stop) then
+    raise("loader: set_state: position: expected the end of a batch, got "
+      .. tostring(state.position))
+  end
+  begin_epoch(self, epoch)
+  self.position, self.resumed = position, true
+  return self
+end
+
+local function check_set(set)
+  local meta = getmetatable(set)
+  if type(set) ~= "table" or type(set.batch) ~= "function" or not (meta and meta.__len) then
+    raise("data.loader: set: expected a data set (#set and set:batch(index)), got " .. type(set))
+  end
+end
+
+local function check_values(set, opts)
+  local batch, seed = opts.batch or 64, opts.seed or 1
+  if math.type(batch) ~= "integer" or batch < 1 then
+    raise("data.loader: batch: expected a whole number from 1, got " .. tostring(batch))
+  end
+  if math.type(seed) ~= "integer" then
+    raise("data.loader: seed: expected a whole number, got " .. tostring(seed))
+  end
+  for _, name in ipairs { "shuffle", "drop_last" } do
+    if opts[name] ~= nil and type(opts[name]) ~= "boolean" then
+      raise(("data.loader: %s: expected true or false, got %s"):format(name, opts[name]))
+    end
+  end
+  if opts.drop_last and #set < batch then
+    raise(("data.loader: batch: %d images make no batch of %d, and drop_last is set"):format(
+      #set, batch))
+  end
+  return batch, seed
+end
+
+--- Makes a loader.
+-- @param set a data set, or any table with `#set` and `set:batch(index) -> x, y`
+-- @tparam[opt] table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false): leave
+--   out a last batch that is short
+-- @treturn Loader
+function M.new(set, opts)
+  check_set(set)
+  opts = check("data.loader", opts, { "batch", "shuffle", "seed", "drop_last" })
+  local batch, seed = check_values(set, opts)
+  local count = #set
+  return setmetatable({
+    set = set, batch = batch, seed = seed, count = count, shuffle = opts.shuffle ~= false,
+    stop = opts.drop_last and count // batch * batch or count,
+    epoch = 1, position = 0, resumed = false,
+  }, Loader)
+end
+
+return M

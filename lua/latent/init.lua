@@ -1,0 +1,14 @@
+--- latent: tensors, automatic differentiation and autoencoders.
+-- Tensors are float32 (or u8 for data), row-major and contiguous; axes, elements and ranges count from 1.
+-- Every op is a function `lt.name(x, ...)` and a method `x:name(...)`.
+-- @module latent
+local core = require "latent.core"
+
+-- Errors are raised at the first line outside this folder.
+core.set_home((debug.getinfo(1, "S").source:gsub("init%.lua$", "")))
+
+local lt = require("latent.face").build(core)
+
+lt._VERSION = "latent 0.1.0"
+
+return lt

@@ -1,0 +1,299 @@
+--- Figures, drawn by gnuplot.
+--
+-- Each function below returns a figure; `figure:save "loss.png"` draws it into a file (png, svg or pdf, by
+-- its name) and `plot.show(figure)` in the terminal. Data may be tensors or nested Lua tables; values that
+-- are not finite are left out. Text appears exactly as given.
+--
+--    plot.lines({ { y = losses, label = "train" }, title = "Loss", xlabel = "epoch" }):save "loss.png"
+--
+-- @module latent.plot
+
+local bars = require "latent.plot.bars"
+local check = require("latent.options").check
+local gnuplot = require "latent.plot.gnuplot"
+local images = require "latent.plot.images"
+local lines = require "latent.plot.lines"
+local options = require "latent.options"
+local raise = require("latent.core").raise
+local scatter = require "latent.plot.scatter"
+local script = require "latent.plot.script"
+local terminal = require "latent.plot.terminal"
+
+local M = {}
+
+local Figure = {}
+Figure.__index = Figure
+Figure.__name = "latent.plot.figure"
+
+local FORMATS = { png = true, svg = true, pdf = true }
+local PANEL_WIDTH, PANEL_HEIGHT = 560, 400 -- of a chart within panels, unless it has its own size
+local STRETCH = 1.25 -- by how much a chart may grow to fill its place in panels
+
+local function is_figure(v)
+  return getmetatable(v) == Figure
+end
+
+function Figure:__tostring()
+  return ("%s figure, %d x %d"):format(self.kind, self.width, self.height)
+end
+
+--- The style file: beside this module once installed, in plots/ of the repository otherwise.
+local function read_style()
+  local folder = debug.getinfo(1, "S").source:match "^@(.*[/\\])" or "./"
+  for _, path in ipairs{ folder .. "plot/style.gp", folder .. "../../plots/style.gp" } do
+    local file = io.open(path, "rb")
+    if file then
+      local text = file:read "a"
+      file:close()
+      return text
+    end
+  end
+  return nil, "plot: style.gp is missing from " .. folder .. "plot"
+end
+
+local style
+local function the_style()
+  local message
+  if not style then
+    style, message = read_style()
+  end
+  return style, message
+end
+
+--- Script and data of a figure. `o` as for latent.plot.script.new, without what the figure knows.
+local function build(figure, o)
+  o.width, o.height, o.style = math.floor(figure.width), math.floor(figure.height), style
+  local s = script.new(o)
+  figure.draw(s, { x = 0, y = 0, w = o.width, h = o.height })
+  return s:finish()
+end
+
+--- Draws the figure into a file.
+-- @tparam string path name ending in .png, .svg or .pdf; its folder must exist
+-- @tparam[opt] table opts {keep = true: leave the gnuplot script and its data beside the picture, as
+--   name.gp and name.dat, to be run and changed by hand}
+-- @treturn ?string path; or nil and a message when the file cannot be made (then nothing is left behind)
+-- @function Figure:save
+function Figure:save(path, opts)
+  local o = check("figure:save", opts or {}, { "keep" })
+  if type(path) ~= "string" then
+    raise("figure:save: expected a file name, got " .. type(path))
+  end
+  local format = (path:match "%.(%w+)$" or ""):lower()
+  if not FORMATS[format] then
+    raise(("figure:save: %s: the name must end in .png, .svg or .pdf"):format(path))
+  end
+  local ok, message = the_style()
+  if not ok then
+    return nil, message
+  end
+  return gnuplot.draw(path, format, function(output, data)
+    return build(self, { format = format, output = output, data = data })
+  end, o.keep)
+end
+
+local function figure_of(kind, panel)
+  panel.kind = kind
+  return setmetatable(panel, Figure)
+end
+
+--- Lines over common axes.
+-- @tparam table arguments series first: {y = [n], x = [n] (default 1..n), label = text, color = number of
+--   the palette or "#rrggbb", width, dashed, markers, line = false for points alone}; then options: title,
+--   xlabel, ylabel, log = "x", "y" or "xy", xrange, yrange = {lo, hi}, markers = true for all series,
+--   legend = "auto" (default), "outside", "top right", ..., or false; width, height in pixels (900 x 600)
+-- @treturn Figure
+function M.lines(arguments)
+  return figure_of("lines", lines.lines(arguments, "plot.lines"))
+end
+
+--- Points of the plane, one colour a class.
+-- @tparam table arguments points = [n, 2]; labels = [n] numbers or strings; classes = the values in the
+--   order of the legend; names = one a class (without classes: of 0, 1, ... if the labels are such, else
+--   of the sorted labels); equal = false lets the axes' scales differ; size of a point; title, xlabel,
+--   ylabel, xrange, yrange, legend, width, height
+-- @treturn Figure
+function M.scatter(arguments)
+  return figure_of("scatter", scatter.scatter(arguments, "plot.scatter"))
+end
+
+--- How often values occur.
+-- @tparam table arguments series first: a tensor or table, or {values = any shape, label = text}; then
+--   bins = 30, title, xlabel, ylabel, xrange (of the bins), yrange, legend, width, height
+-- @treturn Figure
+function M.histogram(arguments)
+  return figure_of("histogram", bars.histogram(arguments, "plot.histogram"))
+end
+
+--- Bars side by side, a group a name.
+-- @tparam table arguments series first: values [n], or {values = [n], label = text, color = ...}; then
+--   names = one a group (default 1..n), format = "%.1f" to write the values above the bars, title, xlabel,
+--   ylabel, yrange, legend, width, height
+-- @treturn Figure
+function M.bars(arguments)
+  return figure_of("bars", bars.bars(arguments, "plot.bars"))
+end
+
+--- One image.
+-- @tparam table arguments image (or the first element) = [H, W], [H, W, 1 or 3] or [1, H, W, 1 or 3];
+--   range = {black, white} (default {-1, 1}; {0, 255} for u8 tensors), zoom = whole factor, invert, title.
+--   A NaN is drawn red.
+-- @treturn Figure
+function M.image(arguments)
+  return figure_of("image", images.image(arguments, "plot.image"))
+end
+
+--- Images over a grid of coordinates, as decoded from a latent space, y upwards.
+-- @tparam table arguments images = [ny, nx, H, W] or [ny * nx, H, W], with or without channels: image
+--   (i, j) belongs to y[i], x[j]; x, y = {first, last} or one coordinate a column or row (default 1..n);
+--   columns = nx where it cannot be told; xlabel, ylabel, title, range, zoom, gap = 0, invert
+-- @treturn Figure
+function M.image_grid(arguments)
+  return figure_of("image_grid", images.image_grid(arguments, "plot.image_grid"))
+end
+
+--- Rows of images, the first on top, a label to the left of each.
+-- @tparam table arguments rows = {{label = text, images = [n, H, W] or [n, H, W, 1 or 3]}, ...};
+--   titles = one a column; title, range, zoom, gap = 6 pixels, invert
+-- @treturn Figure
+function M.image_rows(arguments)
+  return figure_of("image_rows", images.image_rows(arguments, "plot.image_rows"))
+end
+
+local function largest(list, index_of, count, what)
+  local sizes, total = {}, 0
+  for i = 1, count do
+    sizes[i] = 0
+  end
+  for i, figure in ipairs(list) do
+    local at = index_of(i)
+    sizes[at] = math.max(sizes[at], figure[what])
+  end
+  for i = 1, count do
+    total = total + sizes[i]
+  end
+  return sizes, total
+end
+
+local function check_figures(figures)
+  if type(figures) ~= "table" or #figures == 0 then
+    raise("plot.panels: expected a list of figures")
+  end
+  for i, figure in ipairs(figures) do
+    if not is_figure(figure) then
+      raise(("plot.panels: element %d is a %s, not a figure"):format(i, type(figure)))
+    end
+  end
+end
+
+--- Sizes within panels: images and figures with a size of their own keep theirs. Other charts are small,
+-- but for those beside a tall picture.
+local function panel_sizes(figures, columns, o)
+  local tall = {}
+  for i, figure in ipairs(figures) do
+    local row = (i - 1) // columns
+    tall[row] = tall[row] or not figure.flexible and figure.height > 1.6 * PANEL_HEIGHT
+  end
+  local list = {}
+  for i, figure in ipairs(figures) do
+    local item = { draw = figure.draw, width = figure.width, height = figure.height,
+      flexible = figure.flexible }
+    if item.flexible and not tall[(i - 1) // columns] then
+      item.width, item.height = o.width or PANEL_WIDTH, o.height or PANEL_HEIGHT
+    end
+    list[i] = item
+  end
+  return list
+end
+
+--- Several figures in one file, row by row.
+-- @tparam {Figure,...} figures
+-- @tparam[opt] table opts columns (default 2), title over all, width, height of every chart that was not
+--   given a size of its own (560 x 400)
+-- @treturn Figure
+function M.panels(figures, opts)
+  local o = check("plot.panels", opts or {}, { "columns", "title", "width", "height" })
+  check_figures(figures)
+  local columns = o.columns or math.min(2, #figures)
+  if math.type(columns) ~= "integer" or columns < 1 then
+    raise("plot.panels: columns: expected a whole number above 0")
+  end
+  local list, pictures = panel_sizes(figures, columns, o), false
+  for _, figure in ipairs(figures) do
+    pictures = pictures or figure.pictures
+  end
+  local function column(i)
+    return (i - 1) % columns + 1
+  end
+  local function row(i)
+    return (i - 1) // columns + 1
+  end
+  local widths, width = largest(list, column, columns, "width")
+  local heights, height = largest(list, row, row(#list), "height")
+  local top = o.title and 36 or 0
+
+  local function draw(s, rect)
+    s:multiplot(o.title, rect)
+    local y = rect.y + top
+    for r = 1, #heights do
+      local x = rect.x
+      for c = 1, columns do
+        local item = list[(r - 1) * columns + c]
+        if item then
+          local grow = item.flexible and STRETCH or 1
+          local w = math.min(widths[c], item.width * grow)
+          local h = math.min(heights[r], item.height * grow)
+          item.draw(s, { x = math.floor(x + (widths[c] - w) / 2),
+            y = math.floor(y + (heights[r] - h) / 2), w = w, h = h })
+        end
+        x = x + widths[c]
+      end
+      y = y + heights[r]
+    end
+    s:add "unset multiplot"
+  end
+  return figure_of("panels", { width = width, height = height + top, draw = draw, pictures = pictures })
+end
+
+local KINDS = { "lines", "scatter", "histogram", "bars", "image", "image_grid", "image_rows" }
+
+--- A figure by the name of its kind: `plot.figure{kind = "lines", {y = losses}}` draws lines.
+-- @tparam table arguments kind, and the arguments of the function of that name
+-- @treturn Figure
+function M.figure(arguments)
+  if type(arguments) ~= "table" then
+    raise("plot.figure: expected a table, got " .. type(arguments))
+  end
+  local rest = {}
+  for name, value in pairs(arguments) do
+    rest[name] = value
+  end
+  rest.kind = nil
+  for _, kind in ipairs(KINDS) do
+    if arguments.kind == kind then
+      return M[kind](rest)
+    end
+  end
+  local near = options.nearest(tostring(arguments.kind), KINDS)
+  raise(('plot.figure: unknown kind "%s"%s; kinds: %s'):format(tostring(arguments.kind),
+    near and (' (did you mean "%s"?)'):format(near) or "", table.concat(KINDS, ", ")))
+end
+
+--- Draws a figure in the terminal: by kitty's protocol, by sixel graphics, in a window, else as text.
+-- @tparam Figure figure
+-- @tparam[opt] table opts terminal = "kitty", "sixel", "window" or "text" (default: what the environment
+--   says the terminal can do)
+-- @treturn ?boolean true, or nil and a message
+function M.show(figure, opts)
+  local o = check("plot.show", opts or {}, { "terminal" })
+  if not is_figure(figure) then
+    raise("plot.show: expected a figure, got a " .. type(figure))
+  end
+  local ok, message = the_style()
+  if not ok then
+    return nil, message
+  end
+  return terminal.show(figure, o.terminal, build)
+end
+
+return M

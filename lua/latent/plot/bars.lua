@@ -1,0 +1,207 @@
+--- Bars: histograms, and values side by side.
+-- @module latent.plot.bars
+
+local axes = require "latent.plot.axes"
+local chart = require "latent.plot.chart"
+local check = require("latent.options").check
+local raise = require("latent.core").raise
+local script_of = require "latent.plot.script"
+local values = require "latent.plot.values"
+
+local M = {}
+
+local quote, number = script_of.quote, script_of.number
+
+local function histogram_series(fname, i, series)
+  local name = ("%s: series %d"):format(fname, i)
+  local list
+  if values.is_tensor(series) or type(series) == "table" and type(series[1]) == "number" then
+    series = { values = series }
+  elseif type(series) ~= "table" then
+    raise(name .. ": expected a tensor or {values = ..., label = ...}")
+  end
+  check(name, series, { "values", "label" })
+  list = values.read(name .. ": values", series.values)
+  if #list == 0 then
+    raise(name .. ": values: is empty")
+  end
+  return { list = list, label = series.label and tostring(series.label) }
+end
+
+local function count_bins(list, lo, hi, bins)
+  local counts, width = {}, (hi - lo) / bins
+  for b = 1, bins do
+    counts[b] = 0
+  end
+  for i = 1, #list do
+    local v = list[i]
+    if values.is_finite(v) and v >= lo and v <= hi then
+      local b = math.min(bins, (v - lo) // width + 1)
+      counts[math.tointeger(b)] = counts[math.tointeger(b)] + 1
+    end
+  end
+  return counts
+end
+
+local function bin_range(fname, list, range)
+  if range then
+    return range[1], range[2]
+  end
+  local lo, hi
+  for _, series in ipairs(list) do
+    local a, b = values.extent(series.list)
+    lo, hi = a and math.min(a, lo or a) or lo, b and math.max(b, hi or b) or hi
+  end
+  if not lo then
+    raise(fname .. ": values: no finite value to draw")
+  elseif lo == hi then
+    return lo - 0.5, hi + 0.5
+  end
+  return lo, hi
+end
+
+--- See latent.plot.histogram.
+function M.histogram(arguments, fname)
+  local o = chart.options_of(fname, arguments, chart.with_common("bins"))
+  local list = {}
+  for i, series in ipairs(arguments) do
+    list[i] = histogram_series(fname, i, series)
+  end
+  if #list == 0 then
+    raise(fname .. ": expected at least one series of values")
+  end
+  local bins = o.bins or 30
+  if math.type(bins) ~= "integer" or bins < 1 then
+    raise(fname .. ": bins: expected a whole number above 0")
+  end
+  local lo, hi = bin_range(fname, list, chart.range(fname .. ": xrange", o.xrange))
+  local width, tallest, centres = (hi - lo) / bins, 1, {}
+  for b = 1, bins do
+    centres[b] = lo + (b - 0.5) * width
+  end
+  for _, series in ipairs(list) do
+    series.counts = count_bins(series.list, lo, hi, bins)
+    tallest = math.max(tallest, table.unpack(series.counts))
+  end
+  local yrange = chart.range(fname .. ": yrange", o.yrange) or { 0, tallest * 1.06 }
+  local names = chart.labels_of(list)
+  local legend = #names > 0 and chart.legend_of(fname, o.legend, "auto") or nil
+
+  local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
+  function panel.draw(s, rect)
+    local x0, x1 = axes.widen(lo, hi, 0.015)
+    local x = axes.new(x0, x1, { count = rect.w / 85 })
+    local y = axes.new(yrange[1], yrange[2], { count = rect.h / 65, whole = true })
+    local where = legend
+    if where == "auto" then
+      local points = {}
+      for i, series in ipairs(list) do
+        points[i] = { x = centres, y = series.counts }
+      end
+      where = chart.choose_corner(s, rect, points, names, x, y)
+    end
+    local area, title = chart.layout(s, o, rect, x, y, where == "outside" and names)
+    chart.frame(s, o, rect, area, title, x, y)
+    chart.key(s, where, area, names)
+    s:add("set boxwidth %s absolute", number(width * (#list == 1 and 0.94 or 1)))
+    local elements = {}
+    for i, series in ipairs(list) do
+      elements[i] = ("%s using 1:2 with boxes fs transparent solid %s noborder lc %d %s"):format(
+        s:doubles(values.pack(centres, series.counts), 2), #list == 1 and "0.9" or "0.5",
+        (i - 1) % chart.COLOURS + 1,
+        series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle")
+    end
+    s:plot(elements)
+  end
+  return panel
+end
+
+local function bar_series(fname, i, series)
+  local name = ("%s: series %d"):format(fname, i)
+  if type(series) ~= "table" or values.is_tensor(series) or type(series[1]) == "number" then
+    series = { values = series }
+  end
+  check(name, series, { "values", "label", "color" })
+  return {
+    y = values.list(name .. ": values", series.values), color = series.color,
+    label = series.label and tostring(series.label),
+  }
+end
+
+local function bar_axes_range(fname, list, yrange)
+  local lo, hi = 0, 0
+  for _, series in ipairs(list) do
+    local a, b = values.extent(series.y)
+    lo, hi = math.min(lo, a or lo), math.max(hi, b or hi)
+  end
+  if lo == hi then
+    hi = 1
+  end
+  local room = (hi - lo) * 0.08 -- above the highest bar, for its number
+  return chart.range(fname .. ": yrange", yrange) or { lo < 0 and lo - room or 0, hi + room }
+end
+
+--- A font in which the numbers above bars of some width, in pixels, do not touch each other.
+local function number_font(s, list, format, bar)
+  local longest = 1
+  for _, v in ipairs(list) do
+    longest = math.max(longest, #format:format(v))
+  end
+  local scale = math.max(0.6, math.min(1, bar / (longest * s.char * 1.15)))
+  return s.text_only and "" or s:font(scale)
+end
+
+--- See latent.plot.bars.
+function M.bars(arguments, fname)
+  local o = chart.options_of(fname, arguments, chart.with_common("names", "format"))
+  local list = {}
+  for i, series in ipairs(arguments) do
+    list[i] = bar_series(fname, i, series)
+    if #list[i].y ~= #list[1].y then
+      raise(("%s: series %d has %d values and series 1 has %d"):format(
+        fname, i, #list[i].y, #list[1].y))
+    end
+  end
+  if #list == 0 then
+    raise(fname .. ": expected at least one series {values = ..., label = ...}")
+  end
+  local count = #list[1].y
+  local groups = o.names or chart.count_up(count)
+  if type(groups) ~= "table" or #groups ~= count then
+    raise(("%s: names: expected %d, one for each value"):format(fname, count))
+  end
+  local yrange = bar_axes_range(fname, list, o.yrange)
+  local names = chart.labels_of(list)
+  local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
+
+  local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
+  function panel.draw(s, rect)
+    local x = axes.named(groups)
+    local y = axes.new(yrange[1], yrange[2], { count = rect.h / 65 })
+    local area, title = chart.layout(s, o, rect, x, y, legend and names)
+    chart.frame(s, o, rect, area, title, x, y)
+    chart.key(s, legend and "outside", area, names)
+    local width = 0.8 / #list
+    s:add("set boxwidth %s absolute; set grid noxtics", number(width * 0.94))
+    local elements, numbers = {}, {}
+    for i, series in ipairs(list) do
+      local centres = {}
+      for g = 1, count do
+        centres[g] = g + (i - (#list + 1) / 2) * width
+      end
+      local source = s:doubles(values.pack(centres, series.y), 2)
+      elements[i] = ("%s using 1:2 with boxes fs solid 0.9 noborder %s %s"):format(source,
+        chart.colour_of(series.color, i),
+        series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle")
+      if o.format then
+        numbers[i] = ("%s using 1:2:(sprintf(%s,$2)) with labels offset 0,0.6 %s notitle"):format(
+          source, quote(o.format), number_font(s, series.y, o.format, area.w / count * width))
+      end
+    end
+    table.move(numbers, 1, #numbers, #elements + 1, elements)
+    s:plot(elements)
+  end
+  return panel
+end
+
+return M

@@ -1,0 +1,228 @@
+--- Runs gnuplot: one process a figure, its script through a pipe, its output checked before it is kept.
+-- Nothing is left behind on failure. Failures of the outside world are returned as `nil, message`.
+-- @module latent.plot.gnuplot
+
+local core = require "latent.core"
+
+local M = {}
+
+local MOST_MESSAGE = 300 -- characters quoted from gnuplot
+local runs = 0
+
+local function shell_quote(text)
+  return "'" .. text:gsub("'", [['\'']]) .. "'"
+end
+
+--- The gnuplot to run: LATENT_GNUPLOT, or the one on the PATH.
+-- @treturn string
+function M.executable()
+  local named = os.getenv "LATENT_GNUPLOT"
+  return named and named ~= "" and named or "gnuplot"
+end
+
+local function is_installed(executable)
+  return os.execute("command -v " .. shell_quote(executable) .. " >/dev/null 2>&1") == true
+end
+
+--- Whether the installed gnuplot can draw with a terminal, as "qt".
+-- @tparam string terminal
+-- @treturn boolean
+function M.has_terminal(terminal)
+  local command = shell_quote(M.executable()) .. " -d -e 'set terminal' 2>&1 </dev/null"
+  local pipe = is_installed(M.executable()) and io.popen(command)
+  if not pipe then
+    return false
+  end
+  local listing = pipe:read "a"
+  pipe:close()
+  return listing:find("\n%s+" .. terminal .. "%s") ~= nil
+end
+
+--- The first error in what gnuplot wrote to its error stream.
+local function first_error(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read(20000) or ""
+  if file then
+    file:close()
+  end
+  local message = text:match "line %d+: (%f[^%s].-)\n" or text:match "%S[^\n]*"
+  for found in text:gmatch "line %d+: ([^\n]+)" do
+    if not found:find "^warning" then
+      message = found
+      break
+    end
+  end
+  return message and message:sub(1, MOST_MESSAGE)
+end
+
+local function read_ends(path, count)
+  local file = io.open(path, "rb")
+  if not file then
+    return nil
+  end
+  local first = file:read(count) or ""
+  local size = file:seek "end"
+  file:seek("set", math.max(0, size - count))
+  local last = file:read(count) or ""
+  file:close()
+  return first, last, size
+end
+
+local COMPLETE = {
+  png = function(first, last)
+    return first:sub(1, 8) == "\137PNG\r\n\26\n" and last:find("IEND", 1, true)
+  end,
+  svg = function(first, last)
+    return first:find("<svg", 1, true) and last:find("</svg>", 1, true)
+  end,
+  pdf = function(first, last)
+    return first:sub(1, 4) == "%PDF" and last:find("%%EOF", 1, true)
+  end,
+  sixel = function(first, last)
+    return first:find("\27P", 1, true) and last:find("\27\\", 1, true)
+  end,
+  text = function(first)
+    return first:find "%S"
+  end,
+}
+
+local function check_output(path, format)
+  local first, last, size = read_ends(path, 400)
+  if not first then
+    return nil, "gnuplot wrote nothing"
+  elseif size == 0 then
+    return nil, "gnuplot wrote an empty file"
+  elseif not COMPLETE[format](first, last) then
+    return nil, ("gnuplot wrote an incomplete %s file"):format(format)
+  end
+  return true
+end
+
+local function write_file(path, bytes)
+  local file, message = io.open(path, "wb")
+  if not file then
+    return nil, message
+  end
+  local ok, why = file:write(bytes)
+  local closed, why_closed = file:close()
+  if not ok or not closed then
+    return nil, ("%s: %s"):format(path, why or why_closed)
+  end
+  return true
+end
+
+--- Sends the script. The pipe is closed inside, as closing it is what writes the last part.
+local function run(script, errors)
+  -- A preloaded sanitizer would report gnuplot's own leaks; exec keeps the exit status gnuplot's.
+  local command = ("unset LD_PRELOAD; exec %s -d - >/dev/null 2>%s"):format(
+    shell_quote(M.executable()), shell_quote(errors))
+  local pipe, message = io.popen(command, "w")
+  if not pipe then
+    return nil, "cannot start gnuplot: " .. tostring(message)
+  end
+  local ok, how, code = core.ignore_sigpipe(function()
+    pipe:write(script)
+    return pipe:close()
+  end)
+  if ok then
+    return true
+  end
+  local why = how == "signal" and "was killed by signal " .. code or "ended with status " .. tostring(code)
+  return nil, ("%s %s: %s"):format(M.executable(), why, first_error(errors) or "no message")
+end
+
+local function not_installed(executable)
+  if os.getenv "LATENT_GNUPLOT" then
+    return ("%s: not found or not executable (LATENT_GNUPLOT names it)"):format(executable)
+  end
+  return "gnuplot is not installed: apt-get install gnuplot-nox (or set LATENT_GNUPLOT to its path)"
+end
+
+--- Writes a script that can be run by hand in the folder of the figure.
+local function keep_script(path, base, build)
+  local stem, name = path:gsub("%.%w+$", ""), base:gsub("%.%w+$", "")
+  local script, data = build(base, name .. ".dat")
+  local header = ("# Draws %s. Run it in its folder: gnuplot %s.gp\n"):format(
+    (base:gsub("%c", " ")), (name:gsub("%c", " ")))
+  local ok, message = write_file(stem .. ".dat", data)
+  if ok then
+    ok, message = write_file(stem .. ".gp", header .. script)
+  end
+  return ok, message
+end
+
+--- Draws into the scratch file, checks it and renames it.
+local function draw_with(scratch, path, format, build, keep)
+  local script, data = build(scratch.output, scratch.data)
+  local ok, message = write_file(scratch.data, data)
+  if not ok then
+    return nil, message
+  end
+  ok, message = run(script, scratch.errors)
+  if not ok then
+    return nil, message
+  end
+  ok, message = check_output(scratch.output, format)
+  if not ok then
+    return nil, ("%s: %s"):format(message, first_error(scratch.errors) or "no message")
+  end
+  if keep then
+    ok, message = keep_script(path, keep.base, build)
+    if not ok then
+      return nil, message
+    end
+  end
+  return os.rename(scratch.output, path)
+end
+
+--- Draws a figure into a file, which appears whole or not at all.
+-- @tparam string path the file to make
+-- @tparam string format "png", "svg", "pdf", "sixel" or "text"
+-- @tparam function build called with (output, data): names of the files that the script shall write and
+--   read; returns the script and the data
+-- @tparam boolean keep leave script and data beside the file, as path.gp and path.dat
+-- @treturn ?string path, or nil and a message
+function M.draw(path, format, build, keep)
+  if not is_installed(M.executable()) then
+    return nil, not_installed(M.executable())
+  end
+  local folder, base = path:match "^(.*/)([^/]*)$"
+  folder, base = folder or "", base or path
+  if folder ~= "" and not core.is_dir(folder) then
+    return nil, ("%s: there is no folder %s (make it first: mkdir -p %s)"):format(path, folder, folder)
+  end
+  runs = runs + 1
+  local stem = ("%s.%s.%d.%d"):format(folder, base, core.pid(), runs)
+  local scratch = { output = stem .. ".out", data = stem .. ".dat", errors = stem .. ".err" }
+  local done, ok, message = pcall(draw_with, scratch, path, format, build, keep and { base = base })
+  for _, name in pairs(scratch) do
+    os.remove(name)
+  end
+  if not done then
+    error(ok, 0)
+  elseif not ok then
+    return nil, ("%s: %s"):format(path, message)
+  end
+  return path
+end
+
+--- Opens a window that stays when the program ends.
+-- @tparam string script
+-- @tparam string data file name of the data, removed once gnuplot has read it
+-- @treturn ?boolean true, or nil and a message
+function M.window(build)
+  if not is_installed(M.executable()) then
+    return nil, not_installed(M.executable())
+  end
+  local data_path, errors = os.tmpname(), os.tmpname()
+  local script, data = build(nil, data_path)
+  local ok, message = write_file(data_path, data)
+  if ok then
+    ok, message = run(script, errors)
+  end
+  os.remove(data_path)
+  os.remove(errors)
+  return ok, message
+end
+
+return M

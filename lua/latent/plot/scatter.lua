@@ -1,0 +1,259 @@
+--- Scatter: points of the plane, one colour a class.
+-- @module latent.plot.scatter
+
+local axes = require "latent.plot.axes"
+local chart = require "latent.plot.chart"
+local raise = require("latent.core").raise
+local script_of = require "latent.plot.script"
+local values = require "latent.plot.values"
+
+local M = {}
+
+local quote, number = script_of.quote, script_of.number
+local SHAPES = { 7, 5, 9 } -- disc, square, triangle: one for each round of the palette
+local LETTERS = "0123456789abcdefghijklmnopqrst"
+local MOST_CLASSES = chart.COLOURS * #SHAPES
+local AREA = { w = 760, h = 660, least_w = 420, least_h = 400 } -- pixels the axes may take
+
+local function read_points(fname, points)
+  local flat, shape = values.read(fname .. ": points", points)
+  if #flat == 0 then
+    raise(fname .. ": points: is empty")
+  elseif #shape ~= 2 or shape[2] ~= 2 then
+    raise(("%s: points: expected shape [n, 2], got %s"):format(fname, values.shape_text(shape)))
+  end
+  local x, y = {}, {}
+  for i = 1, shape[1] do
+    x[i], y[i] = flat[2 * i - 1], flat[2 * i]
+  end
+  return x, y
+end
+
+--- Labels may be a tensor, numbers or strings.
+local function read_labels(fname, labels, count)
+  local list
+  if type(labels) == "table" and type(labels[1]) == "string" then
+    list = labels
+  else
+    list = values.list(fname .. ": labels", labels)
+    for i, label in ipairs(list) do
+      list[i] = math.tointeger(label) or label
+    end
+  end
+  if #list ~= count then
+    raise(("%s: labels: has %d for %d points"):format(fname, #list, count))
+  end
+  return list
+end
+
+local function distinct(list)
+  local seen, found = {}, {}
+  for _, value in ipairs(list) do
+    if not seen[value] then
+      seen[value] = true
+      found[#found + 1] = value
+    end
+  end
+  table.sort(found, function(a, b)
+    if type(a) == type(b) then
+      return a < b
+    end
+    return type(a) == "number"
+  end)
+  return found
+end
+
+--- The classes in the order of their names: as given, else 0, 1, ... if that fits, else those that occur.
+local function classes_of(o, labels)
+  if o.classes then
+    return o.classes
+  end
+  local found = distinct(labels)
+  local last = found[#found]
+  local count = o.names and #o.names or chart.COLOURS
+  local from_zero = math.type(last) == "integer" and math.type(found[1]) == "integer" and found[1] >= 0
+    and last < count
+  if from_zero then
+    local classes = {}
+    for value = 0, o.names and count - 1 or last do
+      classes[#classes + 1] = value
+    end
+    return classes
+  end
+  return found
+end
+
+--- The class of each point as a number from 1, and the legend: {{index, name}, ...}. Classes that were
+-- neither named nor listed, and have no point, are left out of it.
+local function class_numbers(fname, o, labels)
+  local classes = classes_of(o, labels)
+  if o.names and #o.names ~= #classes then
+    raise(("%s: names: has %d for %d classes"):format(fname, #o.names, #classes))
+  elseif #classes > MOST_CLASSES then
+    raise(("%s: labels: %d classes, more than the %d that can be told apart"):format(
+      fname, #classes, MOST_CLASSES))
+  end
+  local number_of, numbers, occurs = {}, {}, {}
+  for i, value in ipairs(classes) do
+    number_of[value] = i
+  end
+  for i, label in ipairs(labels) do
+    local class = number_of[label]
+    if not class then
+      raise(("%s: labels: %s at position %d is not among classes"):format(fname, tostring(label), i))
+    end
+    numbers[i], occurs[class] = class, true
+  end
+  local legend = {}
+  for i, value in ipairs(classes) do
+    if occurs[i] or o.names or o.classes then
+      legend[#legend + 1] = { i, tostring(o.names and o.names[i] or value) }
+    end
+  end
+  return numbers, legend
+end
+
+--- Widens one of two ranges so that a unit has the same length on both axes of an area.
+local function equalise(x, y, w, h)
+  local unit = math.max((x[2] - x[1]) / w, (y[2] - y[1]) / h)
+  local function grow(range, length)
+    local middle = (range[1] + range[2]) / 2
+    return { middle - unit * length / 2, middle + unit * length / 2 }
+  end
+  return grow(x, w), grow(y, h)
+end
+
+local function ranges_of(fname, o, x, y)
+  local x0, x1 = values.extent(x)
+  local y0, y1 = values.extent(y)
+  if not (x0 and y0) then
+    raise(fname .. ": points: no finite value to draw")
+  end
+  local xrange = chart.range(fname .. ": xrange", o.xrange) or { axes.widen(x0, x1, 0.03) }
+  local yrange = chart.range(fname .. ": yrange", o.yrange) or { axes.widen(y0, y1, 0.03) }
+  return xrange, yrange
+end
+
+local function colour(class)
+  return (class - 1) % chart.COLOURS + 1
+end
+
+local function shape(class)
+  return SHAPES[(class - 1) // chart.COLOURS + 1]
+end
+
+--- Coordinates of the points whose class has a key in common: {[key] = {x, y, colour}}.
+local function grouped(x, y, numbers, key_of)
+  local groups = {}
+  for i = 1, #x do
+    local name = key_of(numbers[i])
+    local group = groups[name] or { {}, {}, {} }
+    groups[name] = group
+    local at = #group[1] + 1
+    group[1][at], group[2][at], group[3][at] = x[i], y[i], colour(numbers[i])
+  end
+  return groups
+end
+
+--- Points of one shape are drawn in the order of the data, so that no class lies on top of all others.
+local function elements_of(s, x, y, numbers, entries, size)
+  local groups, elements = grouped(x, y, numbers, shape), {}
+  for _, point in ipairs(SHAPES) do
+    local group = groups[point]
+    if group then
+      elements[#elements + 1] = ("%s using 1:2:3 with points pt %d ps %s lc variable notitle"):format(
+        s:doubles(values.pack(group[1], group[2], group[3]), 3), point, number(size))
+    end
+  end
+  for _, entry in ipairs(entries) do
+    elements[#elements + 1] = ("keyentry with points pt %d ps 1.6 lc %d title %s noenhanced"):format(
+      shape(entry[1]), colour(entry[1]), quote(entry[2]))
+  end
+  return elements
+end
+
+--- In text, a letter or digit stands for a class.
+local function text_elements(s, x, y, numbers, entries)
+  local name_of, elements = {}, {}
+  for _, entry in ipairs(entries) do
+    name_of[entry[1]] = entry[2]
+  end
+  local groups = grouped(x, y, numbers, function(class)
+    return class
+  end)
+  for class = 1, MOST_CLASSES do
+    local group = groups[class]
+    if group then
+      local title = name_of[class] and "title " .. quote(name_of[class]) or "notitle"
+      elements[#elements + 1] = ("%s using 1:2 with points pt '%s' %s"):format(
+        s:doubles(values.pack(group[1], group[2]), 2), LETTERS:sub(class, class), title)
+    end
+  end
+  return elements
+end
+
+local function point_size(count)
+  return count <= 200 and 1 or count <= 2000 and 0.6 or 0.4
+end
+
+--- Size of a figure whose axes have one scale, so that the data fills it.
+local function fitted_size(o, xrange, yrange, outside)
+  local span_x, span_y = xrange[2] - xrange[1], yrange[2] - yrange[1]
+  local unit = math.max(span_x / AREA.w, span_y / AREA.h)
+  local w, h = math.max(AREA.least_w, span_x / unit), math.max(AREA.least_h, span_y / unit)
+  local x, y = axes.new(xrange[1], xrange[2], {}), axes.new(yrange[1], yrange[2], {})
+  local em = script_of.EM
+  local left, right, bottom = chart.margins(em, script_of.CHAR, o, x, y, outside)
+  local top = (o.title and 2.85 or 1.4) * em
+  return math.floor(w + left + right), math.floor(h + top + bottom)
+end
+
+--- See latent.plot.scatter.
+function M.scatter(arguments, fname)
+  local o = chart.options_of(fname, arguments,
+    chart.with_common("points", "labels", "names", "classes", "equal", "size"))
+  local x, y = read_points(fname, o.points)
+  local numbers, entries
+  if o.labels ~= nil then
+    numbers, entries = class_numbers(fname, o, read_labels(fname, o.labels, #x))
+  else
+    numbers, entries = {}, {}
+    for i = 1, #x do
+      numbers[i] = 1
+    end
+  end
+  local names = {}
+  for i, entry in ipairs(entries) do
+    names[i] = entry[2]
+  end
+  local xrange, yrange = ranges_of(fname, o, x, y)
+  local equal = o.equal ~= false
+  local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
+  if legend == "auto" then
+    legend = "outside"
+  end
+
+  local width, height = chart.WIDTH, chart.HEIGHT
+  if equal then
+    width, height = fitted_size(o, xrange, yrange, legend == "outside" and names)
+  end
+  local panel = chart.panel_of(fname, o, width, height)
+  function panel.draw(s, rect)
+    local function axis_pair(xr, yr)
+      return axes.new(xr[1], xr[2], { count = math.max(3, rect.w / 85) }),
+        axes.new(yr[1], yr[2], { count = math.max(3, rect.h / 65) })
+    end
+    local ax, ay = axis_pair(xrange, yrange)
+    local area, title = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
+    if equal then
+      ax, ay = axis_pair(equalise(xrange, yrange, area.w, area.h))
+    end
+    chart.frame(s, o, rect, area, title, ax, ay)
+    chart.key(s, legend, area, names)
+    local size = o.size or point_size(#x) * math.min(1, math.sqrt(rect.w / chart.WIDTH))
+    s:plot((s.text_only and text_elements or elements_of)(s, x, y, numbers, entries, size))
+  end
+  return panel
+end
+
+return M

@@ -1,0 +1,274 @@
+--- Builds the gnuplot script of one figure, and the file of binary data that it reads.
+-- Positions are in pixels from the top left corner; gnuplot gets them as fractions of the page.
+-- Knows nothing of processes or files, but for the style file.
+-- @module latent.plot.script
+
+local M = {}
+local Script = {}
+Script.__index = Script
+
+local TERMINAL = {
+  png = "pngcairo size %d,%d background '#ffffff'",
+  svg = "svg size %d,%d background '#ffffff'",
+  pdf = "pdfcairo size %d/96.0,%d/96.0 background '#ffffff'",
+  sixel = "sixelgd truecolor size %d,%d background '#ffffff'",
+  text = "dumb size %d,%d noenhanced",
+  qt = "qt size %d,%d persist",
+  wxt = "wxt size %d,%d persist",
+  x11 = "x11 size %d,%d persist",
+}
+--- Size of titles, in units of the text size.
+M.TITLE_SIZE = 1.15
+
+--- Height and mean width of a character in pixels, in the style as it ships: figures whose size depends on
+-- their text are sized with these, before their script exists.
+M.EM, M.CHAR = 14.7, 8.8
+
+local TITLE_CHAR = 1.12 -- mean width of a bold title's characters, in those of the text
+local SVG_POINT = 4 / 3 -- the svg terminal takes a point for a pixel
+
+--- Quotes any text as a gnuplot string expression that stands for exactly that text.
+-- Single quotes: gnuplot substitutes nothing inside them, not even backquotes.
+-- @tparam string text
+-- @treturn string
+function M.quote(text)
+  local clean = tostring(text):gsub("\r\n", "\n"):gsub("[%z\1-\8\11-\31\127]", " "):gsub("\t", "  ")
+  local quoted = "'" .. clean:gsub("'", "''") .. "'"
+  return (quoted:gsub("\n", [['."\n".']]))
+end
+
+--- Quotes a file name, byte for byte.
+-- @tparam string path
+-- @treturn string
+function M.quote_path(path)
+  local quoted = "'" .. path:gsub("'", "''") .. "'"
+  return (quoted:gsub("%c", function(c)
+    return ([['."\%03o".']]):format(c:byte())
+  end))
+end
+
+--- A number as gnuplot reads it, whatever the locale.
+-- @tparam number v
+-- @treturn string
+function M.number(v)
+  return (("%.10g"):format(v):gsub(",", "."))
+end
+
+--- Characters of a text, or bytes where it is not UTF-8.
+-- @tparam string text
+-- @treturn int
+function M.length(text)
+  return utf8.len(text) or #text
+end
+
+--- Breaks a title into lines that fit a width.
+-- @tparam ?string text
+-- @tparam number width in pixels
+-- @treturn ?string
+-- @treturn int number of lines, 0 without a title
+function M.wrap(text, width)
+  if not text or text == "" then
+    return nil, 0
+  end
+  local most, out = width / (M.CHAR * TITLE_CHAR), {}
+  for line in (text .. "\n"):gmatch("(.-)\n") do
+    local current
+    for word in line:gmatch("%S+") do
+      local longer = current and current .. " " .. word or word
+      if current and (M.length(longer)) > most then
+        out[#out + 1], current = current, word
+      else
+        current = longer
+      end
+    end
+    out[#out + 1] = current or ""
+  end
+  return table.concat(out, "\n"), #out
+end
+
+local function longest_line(text)
+  local longest = 0
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    longest = math.max(longest, M.length(line))
+  end
+  return longest
+end
+M.longest_line = longest_line
+
+--- Starts a script.
+-- @tparam table o {format, width, height: in pixels (characters for "text"), style = text of the style
+--   file, output, data = file names; window formats have no output}
+-- @treturn Script
+function M.new(o)
+  local points = tonumber(o.style:match("latent_size%s*=%s*([%d.]+)")) or 11
+  local s = setmetatable({
+    width = o.width, height = o.height, em = points * 4 / 3, text_only = o.format == "text",
+    _lines = {}, _blocks = {}, _offset = 0,
+  }, Script)
+  s.char = s.em * 0.6 -- the mean width of a character
+  s:add("set encoding utf8")
+  s._lines[#s._lines + 1] = o.style
+  if s.text_only then
+    s:add('latent_axes = "set border 3; set tics out nomirror; unset grid"')
+  end
+  s._points = points * (o.format == "svg" and SVG_POINT or 1)
+  s.font_name = o.style:match "latent_font%s*=%s*['\"]([^'\"\n]+)" or "DejaVu Sans"
+  local font = s.text_only and "" or " " .. s:font(1)
+  s.bold = s:font(M.TITLE_SIZE, ":Bold")
+  local pixels_w, pixels_h = o.columns or o.width, o.lines or o.height
+  s._lines[#s._lines + 1] = "set terminal " .. TERMINAL[o.format]:format(pixels_w, pixels_h) .. font
+  if o.output then
+    s:add("set output %s", M.quote_path(o.output))
+  end
+  s:add("data = %s", M.quote_path(o.data))
+  return s
+end
+
+
+--- Gnuplot's words for the font of the style.
+-- @tparam number scale 1 for the size of ordinary text
+-- @tparam[opt=""] string face ":Bold"
+-- @treturn string
+function Script:font(scale, face)
+  return ("font '%s%s,%s'"):format(self.font_name, face or "", M.number(self._points * scale))
+end
+
+--- Adds a line, formatted as by string.format.
+-- @tparam string format
+function Script:add(format, ...)
+  self._lines[#self._lines + 1] = format:format(...)
+end
+
+--- Adds binary data, and returns how a plot command refers to it.
+-- @tparam string bytes
+-- @tparam string layout gnuplot's words on the layout, as "record=(10) format='%double%double'"
+-- @treturn string
+function Script:data(bytes, layout)
+  local from = self._offset
+  self._blocks[#self._blocks + 1] = bytes
+  self._offset = from + #bytes
+  return ("data binary skip=%d %s endian=little"):format(from, layout)
+end
+
+--- Adds rows of doubles (from values.pack).
+-- @tparam string bytes
+-- @tparam int columns
+-- @treturn string
+function Script:doubles(bytes, columns)
+  local layout = ("record=(%d) format='%s'"):format(#bytes // (8 * columns), ("%double"):rep(columns))
+  return self:data(bytes, layout)
+end
+
+--- A position in pixels as gnuplot's screen coordinates.
+-- @tparam number x
+-- @tparam number y from the top
+-- @treturn string
+function Script:at(x, y)
+  return ("screen %.8f, screen %.8f"):format(x / self.width, 1 - y / self.height)
+end
+
+--- Clears what an earlier panel set.
+function Script:clear()
+  self:add("unset title; unset xlabel; unset ylabel; unset label; unset object; unset logscale")
+  self:add("unset key; set xtics autofreq; set ytics autofreq; eval latent_axes")
+  if self._page_title then
+    local text, rect = table.unpack(self._page_title)
+    self:label(text, rect.x + rect.w / 2, rect.y + 1.6 * self.em, "center " .. self.bold)
+    self._page_title = nil -- once a page: the next panel clears its own labels only from then on
+  end
+end
+
+--- Places the plotting area, in pixels.
+-- @tparam table area {x, y, w, h}
+-- @tparam table rect {x, y, w, h} of the panel: all that a text terminal is told, which has its own margins
+function Script:area(area, rect)
+  if self.text_only then
+    self:add("set origin %.6f,%.6f; set size %.6f,%.6f", rect.x / self.width,
+      1 - (rect.y + rect.h) / self.height, rect.w / self.width, rect.h / self.height)
+    return
+  end
+  self:add("set lmargin at screen %.8f; set rmargin at screen %.8f", area.x / self.width,
+    (area.x + area.w) / self.width)
+  self:add("set tmargin at screen %.8f; set bmargin at screen %.8f", 1 - area.y / self.height,
+    1 - (area.y + area.h) / self.height)
+end
+
+--- Writes a piece of text; nothing in it is special to gnuplot.
+-- @tparam string text
+-- @tparam number x
+-- @tparam number y of its middle line
+-- @tparam[opt=""] string how gnuplot's words: "center", "rotate by 90 center", a font
+function Script:label(text, x, y, how)
+  self:add("set label %s at %s %s noenhanced front textcolor rgb '#222222'", M.quote(text),
+    self:at(x, y), how or "")
+end
+
+--- Title above and names beside the axes of an area.
+-- @tparam table o {title, xlabel, ylabel}, each optional; the title as broken into lines by `wrap`
+-- @tparam table area {x, y, w, h}
+-- @tparam table rect {x, y, w, h}
+function Script:titles(o, area, rect)
+  if self.text_only then
+    for _, name in ipairs{ "title", "xlabel", "ylabel" } do
+      if o[name] then
+        self:add("set %s %s noenhanced", name, M.quote(o[name]))
+      end
+    end
+    return
+  end
+  local middle = area.x + area.w / 2
+  if o.title then
+    local half = longest_line(o.title) * self.char * TITLE_CHAR / 2
+    local at = math.max(rect.x + half, math.min(rect.x + rect.w - half, middle))
+    if 2 * half > rect.w then
+      at = rect.x + rect.w / 2
+    end
+    self:label(o.title, at, rect.y + self.em * 1.25, "center " .. self.bold)
+  end
+  if o.xlabel then
+    self:label(o.xlabel, middle, area.y + area.h + self.em * 2.8, "center")
+  end
+  if o.ylabel then
+    self:label(o.ylabel, rect.x + self.em * 1.2, area.y + area.h / 2, "rotate by 90 center")
+  end
+end
+
+--- Sets one axis.
+-- @tparam string name "x" or "y"
+-- @tparam table axis from latent.plot.axes
+function Script:axis(name, axis)
+  local ticks = {}
+  for i, tick in ipairs(axis.ticks) do
+    local text = M.quote((tick[2]:gsub("%%", "%%%%")))
+    ticks[i] = ("%s %s%s"):format(text, M.number(tick[1]), tick[2] == "" and " 1" or "")
+  end
+  if axis.log then
+    self:add("set logscale %s", name)
+  end
+  self:add("set %srange [%s:%s] noextend", name, M.number(axis.lo), M.number(axis.hi))
+  self:add("set %stics %s (%s)", name, axis.names and "noenhanced" or "enhanced",
+    table.concat(ticks, ", "))
+end
+
+--- Begins a page of several panels.
+-- @tparam ?string title above all
+-- @tparam table rect {x, y, w, h}
+function Script:multiplot(title, rect)
+  self:add("set multiplot")
+  self._page_title = title and not self.text_only and { title, rect } or nil
+end
+
+--- Plots elements together.
+-- @tparam {string,...} elements
+function Script:plot(elements)
+  self:add("plot %s", table.concat(elements, ", \\\n     "))
+end
+
+--- The script as text, and its binary data.
+-- @treturn string
+-- @treturn string
+function Script:finish()
+  return table.concat(self._lines, "\n") .. "\n", table.concat(self._blocks)
+end
+
+return M

@@ -1,0 +1,152 @@
+--- Shows figures in a terminal: finds out what it can do, and hands the picture over.
+-- @module latent.plot.terminal
+
+local core = require "latent.core"
+local gnuplot = require "latent.plot.gnuplot"
+
+local M = {}
+
+local KINDS = { kitty = true, sixel = true, window = true, text = true }
+local WINDOWS = { "qt", "wxt", "x11" }
+local KITTY_CHUNK = 4096 -- the most that kitty's protocol takes at once
+local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+--- Bytes as base64.
+-- @tparam string bytes
+-- @treturn string
+function M.base64(bytes)
+  local out = {}
+  for i = 1, #bytes, 3 do
+    local a, b, c = bytes:byte(i, i + 2)
+    local bits = a << 16 | (b or 0) << 8 | (c or 0)
+    for k = 0, 3 do
+      local at = (bits >> (18 - 6 * k) & 63) + 1
+      local padding = (k == 2 and not b) or (k == 3 and not c)
+      out[#out + 1] = padding and "=" or ALPHABET:sub(at, at)
+    end
+  end
+  return table.concat(out)
+end
+
+--- The first window terminal that the installed gnuplot has.
+local function window_terminal()
+  for _, name in ipairs(WINDOWS) do
+    if gnuplot.has_terminal(name) then
+      return name
+    end
+  end
+end
+
+local function has_any(text, words)
+  for _, word in ipairs(words) do
+    if text:find(word, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+--- What the terminal on standard output can show.
+-- @tparam[opt=os.getenv] function getenv
+-- @tparam[opt] boolean on_terminal whether standard output is a terminal
+-- @treturn string "kitty", "sixel", "window" or "text"
+function M.detect(getenv, on_terminal)
+  getenv = getenv or os.getenv
+  if on_terminal == nil then
+    on_terminal = core.isatty(1)
+  end
+  local term, program = getenv "TERM" or "", getenv "TERM_PROGRAM" or ""
+  -- tmux and screen keep the outer terminal's variables but pass no graphics through
+  local wrapped = getenv "TMUX" or has_any(term, { "screen", "tmux" })
+  if not on_terminal then
+    return "text"
+  elseif not wrapped then
+    if getenv "KITTY_WINDOW_ID" or has_any(term, { "kitty", "ghostty" }) or program == "ghostty" then
+      return "kitty"
+    elseif has_any(term, { "sixel", "foot", "mlterm", "yaft", "contour" })
+      or has_any(program, { "WezTerm", "mintty", "iTerm" }) then
+      return "sixel"
+    end
+  end
+  if (getenv "DISPLAY" or getenv "WAYLAND_DISPLAY") and window_terminal() then
+    return "window"
+  end
+  return "text"
+end
+
+local function read_file(path)
+  local file, message = io.open(path, "rb")
+  if not file then
+    return nil, message
+  end
+  local bytes = file:read "a"
+  file:close()
+  return bytes
+end
+
+--- Draws into a temporary file and returns its bytes.
+local function drawn(figure, format, build, size)
+  local path = os.tmpname()
+  local ok, message = gnuplot.draw(path, format == "kitty" and "png" or format, function(output, data)
+    return build(figure, {
+      format = format == "kitty" and "png" or format, output = output, data = data,
+      columns = size and size.columns, lines = size and size.lines,
+    })
+  end)
+  local bytes
+  if ok then
+    bytes, message = read_file(path)
+  end
+  os.remove(path)
+  return bytes, message
+end
+
+--- A PNG file in kitty's graphics protocol.
+-- @tparam string png
+-- @treturn string
+function M.kitty(png)
+  local text, out = M.base64(png), {}
+  for from = 1, #text, KITTY_CHUNK do
+    local chunk = text:sub(from, from + KITTY_CHUNK - 1)
+    local more = from + KITTY_CHUNK <= #text and 1 or 0
+    local control = from == 1 and "a=T,f=100,m=" or "m="
+    out[#out + 1] = ("\27_G%s%d;%s\27\\"):format(control, more, chunk)
+  end
+  out[#out + 1] = "\n"
+  return table.concat(out)
+end
+
+local function text_size()
+  local columns = tonumber(os.getenv "COLUMNS") or 100
+  return { columns = math.max(40, math.min(200, columns)), lines = 30 }
+end
+
+--- See latent.plot.show.
+function M.show(figure, kind, build)
+  if kind ~= nil and not KINDS[kind] then
+    core.raise(('plot.show: terminal: expected "kitty", "sixel", "window" or "text", got %s'):format(
+      tostring(kind)))
+  end
+  kind = kind or M.detect()
+  if kind == "window" then
+    local name = window_terminal()
+    if not name then
+      return nil, "plot.show: the installed gnuplot opens no windows (install gnuplot-qt or gnuplot-x11)"
+    end
+    return gnuplot.window(function(_, data)
+      return build(figure, { format = name, data = data })
+    end)
+  end
+  if kind == "text" and figure.pictures then
+    return nil, "plot.show: this terminal shows no images (save the figure as a png file instead)"
+  end
+  local bytes, message = drawn(figure, kind, build, kind == "text" and text_size())
+  if not bytes then
+    return nil, message
+  end
+  io.stdout:write(kind == "kitty" and M.kitty(bytes) or bytes, kind == "sixel" and "\n" or "")
+  io.stdout:flush()
+  return true
+end
+
+return M

@@ -1,0 +1,181 @@
+--- Tells how a long run is getting on. On a terminal a bar with the rate, the time left and the
+-- current loss, redrawn at most ten times a second; anywhere else nothing but the lines that the
+-- caller prints, one an epoch, so that a log stays readable.
+--
+--     local bar <close> = progress.new{label = "AE", epochs = 10, steps = #loader}
+--     for epoch = 1, 10 do
+--       for batch in loader do ... bar:step(loss:item()) end
+--       bar:epoch("train %.4f  test %.4f", train, test)
+--     end
+-- @module latent.progress
+
+local core = require "latent.core"
+local check = require("latent.options").check
+local raise = core.raise
+
+local M = {}
+
+--- Seconds between two drawings of the bar.
+M.interval = 0.1
+
+local BAR = 20 -- columns
+local CLEAR = "\r\27[K"
+
+--- A bar. Field `on_terminal` tells whether it is drawn.
+-- @type Bar
+local Bar = {}
+Bar.__index = Bar
+Bar.__name = "latent.progress.Bar"
+
+--- A time as a reader likes it: "8.3 s", "2:05", "1:02:05".
+-- @tparam number seconds
+-- @treturn string
+function M.duration(seconds)
+  if seconds ~= seconds or seconds == math.huge then return "?" end
+  if seconds < 9.95 then return ("%.1f s"):format(seconds) end
+  local whole = math.floor(seconds + 0.5)
+  if whole < 60 then return ("%d s"):format(whole) end
+  local minutes, rest = whole // 60, whole % 60
+  if minutes < 60 then return ("%d:%02d"):format(minutes, rest) end
+  return ("%d:%02d:%02d"):format(minutes // 60, minutes % 60, rest)
+end
+
+local function rate_text(rate)
+  return (rate >= 100 and "%.0f/s" or rate >= 1 and "%.1f/s" or "%.2f/s"):format(rate)
+end
+
+-- Of constant width as long as the loss is of ordinary size, so that the bar does not jitter.
+local function loss_text(loss)
+  local size = math.abs(loss)
+  return (size >= 0.001 and size < 1000 and "  loss %.4f" or "  loss %.3g"):format(loss)
+end
+
+local function head(self)
+  local parts = { self.label }
+  if self.epochs > 1 then
+    parts[#parts + 1] = ("epoch %d/%d"):format(math.min(self.at_epoch, self.epochs), self.epochs)
+  end
+  return table.concat(parts, " ")
+end
+
+-- The line that is drawn: head, bar, count, rate, loss, time left of the whole run.
+local function line(self, now)
+  local done = (self.at_epoch - 1) * self.steps + self.at_step
+  -- Only steps made since the start count for the rate: a resumed run did not make the others.
+  local rate = (done - self.skipped) / math.max(now - self.started, 1e-9)
+  local left = (self.epochs * self.steps - done) / math.max(rate, 1e-9)
+  local tail = ("%d/%d  %s"):format(self.at_step, self.steps, rate_text(rate))
+  if self.loss then tail = tail .. loss_text(self.loss) end
+  tail = tail .. "  left " .. M.duration(math.max(left, 0))
+  local start = head(self)
+  if start ~= "" then start = start .. " " end
+  if #start + #tail + BAR + 4 > self.width then return (start .. tail):sub(1, self.width - 1) end
+  local filled = math.min(BAR, BAR * self.at_step // self.steps)
+  return ("%s[%s%s] %s"):format(start, ("="):rep(filled), (" "):rep(BAR - filled), tail)
+end
+
+local function draw(self, now)
+  self.drawn_at = now
+  self.drawn = true
+  self.stream:write(CLEAR, line(self, now))
+  self.stream:flush()
+end
+
+local function clear(self)
+  if self.drawn then self.stream:write(CLEAR) end
+  self.drawn = false
+end
+
+--- One step is done.
+-- @tparam[opt] number loss shown beside the bar
+-- @treturn Bar itself
+function Bar:step(loss)
+  if loss ~= nil and type(loss) ~= "number" then
+    raise("progress: step: loss: expected a number, got " .. type(loss))
+  end
+  self.at_step = self.at_step + 1
+  self.loss = loss or self.loss
+  if self.on_terminal then
+    local now = self.clock()
+    if now - self.drawn_at >= M.interval then draw(self, now) end
+  end
+  return self
+end
+
+--- One epoch is done: prints a line that stays, "label epoch 3/10  <text>  12 s", on a terminal and
+-- in a log alike.
+-- @tparam[opt] string text what to say of it, as for string.format
+-- @param ... values for the format
+-- @treturn Bar itself
+function Bar:epoch(text, ...)
+  if text ~= nil and type(text) ~= "string" then
+    raise("progress: epoch: text: expected a string, got " .. type(text))
+  end
+  local now = self.clock()
+  local parts = { head(self), M.duration(now - self.epoch_started) }
+  if parts[1] == "" then table.remove(parts, 1) end
+  if text then table.insert(parts, #parts, select("#", ...) > 0 and text:format(...) or text) end
+  self:print(table.concat(parts, "  "))
+  self.at_epoch, self.at_step, self.epoch_started = self.at_epoch + 1, 0, now
+  return self
+end
+
+--- Prints a line without spoiling the bar.
+-- @tparam string text
+-- @treturn Bar itself
+function Bar:print(text)
+  clear(self)
+  self.stream:write(tostring(text), "\n")
+  self.stream:flush()
+  self.drawn_at = -math.huge -- the next step draws the bar again
+  return self
+end
+
+--- Wipes the bar. Called by itself where the bar is a `<close>` variable, after an error too.
+function Bar:close()
+  clear(self)
+  self.stream:flush()
+end
+
+Bar.__close = Bar.close
+
+local function count_of(opts, name)
+  local value = opts[name]
+  if value == nil then value = 1 end
+  if math.type(value) ~= "integer" or value < 1 then
+    raise(("progress.new: %s: expected a whole number from 1, got %s"):format(
+      name, tostring(value)))
+  end
+  return value
+end
+
+-- A bar needs a terminal that can wipe a line.
+local function can_draw()
+  local term = os.getenv "TERM"
+  return core.isatty(1) and term ~= nil and term ~= "" and term ~= "dumb"
+end
+
+--- Starts a bar.
+-- @tparam[opt] table opts `steps`: steps an epoch (1); `epochs` (1); `label`: said first; `first`:
+--   the epoch to begin with, for a resumed run (1); `stream`: where to write (standard output);
+--   `terminal`: whether to draw (default: standard output is a terminal and `stream` is not given);
+--   `width`: columns (default: COLUMNS, else 80); `clock`: function that tells seconds
+-- @treturn Bar
+function M.new(opts)
+  opts = check("progress.new", opts, {
+    "steps", "epochs", "label", "first", "stream", "terminal", "width", "clock",
+  })
+  local terminal = opts.terminal
+  if terminal == nil then terminal = not opts.stream and can_draw() end
+  local clock = opts.clock or core.clock
+  local now, steps, first = clock(), count_of(opts, "steps"), count_of(opts, "first")
+  return setmetatable({
+    steps = steps, epochs = count_of(opts, "epochs"), label = opts.label,
+    at_epoch = first, at_step = 0, skipped = (first - 1) * steps,
+    stream = opts.stream or io.stdout, on_terminal = terminal,
+    width = opts.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80,
+    clock = clock, started = now, epoch_started = now, drawn_at = -math.huge, drawn = false,
+  }, Bar)
+end
+
+return M

@@ -1,0 +1,251 @@
+--- Named tensors in a safetensors file: the format of weights here, and of PyTorch users.
+-- A file is: the header's length (8 bytes, little-endian), the header (JSON: a name, dtype, shape
+-- and byte range for each tensor), the elements. Nothing in a file is believed before it is checked
+-- against the file's size, so a damaged file costs a message and no memory.
+-- @module latent.safetensors
+
+local core = require "latent.core"
+local check = require("latent.options").check
+local dtypes = require "latent.safetensors.dtypes"
+local files = require "latent.files"
+local json = require "latent.json"
+local raise = core.raise
+
+local M = {}
+
+local MAX_HEADER = 100 * 1000 * 1000 -- the limit that the format itself sets
+local MAX_AXES = 8
+
+-- Saving.
+
+local DTYPE_NAMES = { float32 = "F32", u8 = "U8" }
+
+local function check_tensors(tensors)
+  if type(tensors) ~= "table" then
+    raise("safetensors.save: tensors: expected a table of tensors, got " .. type(tensors))
+  end
+  local lt = require "latent"
+  local names = {}
+  for name, tensor in pairs(tensors) do
+    if type(name) ~= "string" or not utf8.len(name) then
+      raise("safetensors.save: tensors: expected names that are UTF-8 strings, got "
+        .. tostring(name))
+    end
+    if name == "__metadata__" then
+      raise "safetensors.save: tensors: the name __metadata__ is the format's own"
+    end
+    if not lt.is_tensor(tensor) then
+      raise(('safetensors.save: tensors: "%s": expected a tensor, got %s'):format(
+        name, type(tensor)))
+    end
+    if not DTYPE_NAMES[tensor.dtype] then
+      raise(('safetensors.save: tensors: "%s": dtype %s cannot be saved'):format(
+        name, tensor.dtype))
+    end
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+local function check_metadata(metadata)
+  if metadata == nil then return nil end
+  if type(metadata) ~= "table" then
+    raise("safetensors.save: metadata: expected a table, got " .. type(metadata))
+  end
+  for key, value in pairs(metadata) do
+    if type(key) ~= "string" or type(value) ~= "string" then
+      raise(("safetensors.save: metadata: expected strings, got %s: %s (the format knows no other)")
+        :format(tostring(key), tostring(value)))
+    end
+  end
+  return next(metadata) and metadata
+end
+
+local function header_of(tensors, names, metadata)
+  local header, offset = { __metadata__ = metadata }, 0
+  for _, name in ipairs(names) do
+    local tensor = tensors[name]
+    local dtype = DTYPE_NAMES[tensor.dtype]
+    local stop = offset + tensor:numel() * dtypes.kinds[dtype].size
+    header[name] = {
+      dtype = dtype,
+      shape = json.array { table.unpack(tensor.shape) },
+      data_offsets = { offset, stop },
+    }
+    offset = stop
+  end
+  local text = json.encode(header)
+  return text .. (" "):rep(-#text % 8) -- so that the elements are aligned
+end
+
+--- Saves tensors under names, atomically: the file is whole and new, or what it was before.
+-- @tparam string path
+-- @tparam table tensors name -> tensor (float32 or u8, any shape)
+-- @tparam[opt] table opts `metadata`: a table of strings, kept in the file
+-- @return true, or nil and a message
+function M.save(path, tensors, opts)
+  if type(path) ~= "string" then
+    raise("safetensors.save: path: expected a string, got " .. type(path))
+  end
+  opts = check("safetensors.save", opts, { "metadata" })
+  local names = check_tensors(tensors)
+  local header = header_of(tensors, names, check_metadata(opts.metadata))
+  return files.write_atomic(path, function(file)
+    local ok, message = file:write(("<I8"):pack(#header), header)
+    for _, name in ipairs(names) do
+      if not ok then break end
+      ok, message = file:write(tensors[name]:bytes())
+    end
+    return ok, message
+  end)
+end
+
+-- Loading.
+-- Each check returns a value, or nil and what is wrong.
+
+local function read_header(file, size)
+  if size < 8 then return nil, ("too short: %d bytes"):format(size) end
+  local length = ("<I8"):unpack(file:read(8) or ("\255"):rep(8))
+  -- As a signed number a length of 2^63 or more is negative.
+  if length < 0 or length > size - 8 or length > MAX_HEADER then
+    return nil, ("the header claims %.0f bytes, the file has %d after its length"):format(
+      length < 0 and length + 2.0 ^ 64 or length, size - 8)
+  end
+  local text = length > 0 and file:read(length) or ""
+  if text:sub(1, 1) ~= "{" then return nil, 'the header does not begin with "{"' end
+  local header, message = json.decode(text)
+  if not header then return nil, "header: " .. message end
+  return header, length
+end
+
+local function is_list(value, length)
+  if type(value) ~= "table" or (length and #value ~= length) then return false end
+  local count = 0
+  for _, item in pairs(value) do
+    if math.type(item) ~= "integer" or item < 0 then return false end
+    count = count + 1
+  end
+  return count == #value
+end
+
+-- The number of bytes of a shape; more than `limit` is math.huge, before anything overflows.
+local function shape_bytes(shape, size, limit)
+  local bytes = size
+  for _, n in ipairs(shape) do
+    if n == 0 then return 0 end
+  end
+  for _, n in ipairs(shape) do
+    if n > limit // bytes then return math.huge end
+    bytes = bytes * n
+  end
+  return bytes
+end
+
+local FIELDS = { dtype = true, shape = true, data_offsets = true }
+
+local function check_entry(entry, data_size)
+  if type(entry) ~= "table" then return nil, "expected an object" end
+  for key in pairs(entry) do
+    if not FIELDS[key] then return nil, ('unknown field "%s"'):format(key) end
+  end
+  local dtype, shape, offsets = entry.dtype, entry.shape, entry.data_offsets
+  if type(dtype) ~= "string" then return nil, "dtype: expected a string" end
+  if not dtypes.kinds[dtype] then
+    return nil, ("dtype %s is not supported (supported: %s)"):format(dtype, dtypes.list)
+  end
+  if not is_list(shape) then return nil, "shape: expected an array of sizes" end
+  if #shape > MAX_AXES then
+    return nil, ("shape: expected at most %d axes, found %d"):format(MAX_AXES, #shape)
+  end
+  if not is_list(offsets, 2) or offsets[1] > offsets[2] or offsets[2] > data_size then
+    return nil, ("data_offsets: expected a range within 0 .. %d"):format(data_size)
+  end
+  local expected = shape_bytes(shape, dtypes.kinds[dtype].size, data_size)
+  if offsets[2] - offsets[1] ~= expected then
+    return nil, ("shape [%s] of %s does not fill %d bytes"):format(
+      table.concat(shape, ", "), dtype, offsets[2] - offsets[1])
+  end
+  return true
+end
+
+local function check_metadata_read(metadata)
+  if metadata == nil then return {} end
+  if type(metadata) ~= "table" then return nil, "__metadata__: expected an object" end
+  for key, value in pairs(metadata) do
+    if type(key) ~= "string" or type(value) ~= "string" then
+      return nil, "__metadata__: expected strings"
+    end
+  end
+  return metadata
+end
+
+-- The names in the order of their data, when they cover it without gap or overlap.
+local function check_layout(header, data_size)
+  local names = {}
+  for name, entry in pairs(header) do
+    local ok, message = check_entry(entry, data_size)
+    if not ok then return nil, ('"%s": %s'):format(name, message) end
+    names[#names + 1] = name
+  end
+  table.sort(names, function(a, b)
+    local x, y = header[a].data_offsets, header[b].data_offsets
+    if x[1] ~= y[1] then return x[1] < y[1] end
+    if x[2] ~= y[2] then return x[2] < y[2] end
+    return a < b
+  end)
+  local reached = 0
+  for _, name in ipairs(names) do
+    local from, to = table.unpack(header[name].data_offsets)
+    if from ~= reached then
+      return nil, ('"%s": its data %s what lies before it (byte %d, expected %d)'):format(
+        name, from < reached and "overlaps" or "leaves a gap to", from, reached)
+    end
+    reached = to
+  end
+  if reached ~= data_size then
+    return nil, ("%d bytes after the last tensor's data"):format(data_size - reached)
+  end
+  return names
+end
+
+local function read_file(file, size)
+  local lt = require "latent"
+  local header, length = read_header(file, size)
+  if not header then return nil, length end
+  local metadata, message = check_metadata_read(header.__metadata__)
+  if not metadata then return nil, message end
+  header.__metadata__ = nil
+  local names
+  names, message = check_layout(header, size - 8 - length)
+  if not names then return nil, message end
+  local tensors = {}
+  for _, name in ipairs(names) do
+    local entry = header[name]
+    local bytes
+    bytes, message = dtypes.read(file, entry.dtype, entry.data_offsets[2] - entry.data_offsets[1])
+    if not bytes then return nil, ('"%s": %s'):format(name, message) end
+    local kind = entry.dtype == "U8" and "u8" or "float32"
+    tensors[name] = lt.from_bytes(bytes, entry.shape, kind)
+  end
+  return tensors, metadata
+end
+
+--- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32, I64
+-- and BOOL become float32 (integers beyond 2^24 are rounded); any other dtype is refused by name.
+-- @tparam string path
+-- @return a table name -> tensor and a table of the metadata (empty when there is none); or nil and
+--   a message
+function M.load(path)
+  if type(path) ~= "string" then
+    raise("safetensors.load: path: expected a string, got " .. type(path))
+  end
+  local file, size = files.open(path)
+  if not file then return nil, size end
+  local tensors, result = read_file(file, size)
+  file:close()
+  if not tensors then return nil, ("%s: %s"):format(path, result) end
+  return tensors, result
+end
+
+return M

@@ -1,0 +1,51 @@
+# How the C core is compiled: included by the Makefile when it calls itself to do so.
+
+# The first of some names (they differ between distributions) that pkg-config knows.
+known = $(firstword $(foreach p,$1,$(shell pkg-config --exists '$p' && echo $(firstword $p))))
+LUA_PC := $(call known,lua5.4 lua-5.4 lua54)
+BLAS_PC := $(call known,openblas cblas)
+ZLIB_PC := $(call known,zlib)
+ifneq ($(words $(LUA_PC) $(BLAS_PC) $(ZLIB_PC)),3)
+$(error Lua 5.4, OpenBLAS or zlib is missing (development files): run `make setup`)
+endif
+DEPS_CFLAGS := $(shell pkg-config --cflags $(LUA_PC) $(BLAS_PC) $(ZLIB_PC))
+DEPS_LIBS := $(shell pkg-config --libs $(BLAS_PC) $(ZLIB_PC))
+
+OPTIMIZE = -O3
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trapping-math -ffp-contract=fast \
+  -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZE) $(DEPS_CFLAGS) $(CPPFLAGS)
+
+# Numeric files are compiled once per instruction set, the others once per library. The symbols of
+# each instruction set carry its name; c/dispatch.c picks one set when the library is loaded.
+NUMERIC := $(wildcard c/ops/*.c c/knn.c c/resize.c c/optimizer.c c/isa_table.c)
+COMMON := $(filter-out $(NUMERIC),$(wildcard c/*.c))
+FLAGS_avx2 = -mavx2 -mfma
+FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl $(FLAGS_avx2)
+ISAS := baseline
+ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
+ISAS += avx2 avx512
+X86 := -DLATENT_X86
+endif
+
+# $(call compile,library,set of objects,flags)
+define compile
+$(BUILD)/obj/$1/$2/%.o: c/%.c Makefile tools/compile.mk
+	@mkdir -p $$(@D)
+	@echo 'cc $$< ($1, $2)'
+	@$$(CC) $$(FLAGS) $3 -MMD -MP -c $$< -o $$@
+endef
+# $(call library,name,instruction sets,flags)
+define library
+OBJECTS_$1 := $(COMMON:c/%.c=$(BUILD)/obj/$1/common/%.o) \
+  $(foreach isa,$2,$(NUMERIC:c/%.c=$(BUILD)/obj/$1/$(isa)/%.o))
+$(call compile,$1,common,$3)
+$(foreach isa,$2,$(eval $(call compile,$1,$(isa),$3 -DLATENT_ISA=$(isa) $(FLAGS_$(isa)))))
+$(BUILD)/latent/$1.so: $$(OBJECTS_$1)
+	@mkdir -p $$(@D)
+	@echo 'ld $$@'
+	@$$(CC) -shared -pthread $$(SANITIZE) $$(LDFLAGS) -Wl,-z,nodelete $$^ -o $$@ $$(DEPS_LIBS) -lm
+-include $$(OBJECTS_$1:.o=.d)
+endef
+$(eval $(call library,core,$(ISAS),$(X86)))
+$(eval $(call library,core64,baseline,-DLATENT_DOUBLE))

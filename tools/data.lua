@@ -1,0 +1,2 @@
+-- What `make data` runs.
+require("latent.data.fetch").main()

