@@ -10,7 +10,7 @@ LIBDIR = $(PREFIX)/lib/lua/5.4
 DIR = spec/fixtures/golden
 ARGS =
 
-export LUA_PATH = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;;
+export LUA_PATH = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;
 export LUA_CPATH = $(CURDIR)/$(BUILD)/?.so;;
 unexport LUA_PATH_5_4 LUA_CPATH_5_4
 

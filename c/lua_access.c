@@ -120,6 +120,8 @@ static int push_field(lua_State *L, Var *v, const char *key) {
     lua_pushstring(L, dtype_name(v->value->dtype));
   } else if (strcmp(key, "requires_grad") == 0) {
     lua_pushboolean(L, var_wants_grad(v));
+  } else if (strcmp(key, "is_leaf") == 0) {
+    lua_pushboolean(L, !v->node);
   } else if (strcmp(key, "grad") == 0) {
     if (!v->grad) {
       lua_pushnil(L);

@@ -1,6 +1,7 @@
 #include "lua_check.h"
 
 #include "gemm.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -44,7 +45,14 @@ int raise_error(lua_State *L, const char *format, ...) {
   __builtin_unreachable();
 }
 
-static int l_raise(lua_State *L) { return raise_error(L, "%s", luaL_checkstring(L, 1)); }
+/* raise(message): of any length, as the list of what does not fit into a model is */
+static int l_raise(lua_State *L) {
+  char place[128];
+  const char *message = luaL_checkstring(L, 1);
+  user_place(L, place, sizeof place);
+  lua_pushfstring(L, *place ? "%s: %s" : "%s%s", place, message);
+  return lua_error(L);
+}
 
 static int l_set_home(lua_State *L) {
   luaL_checkstring(L, 1);
@@ -240,9 +248,31 @@ Generator *check_generator(lua_State *L, int index, const char *name) {
   return g;
 }
 
+/* nearest(word, list) -> the word of the list that is most like it, or nil where none is near */
+static int l_nearest(lua_State *L) {
+  Nearest nearest = {.given = luaL_checkstring(L, 1)};
+  luaL_checktype(L, 2, LUA_TTABLE);
+  for (lua_Integer i = 1; lua_geti(L, 2, i) == LUA_TSTRING; i++) {
+    nearest_offer(&nearest, lua_tostring(L, -1)); /* the list keeps the word alive */
+    lua_pop(L, 1);
+  }
+  lua_pushstring(L, nearest.found);
+  return 1;
+}
+
+/* check_tensor(value, name) -> value; raises "name: expected a tensor, got ..." or "name: closed
+ * tensor" */
+static int l_check_tensor(lua_State *L) {
+  check_tensor(L, 1, luaL_checkstring(L, 2), NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
 /* ---- the module ---- */
 
-static const luaL_Reg functions[] = {{"raise", l_raise}, {"set_home", l_set_home}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"raise", l_raise},     {"set_home", l_set_home},         {"nearest", l_nearest},
+    {"check_tensor", l_check_tensor}, {NULL, NULL}};
 
 #ifdef LATENT_DOUBLE
 int luaopen_latent_core64(lua_State *L);

@@ -199,10 +199,11 @@ static int l_gather_scaled(lua_State *L) {
   int64_t n = t->shape.size[0], count = index->numel;
   int64_t *rows = lua_newuserdatauv(L, (size_t)count * sizeof *rows + 1, 0);
   for (int64_t i = 0; i < count; i++) {
-    rows[i] = (int64_t)reals(index)[i] - 1;
-    if (rows[i] < 0 || rows[i] >= n)
-      raise_error(L, "%s: index: expected rows 1..%lld, got %g", name, (long long)n,
-                  (double)reals(index)[i]);
+    double row = (double)reals(index)[i];
+    if (!(row >= 1 && row <= (double)n && row == floor(row)))
+      raise_error(L, "%s: index: expected whole numbers 1..%lld, got %.9g at position %lld", name,
+                  (long long)n, row, (long long)i + 1);
+    rows[i] = (int64_t)row - 1;
   }
   Error e;
   Shape shape = t->shape;

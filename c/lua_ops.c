@@ -3,6 +3,7 @@
 #include "dispatch.h"
 #include "lua_check.h"
 #include "lua_graph.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,40 +26,18 @@ static bool word_at(const char *words, int i, char *word, size_t size, char *mar
   return true;
 }
 
-static int edit_distance(const char *a, const char *b) {
-  enum { LONGEST = 32 };
-  int row[LONGEST + 1], n = (int)strlen(b);
-  if (n > LONGEST) return LONGEST;
-  for (int j = 0; j <= n; j++) row[j] = j;
-  for (int i = 0; a[i]; i++) {
-    int diagonal = row[0];
-    row[0] = i + 1;
-    for (int j = 1; j <= n; j++) {
-      int replace = diagonal + (a[i] != b[j - 1]);
-      diagonal = row[j];
-      int shorter = row[j] < row[j - 1] ? row[j] : row[j - 1];
-      row[j] = replace < shorter + 1 ? replace : shorter + 1;
-    }
-  }
-  return row[n];
-}
-
 static void unknown_option(lua_State *L, const Op *op, const char *given) {
   char list[256] = "";
-  const char *nearest = NULL;
-  int best = 3;
+  Nearest nearest = {.given = given};
   for (int i = 0; i < MAX_PARAMS && op->params[i].name; i++) {
     size_t used = strlen(list);
     snprintf(list + used, sizeof list - used, i ? ", %s" : "%s", op->params[i].name);
-    int d = edit_distance(given, op->params[i].name);
-    if (d >= best) continue;
-    best = d;
-    nearest = op->params[i].name;
+    nearest_offer(&nearest, op->params[i].name);
   }
   if (!*list) raise_error(L, "%s: unknown option \"%s\"; it takes none", op->name, given);
-  if (nearest)
+  if (nearest.found)
     raise_error(L, "%s: unknown option \"%s\" (did you mean \"%s\"?); options: %s", op->name, given,
-                nearest, list);
+                nearest.found, list);
   raise_error(L, "%s: unknown option \"%s\"; options: %s", op->name, given, list);
 }
 
@@ -177,6 +156,13 @@ static bool is_options(lua_State *L, int index) {
   return !list;
 }
 
+static bool is_empty(lua_State *L, int index) {
+  lua_pushnil(L);
+  if (!lua_next(L, index)) return true;
+  lua_pop(L, 2);
+  return false;
+}
+
 static void check_options(lua_State *L, const Op *op, int index) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING)
@@ -192,12 +178,14 @@ static void check_options(lua_State *L, const Op *op, int index) {
 /* Reads all parameters from the arguments `first`..top. */
 static void read_params(lua_State *L, Call *c, int first) {
   int top = lua_gettop(L), options = 0, count = 0;
+  while (top >= first && lua_isnil(L, top)) top--;
   while (count < MAX_PARAMS && c->op->params[count].name) count++;
-  if (top >= first && is_options(L, top)) options = top--;
-  if (options) check_options(L, c->op, options);
-  Slots s = {0};
   bool list = count == 1 && (c->op->params[0].kind == PARAM_INTS ||
                              c->op->params[0].kind == PARAM_AXES);
+  /* an empty table in the place of a list is the empty list: a scalar's shape */
+  if (top >= first && is_options(L, top) && !(list && is_empty(L, top))) options = top--;
+  if (options) check_options(L, c->op, options);
+  Slots s = {0};
   if (top - first + 1 > count && !list)
     raise_error(L, "%s: too many arguments: expected at most %d after the tensors, got %d",
                 c->op->name, count, top - first + 1);
@@ -265,10 +253,12 @@ static int l_apply_in_place(lua_State *L) {
   Var *inputs[MAX_FIXED_INPUTS];
   const Tensor *in[MAX_FIXED_INPUTS];
   Error e;
-  check_tensor(L, 1, c.op->name, "x");
+  char name[40];
+  snprintf(name, sizeof name, "%s_", c.op->name);
+  check_tensor(L, 1, name, NULL);
   int next = read_inputs(L, &c, inputs, in);
   read_params(L, &c, next);
-  if (!graph_apply_in_place(&c, inputs, &e)) return raise_error(L, "%s_: %s", c.op->name, e.text);
+  if (!graph_apply_in_place(&c, inputs, &e)) return raise_error(L, "%s: %s", name, e.text);
   lua_settop(L, 1);
   return 1;
 }

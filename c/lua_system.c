@@ -54,30 +54,54 @@ static int l_mkdir(lua_State *L) {
   return 1;
 }
 
-/* inflate(string) -> the content of gzip or zlib data, or nil, message */
+/* ---- inflate ---- */
+
+#define META_INFLATE META_PREFIX "Inflate"
+enum { CHUNK = 1 << 16 };
+
+static int l_inflate_gc(lua_State *L) {
+  inflateEnd(luaL_checkudata(L, 1, META_INFLATE)); /* may come twice */
+  return 0;
+}
+
+/* What follows a gzip member: another one to be read on, or zeros that pad a file (true and
+ * *status is Z_STREAM_END). */
+static bool next_member(z_stream *z, int *status) {
+  while (z->avail_in > 0 && *z->next_in == 0) z->next_in++, z->avail_in--;
+  if (z->avail_in == 0) return true;
+  if (z->avail_in < 2 || z->next_in[0] != 0x1f || z->next_in[1] != 0x8b) return false;
+  *status = inflateReset(z);
+  return true;
+}
+
+/* inflate(string) -> the content of gzip data (of all its members) or zlib data, or nil, message */
 static int l_inflate(lua_State *L) {
   size_t size;
-  const char *data = luaL_checklstring(L, 1, &size);
+  const char *data = luaL_checklstring(L, 1, &size), *why = NULL;
   if (size > UINT32_MAX) raise_error(L, "inflate: expected less than 4 GB");
+  /* In a userdata: where the buffer cannot grow, Lua raises, and the collector ends the stream. */
+  z_stream *z = lua_newuserdatauv(L, sizeof *z, 0);
+  *z = (z_stream){.next_in = (Bytef *)data, .avail_in = (uInt)size};
+  luaL_setmetatable(L, META_INFLATE);
   luaL_Buffer out;
-  luaL_buffinit(L, &out); /* before inflateInit: this may raise an error */
-  char *chunk = luaL_prepbuffsize(&out, 1 << 16);
-  z_stream z = {.next_in = (Bytef *)data, .avail_in = (uInt)size};
-  int status = inflateInit2(&z, 15 + 32);
+  luaL_buffinit(L, &out);
+  int status = inflateInit2(z, 15 + 32);
   while (status == Z_OK) {
-    z.next_out = (Bytef *)chunk;
-    z.avail_out = 1 << 16;
-    status = inflate(&z, Z_NO_FLUSH);
-    size_t got = (1 << 16) - z.avail_out;
-    if (status == Z_BUF_ERROR || (status == Z_OK && got == 0)) break;
+    z->next_out = (Bytef *)luaL_prepbuffsize(&out, CHUNK);
+    z->avail_out = CHUNK;
+    status = inflate(z, Z_NO_FLUSH);
+    size_t got = CHUNK - z->avail_out;
     luaL_addsize(&out, got);
-    chunk = luaL_prepbuffsize(&out, 1 << 16);
+    if (status == Z_BUF_ERROR || (status == Z_OK && got == 0)) break;
+    if (status == Z_STREAM_END && !next_member(z, &status)) {
+      why = "something else follows its end";
+      break;
+    }
   }
-  bool whole = status == Z_STREAM_END;
-  const char *why = z.msg ? z.msg : "ends too early";
-  inflateEnd(&z);
+  if (!why && status != Z_STREAM_END) why = z->msg ? z->msg : "ends too early";
+  inflateEnd(z);
   luaL_pushresult(&out);
-  if (whole) return 1;
+  if (!why) return 1;
   lua_pushnil(L);
   lua_pushfstring(L, "damaged gzip data: %s", why);
   return 2;
@@ -149,4 +173,10 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"trim", l_trim},
                                      {NULL, NULL}};
 
-void open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }
+void open_system(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, META_INFLATE);
+  lua_pushcfunction(L, l_inflate_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
+}

@@ -3,6 +3,7 @@ local data = require "latent.data"
 local fetch = require "latent.data.fetch"
 local files = require "latent.files"
 local idx = require "latent.idx"
+local json = require "latent.json"
 local lt = require "latent"
 local scratch = require "spec.support.scratch"
 local sources = require "latent.data.sources"
@@ -32,13 +33,13 @@ end
 
 -- Runs f with these environment variables (false: unset) as the library sees them.
 local function with_env(values, f)
-  local real = os.getenv
-  os.getenv = function(name) -- luacheck: ignore 122
+  local real = sources.env
+  sources.env = function(name)
     if values[name] ~= nil then return values[name] or nil end
     return real(name)
   end
   local results = table.pack(pcall(f))
-  os.getenv = real -- luacheck: ignore 122
+  sources.env = real
   assert(results[1], results[2])
   return table.unpack(results, 2, results.n)
 end
@@ -339,6 +340,7 @@ describe("data", function()
             break
           end
         end
+        state = json.decode(json.encode(state))
         local resumed = data.loader(numbers(60), opts):set_state(state)
         if stop < 8 then
           assert.equal(2, resumed.epoch)
@@ -472,7 +474,7 @@ describe("data", function()
       with_env({ XDG_CACHE_HOME = "/x", HOME = "/h" }, function()
         assert.equal("/x/latent/mnist", sources.cache "mnist")
       end)
-      with_env({ XDG_CACHE_HOME = "", HOME = "/h" }, function()
+      with_env({ XDG_CACHE_HOME = false, HOME = "/h" }, function()
         assert.equal("/h/.cache/latent/mnist", sources.cache "mnist")
       end)
       with_env({ XDG_CACHE_HOME = false, HOME = false }, function()

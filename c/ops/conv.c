@@ -29,7 +29,8 @@ static bool check_inputs(const Call *c, Error *e) {
   const Shape *x = &c->in[0]->shape, *w = &c->in[1]->shape;
   char text[SHAPE_TEXT];
   if (x->dims != 4)
-    return error_set(e, "x: expected [batch, height, width, channels], got %s", shape_text(x, text));
+    return error_set(e, "x: expected [batch, height, width, channels], got %s",
+                     shape_text(x, text));
   if (w->dims != 4)
     return error_set(e, "weight: expected [height, width, in, out], got %s", shape_text(w, text));
   for (int d = 1; d < 4; d++)
@@ -87,12 +88,14 @@ static const real *bias_of(const Call *c) {
   return c->inputs > 2 && c->in[2] ? reals(c->in[2]) : NULL;
 }
 
-static Tensor *bias_wanted(const Call *c, Tensor *const *dx) { return c->inputs > 2 ? dx[2] : NULL; }
+static Tensor *bias_wanted(const Call *c, Tensor *const *dx) {
+  return c->inputs > 2 ? dx[2] : NULL;
+}
 
 /* conv2d, S stride, P padding, D dilation:
  *   y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i S - P + u D, j S - P + v D, c] w[u, v, c, o]
- *   dx: the transposed convolution of dy   dw[u, v, c, o] = sum over n, i, j of x[...] dy[n, i, j, o]
- *   db[o] = sum over n, i, j of dy[n, i, j, o] */
+ *   dx: the transposed convolution of dy   dw[u, v, c, o] = sum over n, i, j of x[...] dy[n, i, j,
+ * o] db[o] = sum over n, i, j of dy[n, i, j, o] */
 
 static ConvGeometry conv2d_geometry(const Call *c) {
   const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
@@ -115,10 +118,11 @@ static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
   ConvGeometry g = conv2d_geometry(c);
   for (int d = 0; d < 2; d++)
     if (g.small[d] < 1)
-      return error_set(e, "weight: a kernel of %s %lld (dilation %lld) does not fit an input of %s "
-                       "%lld (padding %lld)", axis_name[d], (long long)g.kernel[d],
-                       (long long)g.dilation[d], axis_name[d], (long long)g.big[d],
-                       (long long)g.padding[d]);
+      return error_set(e,
+                       "weight: a kernel of %s %lld (dilation %lld) does not fit an input of %s "
+                       "%lld (padding %lld)",
+                       axis_name[d], (long long)g.kernel[d], (long long)g.dilation[d], axis_name[d],
+                       (long long)g.big[d], (long long)g.padding[d]);
   *out = image_shape(g.batch, g.small, g.small_channels);
   return check_reach(&g, e);
 }
@@ -141,9 +145,10 @@ static bool conv2d_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
 static const Op op_conv2d = {
     .name = "conv2d",
     .inputs = "x weight bias?",
-    .doc = "Convolution of images [batch, height, width, in] with a weight [height, width, in, out]; "
-           "the kernel is not flipped. A size becomes (size + 2 padding - dilation (kernel - 1) - 1)"
-           " / stride + 1, rounded down.",
+    .doc =
+        "Convolution of images [batch, height, width, in] with a weight [height, width, in, out]; "
+        "the kernel is not flipped. A size becomes (size + 2 padding - dilation (kernel - 1) - 1)"
+        " / stride + 1, rounded down.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"stride", PARAM_PAIR, false, 1, NULL},
                {"padding", PARAM_PAIR, false, 0, NULL},
@@ -181,9 +186,11 @@ static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
   ConvGeometry g = conv_transpose2d_geometry(c);
   for (int d = 0; d < 2; d++) {
     if (more[d] >= g.stride[d] && more[d] >= g.dilation[d])
-      return error_set(e, "output_padding: expected less than the stride or the dilation, got "
-                       "{%lld, %lld} with stride {%lld, %lld}", (long long)more[0],
-                       (long long)more[1], (long long)g.stride[0], (long long)g.stride[1]);
+      return error_set(e,
+                       "output_padding: expected less than the stride or the dilation, got "
+                       "{%lld, %lld} with stride {%lld, %lld}",
+                       (long long)more[0], (long long)more[1], (long long)g.stride[0],
+                       (long long)g.stride[1]);
     if (g.big[d] < 1 || g.big[d] > LARGEST)
       return error_set(e, "padding: {%lld, %lld} leaves an output of %s %lld",
                        (long long)g.padding[0], (long long)g.padding[1], axis_name[d],
@@ -211,9 +218,11 @@ static bool conv_transpose2d_backward(const Call *c, const Tensor *y, const Tens
 static const Op op_conv_transpose2d = {
     .name = "conv_transpose2d",
     .inputs = "x weight bias?",
-    .doc = "Transposed convolution, the adjoint of conv2d, of images [batch, height, width, in] with a "
-           "weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + dilation "
-           "(kernel - 1) + output_padding + 1.",
+    .doc =
+        "Transposed convolution, the adjoint of conv2d, of images [batch, height, width, in] with "
+        "a "
+        "weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + dilation "
+        "(kernel - 1) + output_padding + 1.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"stride", PARAM_PAIR, false, 1, NULL},
                {"padding", PARAM_PAIR, false, 0, NULL},

@@ -20,7 +20,8 @@ static bool norm_shape(const Call *c, Shape *out, Error *e) {
       return error_set(e, "%s: expected [%lld], got %s", name[i], (long long)channels,
                        shape_text(s, text));
   }
-  if (!(c->number[0] >= 0)) return error_set(e, "eps: expected a number >= 0, got %g", c->number[0]);
+  if (!(c->number[0] >= 0))
+    return error_set(e, "eps: expected a number >= 0, got %g", c->number[0]);
   *out = *x;
   return true;
 }
@@ -34,7 +35,8 @@ static Tensor *vector_new(int64_t n, Error *e) {
 
 /* batch_norm_train, m and v the mean and variance of a channel, r = 1 / sqrt(v + eps):
  *   y = (x - m) r w + b
- *   db = sum dy,   dw = sum dy (x - m) r,   dx = w r (dy - mean(dy) - (x - m) r mean(dy (x - m) r)) */
+ *   db = sum dy,   dw = sum dy (x - m) r,   dx = w r (dy - mean(dy) - (x - m) r mean(dy (x - m) r))
+ */
 
 /* One pass over the rows of a batch; all channel vectors are repeated through a block. */
 typedef struct BatchNorm {
@@ -42,7 +44,8 @@ typedef struct BatchNorm {
   const real *x, *dy;
   real *out;
   const real *mean, *scale, *shift, *slope;
-  real *partial, *partial_dy; /* (chunks, channels) */
+  double *partial, *partial_dy; /* (chunks, channels) */
+  real *vectors;                /* four of them */
 } BatchNorm;
 
 /* partial = sum (x - mean)^2, or with dy: sum dy (x - mean) and sum dy */
@@ -65,8 +68,8 @@ static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
   for (; begin < end; begin++)
     for (int64_t i = 0; i < n; i++) {
       real d = b->x[begin * n + i] - b->mean[i], g = b->dy ? b->dy[begin * n + i] : d;
-      b->partial[at + i] += g * d;
-      if (b->dy) b->partial_dy[at + i] += g;
+      b->partial[at + i] += (double)(g * d);
+      if (b->dy) b->partial_dy[at + i] += (double)g;
     }
 }
 
@@ -96,22 +99,23 @@ static void batch_map(void *context, int64_t begin, int64_t end, int thread) {
 
 /* Working memory of one call: the partial sums and four repeated channel vectors. */
 static Tensor *batch_space(BatchNorm *b, int64_t channels, Error *e) {
-  b->c = channels_of(channels ? b->c.rows : 0, channels);
+  b->c = channels_of(b->c.rows, channels);
   int64_t part = b->c.chunks * channels, width = b->c.vectors * LANES;
-  Tensor *space = vector_new(2 * part + 4 * width, e);
+  Tensor *space = channels_space(2 * part + 4 * width, e);
   if (!space) return NULL;
   if (!parallel_reserve((size_t)(2 * width) * sizeof(real))) {
     tensor_release(space);
     error_set(e, "out of memory");
     return NULL;
   }
-  b->partial = reals(space);
+  b->partial = space->data;
   b->partial_dy = b->partial + part;
+  b->vectors = (real *)(b->partial_dy + part);
   return space;
 }
 
 static real *batch_vector(const BatchNorm *b, int i) {
-  return b->partial_dy + b->c.chunks * b->c.channels + i * b->c.vectors * LANES;
+  return b->vectors + i * b->c.vectors * LANES;
 }
 
 static bool batch_norm_train_forward(Call *c, Tensor *y, Error *e) {
@@ -185,8 +189,9 @@ static bool batch_norm_train_backward(const Call *c, const Tensor *y, const Tens
 static const Op op_batch_norm_train = {
     .name = "batch_norm_train",
     .inputs = "x weight bias",
-    .doc = "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
-           "of each channel (the last axis) over all other axes.",
+    .doc =
+        "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
+        "of each channel (the last axis) over all other axes.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
     .shape = norm_shape,
@@ -194,32 +199,40 @@ static const Op op_batch_norm_train = {
     .backward = batch_norm_train_backward};
 
 /* layer_norm, m and v the mean and variance of a row, r = 1 / sqrt(v + eps), h = (x - m) r:
- *   y = h w + b,   dx = r (g - mean(g) - h mean(g h)) with g = dy w,   dw = sum dy h,   db = sum dy */
+ *   y = h w + b,   dx = r (g - mean(g) - h mean(g h)) with g = dy w,   dw = sum dy h,   db = sum dy
+ */
 
-enum { NORM_CHUNK = 1 << 14, NORM_ROWS = 1024 /* elements and rows of a parallel chunk, at most */ };
+enum {
+  NORM_CHUNK = 1 << 14,
+  NORM_ROWS = 1024 /* elements and rows of a parallel chunk, at most */
+};
 
 typedef struct LayerNorm {
   int64_t n, grain;
   real eps;
   const real *x, *dy, *weight, *bias;
   real *out;
-  real *mean, *inverse;          /* (rows), or NULL */
-  real *partial_dw, *partial_db; /* (chunks, n) */
+  real *mean, *inverse;            /* (rows), or NULL */
+  double *partial_dw, *partial_db; /* (chunks, n) */
 } LayerNorm;
 
 typedef enum { SUM_X, SUM_SQUARE, SUM_GRADIENT, SUM_PRODUCT } RowSum;
 
 /* Sums along a row: of x, of (x - m)^2, of dy w, or of dy w (x - m). */
-VEC_INLINE real row_sum(const LayerNorm *l, const real *x, const real *dy, real m, const RowSum of) {
+VEC_INLINE real row_sum(const LayerNorm *l, const real *x, const real *dy, real m,
+                        const RowSum of) {
   Vec sum[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
   int64_t i = 0;
   real rest = 0;
 #define TERM(X, DY, W)                                                                             \
-  (of == SUM_X ? (X) : of == SUM_SQUARE ? ((X)-m) * ((X)-m) : of == SUM_GRADIENT ? (DY) * (W) : (DY) * (W) * ((X)-m))
-  for (; i + 4 * LANES <= l->n; i += 4 * LANES)
-    VEC_UNROLL for (int k = 0; k < 4; k++) {
+  (of == SUM_X          ? (X)                                                                      \
+   : of == SUM_SQUARE   ? ((X)-m) * ((X)-m)                                                        \
+   : of == SUM_GRADIENT ? (DY) * (W)                                                               \
+                        : (DY) * (W) * ((X)-m))
+  for (; i + 4 * LANES <= l->n; i += 4 * LANES) VEC_UNROLL for (int k = 0; k < 4; k++) {
       int64_t at = i + k * LANES;
-      Vec v = vec_load(x + at), g = dy ? vec_load(dy + at) : v, w = dy ? vec_load(l->weight + at) : v;
+      Vec v = vec_load(x + at), g = dy ? vec_load(dy + at) : v,
+          w = dy ? vec_load(l->weight + at) : v;
       sum[k] += TERM(v, g, w);
     }
   for (; i < l->n; i++) {
@@ -265,12 +278,10 @@ static bool layer_norm_forward(Call *c, Tensor *y, Error *e) {
 }
 
 static void layer_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
   const LayerNorm *l = context;
-  int64_t n = l->n, chunk = begin / l->grain;
-  real *dw = l->partial_dw + chunk * n, *db = l->partial_db + chunk * n;
-  memset(dw, 0, (size_t)n * sizeof(real));
-  memset(db, 0, (size_t)n * sizeof(real));
+  int64_t n = l->n, at = begin / l->grain * n;
+  real *restrict dw = parallel_scratch(thread), *restrict db = dw + n;
+  memset(dw, 0, (size_t)(2 * n) * sizeof(real));
   for (int64_t row = begin; row < end; row++) {
     const real *x = l->x + row * n, *dy = l->dy + row * n;
     real m = l->mean[row], r = l->inverse[row];
@@ -284,6 +295,10 @@ static void layer_gradient_rows(void *context, int64_t begin, int64_t end, int t
     real product = row_sum(l, x, dy, m, SUM_PRODUCT) / (real)n * r * r;
     for (int64_t i = 0; i < n; i++)
       dx[i] = r * (dy[i] * l->weight[i] - gradient - (x[i] - m) * product);
+  }
+  for (int64_t i = 0; i < n; i++) {
+    l->partial_dw[at + i] = (double)dw[i];
+    l->partial_db[at + i] = (double)db[i];
   }
 }
 
@@ -301,9 +316,13 @@ static bool layer_norm_backward(const Call *c, const Tensor *y, const Tensor *dy
                  .mean = reals(c->extra[0]),
                  .inverse = reals(c->extra[1])};
   int64_t chunks = (rows + l.grain - 1) / l.grain;
-  Tensor *space = vector_new(2 * chunks * n, e);
+  Tensor *space = channels_space(2 * chunks * n, e);
   if (!space) return false;
-  l.partial_dw = reals(space);
+  if (!parallel_reserve((size_t)(2 * n) * sizeof(real))) {
+    tensor_release(space);
+    return error_set(e, "out of memory");
+  }
+  l.partial_dw = space->data;
   l.partial_db = l.partial_dw + chunks * n;
   parallel_for(rows, l.grain, layer_gradient_rows, &l);
   Channels total = {.channels = n, .chunks = chunks};
@@ -316,8 +335,9 @@ static bool layer_norm_backward(const Call *c, const Tensor *y, const Tensor *dy
 static const Op op_layer_norm = {
     .name = "layer_norm",
     .inputs = "x weight bias",
-    .doc = "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
-           "along the last axis.",
+    .doc =
+        "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
+        "along the last axis.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
     .shape = norm_shape,

@@ -1,6 +1,6 @@
 /* Floor 3: pooling and its opposite, on images [batch, height, width, channels]. Forward makes the
- * rows of the output one by one. Backward makes the rows of the input: each gathers from the windows
- * that cover it, so that overlapping windows need no order and threads never meet. */
+ * rows of the output one by one. Backward makes the rows of the input: each gathers from the
+ * windows that cover it, so that overlapping windows need no order and threads never meet. */
 #include "families.h"
 
 #include "../parallel.h"
@@ -40,7 +40,8 @@ static bool check_image(const Call *c, Error *e) {
   const Shape *x = &c->in[0]->shape;
   char text[SHAPE_TEXT];
   if (x->dims != 4)
-    return error_set(e, "x: expected [batch, height, width, channels], got %s", shape_text(x, text));
+    return error_set(e, "x: expected [batch, height, width, channels], got %s",
+                     shape_text(x, text));
   for (int d = 1; d < 4; d++)
     if (x->size[d] < 1)
       return error_set(e, "x: expected at least one row, column and channel, got %s",
@@ -48,11 +49,12 @@ static bool check_image(const Call *c, Error *e) {
   return true;
 }
 
-static bool check_least(const char *name, const int64_t pair[2], int64_t least, bool absent, Error *e) {
+static bool check_least(const char *name, const int64_t pair[2], int64_t low, bool absent,
+                        Error *e) {
   for (int d = 0; d < 2; d++) {
     if (absent && pair[d] == -1) continue;
-    if (pair[d] < least || pair[d] > LARGEST)
-      return error_set(e, "%s: expected %d to %d, got {%lld, %lld}", name, (int)least, (int)LARGEST,
+    if (pair[d] < low || pair[d] > LARGEST)
+      return error_set(e, "%s: expected %d to %d, got {%lld, %lld}", name, (int)low, (int)LARGEST,
                        (long long)pair[0], (long long)pair[1]);
   }
   return true;
@@ -66,9 +68,10 @@ static bool pool_shape(const Call *c, Shape *out, Error *e) {
   Pool p = pool_of(c);
   for (int d = 0; d < 2; d++) {
     if (2 * p.padding[d] > p.kernel[d])
-      return error_set(e, "padding: expected at most half the kernel, got {%lld, %lld} for {%lld, %lld}",
-                       (long long)p.padding[0], (long long)p.padding[1], (long long)p.kernel[0],
-                       (long long)p.kernel[1]);
+      return error_set(
+          e, "padding: expected at most half the kernel, got {%lld, %lld} for {%lld, %lld}",
+          (long long)p.padding[0], (long long)p.padding[1], (long long)p.kernel[0],
+          (long long)p.kernel[1]);
     if (p.in[d] + 2 * p.padding[d] < p.kernel[d])
       return error_set(e, "kernel: {%lld, %lld} does not fit an input of %lld x %lld",
                        (long long)p.kernel[0], (long long)p.kernel[1], (long long)p.in[0],
@@ -91,17 +94,36 @@ static int64_t first_tap(const Pool *p, int d, int64_t o) {
 static int64_t end_tap(const Pool *p, int d, int64_t o) {
   return least(p->in[d] + p->padding[d] - o * p->stride[d], p->kernel[d]);
 }
-/* The windows that cover input i: [first, end). */
-static int64_t first_window(const Pool *p, int d, int64_t i) {
-  int64_t beyond = i + p->padding[d] - p->kernel[d];
-  return beyond < 0 ? 0 : beyond / p->stride[d] + 1;
+/* The windows that cover row h of the input: [first, end). */
+static int64_t first_window(const Pool *p, int64_t h) {
+  int64_t beyond = h + p->padding[0] - p->kernel[0];
+  return beyond < 0 ? 0 : beyond / p->stride[0] + 1;
 }
-static int64_t end_window(const Pool *p, int d, int64_t i) {
-  return least((i + p->padding[d]) / p->stride[d] + 1, p->out[d]);
+static int64_t end_window(const Pool *p, int64_t h) {
+  return least((h + p->padding[0]) / p->stride[0] + 1, p->out[0]);
+}
+
+/* y[c] = scale * sum over a block of pixels of x */
+static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t rows, int64_t columns,
+                      real scale) {
+  int64_t c = 0;
+  for (; c + LANES <= n; c += LANES) {
+    Vec sum = vec_zero();
+    for (int64_t u = 0; u < rows; u++)
+      for (int64_t v = 0; v < columns; v++) sum += vec_load(x + u * row + v * n + c);
+    vec_store(y + c, sum * vec_fill(scale));
+  }
+  for (; c < n; c++) {
+    real sum = 0;
+    for (int64_t u = 0; u < rows; u++)
+      for (int64_t v = 0; v < columns; v++) sum += x[u * row + v * n + c];
+    y[c] = sum * scale;
+  }
 }
 
 /* max_pool2d: y[n, i, j, c] = max over the window's u, v of x[n, i S - P + u, j S - P + v, c]
- *   dx: dy goes to the winner. The first of equals wins; NaN beats everything, the last NaN NaNs. */
+ *   dx: dy goes to the winner. The first of equals wins; NaN beats everything, the last NaN NaNs.
+ */
 
 /* One output pixel from the taps [first, end) of its window, of which x is tap 0. */
 static void max_pixel(const Pool *p, const real *x, const int64_t first[2], const int64_t end[2],
@@ -166,7 +188,8 @@ static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
 }
 
 /* dx[c] += dy[c] where the window's winner is `tap` */
-static void max_share(real *dx, const real *dy, const lane_int *winner, lane_int tap, int64_t n) {
+VEC_INLINE void max_share(real *dx, const real *dy, const lane_int *winner, lane_int tap,
+                          int64_t n) {
   int64_t c = 0;
   for (; c + LANES <= n; c += LANES) {
     VecMask won;
@@ -174,11 +197,18 @@ static void max_share(real *dx, const real *dy, const lane_int *winner, lane_int
     won = won == (VecMask){0} + tap;
     vec_store(dx + c, vec_load(dx + c) + vec_select(won, vec_load(dy + c), vec_zero()));
   }
-  for (; c < n; c++)
-    if (winner[c] == tap) dx[c] += dy[c];
+  for (; c < n; c++) dx[c] += winner[c] == tap ? dy[c] : 0;
 }
 
 /* avg_pool2d: y = mean of the window, zeros outside the image counted,   dx: dy / window */
+
+/* dx[c] += dy[c] * scale */
+VEC_INLINE void avg_share(real *dx, const real *dy, real scale, int64_t n) {
+  int64_t c = 0;
+  for (; c + LANES <= n; c += LANES)
+    vec_store(dx + c, vec_load(dx + c) + vec_load(dy + c) * vec_fill(scale));
+  for (; c < n; c++) dx[c] += dy[c] * scale;
+}
 
 static void avg_rows(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
@@ -188,16 +218,13 @@ static void avg_rows(void *context, int64_t begin, int64_t end, int thread) {
   real scale = 1 / (real)(p->kernel[0] * p->kernel[1]);
   for (int64_t line = begin; line < end; line++) {
     int64_t image = line / p->out[0], i = line % p->out[0];
+    int64_t u = first_tap(p, 0, i), rows = end_tap(p, 0, i) - u;
+    int64_t top = i * p->stride[0] - p->padding[0] + u;
     for (int64_t j = 0; j < p->out[1]; j++) {
-      real *y = r->y + (line * p->out[1] + j) * n;
-      for (int64_t c = 0; c < n; c++) y[c] = 0;
-      for (int64_t u = first_tap(p, 0, i); u < end_tap(p, 0, i); u++)
-        for (int64_t v = first_tap(p, 1, j); v < end_tap(p, 1, j); v++) {
-          int64_t h = i * p->stride[0] - p->padding[0] + u, w = j * p->stride[1] - p->padding[1] + v;
-          const real *x = r->x + ((image * p->in[0] + h) * p->in[1] + w) * n;
-          for (int64_t c = 0; c < n; c++) y[c] += x[c];
-        }
-      for (int64_t c = 0; c < n; c++) y[c] *= scale;
+      int64_t v = first_tap(p, 1, j), left = j * p->stride[1] - p->padding[1] + v;
+      const real *x = r->x + ((image * p->in[0] + top) * p->in[1] + left) * n;
+      block_sum(r->y + (line * p->out[1] + j) * n, x, n, p->in[1] * n, rows, end_tap(p, 1, j) - v,
+                scale);
     }
   }
 }
@@ -221,16 +248,18 @@ static void pool_gradient_rows(void *context, int64_t begin, int64_t end, int th
     int64_t image = line / p->in[0], h = line % p->in[0];
     real *dx = r->dx + line * p->in[1] * n;
     memset(dx, 0, (size_t)(p->in[1] * n) * sizeof(real));
-    for (int64_t i = first_window(p, 0, h); i < end_window(p, 0, h); i++)
-      for (int64_t w = 0; w < p->in[1]; w++)
-        for (int64_t j = first_window(p, 1, w); j < end_window(p, 1, w); j++) {
-          int64_t at = ((image * p->out[0] + i) * p->out[1] + j) * n;
-          int64_t u = h + p->padding[0] - i * p->stride[0], v = w + p->padding[1] - j * p->stride[1];
-          const real *dy = r->dy + at;
-          if (r->winner) max_share(dx + w * n, dy, r->winner + at, (lane_int)(u * p->kernel[1] + v), n);
-          else
-            for (int64_t c = 0; c < n; c++) dx[w * n + c] += dy[c] * scale;
+    for (int64_t i = first_window(p, h); i < end_window(p, h); i++) {
+      int64_t u = h + p->padding[0] - i * p->stride[0],
+              at = (image * p->out[0] + i) * p->out[1] * n;
+      for (int64_t j = 0; j < p->out[1]; j++, at += n) {
+        int64_t left = j * p->stride[1] - p->padding[1], stop = end_tap(p, 1, j);
+        for (int64_t v = first_tap(p, 1, j); v < stop; v++) {
+          real *to = dx + (left + v) * n;
+          if (!r->winner) avg_share(to, r->dy + at, scale, n);
+          else max_share(to, r->dy + at, r->winner + at, (lane_int)(u * p->kernel[1] + v), n);
         }
+      }
+    }
   }
 }
 
@@ -241,7 +270,8 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   if (!dx[0]) return true;
   PoolRun r = {.p = pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
   if (c->extra[0]) r.winner = c->extra[0]->data;
-  parallel_for(r.p.batch * r.p.in[0], rows_grain(2 * r.p.in[1] * r.p.channels), pool_gradient_rows, &r);
+  parallel_for(r.p.batch * r.p.in[0], rows_grain(2 * r.p.in[1] * r.p.channels), pool_gradient_rows,
+               &r);
   return true;
 }
 
@@ -255,9 +285,10 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
 static const Op op_max_pool2d = {
     .name = "max_pool2d",
     .inputs = "x",
-    .doc = "The maximum of each window of images [batch, height, width, channels]; the stride is the "
-           "kernel's size unless given, incomplete windows are left out, and the first of equals "
-           "takes the gradient.",
+    .doc =
+        "The maximum of each window of images [batch, height, width, channels]; the stride is the "
+        "kernel's size unless given, incomplete windows are left out, and the first of equals "
+        "takes the gradient.",
     .params = POOL_PARAMS,
     .shape = pool_shape,
     .forward = max_pool2d_forward,
@@ -273,7 +304,8 @@ static const Op op_avg_pool2d = {
     .forward = avg_pool2d_forward,
     .backward = pool_backward};
 
-/* upsample_nearest: y[n, i, j, c] = x[n, i / scale, j / scale, c],   dx: the sum of dy over the copies */
+/* upsample_nearest: y[n, i, j, c] = x[n, i / scale, j / scale, c],   dx: the sum of dy over the
+ * copies */
 
 static bool upsample_nearest_shape(const Call *c, Shape *out, Error *e) {
   if (!check_image(c, e) || !check_least("scale", c->integer, 1, false, e)) return false;
@@ -295,6 +327,13 @@ static Pool upsample_of(const Call *c) {
                 .kernel = {c->integer[0], c->integer[1]}};
 }
 
+/* A pixel is too short for a call of memcpy. */
+VEC_INLINE void copy_channels(real *y, const real *x, int64_t n) {
+  int64_t c = 0;
+  for (; c + LANES <= n; c += LANES) vec_store(y + c, vec_load(x + c));
+  for (; c < n; c++) y[c] = x[c];
+}
+
 static void upsample_rows(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const PoolRun *r = context;
@@ -304,8 +343,7 @@ static void upsample_rows(void *context, int64_t begin, int64_t end, int thread)
     const real *x = r->x + line * p->in[1] * n;
     real *first = r->y + line * p->kernel[0] * wide, *y = first;
     for (int64_t w = 0; w < p->in[1]; w++, x += n)
-      for (int64_t v = 0; v < p->kernel[1]; v++, y += n)
-        for (int64_t c = 0; c < n; c++) y[c] = x[c];
+      for (int64_t v = 0; v < p->kernel[1]; v++, y += n) copy_channels(y, x, n);
     for (int64_t u = 1; u < p->kernel[0]; u++)
       memcpy(first + u * wide, first, (size_t)wide * sizeof(real));
   }
@@ -328,10 +366,7 @@ static void upsample_gradient_rows(void *context, int64_t begin, int64_t end, in
     real *dx = r->dx + line * p->in[1] * n;
     for (int64_t w = 0; w < p->in[1]; w++, dx += n) {
       const real *block = r->dy + line * p->kernel[0] * wide + w * p->kernel[1] * n;
-      for (int64_t c = 0; c < n; c++) dx[c] = 0;
-      for (int64_t u = 0; u < p->kernel[0]; u++)
-        for (int64_t v = 0; v < p->kernel[1]; v++)
-          for (int64_t c = 0; c < n; c++) dx[c] += block[u * wide + v * n + c];
+      block_sum(dx, block, n, wide, p->kernel[0], p->kernel[1], 1);
     }
   }
 }
@@ -350,8 +385,9 @@ static bool upsample_nearest_backward(const Call *c, const Tensor *y, const Tens
 static const Op op_upsample_nearest = {
     .name = "upsample_nearest",
     .inputs = "x",
-    .doc = "Each pixel of images [batch, height, width, channels] repeated scale[1] times downwards "
-           "and scale[2] times to the right.",
+    .doc =
+        "Each pixel of images [batch, height, width, channels] repeated scale[1] times downwards "
+        "and scale[2] times to the right.",
     .params = {{"scale", PARAM_PAIR, true, 1, NULL}},
     .shape = upsample_nearest_shape,
     .forward = upsample_nearest_forward,

@@ -4,6 +4,7 @@
 #include "axis.h"
 #include "families.h"
 
+#include <math.h>
 #include <string.h>
 
 static void copy_bytes(void *to, const void *from, size_t n) {
@@ -311,10 +312,10 @@ static bool gather_shape(const Call *c, Shape *out, Error *e) {
     return error_set(e, "index: expected a list of row numbers [*], got %s",
                      shape_text(&index->shape, a));
   for (int64_t i = 0; i < index->numel; i++) {
-    int64_t r = row_number(index, i);
-    if (r < 0 || r >= x->shape.size[0])
-      return error_set(e, "index: expected rows 1..%lld, got %lld at position %lld",
-                       (long long)x->shape.size[0], (long long)r + 1, (long long)i + 1);
+    double row = index->dtype == DTYPE_U8 ? bytes_of(index)[i] : (double)reals(index)[i];
+    if (!(row >= 1 && row <= (double)x->shape.size[0] && row == floor(row)))
+      return error_set(e, "index: expected whole numbers 1..%lld, got %.9g at position %lld",
+                       (long long)x->shape.size[0], row, (long long)i + 1);
   }
   *out = x->shape;
   out->size[0] = index->numel;

@@ -13,9 +13,9 @@ enum { CHANNEL_CHUNK = 1 << 15 /* elements of a chunk, about */ };
 
 typedef struct Channels {
   int64_t rows, channels;
-  int64_t vectors;    /* of a block: at least eight, so that their sums overlap in time */
-  int64_t block;      /* its rows */
-  int64_t chunk;      /* rows of a parallel chunk */
+  int64_t vectors; /* of a block: at least eight, so that their sums overlap in time */
+  int64_t block;   /* its rows */
+  int64_t chunk;   /* rows of a parallel chunk */
   int64_t chunks;
 } Channels;
 
@@ -41,23 +41,25 @@ static inline void channels_repeat(const Channels *c, const real *values, real *
     memcpy(block + r * c->channels, values, (size_t)c->channels * sizeof(real));
 }
 
-/* A block of lane sums to sums of channels, in order. */
-static inline void channels_fold(const Channels *c, const real *block, real *sums) {
-  memcpy(sums, block, (size_t)c->channels * sizeof(real));
+/* A block of lane sums to sums of channels, in order. From here on sums are doubles: they may be
+ * small against their terms, and are few. */
+static inline void channels_fold(const Channels *c, const real *block, double *sums) {
+  for (int64_t i = 0; i < c->channels; i++) sums[i] = (double)block[i];
   for (int64_t r = 1; r < c->block; r++)
-    for (int64_t i = 0; i < c->channels; i++) sums[i] += block[r * c->channels + i];
+    for (int64_t i = 0; i < c->channels; i++) sums[i] += (double)block[r * c->channels + i];
 }
 
 typedef struct ChannelSum {
   Channels c;
   const real *x;
-  real *partial; /* (chunks, channels) */
+  double *partial; /* (chunks, channels) */
 } ChannelSum;
 
 static void channel_sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
   const ChannelSum *s = context;
   const Channels *c = &s->c;
-  real *sum = parallel_scratch(thread), *partial = s->partial + begin / c->chunk * c->channels;
+  real *sum = parallel_scratch(thread);
+  double *partial = s->partial + begin / c->chunk * c->channels;
   memset(sum, 0, (size_t)c->vectors * sizeof(Vec));
   for (; begin + c->block <= end; begin += c->block) {
     const real *x = s->x + begin * c->channels;
@@ -66,27 +68,35 @@ static void channel_sum_chunk(void *context, int64_t begin, int64_t end, int thr
   }
   channels_fold(c, sum, partial);
   for (; begin < end; begin++)
-    for (int64_t i = 0; i < c->channels; i++) partial[i] += s->x[begin * c->channels + i];
+    for (int64_t i = 0; i < c->channels; i++) partial[i] += (double)s->x[begin * c->channels + i];
 }
 
 /* Partial sums of chunks, added in order. */
-static inline void channels_total(const Channels *c, const real *partial, real *sums) {
-  memset(sums, 0, (size_t)c->channels * sizeof(real));
-  for (int64_t k = 0; k < c->chunks; k++)
-    for (int64_t i = 0; i < c->channels; i++) sums[i] += partial[k * c->channels + i];
+static inline void channels_total(const Channels *c, const double *partial, real *sums) {
+  for (int64_t i = 0; i < c->channels; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < c->chunks; k++) sum += partial[k * c->channels + i];
+    sums[i] = (real)sum;
+  }
+}
+
+/* Memory for n doubles. */
+static inline Tensor *channels_space(int64_t n, Error *e) {
+  Shape shape = {1, {n * (int64_t)(sizeof(double) / sizeof(real))}};
+  return tensor_new(DTYPE_REAL, &shape, e);
 }
 
 /* sums[i] = sum over rows of x[row][i] */
-static inline bool channel_sum(const real *x, int64_t rows, int64_t channels, real *sums, Error *e) {
+static inline bool channel_sum(const real *x, int64_t rows, int64_t channels, real *sums,
+                               Error *e) {
   ChannelSum s = {.c = channels_of(rows, channels), .x = x};
-  Shape shape = {1, {s.c.chunks * channels}};
-  Tensor *partial = tensor_new(DTYPE_REAL, &shape, e);
+  Tensor *partial = channels_space(s.c.chunks * channels, e);
   if (!partial) return false;
   if (!parallel_reserve((size_t)s.c.vectors * sizeof(Vec))) {
     tensor_release(partial);
     return error_set(e, "out of memory");
   }
-  s.partial = reals(partial);
+  s.partial = partial->data;
   parallel_for(rows, s.c.chunk, channel_sum_chunk, &s);
   channels_total(&s.c, s.partial, sums);
   tensor_release(partial);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { CONV_SHORT = 8 /* runs below this length are listed term by term */ };
+
 /* Memory of one call, shared by its threads, from the tensors' pool. */
 static Tensor *conv_workspace(int64_t bytes, Error *e) {
   Shape s = {1, {bytes / (int64_t)sizeof(real) + 1}};
@@ -113,6 +115,16 @@ static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row
   return t;
 }
 
+/* The offsets of each run's units, `unit` elements apart; returns their number. */
+static int64_t conv_list(const ConvTaps *k, int64_t units, int64_t unit, int32_t *list) {
+  int64_t n = 0;
+  for (int64_t y = 0; y < k->rows; y++)
+    for (int64_t x = 0; x < k->columns; x++)
+      for (int64_t i = 0; i < units; i++)
+        list[n++] = (int32_t)(y * k->row_pitch + x * k->column_pitch + i * unit);
+  return n;
+}
+
 static int64_t conv_vectors(int64_t n) { return conv_ceil(n, LANES); }
 
 static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) {
@@ -170,13 +182,20 @@ static void correlation_pack_dots(const Correlation *c, const CorrelationPhase *
 }
 
 /* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */
-#define OUTPUTS(NAME, TILE, BLOCK)                                                                 \
+#define OUTPUTS(NAME, TILE, BLOCK, LISTED)                                                         \
   static __attribute__((noinline)) void NAME(const ConvPixels *x, const ConvTaps *k,               \
                                              const real *w, const real *bias, int lanes) {         \
-    tile_outputs(x, k, w, bias, lanes, TILE, BLOCK);                                               \
+    tile_outputs(*x, k, w, bias, lanes, TILE, BLOCK, LISTED);                                      \
   }
-OUTPUTS(outputs_1, TILE_PIXELS_1, 1)
-OUTPUTS(outputs_2, TILE_PIXELS_2, 2)
+OUTPUTS(outputs_1, TILE_PIXELS_1, 1, false)
+OUTPUTS(outputs_2, TILE_PIXELS_2, 2, false)
+OUTPUTS(outputs_listed_1, TILE_PIXELS_1, 1, true)
+OUTPUTS(outputs_listed_2, TILE_PIXELS_2, 2, true)
+
+static __attribute__((noinline)) void outputs_few(const ConvPixels *x, const ConvTaps *k,
+                                                  const real *w, const real *bias, int64_t outs) {
+  tile_dots(*x, k, w, bias, outs);
+}
 
 static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x) {
   const real *w = p->weights;
@@ -186,7 +205,9 @@ static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, 
     int lanes = (int)(conv_min(c->out - o, vectors * LANES) - (vectors - 1) * LANES);
     ConvPixels part = x;
     part.out += o;
-    (vectors == 2 ? outputs_2 : outputs_1)(&part, &p->taps, w, c->bias + o, lanes);
+    if (p->taps.list)
+      (vectors == 2 ? outputs_listed_2 : outputs_listed_1)(&part, &p->taps, w, c->bias + o, lanes);
+    else (vectors == 2 ? outputs_2 : outputs_1)(&part, &p->taps, w, c->bias + o, lanes);
     w += terms * vectors * LANES;
   }
 }
@@ -194,8 +215,8 @@ static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, 
 static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const Correlation *c = context;
   for (int64_t number = begin; number < end; number++) {
-    ConvJob j = conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number,
-                         parallel_scratch(thread));
+    ConvJob j =
+        conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number, parallel_scratch(thread));
     for (int64_t f = 0; f < c->phase_count; f++) {
       const CorrelationPhase *p = &c->phases[f];
       int64_t rows = conv_min(p->axis[0].count - j.row, c->cut.rows);
@@ -206,7 +227,7 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
                       .out = c->result + line * c->axis[1].out * c->out + p->origin,
                       .source_offset = p->source_offset,
                       .out_offset = p->out_offset};
-      if (p->dots) tile_dots(&x, &p->taps, p->weights, c->bias, c->out);
+      if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
       else correlation_blocks(c, p, x);
     }
   }
@@ -224,7 +245,11 @@ static int64_t correlation_place(Correlation *c, char *base) {
     p.weights = conv_take(base, &used, p.weight_count * (int64_t)sizeof(real));
     p.source_offset = conv_take(base, &used, table);
     p.out_offset = conv_take(base, &used, table);
+    if (!p.dots && p.taps.run < CONV_SHORT)
+      p.taps.list = conv_take(base, &used,
+                              p.taps.rows * p.taps.columns * CONV_SHORT * (int64_t)sizeof(int32_t));
     if (!base) continue;
+    if (p.taps.list) conv_list(&p.taps, p.taps.run, 1, p.taps.list);
     conv_offsets(p.source_offset, c->cut.images, rows, p.axis[1].count, c->cut.image,
                  c->cut.row * c->axis[0].step, c->in * c->axis[1].step);
     conv_offsets(p.out_offset, c->cut.images, rows, p.axis[1].count,

@@ -8,8 +8,8 @@
 #include "conv_fast.h"
 
 enum {
-  CONV_SEGMENT = 256,      /* pixels whose products are chained */
-  CONV_CHUNKS = 16,        /* at most, and at most CONV_BUFFERS reals in their buffers */
+  CONV_SEGMENT = 256, /* pixels whose products are chained */
+  CONV_CHUNKS = 16,   /* at most, and at most CONV_BUFFERS reals in their buffers */
   CONV_BUFFERS = 1 << 22
 };
 
@@ -19,14 +19,14 @@ typedef struct WeightGradient {
   ConvTaps taps;
   int64_t batch, big_channels, small_channels;
   const real *big, *small;
-  bool stretches;         /* few small channels: vectors lie along the patch */
-  bool copy;              /* the small image's channels are copied to whole vectors */
-  int64_t rows, tile;     /* of the sums, filled up to one tile; of a tile */
-  int64_t pitch;          /* of a row of sums */
-  int64_t vectors;        /* of a run, for stretches */
+  bool stretches;                /* few small channels: vectors lie along the patch */
+  bool copy;                     /* the small image's channels are copied to whole vectors */
+  int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
+  int64_t pitch;                 /* of a row of sums */
+  int64_t vectors;               /* of a run, for stretches */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
-  int32_t *tap;           /* offsets of the rows */
-  int32_t *source_offset; /* of the pixels */
+  int32_t *tap;                  /* offsets of the rows */
+  int32_t *source_offset;        /* of the pixels */
   real *sums;
 } WeightGradient;
 
@@ -48,9 +48,11 @@ PRODUCTS(products_few_2, TILE_ROWS_FEW, 2)
 STRETCHES(stretches_all, TILE_ROWS)
 STRETCHES(stretches_few, TILE_ROWS_FEW)
 
-typedef void ConvTile(const ConvSegment *s, const int32_t *tap, int skip, real *sums, int64_t pitch);
+typedef void ConvTile(const ConvSegment *s, const int32_t *tap, int skip, real *sums,
+                      int64_t pitch);
 
-static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run, real *sums) {
+static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
+                          real *sums) {
   for (int64_t m = 0; m < g->rows; m += g->tile) {
     int64_t first = conv_min(m, g->rows - g->tile);
     run(s, g->tap + first, (int)(m - first), sums + first * g->pitch, g->pitch);
@@ -67,7 +69,10 @@ static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums)
   int64_t vectors = conv_vectors(g->small_channels);
   for (int64_t v = 0; v < vectors; v += TILE_BLOCK) {
     bool two = vectors - v > 1;
-    gradient_rows(g, &s, few ? (two ? products_few_2 : products_few_1) : two ? products_2 : products_1,
+    gradient_rows(g, &s,
+                  few   ? (two ? products_few_2 : products_few_1)
+                  : two ? products_2
+                        : products_1,
                   sums + v * LANES);
     s.other += TILE_BLOCK * LANES;
   }
@@ -91,8 +96,8 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows);
     int64_t pixels = j.images * rows * g->axis[1].count;
-    const real *other = g->small + (j.image * g->axis[0].count + j.row) * g->axis[1].count *
-                                       g->small_channels;
+    const real *other =
+        g->small + (j.image * g->axis[0].count + j.row) * g->axis[1].count * g->small_channels;
     for (int64_t p = 0; p < pixels; p += CONV_SEGMENT) {
       ConvSegment s = {.count = conv_min(CONV_SEGMENT, pixels - p),
                        .source = j.window,
@@ -127,13 +132,8 @@ static void gradient_form(WeightGradient *g) {
 
 /* The offsets of the rows; those beyond the last, which fill up a tile, repeat it. */
 static void gradient_taps(const WeightGradient *g) {
-  int64_t units = g->stretches ? g->vectors : g->taps.run, unit = g->stretches ? LANES : 1;
-  int64_t m = 0;
-  for (int64_t y = 0; y < g->taps.rows; y++)
-    for (int64_t x = 0; x < g->taps.columns; x++)
-      for (int64_t i = 0; i < units; i++)
-        g->tap[m++] =
-            (int32_t)(y * g->taps.row_pitch + x * g->taps.column_pitch + i * unit);
+  int64_t m = g->stretches ? conv_list(&g->taps, g->vectors, LANES, g->tap)
+                           : conv_list(&g->taps, g->taps.run, 1, g->tap);
   for (; m < g->rows; m++) g->tap[m] = g->tap[m - 1];
 }
 
@@ -146,7 +146,8 @@ static void gradient_finish(const WeightGradient *g, const ConvGeometry *geometr
     for (int64_t i = 0; i < g->taps.run; i++) {
       int64_t m = r * g->taps.run + i;
       real *to = dw + m / g->big_channels * channels + m % g->big_channels * geometry->weight_big;
-      const real *from = g->stretches ? g->sums + r * g->vectors * LANES + i : g->sums + m * g->pitch;
+      const real *from =
+          g->stretches ? g->sums + r * g->vectors * LANES + i : g->sums + m * g->pitch;
       int64_t step = g->stretches ? g->rows * LANES : 1;
       for (int64_t o = 0; o < g->small_channels; o++)
         to[o * geometry->weight_small] = from[o * step];

@@ -15,8 +15,10 @@ static void conv_products(const ConvGeometry *g, ConvKind kind, real *big, real 
                           int64_t big_pixel, int64_t small_pixel, int64_t tap) {
   for (int64_t i = 0; i < g->big_channels; i++)
     for (int64_t o = 0; o < g->small_channels; o++) {
-      real *x = big + big_pixel * g->big_channels + i, *y = small + small_pixel * g->small_channels + o;
-      real *k = w + tap * g->big_channels * g->small_channels + i * g->weight_big + o * g->weight_small;
+      real *x = big + big_pixel * g->big_channels + i,
+           *y = small + small_pixel * g->small_channels + o;
+      real *k =
+          w + tap * g->big_channels * g->small_channels + i * g->weight_big + o * g->weight_small;
       if (kind == CONV_DOWN) *y += *k * *x;
       else if (kind == CONV_UP) *x += *k * *y;
       else *k += *x * *y;
@@ -61,8 +63,8 @@ static bool conv_up(const ConvGeometry *g, const real *small, const real *w, con
 }
 
 /* dw = big * small */
-static bool conv_weight_gradient(const ConvGeometry *g, const real *big, const real *small, real *dw,
-                                 Error *e) {
+static bool conv_weight_gradient(const ConvGeometry *g, const real *big, const real *small,
+                                 real *dw, Error *e) {
   (void)e;
   conv_start(dw, g->kernel[0] * g->kernel[1], g->big_channels * g->small_channels, NULL);
   conv_visit(g, CONV_WEIGHT, (real *)big, (real *)small, dw);

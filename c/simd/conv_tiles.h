@@ -23,7 +23,7 @@ enum {
   TILE_PIXELS_2 = 6,
   TILE_ROWS = 6,
 #endif
-  TILE_ROWS_FEW = 5, /* for 9 and 25 taps of one channel */
+  TILE_ROWS_FEW = 5,                /* for 9 and 25 taps of one channel */
   TILE_DOTS = LANES < 8 ? LANES : 8 /* pixels of a tile of dot products */
 };
 
@@ -32,6 +32,7 @@ enum {
 typedef struct ConvTaps {
   int64_t rows, columns, run;
   int64_t row_pitch, column_pitch; /* in the source */
+  int32_t *list;                   /* offsets of all terms, where runs are short; else NULL */
 } ConvTaps;
 
 /* Outputs of one job and phase. */
@@ -42,38 +43,54 @@ typedef struct ConvPixels {
   const int32_t *source_offset, *out_offset;
 } ConvPixels;
 
-/* The pixel that slot t of a tile beginning at p works on: a tile never leaves [0, count). */
-VEC_INLINE int64_t tile_pixel(int64_t p, int64_t t, int64_t tile, int64_t count) {
-  int64_t first = conv_max(conv_min(p, count - tile), 0);
-  return conv_min(first + t, count - 1);
+/* For fewer pixels than a tile has: offsets that repeat the last pixel until the tile is full. */
+typedef struct ConvFill {
+  int32_t source_offset[8], out_offset[8];
+} ConvFill;
+
+VEC_INLINE void tile_fill(ConvPixels *x, ConvFill *fill, int64_t tile) {
+  if (x->count >= tile) return;
+  for (int64_t t = 0; t < tile; t++) {
+    fill->source_offset[t] = x->source_offset[conv_min(t, x->count - 1)];
+    fill->out_offset[t] = x->out_offset[conv_min(t, x->count - 1)];
+  }
+  x->source_offset = fill->source_offset;
+  x->out_offset = fill->out_offset;
+  x->count = tile;
 }
 
 /* out[pixel][o] = bias[o] + sum over taps, i of source[pixel + tap][i] * weights[tap][i][o], for
- * `block` vectors of o, the last of which has `lanes` channels. */
-VEC_INLINE void tile_outputs(const ConvPixels *x, const ConvTaps *k, const real *weights,
-                             const real *bias, int lanes, const int tile, const int block) {
-  for (int64_t p = 0; p < x->count; p += tile) {
-    const real *source[8];
+ * `block` vectors of o, the last of which has `lanes` channels. `listed`: the terms' offsets are in
+ * a list, which is faster for short runs. */
+VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
+                             int lanes, const int tile, const int block, const bool listed) {
+  int64_t rows = listed ? k->rows * k->columns * k->run : k->rows;
+  int64_t columns = listed ? 1 : k->columns, run = listed ? 1 : k->run;
+  ConvFill fill;
+  tile_fill(&x, &fill, tile);
+  for (int64_t p = 0; p < x.count; p += tile) {
+    int64_t first = conv_min(p, x.count - tile);
+    const real *source[8], *w = weights;
     Vec sum[8][TILE_BLOCK];
     VEC_UNROLL for (int t = 0; t < tile; t++) {
-      source[t] = x->source + x->source_offset[tile_pixel(p, t, tile, x->count)];
+      source[t] = x.source + x.source_offset[first + t];
       VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] = vec_load(bias + b * LANES);
     }
-    const real *w = weights;
-    for (int64_t r = 0; r < k->rows; r++)
-      for (int64_t c = 0; c < k->columns; c++) {
-        int64_t i = r * k->row_pitch + c * k->column_pitch, end = i + k->run;
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t c = 0; c < columns; c++) {
+        int64_t i = listed ? k->list[r] : r * k->row_pitch + c * k->column_pitch, end = i + run;
         for (; i < end; i++, w += block * LANES) {
-          Vec weight[TILE_BLOCK];
-          VEC_UNROLL for (int b = 0; b < block; b++) weight[b] = vec_load(w + b * LANES);
+          /* no loop over the block: clang would leave the sums of a single vector in memory */
+          Vec one = vec_load(w), two = block > 1 ? vec_load(w + LANES) : one;
           VEC_UNROLL for (int t = 0; t < tile; t++) {
             Vec v = vec_fill(source[t][i]);
-            VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] += v * weight[b];
+            sum[t][0] += v * one;
+            if (block > 1) sum[t][1] += v * two;
           }
         }
       }
     VEC_UNROLL for (int t = 0; t < tile; t++) {
-      real *out = x->out + x->out_offset[tile_pixel(p, t, tile, x->count)];
+      real *out = x.out + x.out_offset[first + t];
       VEC_UNROLL for (int b = 0; b < block - 1; b++) vec_store(out + b * LANES, sum[t][b]);
       out += (block - 1) * LANES;
       if (lanes == LANES) vec_store(out, sum[t][block - 1]);
@@ -87,8 +104,7 @@ VEC_INLINE void tile_outputs(const ConvPixels *x, const ConvTaps *k, const real 
 #define LANE_HIGH(l, d) ((l) & (d) ? LANES + (l) : ((l) ^ (d)))
 #define LANES4(F, l, d) F(l, d), F(l + 1, d), F(l + 2, d), F(l + 3, d)
 #if VEC_BYTES == 64
-#define LANES_ALL(F, d)                                                                            \
-  LANES4(F, 0, d), LANES4(F, 4, d), LANES4(F, 8, d), LANES4(F, 12, d)
+#define LANES_ALL(F, d) LANES4(F, 0, d), LANES4(F, 4, d), LANES4(F, 8, d), LANES4(F, 12, d)
 #elif VEC_BYTES == 32
 #define LANES_ALL(F, d) LANES4(F, 0, d), LANES4(F, 4, d)
 #else
@@ -116,15 +132,17 @@ VEC_INLINE Vec tile_sums(const Vec v[8]) {
 
 /* The same outputs for few of them: the terms of a run lie across the lanes and each output channel
  * is a dot product. weights[o][tap][run, to whole vectors]. */
-VEC_INLINE void tile_dots(const ConvPixels *x, const ConvTaps *k, const real *weights,
-                          const real *bias, int64_t outs) {
+VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
+                          int64_t outs) {
   int64_t whole = k->run / LANES * LANES;
   VecMask rest = vec_mask_first((int)(k->run - whole));
-  for (int64_t p = 0; p < x->count; p += TILE_DOTS) {
-    const real *source[8];
+  ConvFill fill;
+  tile_fill(&x, &fill, TILE_DOTS);
+  for (int64_t p = 0; p < x.count; p += TILE_DOTS) {
+    int64_t first = conv_min(p, x.count - TILE_DOTS);
+    const real *source[8], *w = weights;
     VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) source[t] =
-        x->source + x->source_offset[tile_pixel(p, t, TILE_DOTS, x->count)];
-    const real *w = weights;
+        x.source + x.source_offset[first + t];
     for (int64_t o = 0; o < outs; o++) {
       Vec sum[8];
       VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] = vec_zero();
@@ -143,10 +161,14 @@ VEC_INLINE void tile_dots(const ConvPixels *x, const ConvTaps *k, const real *we
           VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] +=
               vec_select(rest, vec_load(source[t] + i), vec_zero()) * weight;
         }
+      Vec total = tile_sums(sum) + vec_fill(bias[o]);
+      if (x.out_offset[first + TILE_DOTS - 1] - x.out_offset[first] == TILE_DOTS - 1) {
+        vec_store_part(x.out + x.out_offset[first], total, TILE_DOTS); /* one output, in a row */
+        continue;
+      }
       real dots[LANES];
-      vec_store(dots, tile_sums(sum));
-      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++)
-          x->out[x->out_offset[tile_pixel(p, t, TILE_DOTS, x->count)] + o] = dots[t] + bias[o];
+      vec_store(dots, total);
+      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) x.out[x.out_offset[first + t] + o] = dots[t];
     }
   }
 }

@@ -42,7 +42,8 @@ typedef real VecLoose __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real
 VEC_INLINE Vec vec_load(const real *p) { return (Vec) * (const VecLoose *)p; }
 VEC_INLINE void vec_store(real *p, Vec v) { *(VecLoose *)p = v; }
 VEC_INLINE Vec vec_zero(void) { return (Vec){0}; }
-VEC_INLINE Vec vec_fill(real x) { return vec_zero() + x; }
+/* x - 0, which compilers fold; 0 + x would turn -0 into 0 and is an addition */
+VEC_INLINE Vec vec_fill(real x) { return x - vec_zero(); }
 /* a where the mask is set (all ones), b elsewhere */
 VEC_INLINE Vec vec_select(VecMask m, Vec a, Vec b) {
   return (Vec)((m & (VecMask)a) | (~m & (VecMask)b));
@@ -76,13 +77,19 @@ VEC_INLINE void vec_store_part(real *p, Vec v, int n) {
   for (int i = 0; i < n; i++) p[i] = v[i];
 #endif
 }
-/* Lanes added as a tree, always in the same order. */
+/* Lanes added as a tree, always in the same order: each half onto the other. */
 VEC_INLINE real vec_sum(Vec v) {
-  real lane[LANES];
-  vec_store(lane, v);
-  for (int half = LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-  return lane[0];
+#if VEC_BYTES == 64 && !defined LATENT_DOUBLE
+  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+  v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
+#elif VEC_BYTES == 32 && !defined LATENT_DOUBLE
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+  v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 0, 1, 0, 1);
+#elif !defined LATENT_DOUBLE
+  v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
+#endif
+  return v[0] + v[1];
 }
 
 #endif

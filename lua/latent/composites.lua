@@ -1,16 +1,12 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
 -- @module latent.composites
+local check_options = require("latent.options").check
 
 --- @tparam table core latent.core or latent.core64
 -- @treturn {table,...} the list
 return function(core)
-  local ops, raise = core.ops, core.raise
-
-  local function check(x, name)
-    if not core.is_tensor(x) then raise(name .. ": expected a tensor, got " .. type(x)) end
-    return x
-  end
+  local ops, raise, check = core.ops, core.raise, core.check_tensor
 
   -- An axis as a number from 1 to dims.
   local function axis_of(name, axis, dims)
@@ -65,7 +61,16 @@ return function(core)
   end
 
   local function broadcast_to(x, ...)
-    return ops.add(x, core.zeros(...))
+    local target = core.zeros(...)
+    local have, want = check(x, "broadcast_to").shape, target.shape
+    local lead = #want - #have
+    local fits = lead >= 0
+    for d, size in ipairs(have) do fits = fits and (size == 1 or size == want[lead + d]) end
+    if not fits then
+      raise(("broadcast_to: [%s] does not fit into [%s]"):format(table.concat(have, ", "),
+        table.concat(want, ", ")))
+    end
+    return ops.add(x, target)
   end
 
   -- The number of elements that a reduction over `axis` (nil, a number, a list) puts together.
@@ -76,27 +81,20 @@ return function(core)
     return n
   end
 
-  local function variance(x, axis, options)
-    local wrong = type(options) ~= "nil" and type(options) ~= "table"
-    if wrong then raise("var: expected an options table, got " .. type(options)) end
-    local unbiased, keepdim = true, false
-    for key, value in pairs(options or {}) do
-      if key == "unbiased" then unbiased = value
-      elseif key == "keepdim" then keepdim = value
-      else raise(('var: unknown option "%s"; options: unbiased, keepdim'):format(tostring(key))) end
-    end
+  local function variance(x, axis, opts)
     check(x, "var")
+    opts = check_options("var", opts, {"unbiased", "keepdim"})
     local centred = ops.sub(x, ops.mean(x, axis, true))
-    local n = terms(x, axis) - (unbiased and 1 or 0)
-    return ops.div(ops.sum(ops.square(centred), axis, keepdim), n)
+    local n = terms(x, axis) - (opts.unbiased == false and 0 or 1)
+    return ops.div(ops.sum(ops.square(centred), axis, opts.keepdim), n)
   end
 
-  local function std(x, axis, options)
-    return ops.sqrt(variance(x, axis, options))
+  local function std(x, axis, opts)
+    return ops.sqrt(variance(check(x, "std"), axis, opts))
   end
 
   local function norm(x, axis, keepdim)
-    return ops.sqrt(ops.sum(ops.square(x), axis, keepdim))
+    return ops.sqrt(ops.sum(ops.square(check(x, "norm")), axis, keepdim))
   end
 
   local function clone(x)

@@ -9,7 +9,8 @@ local M = {}
 
 -- Functions of the core that are the library's own business.
 local PRIVATE = {ops = true, methods = true, metatable = true, registry = true, set_home = true,
-  raise = true, isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true,
+  raise = true, nearest = true, check_tensor = true,
+  isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true,
   ignore_sigpipe = true, sgd = true, adam = true, rmsprop = true}
 
 local function add_methods(core, lt)
@@ -21,16 +22,16 @@ local function add_methods(core, lt)
   end
   --- x:rows(): an iterator over the rows of the first axis, `for i, row in x:rows() do`
   function methods.rows(x)
-    local i, n = 0, #x
+    local i, n = 0, #core.check_tensor(x, "rows")
     return function()
       i = i + 1
       if i <= n then return i, x[i] end
     end
   end
   --- x:zero_(): every element 0, in place
-  function methods.zero_(x) return x:fill_(0) end
+  function methods.zero_(x) return core.check_tensor(x, "zero_"):fill_(0) end
   function methods.__unknown(key)
-    local names = {"shape", "dtype", "grad", "requires_grad"}
+    local names = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
     for name in pairs(methods) do names[#names + 1] = name end
     table.sort(names)
     local near = options.nearest(key, names)
@@ -47,7 +48,7 @@ local function add_operators(core)
     if type(y) ~= "number" then core.raise("pow: expected a number as exponent, got " .. type(y)) end
     return ops.pow(x, y)
   end
-  meta.__tostring = format.tensor
+  meta.__tostring = function(x) return format.tensor(core.check_tensor(x, "tostring")) end
   meta.__name = "tensor"
 end
 

@@ -3,7 +3,7 @@
 local M = {}
 
 local EDGE = 3 -- elements shown at each end of a long axis
-local WHOLE = 8 -- an axis up to this long is shown whole
+local LINES = 20 -- a tensor takes no more
 
 local function number(x)
   if x ~= x then return "nan" end
@@ -13,31 +13,41 @@ local function number(x)
   return ("%.4g"):format(x)
 end
 
--- The positions of an axis that are shown; false stands for the gap.
-local function shown(n)
-  local list = {}
-  for i = 1, n do
-    if n <= WHOLE or i <= EDGE or i > n - EDGE then
-      list[#list + 1] = i
-    elseif i == EDGE + 1 then
-      list[#list + 1] = false
-    end
+-- The positions of an axis that are shown, so many at each end; false stands for the gap. With none at
+-- the ends, the first alone.
+local function shown(n, edge)
+  local list, whole = {}, edge > 0 and 2 * edge + 2 or 1
+  for i = 1, n <= whole and n or math.max(edge, 1) do list[i] = i end
+  if n > whole then
+    list[#list + 1] = false
+    for i = n - edge + 1, n do list[#list + 1] = i end
   end
   return list
 end
 
+-- The lines that a tensor takes with so many rows at each end of the outer axes.
+local function lines(shape, edge)
+  local count = 1
+  for d = #shape - 1, 1, -1 do
+    local list, gaps = shown(shape[d], edge), 0
+    for _, i in ipairs(list) do gaps = gaps + (i and 0 or 1) end
+    count = (#list - gaps) * count + gaps
+  end
+  return count
+end
+
 -- Reads only the elements that are shown, as text.
-local function cells(x, shape, index, depth, width)
+local function cells(x, shape, edge, index, depth, width)
   if depth > #shape then
     local text = number(x:get(table.unpack(index)))
     width[1] = math.max(width[1], #text)
     return text
   end
   local list = {}
-  for _, i in ipairs(shown(shape[depth])) do
+  for _, i in ipairs(shown(shape[depth], depth < #shape and edge or EDGE)) do
     if i then
       index[depth] = i
-      list[#list + 1] = cells(x, shape, index, depth + 1, width)
+      list[#list + 1] = cells(x, shape, edge, index, depth + 1, width)
     else
       list[#list + 1] = "..."
     end
@@ -64,9 +74,9 @@ function M.tensor(x)
   local head = ("tensor [%s] %s%s"):format(table.concat(shape, ", "), x.dtype,
     x.requires_grad and ", wants gradient" or "")
   if x:numel() == 0 then return head .. ", empty" end
-  local width = {0}
-  local cell = cells(x:detach(), shape, {}, 1, width)
-  -- A batch of pictures has many axes: the first two blocks of the outer ones are enough.
+  local edge, width = EDGE, {0}
+  while edge > 0 and lines(shape, edge) > LINES do edge = edge - 1 end
+  local cell = cells(x:detach(), shape, edge, {}, 1, width)
   return head .. "\n" .. render(cell, width[1], 0)
 end
 

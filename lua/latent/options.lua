@@ -4,33 +4,21 @@ local core = require "latent.core"
 
 local M = {}
 
--- The number of single-letter changes that turn one word into the other.
-local function edit_distance(a, b)
-  local row = {}
-  for j = 0, #b do row[j] = j end
-  for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
-    for j = 1, #b do
-      local replace = diagonal + (a:byte(i) == b:byte(j) and 0 or 1)
-      diagonal = row[j]
-      row[j] = math.min(replace, row[j] + 1, row[j - 1] + 1)
-    end
-  end
-  return row[#b]
-end
-
 --- The word of a list that is most like the one given.
+-- @function nearest
 -- @tparam string word
 -- @tparam {string,...} list
 -- @treturn ?string nil where none is near
-function M.nearest(word, list)
-  local best, least = nil, math.max(1, #word // 3) + 1
-  for _, candidate in ipairs(list) do
-    local distance = edit_distance(word:lower(), candidate:lower())
-    if distance < least then best, least = candidate, distance end
-  end
-  return best
+M.nearest = core.nearest
+
+--- How a value reads in a message: `nil`, `"text"`, `3.5`, `a table`, `a tensor`.
+-- @param value
+-- @treturn string
+function M.describe(value)
+  if core.is_tensor(value) then return "a tensor" end
+  local kind = type(value)
+  if kind == "string" then return ("%q"):format(value) end
+  return (kind == "number" or kind == "boolean" or kind == "nil") and tostring(value) or "a " .. kind
 end
 
 --- Raises "name: unknown option ..." at the user's line unless every key is allowed.
@@ -41,7 +29,7 @@ end
 function M.check(name, options, allowed)
   if options == nil then return {} end
   if type(options) ~= "table" or core.is_tensor(options) then
-    core.raise(("%s: expected an options table, got %s"):format(name, type(options)))
+    core.raise(("%s: expected an options table, got %s"):format(name, M.describe(options)))
   end
   for key in pairs(options) do
     local known = false
@@ -56,25 +44,34 @@ function M.check(name, options, allowed)
   return options
 end
 
+-- What `expect` asks for beyond Lua's own types: the words of its message, and the least value.
+local WHOLE = {
+  integer = {"a whole number", math.mininteger},
+  size = {"a whole number of at least 0", 0},
+  count = {"a whole number of at least 1", 1},
+}
+
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
 -- @tparam string name of the function
 -- @tparam string option
 -- @param value
--- @tparam string wanted a Lua type, "integer", "positive" (number above 0) or "count" (integer of at least 1)
--- @return the value
+-- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1) or
+-- "positive" (number above 0)
+-- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
+  local whole, words = WHOLE[wanted], "a " .. wanted
   local ok = type(value) == wanted
-  if wanted == "integer" or wanted == "count" then
-    ok = math.type(value) == "integer" or (math.type(value) == "float" and value % 1 == 0)
-    if wanted == "count" then ok = ok and value >= 1 end
+  if whole then
+    words = whole[1]
+    local integer = type(value) == "number" and math.tointeger(value)
+    ok = integer and integer >= whole[2]
+    value = ok and integer or value
   elseif wanted == "positive" then
+    words = "a number above 0"
     ok = type(value) == "number" and value > 0
   end
   if not ok then
-    local words = {positive = "a number above 0", count = "a whole number of at least 1",
-      integer = "a whole number"}
-    core.raise(("%s: %s: expected %s, got %s"):format(name, option, words[wanted] or "a " .. wanted,
-      type(value) == "string" and ("%q"):format(value) or tostring(value)))
+    core.raise(("%s: %s: expected %s, got %s"):format(name, option, words, M.describe(value)))
   end
   return value
 end

@@ -8,6 +8,7 @@
 --
 -- @module latent.plot
 
+require "latent" -- tells the core which files are the library's, for errors at the user's line
 local bars = require "latent.plot.bars"
 local check = require("latent.options").check
 local gnuplot = require "latent.plot.gnuplot"
@@ -48,7 +49,7 @@ local function read_style()
       return text
     end
   end
-  return nil, "plot: style.gp is missing from " .. folder .. "plot"
+  return nil, "style.gp is missing from " .. folder .. "plot"
 end
 
 local style
@@ -84,12 +85,15 @@ function Figure:save(path, opts)
     raise(("figure:save: %s: the name must end in .png, .svg or .pdf"):format(path))
   end
   local ok, message = the_style()
-  if not ok then
-    return nil, message
+  if ok then
+    ok, message = gnuplot.draw(path, format, function(output, data)
+      return build(self, { format = format, output = output, data = data })
+    end, o.keep)
   end
-  return gnuplot.draw(path, format, function(output, data)
-    return build(self, { format = format, output = output, data = data })
-  end, o.keep)
+  if not ok then
+    return nil, ("%s: %s"):format(path, message)
+  end
+  return path
 end
 
 local function figure_of(kind, panel)
@@ -290,10 +294,13 @@ function M.show(figure, opts)
     raise("plot.show: expected a figure, got a " .. type(figure))
   end
   local ok, message = the_style()
-  if not ok then
-    return nil, message
+  if ok then
+    ok, message = terminal.show(figure, o.terminal, build)
   end
-  return terminal.show(figure, o.terminal, build)
+  if not ok then
+    return nil, "plot.show: " .. message
+  end
+  return true
 end
 
 return M

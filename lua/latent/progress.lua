@@ -174,7 +174,7 @@ function M.new(opts)
     at_epoch = first, at_step = 0, skipped = (first - 1) * steps,
     stream = opts.stream or io.stdout, on_terminal = terminal,
     width = opts.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80,
-    clock = clock, started = now, epoch_started = now, drawn_at = -math.huge, drawn = false,
+    clock = clock, started = now, epoch_started = now, drawn_at = now, drawn = false,
   }, Bar)
 end
 

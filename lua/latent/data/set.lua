@@ -134,8 +134,7 @@ end
 local function read_images(reader, size)
   local lt = require "latent"
   local n, height, width = table.unpack(reader.shape)
-  local blank = lt.from_bytes(("\0"):rep(size * size), { 1, size, size, 1 }, "u8")
-  local out = blank:gather_rows(lt.ones(n)) -- n times: the memory, without a string of that size
+  local out = lt.full({ n, size, size, 1 }, 0, "u8")
   for first = 1, n, BLOCK do
     local bytes, count = reader:read(BLOCK)
     if not bytes then return nil, count end

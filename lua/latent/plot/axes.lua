@@ -24,7 +24,8 @@ end
 
 local function linear_label(value, step, largest)
   if largest >= 1e6 or step < 1e-5 then
-    return (("%.6g"):format(value):gsub(",", "."))
+    local digits = math.max(1, math.min(15, math.ceil(math.log(largest / step, 10) + 1e-9) + 1))
+    return (("%." .. digits .. "g"):format(value):gsub(",", "."))
   end
   local decimals = math.max(0, math.ceil(-math.log(step, 10) - 1e-9))
   return (("%." .. decimals .. "f"):format(value):gsub(",", "."))

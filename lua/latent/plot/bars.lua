@@ -70,10 +70,7 @@ function M.histogram(arguments, fname)
   if #list == 0 then
     raise(fname .. ": expected at least one series of values")
   end
-  local bins = o.bins or 30
-  if math.type(bins) ~= "integer" or bins < 1 then
-    raise(fname .. ": bins: expected a whole number above 0")
-  end
+  local bins = chart.at_least(fname .. ": bins", o.bins, 1, true) or 30
   local lo, hi = bin_range(fname, list, chart.range(fname .. ": xrange", o.xrange))
   local width, tallest, centres = (hi - lo) / bins, 1, {}
   for b = 1, bins do
@@ -122,6 +119,7 @@ local function bar_series(fname, i, series)
     series = { values = series }
   end
   check(name, series, { "values", "label", "color" })
+  chart.check_colour(name, series.color)
   return {
     y = values.list(name .. ": values", series.values), color = series.color,
     label = series.label and tostring(series.label),
@@ -141,14 +139,36 @@ local function bar_axes_range(fname, list, yrange)
   return chart.range(fname .. ": yrange", yrange) or { lo < 0 and lo - room or 0, hi + room }
 end
 
---- A font in which the numbers above bars of some width, in pixels, do not touch each other.
-local function number_font(s, list, format, bar)
-  local longest = 1
-  for _, v in ipairs(list) do
-    longest = math.max(longest, #format:format(v))
+--- The values as text to write above the bars.
+local function texts_of(fname, format, list)
+  if format == nil then
+    return nil
   end
-  local scale = math.max(0.6, math.min(1, bar / (longest * s.char * 1.15)))
-  return s.text_only and "" or s:font(scale)
+  local texts = {}
+  for i, v in ipairs(list) do
+    local ok, text = pcall(string.format, format, v)
+    if not ok then
+      raise(fname .. ': format: expected one for a number, as "%.1f"')
+    end
+    texts[i] = values.is_finite(v) and text or ""
+  end
+  return texts
+end
+
+--- Writes the values above bars, in a font in which they do not touch; `room` is a bar's width in pixels.
+local function write_values(s, series, centres, room)
+  local longest = 1
+  for _, text in ipairs(series.texts) do
+    longest = math.max(longest, script_of.length(text))
+  end
+  local scale = math.max(0.6, math.min(1, room / (longest * s.char * 1.15)))
+  for i, text in ipairs(series.texts) do
+    if text ~= "" then
+      local height = math.max(0, series.y[i]) -- above the axis, also for a bar that hangs from it
+      s:add("set label %s at first %s, first %s center offset 0,0.6 noenhanced front %s", quote(text),
+        number(centres[i]), number(height), s.text_only and "" or s:font(scale))
+    end
+  end
 end
 
 --- See latent.plot.bars.
@@ -157,6 +177,7 @@ function M.bars(arguments, fname)
   local list = {}
   for i, series in ipairs(arguments) do
     list[i] = bar_series(fname, i, series)
+    list[i].texts = texts_of(fname, o.format, list[i].y)
     if #list[i].y ~= #list[1].y then
       raise(("%s: series %d has %d values and series 1 has %d"):format(
         fname, i, #list[i].y, #list[1].y))
@@ -183,7 +204,7 @@ function M.bars(arguments, fname)
     chart.key(s, legend and "outside", area, names)
     local width = 0.8 / #list
     s:add("set boxwidth %s absolute; set grid noxtics", number(width * 0.94))
-    local elements, numbers = {}, {}
+    local elements = {}
     for i, series in ipairs(list) do
       local centres = {}
       for g = 1, count do
@@ -194,11 +215,9 @@ function M.bars(arguments, fname)
         chart.colour_of(series.color, i),
         series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle")
       if o.format then
-        numbers[i] = ("%s using 1:2:(sprintf(%s,$2)) with labels offset 0,0.6 %s notitle"):format(
-          source, quote(o.format), number_font(s, series.y, o.format, area.w / count * width))
+        write_values(s, series, centres, area.w / count * width)
       end
     end
-    table.move(numbers, 1, #numbers, #elements + 1, elements)
     s:plot(elements)
   end
   return panel

@@ -15,6 +15,7 @@ M.COLOURS = 10 -- in the palette of the style file
 local quote = script_of.quote
 local COMMON = { "title", "xlabel", "ylabel", "xrange", "yrange", "legend", "width", "height" }
 
+--- The options that all charts take, after some of their own.
 function M.with_common(...)
   local all = { ... }
   table.move(COMMON, 1, #COMMON, #all + 1, all)
@@ -32,7 +33,29 @@ function M.options_of(fname, arguments, allowed)
       named[key] = value
     end
   end
-  return check(fname, named, allowed)
+  check(fname, named, allowed)
+  for _, name in ipairs{ "title", "xlabel", "ylabel" } do
+    local text = named[name]
+    if text ~= nil and type(text) ~= "string" and type(text) ~= "number" then
+      raise(("%s: %s: expected text, got a %s"):format(fname, name, type(text)))
+    end
+  end
+  return named
+end
+
+--- An option that is a number of at least `least`.
+-- @tparam string name
+-- @param v nil or a number
+-- @tparam number least
+-- @tparam[opt] boolean whole
+-- @treturn ?number
+function M.at_least(name, v, least, whole)
+  if v == nil then
+    return nil
+  elseif not math.type(v) or v < least or v == math.huge or (whole and math.type(v) ~= "integer") then
+    raise(("%s: expected a %s of at least %g"):format(name, whole and "whole number" or "number", least))
+  end
+  return v
 end
 
 --- A range option {lo, hi}, each finite and lo < hi.
@@ -53,6 +76,7 @@ end
 
 local LEGENDS = { "auto", "outside", "top right", "bottom right", "top left", "bottom left" }
 
+--- Where the legend goes: nil for none.
 function M.legend_of(fname, legend, default)
   if legend == nil or legend == true then
     return default
@@ -71,9 +95,7 @@ end
 --- A panel's size: as the options say, else the default, and then panels may change it.
 function M.panel_of(fname, o, default_width, default_height)
   for _, name in ipairs{ "width", "height" } do
-    if o[name] ~= nil and (not math.type(o[name]) or o[name] < 100 or o[name] > 10000) then
-      raise(("%s: %s: expected pixels, 100 to 10000"):format(fname, name))
-    end
+    M.at_least(("%s: %s"):format(fname, name), o[name], 100)
   end
   return {
     width = o.width or default_width, height = o.height or default_height,
@@ -123,6 +145,7 @@ function M.layout(s, o, rect, x, y, outside)
   return area, title
 end
 
+--- Draws axes, title and names.
 function M.frame(s, o, rect, area, title, x, y)
   s:clear()
   s:area(area, rect)
@@ -152,6 +175,7 @@ function M.key(s, where, area, names)
     s:at(x, y), horizontal, vertical)
 end
 
+--- 1, 2, ... n.
 function M.count_up(n)
   local list = {}
   for i = 1, n do
@@ -190,6 +214,7 @@ local function crowded(list, x, y, share_x, share_y)
   return hits
 end
 
+--- The corner with no data under a legend, or "outside".
 function M.choose_corner(s, rect, list, names, x, y)
   local share_x = math.min(0.5, (legend_width(s.em, s.char, names) + 3 * s.em) / (rect.w * 0.85))
   local share_y = math.min(0.5, (#names * 1.5 + 1.5) * s.em / (rect.h * 0.8))
@@ -202,6 +227,15 @@ function M.choose_corner(s, rect, list, names, x, y)
   return "outside"
 end
 
+--- Checks the option color of a series.
+function M.check_colour(name, color)
+  local named = type(color) == "string" and color:match "^#%x%x%x%x%x%x$"
+  if color ~= nil and not named and (math.type(color) ~= "integer" or color < 1) then
+    raise(name .. ': color: expected a number of the palette, from 1, or "#rrggbb"')
+  end
+end
+
+--- Gnuplot's words for a colour: number of the palette or "#rrggbb"; by default the palette's next.
 function M.colour_of(color, index)
   if type(color) == "string" then
     return "lc rgb " .. quote(color)
@@ -209,6 +243,7 @@ function M.colour_of(color, index)
   return "lc " .. ((color or index) - 1) % M.COLOURS + 1
 end
 
+--- The labels of those series that have one.
 function M.labels_of(list)
   local names = {}
   for _, series in ipairs(list) do

@@ -127,7 +127,10 @@ local function run(script, errors)
   if ok then
     return true
   end
-  local why = how == "signal" and "was killed by signal " .. code or "ended with status " .. tostring(code)
+  local why = "stopped before it had read its script" -- closing the pipe failed: no status
+  if how == "exit" or how == "signal" then
+    why = ("ended with %s %d"):format(how == "exit" and "status" or how, code)
+  end
   return nil, ("%s %s: %s"):format(M.executable(), why, first_error(errors) or "no message")
 end
 
@@ -181,7 +184,7 @@ end
 -- @tparam function build called with (output, data): names of the files that the script shall write and
 --   read; returns the script and the data
 -- @tparam boolean keep leave script and data beside the file, as path.gp and path.dat
--- @treturn ?string path, or nil and a message
+-- @treturn ?string path; or nil and a message, which does not name the file
 function M.draw(path, format, build, keep)
   if not is_installed(M.executable()) then
     return nil, not_installed(M.executable())
@@ -189,7 +192,8 @@ function M.draw(path, format, build, keep)
   local folder, base = path:match "^(.*/)([^/]*)$"
   folder, base = folder or "", base or path
   if folder ~= "" and not core.is_dir(folder) then
-    return nil, ("%s: there is no folder %s (make it first: mkdir -p %s)"):format(path, folder, folder)
+    local name = #folder > 1 and folder:sub(1, -2) or folder
+    return nil, ("there is no folder %s (make it first: mkdir -p %s)"):format(name, name)
   end
   runs = runs + 1
   local stem = ("%s.%s.%d.%d"):format(folder, base, core.pid(), runs)
@@ -200,15 +204,15 @@ function M.draw(path, format, build, keep)
   end
   if not done then
     error(ok, 0)
-  elseif not ok then
-    return nil, ("%s: %s"):format(path, message)
+  end
+  if not ok then
+    return nil, message
   end
   return path
 end
 
 --- Opens a window that stays when the program ends.
--- @tparam string script
--- @tparam string data file name of the data, removed once gnuplot has read it
+-- @tparam function build as for `draw`; the file of data is removed once gnuplot has read it
 -- @treturn ?boolean true, or nil and a message
 function M.window(build)
   if not is_installed(M.executable()) then

@@ -12,7 +12,7 @@ local values = require "latent.plot.values"
 local M = {}
 
 local number = script_of.number
-local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 840, 800 -- pixels a picture is enlarged to, about
+local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 960, 800 -- pixels a picture is enlarged to, about
 local MOST_ZOOM = 16
 local EM, CHAR = script_of.EM, script_of.CHAR
 
@@ -21,12 +21,8 @@ local function range_of(fname, range, bytes)
 end
 
 local function zoom_of(fname, zoom, side, size)
-  if zoom == nil then
-    return math.max(1, math.min(MOST_ZOOM, side // size))
-  elseif math.type(zoom) ~= "integer" or zoom < 1 then
-    raise(fname .. ": zoom: expected a whole number above 0")
-  end
-  return zoom
+  return chart.at_least(fname .. ": zoom", zoom, 1, true)
+    or math.max(1, math.min(MOST_ZOOM, side // size))
 end
 
 --- Height of a title over a picture `width` pixels wide.
@@ -136,7 +132,8 @@ local function grid_shape(fname, o, images)
     local n = list and (values.is_tensor(list) and list.shape[1] or #list)
     return n and n > 2 and n or nil
   end
-  local nx, ny = o.columns or length(o.x), length(o.y)
+  local columns = chart.at_least(fname .. ": columns", o.columns, 1, true)
+  local nx, ny = columns or length(o.x), length(o.y)
   nx = nx or ny and images.n // ny or math.floor(math.sqrt(images.n) + 0.5)
   ny = images.n // nx
   if nx * ny ~= images.n then
@@ -179,7 +176,8 @@ function M.image_grid(arguments, fname)
     mirror(images, nx)
   end
   local picture = canvas.tile(grid_rows(images, ny, nx, downwards), {
-    range = range_of(fname, o.range, images.bytes), gap = o.gap or 0, invert = o.invert,
+    range = range_of(fname, o.range, images.bytes), invert = o.invert,
+    gap = chart.at_least(fname .. ": gap", o.gap, 0, true) or 0,
     zoom = zoom_of(fname, o.zoom, GRID_SIDE, math.max(nx * images.w, ny * images.h)),
   })
   local left = math.floor((1.6 + (o.ylabel and 1.6 or 0)) * EM + axes.label_length(y) * CHAR)
@@ -251,7 +249,7 @@ function M.image_rows(arguments, fname)
   if o.titles and (type(o.titles) ~= "table" or #o.titles > columns) then
     raise(("%s: titles: expected a list of at most %d, one a column"):format(fname, columns))
   end
-  local first, gap = list[1].images, o.gap or 6
+  local first, gap = list[1].images, chart.at_least(fname .. ": gap", o.gap, 0, true) or 6
   local picture = canvas.tile(list, {
     range = range_of(fname, o.range, bytes), gap = gap, invert = o.invert,
     zoom = zoom_of(fname, o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),

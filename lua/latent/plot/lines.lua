@@ -24,6 +24,8 @@ local function read_series(fname, i, series)
   if #x ~= #y then
     raise(("%s: x has %d values and y has %d"):format(name, #x, #y))
   end
+  chart.at_least(name .. ": width", series.width, 0)
+  chart.check_colour(name, series.color)
   return { x = x, y = y, o = series, label = series.label and tostring(series.label) }
 end
 

@@ -212,6 +212,7 @@ end
 function M.scatter(arguments, fname)
   local o = chart.options_of(fname, arguments,
     chart.with_common("points", "labels", "names", "classes", "equal", "size"))
+  chart.at_least(fname .. ": size", o.size, 0)
   local x, y = read_points(fname, o.points)
   local numbers, entries
   if o.labels ~= nil then

@@ -51,7 +51,7 @@ end
 -- @tparam number v
 -- @treturn string
 function M.number(v)
-  return (("%.10g"):format(v):gsub(",", "."))
+  return (("%.15g"):format(v):gsub(",", "."))
 end
 
 --- Characters of a text, or bytes where it is not UTF-8.
@@ -187,10 +187,15 @@ function Script:area(area, rect)
       1 - (rect.y + rect.h) / self.height, rect.w / self.width, rect.h / self.height)
     return
   end
-  self:add("set lmargin at screen %.8f; set rmargin at screen %.8f", area.x / self.width,
-    (area.x + area.w) / self.width)
-  self:add("set tmargin at screen %.8f; set bmargin at screen %.8f", 1 - area.y / self.height,
-    1 - (area.y + area.h) / self.height)
+  -- gnuplot puts the fraction f of the page at pixel f * (size - 1) + 1/2: undone, so that a picture's
+  -- pixels fall on those of the page
+  local function fraction(at, size)
+    return (at - 0.5) / (size - 1)
+  end
+  self:add("set lmargin at screen %.8f; set rmargin at screen %.8f", fraction(area.x, self.width),
+    fraction(area.x + area.w, self.width))
+  self:add("set tmargin at screen %.8f; set bmargin at screen %.8f",
+    1 - fraction(area.y, self.height), 1 - fraction(area.y + area.h, self.height))
 end
 
 --- Writes a piece of text; nothing in it is special to gnuplot.

@@ -131,14 +131,14 @@ function M.show(figure, kind, build)
   if kind == "window" then
     local name = window_terminal()
     if not name then
-      return nil, "plot.show: the installed gnuplot opens no windows (install gnuplot-qt or gnuplot-x11)"
+      return nil, "the installed gnuplot opens no windows (install gnuplot-qt or gnuplot-x11)"
     end
     return gnuplot.window(function(_, data)
       return build(figure, { format = name, data = data })
     end)
   end
   if kind == "text" and figure.pictures then
-    return nil, "plot.show: this terminal shows no images (save the figure as a png file instead)"
+    return nil, "this terminal shows no images (save the figure as a png file instead)"
   end
   local bytes, message = drawn(figure, kind, build, kind == "text" and text_size())
   if not bytes then

@@ -1,0 +1,41 @@
+--- Neural networks: layers, containers and models of one's own.
+-- @module latent.nn
+require "latent" -- tensors get their methods, and errors the user's line
+local core = require "latent.core"
+local module = require "latent.nn.module"
+local options = require "latent.options"
+
+local M = {Module = module.new, is_module = module.is_module}
+for _, part in ipairs{"latent.nn.layers", "latent.nn.activations"} do
+  for name, class in pairs(require(part)) do M[name] = class end
+end
+
+--- Layers one after the other; `model[2]` is the second.
+-- @function Sequential
+-- @tparam {Module,...} layers
+M.Sequential = module.class("Sequential", {})
+
+function M.Sequential:init(layers)
+  if type(layers) ~= "table" or module.is_module(layers) then
+    core.raise("nn.Sequential: expected a list of layers in braces, got "
+      .. (module.is_module(layers) and "a module" or options.describe(layers)))
+  end
+  for i, layer in ipairs(layers) do
+    if not module.is_module(layer) then
+      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, options.describe(layer)))
+    end
+    self[i] = layer
+  end
+  for key in pairs(layers) do
+    if type(key) ~= "number" or not rawget(self, key) then
+      core.raise(("nn.Sequential: expected a list without gaps or names, got %q"):format(tostring(key)))
+    end
+  end
+end
+
+function M.Sequential:forward(x)
+  for i = 1, #self do x = self[i](x) end
+  return x
+end
+
+return M

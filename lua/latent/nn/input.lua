@@ -1,0 +1,33 @@
+--- What a layer says of an input that does not fit.
+-- @module latent.nn.input
+local core = require "latent.core"
+
+local M = {}
+
+--- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
+-- number of axes, `least` the least number.
+M.ANY = {text = "a float32 tensor"}
+M.BATCH = {text = "[batch, ...]", least = 1}
+M.ROWS = {text = "[*, %d]", least = 1}
+M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
+M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
+
+--- Raises `Linear(784 -> 400): expected [*, 784], got [128, 28, 28, 1]` unless an input fits.
+-- @tparam Module layer
+-- @param x
+-- @tparam table pattern one of those above
+-- @tparam ?int size of the last axis
+-- @treturn Tensor x
+function M.check(layer, x, pattern, size)
+  core.check_tensor(x, layer:text())
+  local shape = x.shape
+  local fits = (not pattern.dims or #shape == pattern.dims) and #shape >= (pattern.least or 0)
+    and (not size or shape[#shape] == size)
+  if fits and x.dtype == "float32" then return x end
+  local text = pattern.text:format(size)
+  if fits and pattern ~= M.ANY then text = "float32 " .. text end
+  core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
+    fits and x.dtype .. " " or "", "[" .. table.concat(shape, ", ") .. "]"))
+end
+
+return M

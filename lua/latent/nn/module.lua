@@ -1,0 +1,322 @@
+--- What all models and layers share: parameters by name, state, modes, summary.
+-- A module is a table whose fields are its parts: other modules, and parameters made by `lt.param`.
+-- @module latent.nn.module
+local core = require "latent.core"
+local options = require "latent.options"
+
+local raise = core.raise
+
+--- @type Module
+local Module = {is_latent_module = true, training = true, kind = "Module"}
+Module.__index = Module
+
+local M = {Module = Module}
+
+function M.is_module(value)
+  return type(value) == "table" and getmetatable(value) ~= nil and value.is_latent_module == true
+end
+
+-- Field names in a fixed order: numbers, then the class's own order, then the alphabet.
+local function field_names(self)
+  local rank = {}
+  for i, name in ipairs(self.order or {}) do rank[name] = i end
+  local names = {}
+  for name in pairs(self) do
+    if type(name) == "number" or (type(name) == "string" and name:sub(1, 1) ~= "_") then
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names, function(a, b)
+    if type(a) ~= type(b) then return type(a) == "number" end
+    if type(a) == "number" then return a < b end
+    local ra, rb = rank[a] or math.huge, rank[b] or math.huge
+    if ra ~= rb then return ra < rb end
+    return a < b
+  end)
+  return names
+end
+
+-- A layer's own parameters stay parameters when they want no gradient for a while.
+local function is_parameter(self, name, value)
+  if not core.is_tensor(value) then return false end
+  if self._frozen and self._frozen[name] then return true end
+  for _, own in ipairs(self.order or {}) do
+    if own == name then return true end
+  end
+  return value.is_leaf and value.requires_grad
+end
+
+-- Calls visit(path, module) for a module and all below it, parents first.
+local function walk(self, visit, path, seen)
+  if seen[self] then return end -- a module used in two places has one set of parameters
+  seen[self] = true
+  visit(path, self)
+  for _, name in ipairs(field_names(self)) do
+    local child = rawget(self, name)
+    if M.is_module(child) then
+      walk(child, visit, path == "" and tostring(name) or path .. "." .. name, seen)
+    end
+  end
+end
+
+--- Every module in this one, itself first.
+-- @treturn {{string,Module},...} pairs of path ("encoder.1"; "" for itself) and module
+function Module:modules()
+  local list = {}
+  walk(self, function(path, module) list[#list + 1] = {path, module} end, "", {})
+  return list
+end
+
+-- Calls visit(name, tensor, module, field, is_buffer) for each parameter and buffer.
+local function each_tensor(self, visit)
+  for _, entry in ipairs(self:modules()) do
+    local path, module = entry[1], entry[2]
+    local prefix = path == "" and "" or path .. "."
+    for _, field in ipairs(field_names(module)) do
+      local value = rawget(module, field)
+      if is_parameter(module, field, value) then
+        visit(prefix .. field, value, module, field, false)
+      elseif core.is_tensor(value) and module.buffers and module.buffers[field] then
+        visit(prefix .. field, value, module, field, true)
+      end
+    end
+  end
+end
+
+--- The parameters with their names, in a fixed order; one that stands in two places comes once.
+-- @treturn {{string,Tensor},...} pairs such as {"encoder.1.weight", tensor}
+function Module:named_parameters()
+  local list, seen = {}, {}
+  each_tensor(self, function(name, value, _, _, buffer)
+    if buffer or seen[value] then return end
+    seen[value] = true
+    list[#list + 1] = {name, value}
+  end)
+  return list
+end
+
+--- The parameters: what an optimiser takes.
+-- @treturn {Tensor,...}
+function Module:parameters()
+  local list = {}
+  for i, entry in ipairs(self:named_parameters()) do list[i] = entry[2] end
+  return list
+end
+
+--- The number of parameters, element by element.
+-- @treturn int
+function Module:count()
+  local n = 0
+  for _, p in ipairs(self:parameters()) do n = n + p:numel() end
+  return n
+end
+
+--- Parameters and buffers (running statistics) by name; the tensors are the model's own.
+-- @treturn {[string]=Tensor}
+function Module:state()
+  local state = {}
+  each_tensor(self, function(name, value) state[name] = value end)
+  return state
+end
+
+-- What keeps a state from being loaded, as the lines of a table.
+local function mismatches(wanted, state)
+  local lines = {}
+  local function line(kind, name, text)
+    lines[#lines + 1] = ("  %-12s %-28s %s"):format(kind, name, text)
+  end
+  local function shape(x) return "[" .. table.concat(x.shape, ", ") .. "]" end
+  for name, own in pairs(wanted) do
+    local given = state[name]
+    if given == nil then
+      line("missing", name, "expected " .. shape(own))
+    elseif not core.is_tensor(given) then
+      line("wrong type", name, "expected a tensor, got " .. options.describe(given))
+    elseif shape(given) ~= shape(own) or given.dtype ~= own.dtype then
+      line("wrong shape", name, ("expected %s %s, got %s %s"):format(own.dtype, shape(own),
+        given.dtype, shape(given)))
+    end
+  end
+  for name, given in pairs(state) do
+    if wanted[name] == nil then
+      line("unexpected", tostring(name), core.is_tensor(given) and "got " .. shape(given) or "")
+    end
+  end
+  table.sort(lines)
+  return lines
+end
+
+--- Copies a state into the model. Every name must be there, with its shape, and no other.
+-- @tparam {[string]=Tensor} state as `state()` gives it, or as read from a file
+-- @tparam ?table opts `layout = "torch"`: the arrays are PyTorch's and are permuted;
+-- `names = {["conv.0"] = "encoder.1", ...}`: their names, or beginnings of names, and ours;
+-- `channels = {["mu.1"] = 16}`: linear layers fed by a flattened map of so many channels, where that
+-- cannot be seen from the layer before (inside a Sequential it is)
+-- @treturn Module itself
+-- @raise a table of what is missing, unexpected or of the wrong shape; nothing is changed then
+function Module:load_state(state, opts)
+  opts = options.check("load_state", opts, {"layout", "names", "channels"})
+  options.expect("load_state", "state", state, "table")
+  if opts.layout ~= nil and opts.layout ~= "torch" then
+    raise('load_state: layout: expected "torch", got ' .. options.describe(opts.layout))
+  end
+  options.expect("load_state", "names", opts.names or {}, "table")
+  options.expect("load_state", "channels", opts.channels or {}, "table")
+  for name in pairs(state) do options.expect("load_state", "name", name, "string") end
+  local torch = require "latent.nn.torch"
+  if opts.names then state = torch.rename(state, opts.names) end
+  if opts.layout == "torch" then state = torch.convert(self, state, opts.channels or {}) end
+  local wanted = self:state()
+  local lines = mismatches(wanted, state)
+  if #lines > 0 then
+    raise("load_state: the state does not fit the model:\n" .. table.concat(lines, "\n"))
+  end
+  core.no_grad(function()
+    for name, own in pairs(wanted) do own:copy_(state[name]) end
+  end)
+  return self
+end
+
+--- Zeroes all gradients, in place.
+function Module:zero_grad()
+  for _, p in ipairs(self:parameters()) do p:zero_grad() end
+end
+
+local function set_mode(self, training)
+  for _, entry in ipairs(self:modules()) do entry[2].training = training end
+  return self
+end
+
+--- Training mode: dropout drops, batch norm uses the batch's statistics.
+-- @treturn Module itself
+function Module:train() return set_mode(self, true) end
+
+--- Evaluation mode.
+-- @treturn Module itself
+function Module:eval() return set_mode(self, false) end
+
+--- No parameter wants a gradient any more; they stay parameters.
+-- @treturn Module itself
+function Module:freeze()
+  each_tensor(self, function(_, value, module, field, buffer)
+    if buffer then return end
+    module._frozen = module._frozen or {}
+    module._frozen[field] = true
+    value:requires_grad_(false)
+  end)
+  return self
+end
+
+--- Undoes freeze.
+-- @treturn Module itself
+function Module:unfreeze()
+  for _, entry in ipairs(self:modules()) do
+    local module = entry[2]
+    for field in pairs(module._frozen or {}) do module[field]:requires_grad_(true) end
+    module._frozen = nil
+  end
+  return self
+end
+
+-- While a summary runs: the list that calls are noted in.
+local trace
+
+function Module:__call(...)
+  if not self.forward then raise(self.kind .. ": has no forward function") end
+  if not trace then return self:forward(...) end
+  local entry = {module = self}
+  trace[#trace + 1] = entry
+  local output = self:forward(...)
+  entry.output = core.is_tensor(output) and output.shape or nil
+  return output
+end
+
+--- A table of the parts, their output shapes for an input of the given shape, and parameter counts.
+-- @tparam {int,...} shape of the input, batch included
+-- @treturn string
+function Module:summary(shape)
+  if type(shape) ~= "table" then
+    raise("summary: expected the input's shape, such as {64, 32, 32, 1}, got " .. options.describe(shape))
+  end
+  local paths, calls = {}, {}
+  for _, entry in ipairs(self:modules()) do paths[entry[2]] = entry[1] end
+  local modes = {} -- a part may be in another mode than the whole
+  for _, entry in ipairs(self:modules()) do modes[entry[2]] = entry[2].training end
+  self:eval()
+  trace = calls
+  local ok, message = pcall(function()
+    core.no_grad(function() return self(core.zeros(shape)) end)
+  end)
+  trace = nil
+  for module, training in pairs(modes) do module.training = training end
+  if not ok then error(message, 0) end
+  local lines = {("%-20s %-44s %-20s %10s"):format("name", "layer", "output", "parameters")}
+  for _, call in ipairs(calls) do
+    local module = call.module
+    local leaf = true
+    for _, value in pairs(module) do leaf = leaf and not M.is_module(value) end
+    lines[#lines + 1] = ("%-20s %-44s %-20s %10s"):format(paths[module] or "?",
+      leaf and tostring(module) or module.kind,
+      call.output and "[" .. table.concat(call.output, ", ") .. "]" or "",
+      leaf and module:count() or "")
+  end
+  lines[#lines + 1] = ("%-20s %-44s %-20s %10d"):format("total", "", "", self:count())
+  for i, line in ipairs(lines) do lines[i] = line:gsub(" +$", "") end
+  return table.concat(lines, "\n")
+end
+
+--- The text of a module: its kind and, below it, its parts.
+function Module:__tostring()
+  if self.text then return self:text() end
+  local lines = {self.kind .. "("}
+  for _, name in ipairs(field_names(self)) do
+    local child = rawget(self, name)
+    if M.is_module(child) then
+      lines[#lines + 1] = ("  %s: %s"):format(name, (tostring(child):gsub("\n", "\n  ")))
+    end
+  end
+  if #lines == 1 then return self.kind .. "()" end
+  return table.concat(lines, "\n") .. "\n)"
+end
+
+--- A class of layers. `class(...)` makes one by calling `init(self, ...)`.
+-- @tparam string kind its name in texts and messages
+-- @tparam table class its functions and constants
+function M.class(kind, class)
+  class.kind = kind
+  class.__index = class
+  class.__call = Module.__call
+  class.__tostring = Module.__tostring
+  return setmetatable(class, {__index = Module, __call = function(_, ...)
+    local self = setmetatable({training = true}, class)
+    self:init(...)
+    return self
+  end})
+end
+
+-- Layers in a plain table would be no part of the model: not trained, not saved, and nobody would notice.
+local function refuse_plain_list(name, part)
+  if type(part) ~= "table" or M.is_module(part) then return end
+  for _, item in pairs(part) do
+    if M.is_module(item) or (core.is_tensor(item) and item.requires_grad) then
+      raise(('nn.Module: %s: layers and parameters in a plain table are not part of the model; '
+        .. 'put them into nn.Sequential or into fields'):format(tostring(name)))
+    end
+  end
+end
+
+--- A model of one's own: a table of parts with a forward function.
+-- @usage nn.Module{encoder = e, decoder = d, forward = function(self, x) return self.decoder(self.encoder(x)) end}
+-- @tparam table parts fields; `kind` names it in texts
+-- @treturn Module
+function M.new(parts)
+  if type(parts) ~= "table" or M.is_module(parts) then
+    raise("nn.Module: expected a table of parts, got "
+      .. (M.is_module(parts) and "a module" or options.describe(parts)))
+  end
+  if type(parts.forward) ~= "function" then raise("nn.Module: expected a field forward = function(self, ...)") end
+  for name, part in pairs(parts) do refuse_plain_list(name, part) end
+  return setmetatable(parts, Module)
+end
+
+return M

@@ -1,0 +1,176 @@
+--- Optimisers: one fused pass over each parameter, as PyTorch defines the rules.
+-- An optimiser's `lr` may be set at any time; `schedule` makes functions that say how.
+-- @module latent.optim
+require "latent" -- tensors get their methods, and errors the user's line
+local core = require "latent.core"
+local options = require "latent.options"
+local schedule = require "latent.schedule"
+
+local raise = core.raise
+
+local M = {schedule = schedule}
+
+local Optimizer = {}
+Optimizer.__index = Optimizer
+
+local function check_parameters(name, parameters)
+  if type(parameters) ~= "table" or parameters[1] == nil then
+    raise(name .. ": expected a list of parameters, such as model:parameters(), got "
+      .. (type(parameters) == "table" and "an empty table" or options.describe(parameters)))
+  end
+  local seen = {}
+  for i, p in ipairs(parameters) do
+    if not core.is_tensor(p) or not p.is_leaf or p.dtype ~= "float32" then
+      raise(("%s: parameter %d: expected a tensor made by lt.param, got %s"):format(name, i,
+        core.is_tensor(p) and p.is_leaf and p.dtype or core.is_tensor(p) and "the result of an op"
+        or options.describe(p)))
+    elseif seen[p] then
+      raise(("%s: parameter %d: is parameter %d again"):format(name, i, seen[p]))
+    end
+    seen[p] = i
+  end
+end
+
+local function at_least_zero(name, option, value)
+  if type(value) ~= "number" or value ~= value or value < 0 then
+    raise(("%s: %s: expected a number of at least 0, got %s"):format(name, option, options.describe(value)))
+  end
+  return value
+end
+
+local function below_one(name, option, value)
+  if at_least_zero(name, option, value) >= 1 then
+    raise(("%s: %s: expected a number in [0, 1), got %g"):format(name, option, value))
+  end
+  return value
+end
+
+-- An optimiser: `rule` is the core's step function, `state_names` the arrays it keeps per parameter.
+local function new(name, parameters, rule, hyper, state_names)
+  check_parameters(name, parameters)
+  local self = setmetatable({name = name, lr = hyper.lr, steps = 0,
+    _parameters = table.move(parameters, 1, #parameters, 1, {}), _rule = rule, _hyper = hyper,
+    _state_names = state_names, _state = {}}, Optimizer)
+  for k, state_name in ipairs(state_names) do
+    self._state[k] = {}
+    for i, p in ipairs(parameters) do self._state[k][i] = core.zeros(p.shape) end
+    self[state_name] = self._state[k]
+  end
+  return self
+end
+
+--- Zeroes the gradients of all parameters, in place.
+function Optimizer:zero_grad()
+  for _, p in ipairs(self._parameters) do p:zero_grad() end
+end
+
+--- One step on all parameters that have a gradient.
+function Optimizer:step()
+  at_least_zero(self.name, "lr", self.lr)
+  self.steps = self.steps + 1
+  self._hyper.lr = self.lr
+  self._rule(self._hyper, self.steps, self._parameters, self._state[1], self._state[2])
+end
+
+--- What a resumed run needs: step count, learning rate, and the arrays by name ("mean.3"); these are
+-- the optimiser's own, and change with its next step.
+-- @treturn table {steps =, lr =, arrays = {[string]=Tensor}}
+function Optimizer:state()
+  local arrays = {}
+  for k, name in ipairs(self._state_names) do
+    for i, x in ipairs(self._state[k]) do arrays[name .. "." .. i] = x end
+  end
+  return {steps = self.steps, lr = self.lr, arrays = arrays}
+end
+
+--- Takes up a state that `state()` gave. All arrays must be there, and no others.
+-- @tparam table state
+function Optimizer:load_state(state)
+  local name = self.name .. ": load_state"
+  options.expect(name, "state", state, "table")
+  options.check(name, state, {"steps", "lr", "arrays"})
+  options.expect(name, "steps", state.steps, "size")
+  at_least_zero(name, "lr", state.lr)
+  options.expect(name, "arrays", state.arrays, "table")
+  local own = self:state().arrays
+  for key, x in pairs(own) do
+    local given = state.arrays[key]
+    if not core.is_tensor(given) then raise(("%s: %s is missing"):format(name, key)) end
+    local wanted, got = table.concat(x.shape, ", "), table.concat(given.shape, ", ")
+    if wanted ~= got then raise(("%s: %s: expected [%s], got [%s]"):format(name, key, wanted, got)) end
+  end
+  for key in pairs(state.arrays) do
+    if not own[key] then raise(("%s: unexpected %s"):format(name, tostring(key))) end
+  end
+  for key, x in pairs(own) do x:copy_(state.arrays[key]) end
+  self.steps, self.lr = math.tointeger(state.steps), state.lr
+end
+
+--- Stochastic gradient descent, with momentum and Nesterov's variant.
+-- @tparam {Tensor,...} parameters
+-- @tparam ?table opts lr = 0.01, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0
+-- @treturn Optimizer
+function M.SGD(parameters, opts)
+  local name = "optim.SGD"
+  opts = options.check(name, opts, {"lr", "momentum", "dampening", "nesterov", "weight_decay"})
+  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 0.01),
+    momentum = at_least_zero(name, "momentum", opts.momentum or 0),
+    dampening = at_least_zero(name, "dampening", opts.dampening or 0),
+    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or 0),
+    nesterov = options.expect(name, "nesterov", opts.nesterov or false, "boolean")}
+  if hyper.nesterov and (hyper.momentum == 0 or hyper.dampening ~= 0) then
+    raise(name .. ": nesterov: expected momentum above 0 and no dampening")
+  end
+  return new(name, parameters, core.sgd, hyper, {"velocity"})
+end
+
+local function adam(name, parameters, opts, decoupled)
+  opts = options.check(name, opts, {"lr", "betas", "eps", "weight_decay"})
+  local betas = opts.betas or {0.9, 0.999}
+  if type(betas) ~= "table" or #betas ~= 2 then
+    raise(name .. ": betas: expected {beta1, beta2}, got " .. options.describe(betas))
+  end
+  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 1e-3),
+    beta1 = below_one(name, "betas", betas[1]), beta2 = below_one(name, "betas", betas[2]),
+    eps = at_least_zero(name, "eps", opts.eps or 1e-8),
+    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or (decoupled and 0.01 or 0)),
+    decoupled = decoupled}
+  return new(name, parameters, core.adam, hyper, {"mean", "square"})
+end
+
+--- Adam (Kingma and Ba, 2015).
+-- @tparam {Tensor,...} parameters
+-- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0
+-- @treturn Optimizer
+function M.Adam(parameters, opts) return adam("optim.Adam", parameters, opts, false) end
+
+--- AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+-- @tparam {Tensor,...} parameters
+-- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01
+-- @treturn Optimizer
+function M.AdamW(parameters, opts) return adam("optim.AdamW", parameters, opts, true) end
+
+--- RMSprop (Tieleman and Hinton, 2012).
+-- @tparam {Tensor,...} parameters
+-- @tparam ?table opts lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0
+-- @treturn Optimizer
+function M.RMSprop(parameters, opts)
+  local name = "optim.RMSprop"
+  opts = options.check(name, opts, {"lr", "alpha", "eps", "weight_decay"})
+  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 0.01),
+    alpha = below_one(name, "alpha", opts.alpha or 0.99),
+    eps = at_least_zero(name, "eps", opts.eps or 1e-8),
+    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or 0)}
+  return new(name, parameters, core.rmsprop, hyper, {"square"})
+end
+
+--- Scales all gradients down together where their common norm exceeds a limit.
+-- @tparam {Tensor,...} parameters
+-- @tparam number max_norm
+-- @treturn number the norm before
+function M.clip_grad_norm(parameters, max_norm)
+  check_parameters("optim.clip_grad_norm", parameters)
+  return core.clip_grad_norm(parameters, max_norm)
+end
+
+return M

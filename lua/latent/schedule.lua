@@ -1,0 +1,61 @@
+--- Schedules: functions from a step (or epoch, counted from 1) to a value, for learning rates and for
+-- the VAE's beta alike.
+-- @usage local lr = schedule.warmup(schedule.cosine(1e-3, {steps = 9380}), {steps = 100})
+-- for step = 1, 9380 do opt.lr = lr(step) ... end
+-- @module latent.schedule
+local options = require "latent.options"
+
+local M = {}
+
+local function check(name, value, opts, allowed)
+  options.expect(name, "value", value, "number")
+  return options.check(name, opts, allowed)
+end
+
+--- Always the same value.
+-- @tparam number value
+-- @treturn function
+function M.constant(value)
+  check("schedule.constant", value, nil, {})
+  return function() return value end
+end
+
+--- Multiplied by a factor after every so many steps.
+-- @tparam number value
+-- @tparam table opts every = steps, factor = 0.1
+-- @treturn function
+function M.step(value, opts)
+  opts = check("schedule.step", value, opts, {"every", "factor"})
+  local every = options.expect("schedule.step", "every", opts.every, "count")
+  local factor = options.expect("schedule.step", "factor", opts.factor or 0.1, "number")
+  return function(step) return value * factor ^ ((step - 1) // every) end
+end
+
+--- Half a cosine from the value at step 1 to the floor, which the step after the last would have
+-- (Loshchilov and Hutter, 2017): the last step still does something.
+-- @tparam number value
+-- @tparam table opts steps, floor = 0
+-- @treturn function
+function M.cosine(value, opts)
+  opts = check("schedule.cosine", value, opts, {"steps", "floor"})
+  local steps = options.expect("schedule.cosine", "steps", opts.steps, "count")
+  local floor = options.expect("schedule.cosine", "floor", opts.floor or 0, "number")
+  return function(step)
+    local done = math.min(1, (step - 1) / steps)
+    return floor + (value - floor) * 0.5 * (1 + math.cos(math.pi * done))
+  end
+end
+
+--- Another schedule, multiplied by a factor that grows evenly to 1 over the first steps.
+-- @tparam number|function inner a schedule, or a number for a constant one
+-- @tparam table opts steps
+-- @treturn function
+function M.warmup(inner, opts)
+  if type(inner) == "number" then inner = M.constant(inner) end
+  options.expect("schedule.warmup", "schedule", inner, "function")
+  opts = options.check("schedule.warmup", opts, {"steps"})
+  local steps = options.expect("schedule.warmup", "steps", opts.steps, "count")
+  return function(step) return inner(step) * math.min(1, step / steps) end
+end
+
+return M

@@ -1,0 +1,7 @@
+-- The double precision twin of the library: the oracle of the specs.
+local core64 = require "latent.core64"
+local face = require "latent.face"
+
+core64.set_home((debug.getinfo(face.build, "S").source:gsub("face%.lua$", "")))
+
+return face.build(core64)
