@@ -79,6 +79,7 @@ env: ## the lines that make a shell find latent: eval "$(make env)"
 	@echo 'export LUA_CPATH="$(LUA_CPATH)"'
 install: build ## into PREFIX, below DESTDIR
 	install -D $(CORE) $(DESTDIR)$(LIBDIR)/latent/core.so
+	install -D -m 644 plots/style.gp $(DESTDIR)$(LUADIR)/latent/plot/style.gp
 	cd lua && find latent -type f -exec install -D -m 644 {} $(DESTDIR)$(LUADIR)/{} \;
 uninstall: ## from there
 	rm -rf $(DESTDIR)$(LIBDIR)/latent $(DESTDIR)$(LUADIR)/latent

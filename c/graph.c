@@ -248,12 +248,12 @@ Var *graph_apply(Call *c, Var *const *inputs, Error *e) {
   return graph_apply_keeping(c, inputs, NULL, e);
 }
 
-bool graph_change(Var *v, const char *name, Error *e) {
+bool graph_change(Var *v, Error *e) {
   if (!graph.paused && var_wants_grad(v))
     return error_set(e,
-                     "%s changes a tensor in place that %s; do it inside no_grad, "
+                     "a tensor that %s cannot be changed in place; do it inside no_grad, "
                      "or on a copy (:clone())",
-                     name, v->node ? "is part of a graph" : "wants a gradient");
+                     v->node ? "is part of a graph" : "wants a gradient");
   v->value->storage->version++;
   return true;
 }
@@ -277,7 +277,7 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
   if (!shape_equal(&shape, &target->shape))
     return error_set(e, "the result has shape %s and does not fit into %s in place",
                      shape_text(&shape, a), shape_text(&target->shape, b));
-  if (!graph_change(inputs[0], c->op->name, e)) return false;
+  if (!graph_change(inputs[0], e)) return false;
   bool ok = true;
   for (int i = 1; i < c->inputs && ok; i++) {
     /* Another view of the target would be read after parts of it are overwritten. */
@@ -433,6 +433,10 @@ static Tensor *seed_for(const Var *root, const Tensor *seed, Error *e) {
   if (seed && !shape_equal(&seed->shape, &root->value->shape)) {
     error_set(e, "gradient: expected shape %s, got %s", shape_text(&root->value->shape, a),
               shape_text(&seed->shape, b));
+    return NULL;
+  }
+  if (seed && seed->dtype != DTYPE_REAL) {
+    error_set(e, "gradient: expected %s, got %s", REAL_NAME, dtype_name(seed->dtype));
     return NULL;
   }
   if (seed) return copy_of(seed, e);

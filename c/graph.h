@@ -39,7 +39,7 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e);
 
 /* An in-place change of v: refused while v is part of a graph and recording is on. Call before the
  * change; it bumps the version, which a backward through an earlier use of the value notices. */
-bool graph_change(Var *v, const char *name, Error *e);
+bool graph_change(Var *v, Error *e);
 
 bool graph_recording(void);
 void graph_set_recording(bool on);

@@ -63,7 +63,7 @@ static void store(lua_State *L, Var *v, int64_t at, double value, const char *na
   bool byte = v->value->dtype == DTYPE_U8;
   if (byte && !(value >= 0 && value <= 255 && value == floor(value)))
     raise_error(L, "%s: expected a whole number 0..255 for u8, got %g", name, value);
-  if (!graph_change(v, name, &e)) raise_error(L, "%s: %s", name, e.text);
+  if (!graph_change(v, &e)) raise_error(L, "%s: %s", name, e.text);
   if (byte)
     bytes_of(v->value)[at] = (uint8_t)value;
   else
@@ -175,10 +175,13 @@ static int l_newindex(lua_State *L) {
     return 0;
   }
   Tensor *row = check_tensor(L, 3, "index", "value")->value, *t = v->value;
-  char a[SHAPE_TEXT];
-  if (row->numel * n != t->numel || row->dtype != t->dtype || row->shape.dims != t->shape.dims - 1)
-    raise_error(L, "x[i] = row: a row of shape %s does not fit", shape_text(&row->shape, a));
-  if (!graph_change(v, "x[i] = row", &e)) raise_error(L, "%s", e.text);
+  Shape want = {.dims = t->shape.dims - 1};
+  memcpy(want.size, t->shape.size + 1, sizeof want.size - sizeof want.size[0]);
+  char a[SHAPE_TEXT], b[SHAPE_TEXT];
+  if (!shape_equal(&row->shape, &want) || row->dtype != t->dtype)
+    raise_error(L, "x[i] = row: expected %s %s, got %s %s", dtype_name(t->dtype),
+                shape_text(&want, a), dtype_name(row->dtype), shape_text(&row->shape, b));
+  if (!graph_change(v, &e)) raise_error(L, "x[i] = row: %s", e.text);
   size_t size = (size_t)row->numel * dtype_size(row->dtype);
   memmove((char *)t->data + (size_t)(i - 1) * size, row->data, size);
   return 0;

@@ -36,7 +36,8 @@ typedef struct Step {
   real *state[2];
 } Step;
 
-/* What is needed for parameter i, checked; false where it has no gradient. */
+/* What is needed for parameter i, checked; false where it has no gradient or wants none any more (it
+ * may have kept one from before it was frozen). */
 static bool read_step(lua_State *L, int64_t i, Step *s) {
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
@@ -49,10 +50,10 @@ static bool read_step(lua_State *L, int64_t i, Step *s) {
     if (v) v->value->storage->version++;
     s->state[k] = v ? reals(v->value) : NULL;
   }
-  if (!s->weight->grad) return false;
+  if (!s->weight->grad || !s->weight->requires_grad) return false;
   bool recording = graph_recording();
   graph_set_recording(false);
-  bool ok = graph_change(s->weight, "optim", &e);
+  bool ok = graph_change(s->weight, &e);
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
   return true;

@@ -238,7 +238,7 @@ static int l_copy_in_place(lua_State *L) {
     raise_error(L, "copy_: expected %s %s, got %s %s", dtype_name(to->value->dtype),
                 shape_text(&to->value->shape, a), dtype_name(from->value->dtype),
                 shape_text(&from->value->shape, b));
-  if (!graph_change(to, "copy_", &e)) raise_error(L, "copy_: %s", e.text);
+  if (!graph_change(to, &e)) raise_error(L, "copy_: %s", e.text);
   memmove(to->value->data, from->value->data,
           (size_t)to->value->numel * dtype_size(to->value->dtype));
   lua_settop(L, 1);
@@ -253,7 +253,7 @@ static int l_fill_in_place(lua_State *L) {
   Error e;
   if (t->dtype == DTYPE_U8 && !(value >= 0 && value <= 255))
     raise_error(L, "fill_: value: expected 0..255 for u8, got %g", value);
-  if (!graph_change(v, "fill_", &e)) raise_error(L, "fill_: %s", e.text);
+  if (!graph_change(v, &e)) raise_error(L, "fill_: %s", e.text);
   for (int64_t i = 0; i < t->numel; i++) {
     if (t->dtype == DTYPE_REAL)
       reals(t)[i] = (real)value;

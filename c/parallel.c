@@ -7,28 +7,41 @@
 #include <unistd.h>
 
 /* How often a waiting thread looks before it goes to sleep: some tens of microseconds. Long enough
- * to catch the next small job of a training step, short enough that a busy machine loses nothing. */
-enum { SPIN = 4000 };
+ * to catch the next small job of a training step, short enough that a busy machine loses nothing.
+ */
+enum { SPIN = 1500 };
+
+/* The present job. Workers copy it while it may already be the next one's turn to be written, so
+ * the fields are atomic, and a copy counts only if the ticket still names the same job afterwards.
+ */
+static struct {
+  _Atomic(ParallelBody *) body;
+  _Atomic(void *) context;
+  atomic_int_fast64_t n, grain, chunks;
+} shared_job;
+
+/* Upper half: the number of the job, odd while the job is being written; lower half: its next
+ * chunk. Claiming a chunk of a job that is over is thereby impossible, and nobody waits for a
+ * worker that claimed none. */
+static atomic_uint_fast64_t ticket;
+static atomic_int_fast64_t finished; /* chunks of the present job */
+static atomic_int sleepers;          /* workers asleep on `work` */
+static atomic_bool caller_sleeps;    /* on `done` */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
+static int workers;        /* started so far, besides the calling thread */
+static atomic_int threads; /* wanted, the calling thread included; 0 before the first look */
+
+static inline uint64_t ticket_of(uint64_t number) { return number << 32; }
+static inline uint64_t job_of(uint64_t t) { return t >> 32; }
+static inline bool is_ready(uint64_t number) { return number % 2 == 0; }
+static inline int64_t chunk_of(uint64_t t) { return (int64_t)(t & 0xffffffffu); }
 
 typedef struct Job {
   ParallelBody *body;
   void *context;
   int64_t n, grain, chunks;
 } Job;
-
-static struct {
-  pthread_mutex_t lock;
-  pthread_cond_t work, done;
-  Job job;
-  atomic_uint_fast64_t generation; /* counts jobs; a change is the signal to start */
-  atomic_int_fast64_t next;        /* the next chunk to claim */
-  atomic_int busy;                 /* workers that have not finished the present job */
-  atomic_int sleepers;             /* workers asleep on `work` */
-  int workers;                     /* started so far, besides the calling thread */
-  int threads;                     /* wanted, the calling thread included */
-} team = {.lock = PTHREAD_MUTEX_INITIALIZER,
-          .work = PTHREAD_COND_INITIALIZER,
-          .done = PTHREAD_COND_INITIALIZER};
 
 /* What each worker takes as the past when it starts; it must not take up a job before its time. */
 static uint_fast64_t born[MAX_THREADS];
@@ -44,53 +57,61 @@ static inline void cpu_pause(void) {
 #endif
 }
 
-static void run_chunks(const Job *job, int thread) {
+/* Claims and runs chunks of job number `number` until none is left. */
+static void run_chunks(const Job *job, uint64_t number, int thread) {
+  uint64_t t = atomic_load(&ticket);
   for (;;) {
-    int64_t chunk = atomic_fetch_add(&team.next, 1);
-    if (chunk >= job->chunks) return;
+    int64_t chunk = chunk_of(t);
+    if (job_of(t) != number || chunk >= job->chunks) return;
+    if (!atomic_compare_exchange_weak(&ticket, &t, t + 1)) continue;
     int64_t begin = chunk * job->grain, end = begin + job->grain;
     job->body(job->context, begin, end < job->n ? end : job->n, thread);
+    if (atomic_fetch_add(&finished, 1) + 1 == job->chunks && atomic_load(&caller_sleeps)) {
+      pthread_mutex_lock(&lock);
+      pthread_cond_signal(&done);
+      pthread_mutex_unlock(&lock);
+    }
+    t = atomic_load(&ticket);
   }
 }
 
-/* Waits until a job newer than `seen` is there and returns its number. */
-static uint_fast64_t await_job(uint_fast64_t seen) {
+/* Waits until there is a job newer than `seen` and returns its number. */
+static uint64_t await_job(uint64_t seen) {
   for (int i = 0; i < SPIN; i++) {
-    uint_fast64_t now = atomic_load(&team.generation);
-    if (now != seen) return now;
+    uint64_t now = job_of(atomic_load(&ticket));
+    if (now != seen && is_ready(now)) return now;
     cpu_pause();
   }
-  pthread_mutex_lock(&team.lock);
-  atomic_fetch_add(&team.sleepers, 1);
-  while (atomic_load(&team.generation) == seen) pthread_cond_wait(&team.work, &team.lock);
-  atomic_fetch_sub(&team.sleepers, 1);
-  pthread_mutex_unlock(&team.lock);
-  return atomic_load(&team.generation);
+  pthread_mutex_lock(&lock);
+  atomic_fetch_add(&sleepers, 1);
+  uint64_t now;
+  while ((now = job_of(atomic_load(&ticket))) == seen || !is_ready(now))
+    pthread_cond_wait(&work, &lock);
+  atomic_fetch_sub(&sleepers, 1);
+  pthread_mutex_unlock(&lock);
+  return now;
 }
 
 static void *worker_main(void *argument) {
   int thread = (int)(intptr_t)argument;
-  uint_fast64_t seen = born[thread];
+  uint64_t seen = born[thread];
   for (;;) {
     seen = await_job(seen);
-    if (thread < team.threads) run_chunks(&team.job, thread);
-    if (atomic_fetch_sub(&team.busy, 1) == 1) {
-      pthread_mutex_lock(&team.lock);
-      pthread_cond_signal(&team.done);
-      pthread_mutex_unlock(&team.lock);
-    }
+    Job job = {atomic_load(&shared_job.body), atomic_load(&shared_job.context),
+               atomic_load(&shared_job.n), atomic_load(&shared_job.grain),
+               atomic_load(&shared_job.chunks)};
+    if (job_of(atomic_load(&ticket)) == seen && thread < threads) run_chunks(&job, seen, thread);
   }
   return NULL;
 }
 
 /* A child of fork has no workers; it starts its own when it needs them. */
 static void forget_workers(void) {
-  team.workers = 0;
-  atomic_store(&team.busy, 0);
-  atomic_store(&team.sleepers, 0);
-  pthread_mutex_init(&team.lock, NULL);
-  pthread_cond_init(&team.work, NULL);
-  pthread_cond_init(&team.done, NULL);
+  workers = 0;
+  atomic_store(&sleepers, 0);
+  pthread_mutex_init(&lock, NULL);
+  pthread_cond_init(&work, NULL);
+  pthread_cond_init(&done, NULL);
 }
 
 static void start_workers(void) {
@@ -99,63 +120,76 @@ static void start_workers(void) {
     pthread_atfork(NULL, NULL, forget_workers);
     prepared = true;
   }
-  while (team.workers < team.threads - 1) {
+  while (workers < threads - 1) {
     pthread_t id;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    int thread = team.workers + 1;
-    born[thread] = atomic_load(&team.generation);
+    int thread = workers + 1;
+    born[thread] = job_of(atomic_load(&ticket));
     int failed = pthread_create(&id, &attributes, worker_main, (void *)(intptr_t)thread);
     pthread_attr_destroy(&attributes);
     if (failed) {
-      team.threads = team.workers + 1; /* go on with those that the system granted */
+      threads = workers + 1; /* go on with those that the system granted */
       return;
     }
-    team.workers++;
+    workers++;
   }
 }
 
-static void await_workers(void) {
+static void await_chunks(int64_t chunks) {
   for (int i = 0; i < SPIN; i++) {
-    if (atomic_load(&team.busy) == 0) return;
+    if (atomic_load(&finished) == chunks) return;
     cpu_pause();
   }
-  pthread_mutex_lock(&team.lock);
-  while (atomic_load(&team.busy) != 0) pthread_cond_wait(&team.done, &team.lock);
-  pthread_mutex_unlock(&team.lock);
+  pthread_mutex_lock(&lock);
+  atomic_store(&caller_sleeps, true);
+  while (atomic_load(&finished) != chunks) pthread_cond_wait(&done, &lock);
+  atomic_store(&caller_sleeps, false);
+  pthread_mutex_unlock(&lock);
+}
+
+static void publish(const Job *job, uint64_t number) {
+  atomic_store(&ticket, ticket_of(number - 1));
+  atomic_store(&finished, 0);
+  atomic_store(&shared_job.body, job->body);
+  atomic_store(&shared_job.context, job->context);
+  atomic_store(&shared_job.n, job->n);
+  atomic_store(&shared_job.grain, job->grain);
+  atomic_store(&shared_job.chunks, job->chunks);
+  atomic_store(&ticket, ticket_of(number));
+  if (atomic_load(&sleepers) == 0) return;
+  pthread_mutex_lock(&lock);
+  pthread_cond_broadcast(&work);
+  pthread_mutex_unlock(&lock);
 }
 
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
   if (n <= 0) return;
   Job job = {body, context, n, grain, (n + grain - 1) / grain};
-  atomic_store(&team.next, 0);
   if (job.chunks == 1 || parallel_threads() == 1) {
-    run_chunks(&job, 0);
+    for (int64_t begin = 0; begin < n; begin += grain)
+      body(context, begin, begin + grain < n ? begin + grain : n, 0);
     return;
   }
   start_workers();
-  team.job = job;
-  atomic_store(&team.busy, team.workers);
-  pthread_mutex_lock(&team.lock);
-  atomic_fetch_add(&team.generation, 1);
-  if (atomic_load(&team.sleepers) > 0) pthread_cond_broadcast(&team.work);
-  pthread_mutex_unlock(&team.lock);
-  run_chunks(&job, 0);
-  await_workers();
+  uint64_t number = (job_of(atomic_load(&ticket)) + 2) & 0xffffffffu;
+  publish(&job, number);
+  run_chunks(&job, number, 0);
+  await_chunks(job.chunks);
 }
 
 int parallel_threads(void) {
-  if (team.threads == 0) {
+  if (threads == 0) {
     cpu_set_t set;
     int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
                                                             : (int)sysconf(_SC_NPROCESSORS_ONLN);
     parallel_set_threads(cores);
   }
-  return team.threads;
+  return threads;
 }
 
-void parallel_set_threads(int n) { team.threads = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n; }
+void parallel_set_threads(int n) { threads = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n; }
 
 bool parallel_reserve(size_t bytes) {
   for (int t = 0; t < parallel_threads(); t++) {

@@ -78,8 +78,8 @@ for i, beta in ipairs{0.001, 0.1, 1} do
   rows[i] = {"beta " .. beta, ("%.4f"):format(r[i].mse), ("%.3f"):format(r[i].kl), ("%.3f"):format(r[i].spread)}
 end
 support.print_table(("Other betas, %d epochs each"):format(o.sweep_epochs), {"", "MSE", "KL", "spread"}, rows)
-support.say([[A larger beta favours the KL term and pulls the means to zero, a smaller one lets them go apart: their spread
-  is %.3f, %.3f and %.3f for beta 0.001, 0.1 and 1. Without the multiplier (beta 1) the pictures are %s: the MSE
+support.say([[A larger beta favours the KL term and pulls the means to zero, a smaller one lets them go apart: their
+  spread is %.3f, %.3f and %.3f for beta 0.001, 0.1 and 1. Without the multiplier (beta 1) the pictures are %s: the MSE
   is %.3f instead of %.3f; one picture, the mean of all, would have %.3f.]], r[1].spread, r[2].spread, r[3].spread,
   r[3].mse > 1.1 * result.mse and "far worse" or "not much worse", r[3].mse, result.mse, support.variance(test))
 
@@ -94,6 +94,6 @@ support.figure(plot.image_grid{
 local classifier = support.load(models.classifier(), "classifier")
 local sure, classes = support.readable(classifier, grid)
 local ae_sure, ae_classes = support.readable(classifier, ae_grid)
-support.say([[(e) The classifier is more than 90 %% sure of %d of the %d pictures here (%d classes), and of %d (%d classes)
-  in the autoencoder's grid. The KL term fills the latent space around the origin %s, and no ReLU clips it.]],
+support.say([[(e) The classifier is more than 90 %% sure of %d of the %d pictures here (%d classes), and of %d (%d
+  classes) in the autoencoder's grid. The KL term fills the latent space around the origin %s, and no ReLU clips it.]],
   sure, #grid, classes, ae_sure, ae_classes, support.occupied(codes, axis))

@@ -86,8 +86,9 @@ support.say([[The loss falls from %.3f to %.3f in %d iterations over the ten exa
 support.say([[(c) MAP is %s. Over %d test images the MSE against the clean image is %.3f for the noisy image, %.3f through
   the bottleneck (%.3f with the mean instead of a sample) and %.3f by MAP. Of the ten examples the classifier of
   exercise 4 reads %d as their own class after the bottleneck and %d after MAP; of all %d images %.1f %% and %.1f %%.]],
-  sums.map < sums.mean and "better" or "no better", n, sums.noisy / n, sums.bottleneck / n, sums.mean / n, sums.map / n,
-  math.tointeger(count(by_bottleneck)), math.tointeger(count(by_map)), n, 100 * kept.bottleneck / n, 100 * kept.map / n)
+  sums.map < sums.mean and "better" or "no better", n, sums.noisy / n, sums.bottleneck / n, sums.mean / n,
+  sums.map / n, math.tointeger(count(by_bottleneck)), math.tointeger(count(by_map)), n, 100 * kept.bottleneck / n,
+  100 * kept.map / n)
 support.say([[The bottleneck passes once through an encoder that never saw noise, and nothing holds its output to the
   measurement; MAP compares every candidate with the measurement itself, and the prior keeps the code likely, so that
   unlikely pictures are not chosen to fit the noise.]])

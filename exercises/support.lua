@@ -1,6 +1,6 @@
 --- What the exercises share and no reader needs to see first: options, data, weights, answers, tables.
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
-local json, safetensors, options = require "latent.json", require "latent.safetensors", require "latent.options"
+local json, safetensors = require "latent.json", require "latent.safetensors"
 
 local M = {}
 
@@ -16,8 +16,8 @@ end
 -- ---- options ----
 
 -- Common to all scripts: which recipe and data, where results go.
-local COMMON = {recipe = "default", seed = 1, data = "mnist", threads = 0, demo = false}
-local CHOICES = {data = {"mnist", "fashion", "mini"}}
+local COMMON = {recipe = "default", seed = 1, data = "mnist", threads = 0, demo = false, out = ""}
+local CHOICES = {data = "mnist, fashion, mini", recipe = "default, sheet"}
 
 local function convert(name, text, default)
   if type(default) == "boolean" then return text == "true" end
@@ -25,8 +25,8 @@ local function convert(name, text, default)
     return math.tointeger(tonumber(text)) or tonumber(text)
       or fail(("--%s: expected a number, got %q"):format(name, text))
   end
-  if CHOICES[name] and not options.nearest(text, CHOICES[name]) then
-    fail(("--%s: expected one of %s, got %q"):format(name, table.concat(CHOICES[name], ", "), text))
+  if CHOICES[name] and not (", " .. CHOICES[name] .. ","):find(", " .. text .. ",", 1, true) then
+    fail(("--%s: expected one of %s, got %q"):format(name, CHOICES[name], text))
   end
   return text
 end
@@ -71,7 +71,6 @@ function M.options(constants)
   known.recipes = nil
   local given = parse(arg or {}, known)
   local recipe = recipes[given.recipe or "default"]
-    or fail(("--recipe: expected default or sheet, got %q"):format(given.recipe))
   local o = {}
   for _, source in ipairs{known, recipe, given} do
     for name, value in pairs(source) do o[name] = value end
@@ -79,24 +78,26 @@ function M.options(constants)
   if o.demo then o.data = "mini" end
   if o.threads > 0 then lt.set_threads(o.threads) end
   lt.manual_seed(o.seed)
-  M.demo, M.dataset = o.demo, o.data
+  M.demo, M.dataset, M.out = o.demo, o.data, o.out
   return o
 end
 
 --- Reads only the options that all scripts share, for a program that hands the others on.
 function M.shared_options()
   for i, word in ipairs(arg) do
-    local value = word:match "^%-%-data=(.+)$" or (word == "--data" and arg[i + 1])
-    if value then M.dataset = value end
+    for field, name in pairs{dataset = "data", out = "out"} do
+      M[field] = word:match("^%-%-" .. name .. "=(.+)$") or (word == "--" .. name and arg[i + 1]) or M[field]
+    end
     if word == "--demo" then M.demo, M.dataset = true, "mini" end
   end
 end
 
 -- ---- places ----
 
--- Results of the demo and of other data stay apart from those of the answer sheet.
+-- Results lie in runs/ and plots/ of the project, or of the folder that --out names; those of the demo and
+-- of other data stay apart from those of the answer sheet.
 local function place(folder, name)
-  local path = files.join(ROOT, folder)
+  local path = files.join(M.out and M.out ~= "" and M.out or ROOT, folder)
   if M.demo then
     path = files.join(path, "demo")
   elseif M.dataset and M.dataset ~= "mnist" then

@@ -110,7 +110,7 @@ static Tensor *batch_space(BatchNorm *b, int64_t channels, Error *e) {
   }
   b->partial = space->data;
   b->partial_dy = b->partial + part;
-  b->vectors = (real *)(b->partial_dy + part);
+  b->vectors = (void *)(b->partial_dy + part);
   return space;
 }
 

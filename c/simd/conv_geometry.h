@@ -105,7 +105,7 @@ static inline ConvAxis conv_axis(const ConvGeometry *g, int d, bool up) {
  * source, the window, is copied with zeros around it; where nothing lies outside, it is read where
  * it is. The cut depends on the problem alone. */
 typedef struct ConvCut {
-  int64_t images, rows;  /* of a job: at most one of them is larger than 1 but for whole images */
+  int64_t images, rows;  /* of a job: whole images, or rows (values of q) of one image */
   int64_t groups, bands; /* their numbers; jobs = groups * bands */
   int64_t jobs;
   bool direct;

@@ -136,6 +136,7 @@ VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, 
                           int64_t outs) {
   int64_t whole = k->run / LANES * LANES;
   VecMask rest = vec_mask_first((int)(k->run - whole));
+  bool full = x.count >= TILE_DOTS; /* then offsets only increase */
   ConvFill fill;
   tile_fill(&x, &fill, TILE_DOTS);
   for (int64_t p = 0; p < x.count; p += TILE_DOTS) {
@@ -162,7 +163,7 @@ VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, 
               vec_select(rest, vec_load(source[t] + i), vec_zero()) * weight;
         }
       Vec total = tile_sums(sum) + vec_fill(bias[o]);
-      if (x.out_offset[first + TILE_DOTS - 1] - x.out_offset[first] == TILE_DOTS - 1) {
+      if (full && x.out_offset[first + TILE_DOTS - 1] - x.out_offset[first] == TILE_DOTS - 1) {
         vec_store_part(x.out + x.out_offset[first], total, TILE_DOTS); /* one output, in a row */
         continue;
       }

@@ -61,8 +61,8 @@ return function(core)
   end
 
   local function broadcast_to(x, ...)
-    local target = core.zeros(...)
-    local have, want = check(x, "broadcast_to").shape, target.shape
+    local have, target = check(x, "broadcast_to").shape, core.zeros(...)
+    local want = target.shape
     local lead = #want - #have
     local fits = lead >= 0
     for d, size in ipairs(have) do fits = fits and (size == 1 or size == want[lead + d]) end

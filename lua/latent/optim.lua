@@ -20,12 +20,13 @@ local function check_parameters(name, parameters)
   end
   local seen = {}
   for i, p in ipairs(parameters) do
-    if not core.is_tensor(p) or not p.is_leaf or p.dtype ~= "float32" then
-      raise(("%s: parameter %d: expected a tensor made by lt.param, got %s"):format(name, i,
-        core.is_tensor(p) and p.is_leaf and p.dtype or core.is_tensor(p) and "the result of an op"
-        or options.describe(p)))
+    local place = ("%s: parameter %d"):format(name, i)
+    core.check_tensor(p, place)
+    if not p.is_leaf or p.dtype ~= "float32" then
+      raise(("%s: expected a tensor made by lt.param, got %s"):format(place,
+        p.is_leaf and p.dtype or "the result of an op"))
     elseif seen[p] then
-      raise(("%s: parameter %d: is parameter %d again"):format(name, i, seen[p]))
+      raise(("%s: is parameter %d again"):format(place, seen[p]))
     end
     seen[p] = i
   end

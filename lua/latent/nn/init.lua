@@ -3,7 +3,6 @@
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
 local module = require "latent.nn.module"
-local options = require "latent.options"
 
 local M = {Module = module.new, is_module = module.is_module}
 for _, part in ipairs{"latent.nn.layers", "latent.nn.activations"} do
@@ -18,11 +17,11 @@ M.Sequential = module.class("Sequential", {})
 function M.Sequential:init(layers)
   if type(layers) ~= "table" or module.is_module(layers) then
     core.raise("nn.Sequential: expected a list of layers in braces, got "
-      .. (module.is_module(layers) and "a module" or options.describe(layers)))
+      .. module.describe(layers))
   end
   for i, layer in ipairs(layers) do
     if not module.is_module(layer) then
-      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, options.describe(layer)))
+      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, module.describe(layer)))
     end
     self[i] = layer
   end

@@ -71,7 +71,6 @@ local function init_conv(self, name, inputs, outputs, kernel, opts)
   self.stride = pair(name, "stride", opts.stride or 1, "count")
   self.padding = pair(name, "padding", opts.padding or 0, "size")
   self.dilation = pair(name, "dilation", opts.dilation or 1, "count")
-  self._call = {stride = self.stride, padding = self.padding, dilation = self.dilation}
 end
 
 -- Weight [kernel height, kernel width, inputs, outputs]; the bound is 1 / sqrt(fan in).
@@ -103,7 +102,8 @@ function M.Conv2d:init(inputs, outputs, kernel, opts)
 end
 
 function M.Conv2d:forward(x)
-  return ops.conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias, self._call)
+  return ops.conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.dilation)
 end
 
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
@@ -120,12 +120,12 @@ function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
   opts = options.check("nn.ConvTranspose2d", opts, {"stride", "padding", "output_padding", "dilation", "bias"})
   init_conv(self, "nn.ConvTranspose2d", inputs, outputs, kernel, opts)
   self.output_padding = pair("nn.ConvTranspose2d", "output_padding", opts.output_padding or 0, "size")
-  self._call.output_padding = self.output_padding
   init_weights(self, "nn.ConvTranspose2d", self.outputs, opts)
 end
 
 function M.ConvTranspose2d:forward(x)
-  return ops.conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias, self._call)
+  return ops.conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.output_padding, self.dilation)
 end
 
 function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end
@@ -135,7 +135,6 @@ local function init_pool(self, name, kernel, opts)
   self.kernel = pair(name, "kernel", kernel, "count")
   self.stride = pair(name, "stride", opts.stride or self.kernel, "count")
   self.padding = pair(name, "padding", opts.padding or 0, "size")
-  self._call = {kernel = self.kernel, stride = self.stride, padding = self.padding}
 end
 
 local function pool_text(self, kind)
@@ -151,7 +150,7 @@ end
 M.MaxPool2d = class("MaxPool2d", {})
 function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, opts) end
 function M.MaxPool2d:forward(x)
-  return ops.max_pool2d(input.check(self, x, input.IMAGES), self._call)
+  return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
 end
 function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 
@@ -162,7 +161,7 @@ function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 M.AvgPool2d = class("AvgPool2d", {})
 function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, opts) end
 function M.AvgPool2d:forward(x)
-  return ops.avg_pool2d(input.check(self, x, input.IMAGES), self._call)
+  return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
 end
 function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 

@@ -12,8 +12,23 @@ Module.__index = Module
 
 local M = {Module = Module}
 
+-- A class such as nn.ReLU is no module yet: it is its own __index.
+local function is_class(value)
+  return type(value) == "table" and rawget(value, "__index") == value and rawget(value, "kind") ~= nil
+end
+
+--- Whether a value is a layer or model.
+-- @treturn boolean
 function M.is_module(value)
   return type(value) == "table" and getmetatable(value) ~= nil and value.is_latent_module == true
+    and not is_class(value)
+end
+
+--- How a value that should be something else reads in a message.
+-- @treturn string
+function M.describe(value)
+  if is_class(value) then return ("nn.%s; write nn.%s(...)"):format(value.kind, value.kind) end
+  return M.is_module(value) and "a module" or options.describe(value)
 end
 
 -- Field names in a fixed order: numbers, then the class's own order, then the alphabet.
@@ -195,7 +210,7 @@ function Module:train() return set_mode(self, true) end
 -- @treturn Module itself
 function Module:eval() return set_mode(self, false) end
 
---- No parameter wants a gradient any more; they stay parameters.
+--- No parameter wants a gradient any more, nor keeps one; they stay parameters.
 -- @treturn Module itself
 function Module:freeze()
   each_tensor(self, function(_, value, module, field, buffer)
@@ -203,6 +218,7 @@ function Module:freeze()
     module._frozen = module._frozen or {}
     module._frozen[field] = true
     value:requires_grad_(false)
+    value.grad = nil
   end)
   return self
 end
@@ -311,8 +327,7 @@ end
 -- @treturn Module
 function M.new(parts)
   if type(parts) ~= "table" or M.is_module(parts) then
-    raise("nn.Module: expected a table of parts, got "
-      .. (M.is_module(parts) and "a module" or options.describe(parts)))
+    raise("nn.Module: expected a table of parts, got " .. M.describe(parts))
   end
   if type(parts.forward) ~= "function" then raise("nn.Module: expected a field forward = function(self, ...)") end
   for name, part in pairs(parts) do refuse_plain_list(name, part) end

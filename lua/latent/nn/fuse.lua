@@ -1,0 +1,124 @@
+--- The fusion plan of a Sequential: which runs of its layers are computed as one block.
+-- A block is [Upsample] Conv2d or ConvTranspose2d of stride 1 [ReLU or LeakyReLU] [MaxPool2d]. Only layers
+-- as the library made them are fused; names, parameters and results stay those of the single layers.
+-- @module latent.nn.fuse
+local core = require "latent.core"
+local activations = require "latent.nn.activations"
+local layers = require "latent.nn.layers"
+
+local M = {enabled = true}
+
+-- What the library's classes do when nobody has changed them.
+local ORIGINAL = {}
+for _, class in ipairs{layers.Conv2d, layers.ConvTranspose2d, layers.Upsample, layers.MaxPool2d,
+  activations.ReLU, activations.LeakyReLU} do ORIGINAL[class] = class.forward end
+
+local function is(layer, class)
+  return layer ~= nil and getmetatable(layer) == class and rawget(layer, "forward") == nil
+    and class.forward == ORIGINAL[class]
+end
+
+local function both(pair, value) return pair[1] == value and pair[2] == value end
+
+local function can_convolve(layer)
+  if is(layer, layers.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
+  return is(layer, layers.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
+    and both(layer.output_padding, 0)
+end
+
+local function can_pool(layer)
+  return is(layer, layers.MaxPool2d) and both(layer.padding, 0) and layer.kernel[1] == layer.stride[1]
+    and layer.kernel[2] == layer.stride[2]
+end
+
+-- The block that begins at layer i, and how many layers it takes; nil where there is none.
+local function block_at(list, i)
+  local start, up = i, nil
+  if is(list[i], layers.Upsample) then up, i = list[i], i + 1 end
+  local conv = list[i]
+  if not conv or not can_convolve(conv) then return nil end
+  local options = {upsample = up and up.scale or 1, padding = conv.padding,
+    transposed = is(conv, layers.ConvTranspose2d)}
+  i = i + 1
+  if is(list[i], activations.ReLU) then
+    options.activation, i = "relu", i + 1
+  elseif is(list[i], activations.LeakyReLU) and list[i].slope > 0 then
+    options.activation, options.slope, i = "leaky_relu", list[i].slope, i + 1
+  end
+  if can_pool(list[i]) then options.pool, i = list[i].kernel, i + 1 end
+  if i - start < 2 then return nil end
+  return {conv = conv, options = options, first = start, last = i - 1}, i
+end
+
+-- All that the plan was built on, as triples table, key, value: a change of any makes it stale.
+local function watch(list)
+  local seen = {}
+  local function note(t, key)
+    local value = rawget(t, key)
+    seen[#seen + 1], seen[#seen + 2], seen[#seen + 3] = t, key, value
+    return value
+  end
+  for i = 1, #list + 1 do
+    local layer = note(list, i)
+    if layer then
+      note(layer, "forward")
+      for _, option in ipairs{"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope"} do
+        local value = rawget(layer, option)
+        if value ~= nil then note(layer, option) end
+        if type(value) == "table" then
+          note(value, 1)
+          note(value, 2)
+        end
+      end
+    end
+  end
+  return seen
+end
+
+local function build(list)
+  local steps, i = {}, 1
+  while list[i] do
+    local block, after = block_at(list, i)
+    steps[#steps + 1] = block or list[i]
+    i = after or i + 1
+  end
+  return {steps = steps, watched = watch(list)}
+end
+
+local function is_stale(plan)
+  local watched = plan.watched
+  for k = 1, #watched, 3 do
+    if rawget(watched[k], watched[k + 1]) ~= watched[k + 2] then return true end
+  end
+  for class, forward in pairs(ORIGINAL) do
+    if class.forward ~= forward then return true end
+  end
+  return false
+end
+
+-- A block that its op refuses is given to the single layers, whose message names the one that is wrong.
+local function run_block(list, block, x)
+  local conv = block.conv
+  local ok, y = pcall(core.ops.conv_block, x, conv.weight, conv.bias, block.options)
+  if ok then return y end
+  for i = block.first, block.last do x = list[i](x) end
+  return x
+end
+
+--- Runs the layers of a Sequential by its plan, which is made at the first call and kept in list._plan.
+-- @tparam Sequential list
+-- @tparam Tensor x
+-- @treturn Tensor
+function M.run(list, x)
+  local plan = list._plan
+  if not plan or is_stale(plan) then
+    plan = build(list)
+    list._plan = plan
+  end
+  for _, step in ipairs(plan.steps) do
+    x = step.options and run_block(list, step, x) or step(x)
+  end
+  return x
+end
+
+return M

@@ -1,0 +1,52 @@
+-- `make install` puts all that is needed where a plain Lua finds it.
+local files = require "latent.files"
+local scratch = require "spec.support.scratch"
+
+describe("make install #slow", function()
+  local folder, remove
+
+  setup(function()
+    folder, remove = scratch.folder()
+    -- This spec may itself run below make, whose options are not meant for this one.
+    local command = "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u LUA_PATH -u LUA_CPATH make -s install"
+    assert(files.capture(("%s DESTDIR=%s PREFIX=/usr"):format(command, files.quote(folder))))
+  end)
+
+  teardown(function() remove() end)
+
+  -- Runs Lua in the folder /, with the installed files and nothing else on its paths.
+  local function run(arguments)
+    local share, lib = folder .. "/usr/share/lua/5.4", folder .. "/usr/lib/lua/5.4"
+    return assert(files.capture(("cd / && LUA_PATH=%s LUA_CPATH=%s lua5.4 %s 2>&1"):format(
+      files.quote(share .. "/?.lua;" .. share .. "/?/init.lua"), files.quote(lib .. "/?.so"), arguments)))
+  end
+
+  it("makes `lua5.4 -l latent` work anywhere", function()
+    assert.matches("^tensor %[2, 2%] float32\n", run [[-l latent -e 'print(latent.ones(2, 2))']])
+  end)
+
+  it("installs every module, and each can be required alone", function()
+    local count = 0
+    for path in assert(files.capture "cd lua && find latent -name '*.lua'"):gmatch "[^\n]+" do
+      local name = path:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+      assert.equal("ok", (run(("-e 'require(\"%s\") io.write(\"ok\")'"):format(name)):gsub("%s+$", "")), name)
+      count = count + 1
+    end
+    assert.is_true(count > 15)
+  end)
+
+  it("tells errors at the user's line", function()
+    local script = scratch.write(folder, "user.lua", [[local lt = require "latent"
+local nn = require "latent.nn"
+local layer = nn.Linear(2, 3)
+print(pcall(function() layer(lt.ones(1, 3)) end))
+]])
+    assert.matches("user.lua:4: Linear%(2 %-> 3%): expected %[%*, 2%], got %[1, 3%]", run(script))
+  end)
+
+  it("leaves nothing else behind", function()
+    assert.same({ "user.lua", "usr" }, scratch.list(folder))
+    assert.same({ "lib", "share" }, scratch.list(folder .. "/usr"))
+    assert.same({ "core.so" }, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
+  end)
+end)

@@ -1,0 +1,124 @@
+local lt = require "latent"
+local options = require "latent.options"
+
+describe("options.nearest", function()
+  local list = { "stride", "padding", "title", "batch", "shuffle", "seed", "lr", "output_padding" }
+  for given, wanted in pairs {
+    titel = "title", bacth = "batch", shufle = "shuffle", pading = "padding", strides = "stride", SEED = "seed",
+    rl = "lr", esed = "seed", outptu_pading = "output_padding", Title = "title",
+  } do
+    it(("takes %s for %s"):format(given, wanted), function()
+      assert.equal(wanted, options.nearest(given, list))
+    end)
+  end
+
+  it("knows when nothing is near", function()
+    for _, given in ipairs { "colour", "x", "", "momentum", ("long"):rep(100) } do
+      assert.is_nil(options.nearest(given, list))
+    end
+    assert.is_nil(options.nearest("title", {}))
+  end)
+
+  it("prefers the nearest, and the first of equals", function()
+    assert.equal("steps", options.nearest("steps", { "step", "steps" }))
+    assert.equal("bat", options.nearest("cat", { "bat", "hat" }))
+  end)
+end)
+
+describe("options.check", function()
+  local function message_of(opts, allowed)
+    local ok, message = pcall(options.check, "plot.lines", opts, allowed or { "file", "title" })
+    assert.is_false(ok)
+    return message
+  end
+
+  it("returns the table, or an empty one", function()
+    local opts = { file = "a.png" }
+    assert.equal(opts, options.check("f", opts, { "file", "title" }))
+    assert.same({}, options.check("f", nil, { "file" }))
+  end)
+
+  it("names what is unknown and what there is", function()
+    assert.matches('plot.lines: unknown option "titel" %(did you mean "title"%?%); options: file, title$',
+      message_of { titel = 1 })
+    assert.matches('plot.lines: unknown option "colour"; options: file, title$', message_of { colour = 1 })
+    assert.matches('plot.lines: unknown option "1"; options: none$', message_of({ "a.png" }, {}))
+  end)
+
+  it("takes tables only", function()
+    assert.matches("plot.lines: expected an options table, got 3$", message_of(3))
+    assert.matches('plot.lines: expected an options table, got "x"$', message_of "x")
+    assert.matches("plot.lines: expected an options table, got a tensor$", message_of(lt.ones(2)))
+  end)
+end)
+
+describe("options.expect", function()
+  it("returns what fits", function()
+    assert.equal("x", options.expect("f", "o", "x", "string"))
+    assert.equal(false, options.expect("f", "o", false, "boolean"))
+    assert.equal(0.5, options.expect("f", "o", 0.5, "positive"))
+    assert.equal("integer", math.type(options.expect("f", "o", 3.0, "count")))
+    assert.equal(-3, options.expect("f", "o", -3, "integer"))
+    assert.equal(0, options.expect("f", "o", 0, "size"))
+  end)
+
+  for _, case in ipairs {
+    { 0, "count", "a whole number of at least 1, got 0" },
+    { -1, "size", "a whole number of at least 0, got %-1" },
+    { 1.5, "integer", "a whole number, got 1.5" },
+    { 1e300, "count", "a whole number of at least 1, got 1e%+300" },
+    { 0 / 0, "count", "a whole number of at least 1, got %-?nan" },
+    { math.huge, "integer", "a whole number, got inf" },
+    { "3", "count", 'a whole number of at least 1, got "3"' },
+    { 0, "positive", "a number above 0, got 0" },
+    { 0 / 0, "positive", "a number above 0, got %-?nan" },
+    { {}, "number", "a number, got a table" },
+    { print, "string", "a string, got a function" },
+    { nil, "table", "a table, got nil" },
+  } do
+    it("wants " .. case[3], function()
+      local ok, message = pcall(options.expect, "f", "size", case[1], case[2])
+      assert.is_false(ok)
+      assert.matches("f: size: expected " .. case[3] .. "$", message)
+    end)
+  end
+end)
+
+describe("an op's options", function()
+  it("are suggested by the same rule", function()
+    local x, w = lt.ones(1, 3, 3, 1), lt.ones(2, 2, 1, 1)
+    for given, wanted in pairs { strdie = "stride", pading = "padding", Dilation = "dilation" } do
+      local ok, message = pcall(lt.conv2d, x, w, nil, { [given] = 1 })
+      assert.is_false(ok)
+      assert.matches(('conv2d: unknown option "%s" %%(did you mean "%s"%%?%%); options: stride, padding, dilation')
+        :format(given, wanted), message)
+    end
+    assert.error_matches(function() lt.conv2d(x, w, nil, { x = 1 }) end,
+      'conv2d: unknown option "x"; options: stride, padding, dilation')
+  end)
+
+  it("of composites are checked too", function()
+    assert.error_matches(function() lt.var(lt.ones(3), nil, { unbiasde = false }) end,
+      'var: unknown option "unbiasde" %(did you mean "unbiased"%?%); options: unbiased, keepdim')
+    assert.error_matches(function() lt.var(lt.ones(3), nil, 3) end, "var: expected an options table, got 3")
+  end)
+
+  it("of methods that do not exist are suggested too", function()
+    assert.error_matches(function() return lt.ones(1):rehsape(1) end,
+      'a tensor has no method or field "rehsape" %(did you mean "reshape"%?%)')
+  end)
+end)
+
+describe("row numbers", function()
+  it("are whole and in range", function()
+    local bytes, floats = lt.ones(3, 2):u8(), lt.ones(3, 2)
+    for _, wrong in ipairs { 1.5, 0, 4, -1, math.huge, 0 / 0 } do
+      assert.error_matches(function() floats:gather_rows { 1, wrong } end,
+        "gather_rows: index: expected whole numbers 1..3, got .* at position 2")
+      assert.error_matches(function() lt.gather_scaled(bytes, { 1, wrong }, 1, 0) end,
+        "gather_scaled: index: expected whole numbers 1..3, got .* at position 2")
+    end
+    assert.same({ 2, 2 }, floats:gather_rows({ 3, 1 }).shape)
+    assert.same({ 2, 2 }, lt.gather_scaled(bytes, { 3, 1 }, 2, 0).shape)
+  end)
+end)

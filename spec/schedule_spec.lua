@@ -1,0 +1,56 @@
+local schedule = require "latent.schedule"
+require "spec.support.close"
+
+describe("schedule", function()
+  it("is part of optim", function() assert.equal(schedule, require("latent.optim").schedule) end)
+
+  it("constant stays", function()
+    local f = schedule.constant(3)
+    assert.equal(3, f(1))
+    assert.equal(3, f(1000))
+  end)
+
+  it("step falls after every so many steps", function()
+    local f = schedule.step(8, { every = 10, factor = 0.5 })
+    assert.same({ 8, 8, 4, 4, 2 }, { f(1), f(10), f(11), f(20), f(21) })
+    assert.close(schedule.step(1, { every = 1 })(3), 0.01)
+  end)
+
+  it("cosine falls from the value to the floor, which comes after the last step", function()
+    local f = schedule.cosine(2, { steps = 10, floor = 1 })
+    assert.equal(2, f(1))
+    assert.close(f(6), 1.5)
+    assert.close(f(10), 1 + 0.5 * (1 + math.cos(0.9 * math.pi)))
+    assert.is_true(f(10) > 1)
+    assert.close(f(11), 1)
+    assert.close(f(500), 1)
+    assert.close(schedule.cosine(2, { steps = 4 })(3), 1)
+    for step = 1, 10 do assert.is_true(f(step) > f(step + 1)) end
+  end)
+
+  it("warmup grows evenly to the schedule inside", function()
+    local f = schedule.warmup(2, { steps = 4 })
+    assert.same({ 0.5, 1.0, 1.5, 2.0, 2.0 }, { f(1), f(2), f(3), f(4), f(5) })
+    local cosine = schedule.cosine(1, { steps = 8 })
+    local g = schedule.warmup(cosine, { steps = 2 })
+    assert.close(g(1), 0.5)
+    assert.close(g(7), cosine(7))
+  end)
+
+  local refused = {
+    { 'schedule.constant: value: expected a number, got "1"', schedule.constant, "1" },
+    { "schedule.step: every: expected a whole number of at least 1, got nil", schedule.step, 1 },
+    { "schedule.step: every: expected a whole number of at least 1, got 0", schedule.step, 1, { every = 0 } },
+    { "schedule.cosine: steps: expected a whole number of at least 1, got 1.5", schedule.cosine, 1, { steps = 1.5 } },
+    { 'schedule.cosine: unknown option "setps" %(did you mean "steps"%?%)', schedule.cosine, 1, { setps = 1 } },
+    { "schedule.warmup: schedule: expected a function, got nil", schedule.warmup },
+    { "schedule.warmup: expected an options table, got 5", schedule.warmup, 1, 5 },
+  }
+  for _, case in ipairs(refused) do
+    it("refuses: " .. case[1], function()
+      local ok, message = pcall(case[2], case[3], case[4])
+      assert.is_false(ok)
+      assert.matches(case[1], message)
+    end)
+  end
+end)
