@@ -93,10 +93,8 @@ void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *
     a.in[i] = reals(in[i]);
   }
   broadcast_plan(&plan, &y->shape, shape, inputs);
-  if (plan.rows == 1)
-    parallel_for(plan.row, GRAIN, apply_elements, &a);
-  else
-    parallel_for(plan.rows, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_rows, &a);
+  if (plan.rows == 1) parallel_for(plan.row, GRAIN, apply_elements, &a);
+  else parallel_for(plan.rows, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_rows, &a);
 }
 
 bool broadcast_sum(const Tensor *from, Tensor *to, Error *e) {

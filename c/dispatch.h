@@ -1,5 +1,5 @@
-/* Floor 3: the kernels in use. Chosen once: the best instruction set that the machine has, or the one
- * that the environment variable LATENT_ISA names. */
+/* Floor 3: the kernels in use. Chosen once: the best instruction set that the machine has, or the
+ * one that the environment variable LATENT_ISA names. */
 #ifndef LATENT_DISPATCH_H
 #define LATENT_DISPATCH_H
 

@@ -4,8 +4,8 @@
 
 #include "tensor.h"
 
-/* c (m, n) = a b + (add ? c : 0); a is (m, k), or (k, m) where a_transposed, b likewise; all row-major
- * and dense. Rows of c are shared out over the threads in blocks fixed by the sizes. */
+/* c (m, n) = a b + (add ? c : 0); a is (m, k), or (k, m) where a_transposed, b likewise; all
+ * row-major and dense. Rows of c are shared out over the threads in blocks fixed by the sizes. */
 void gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, const real *a,
           const real *b, real *c, bool add);
 

@@ -260,8 +260,7 @@ bool graph_change(Var *v, Error *e) {
 
 static Tensor *copy_of(const Tensor *t, Error *e) {
   Tensor *copy = tensor_new(t->dtype, &t->shape, e);
-  if (copy && t->numel > 0)
-    memcpy(copy->data, t->data, (size_t)t->numel * dtype_size(t->dtype));
+  if (copy && t->numel > 0) memcpy(copy->data, t->data, (size_t)t->numel * dtype_size(t->dtype));
   return copy;
 }
 
@@ -371,14 +370,18 @@ static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
 static bool check_saved(const Node *n, Error *e) {
   const char *name = n->call.op->name;
   if (n->spent)
-    return error_set(e, "%s: its part of the graph was freed by an earlier backward; "
-                        "run the forward pass again", name);
+    return error_set(e,
+                     "%s: its part of the graph was freed by an earlier backward; "
+                     "run the forward pass again",
+                     name);
   bool same = !n->output || n->output->storage->version == n->output_version;
   for (int i = 0; i < n->call.inputs && same; i++)
     if (n->in[i] && n->in[i]->storage) same = n->in[i]->storage->version == n->versions[i];
   if (same) return true;
-  return error_set(e, "%s: a value that its gradient needs was changed in place after the forward "
-                      "pass", name);
+  return error_set(e,
+                   "%s: a value that its gradient needs was changed in place after the forward "
+                   "pass",
+                   name);
 }
 
 static bool check_finite(const Node *n, const Tensor *dx, int i, Error *e) {
@@ -398,10 +401,8 @@ static bool gradients(const Node *n, Tensor **dx, Error *e) {
   const Op *op = n->call.op;
   for (int i = 0; i < n->call.inputs; i++) {
     if (!n->edges[i].node && !n->edges[i].leaf) continue;
-    if (op->flags & OP_RESHAPE)
-      dx[i] = tensor_view(n->grad, &n->in[i]->shape, 0, e);
-    else
-      dx[i] = tensor_new(DTYPE_REAL, op->flags & OP_BROADCAST ? &n->shape : &n->in[i]->shape, e);
+    if (op->flags & OP_RESHAPE) dx[i] = tensor_view(n->grad, &n->in[i]->shape, 0, e);
+    else dx[i] = tensor_new(DTYPE_REAL, op->flags & OP_BROADCAST ? &n->shape : &n->in[i]->shape, e);
     if (!dx[i]) return false;
   }
   return op->flags & OP_RESHAPE || op->backward(&n->call, n->output, n->grad, dx, e);
@@ -441,8 +442,10 @@ static Tensor *seed_for(const Var *root, const Tensor *seed, Error *e) {
   }
   if (seed) return copy_of(seed, e);
   if (root->value->numel != 1) {
-    error_set(e, "expected a scalar (one element), got shape %s; reduce it with :sum() or :mean(), "
-                 "or give a gradient", shape_text(&root->value->shape, a));
+    error_set(e,
+              "expected a scalar (one element), got shape %s; reduce it with :sum() or :mean(), "
+              "or give a gradient",
+              shape_text(&root->value->shape, a));
     return NULL;
   }
   Tensor *one = tensor_new(DTYPE_REAL, &root->value->shape, e);

@@ -31,7 +31,8 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
 /* Runs an elementwise op with its first input as the output; nothing is recorded. */
 bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e);
 
-/* Enters a result computed elsewhere (an op written in Lua) into the tape. Takes over c's extras. */
+/* Enters a result computed elsewhere (an op written in Lua) into the tape. Takes over c's extras.
+ */
 bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e);
 
 /* Adds d(root)/d(leaf), times seed, into every leaf; a NULL seed is 1 and asks for a scalar. */

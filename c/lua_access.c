@@ -64,10 +64,8 @@ static void store(lua_State *L, Var *v, int64_t at, double value, const char *na
   if (byte && !(value >= 0 && value <= 255 && value == floor(value)))
     raise_error(L, "%s: expected a whole number 0..255 for u8, got %g", name, value);
   if (!graph_change(v, &e)) raise_error(L, "%s: %s", name, e.text);
-  if (byte)
-    bytes_of(v->value)[at] = (uint8_t)value;
-  else
-    reals(v->value)[at] = (real)value;
+  if (byte) bytes_of(v->value)[at] = (uint8_t)value;
+  else reals(v->value)[at] = (real)value;
 }
 
 /* x:set(i, j, ..., value): one element, in place */
@@ -98,8 +96,9 @@ static int push_row(lua_State *L, Var *v, int64_t i) {
                 (int)lua_tointeger(L, 2));
   if (s->dims == 1) {
     if (var_wants_grad(v) && graph_recording())
-      raise_error(L, "index: x[i] of a 1-D tensor is a plain number and would lose its gradient; use "
-                     "x:slice(1, i, i), x:detach() or no_grad");
+      raise_error(L,
+                  "index: x[i] of a 1-D tensor is a plain number and would lose its gradient; use "
+                  "x:slice(1, i, i), x:detach() or no_grad");
     lua_pushnumber(L, v->value->dtype == DTYPE_U8 ? bytes_of(v->value)[i - 1]
                                                   : (double)reals(v->value)[i - 1]);
     return 1;
@@ -167,7 +166,8 @@ static int l_newindex(lua_State *L) {
     tensor_release(old);
     return 0;
   }
-  int64_t i = check_whole(L, 2, "index", "x[i]"), n = v->value->shape.dims ? v->value->shape.size[0] : 0;
+  int64_t i = check_whole(L, 2, "index", "x[i]"),
+          n = v->value->shape.dims ? v->value->shape.size[0] : 0;
   if (i < 0) i += n + 1;
   if (i < 1 || i > n) raise_error(L, "index: expected 1..%d, got %d", (int)n, (int)i);
   if (v->value->shape.dims == 1) {
@@ -208,7 +208,8 @@ static int l_close(lua_State *L) {
 static int l_requires_grad(lua_State *L) {
   Var *v = check_tensor(L, 1, "requires_grad_", NULL);
   bool on = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
-  if (v->node) raise_error(L, "requires_grad_: expected a leaf, got a result of a graph (:detach())");
+  if (v->node)
+    raise_error(L, "requires_grad_: expected a leaf, got a result of a graph (:detach())");
   if (on && v->value->dtype != DTYPE_REAL)
     raise_error(L, "requires_grad_: expected %s, got u8", REAL_NAME);
   v->requires_grad = on;
@@ -237,8 +238,10 @@ static const luaL_Reg methods[] = {{"size", l_size},
                                    {"zero_grad", l_zero_grad},
                                    {NULL, NULL}};
 
-static const luaL_Reg events[] = {{"__newindex", l_newindex}, {"__len", l_length},
-                                  {"__gc", l_close},          {"__close", l_close},
+static const luaL_Reg events[] = {{"__newindex", l_newindex},
+                                  {"__len", l_length},
+                                  {"__gc", l_close},
+                                  {"__close", l_close},
                                   {NULL, NULL}};
 
 void open_access(lua_State *L) {

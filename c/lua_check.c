@@ -72,12 +72,9 @@ const char *describe(lua_State *L, int index, char *text, size_t size) {
   case LUA_TNIL: snprintf(text, size, "nil"); break;
   default:
     box = luaL_testudata(L, index, META_TENSOR);
-    if (!box)
-      snprintf(text, size, "a %s", luaL_typename(L, index));
-    else if (!box->var)
-      snprintf(text, size, "a closed tensor");
-    else
-      snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));
+    if (!box) snprintf(text, size, "a %s", luaL_typename(L, index));
+    else if (!box->var) snprintf(text, size, "a closed tensor");
+    else snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));
   }
   return text;
 }
@@ -167,10 +164,8 @@ void check_shape(lua_State *L, int index, int last, const char *name, Shape *sha
     raise_error(L, "%s: shape: expected at most %d axes, got %d", name, MAX_DIMS, (int)count);
   shape->dims = 0;
   for (int64_t i = 0; i < count; i++) {
-    if (table)
-      lua_rawgeti(L, index, i + 1);
-    else
-      lua_pushvalue(L, index + (int)i);
+    if (table) lua_rawgeti(L, index, i + 1);
+    else lua_pushvalue(L, index + (int)i);
     shape->size[shape->dims++] = check_whole(L, -1, name, "shape");
     if (shape->size[i] < 0)
       raise_error(L, "%s: shape: expected sizes of at least 0, got %d", name, (int)shape->size[i]);
@@ -270,9 +265,11 @@ static int l_check_tensor(lua_State *L) {
 
 /* ---- the module ---- */
 
-static const luaL_Reg functions[] = {
-    {"raise", l_raise},     {"set_home", l_set_home},         {"nearest", l_nearest},
-    {"check_tensor", l_check_tensor}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"raise", l_raise},
+                                     {"set_home", l_set_home},
+                                     {"nearest", l_nearest},
+                                     {"check_tensor", l_check_tensor},
+                                     {NULL, NULL}};
 
 #ifdef LATENT_DOUBLE
 int luaopen_latent_core64(lua_State *L);

@@ -24,14 +24,14 @@ typedef struct Box {
   Var *var;
 } Box;
 
-/* Raises "where: message" at the first stack frame that is neither C nor one of the library's own Lua
- * files. Never returns. */
+/* Raises "where: message" at the first stack frame that is neither C nor one of the library's own
+ * Lua files. Never returns. */
 int raise_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 /* The place of that frame, "file.lua:12", or "" where there is none. */
 void user_place(lua_State *L, char *text, size_t size);
 
-/* Pushes an empty box. Everything that can raise an error comes before the core is called; the core's
- * result goes into the box; then box_filled looks whether Lua's collector should run. */
+/* Pushes an empty box. Everything that can raise an error comes before the core is called; the
+ * core's result goes into the box; then box_filled looks whether Lua's collector should run. */
 Box *box_new(lua_State *L);
 void box_filled(lua_State *L);
 /* box_new, var_new and box_filled for a tensor that the caller owns; name is for the error. */

@@ -1,5 +1,5 @@
-/* Floor 5: ops whose forward and backward are Lua functions. What forward saves lives in the node, as
- * tensors and numbers, so that a call leaves nothing in Lua's registry. */
+/* Floor 5: ops whose forward and backward are Lua functions. What forward saves lives in the node,
+ * as tensors and numbers, so that a call leaves nothing in Lua's registry. */
 #include "lua_check.h"
 #include "lua_graph.h"
 

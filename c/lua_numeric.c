@@ -36,8 +36,8 @@ typedef struct Step {
   real *state[2];
 } Step;
 
-/* What is needed for parameter i, checked; false where it has no gradient or wants none any more (it
- * may have kept one from before it was frozen). */
+/* What is needed for parameter i, checked; false where it has no gradient or wants none any more
+ * (it may have kept one from before it was frozen). */
 static bool read_step(lua_State *L, int64_t i, Step *s) {
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
@@ -95,7 +95,8 @@ static int l_rmsprop(lua_State *L) {
   return 0;
 }
 
-/* clip_grad_norm(parameters, max_norm) -> the norm before: all gradients together are scaled down */
+/* clip_grad_norm(parameters, max_norm) -> the norm before: all gradients together are scaled down
+ */
 static int l_clip_grad_norm(lua_State *L) {
   double limit = check_real(L, 2, "clip_grad_norm", "max_norm"), sum = 0;
   if (!(limit > 0)) raise_error(L, "clip_grad_norm: max_norm: expected above 0, got %g", limit);
@@ -127,7 +128,8 @@ static const Tensor *check_points(lua_State *L, int index, const char *arg) {
   return t;
 }
 
-/* knn(train, query [, k = 1]) -> index [queries, k] counted from 1, Euclidean distance [queries, k] */
+/* knn(train, query [, k = 1]) -> index [queries, k] counted from 1, Euclidean distance [queries, k]
+ */
 static int l_knn(lua_State *L) {
   lua_settop(L, 3);
   const Tensor *train = check_points(L, 1, "train"), *query = check_points(L, 2, "query");

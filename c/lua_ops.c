@@ -1,5 +1,5 @@
-/* Floor 5: every row of the op table as a Lua function: tensors first, then parameters in the table's
- * order, the rest by name in one options table. */
+/* Floor 5: every row of the op table as a Lua function: tensors first, then parameters in the
+ * table's order, the rest by name in one options table. */
 #include "dispatch.h"
 #include "lua_check.h"
 #include "lua_graph.h"
@@ -12,7 +12,8 @@
 
 /* ---- names ---- */
 
-/* Copies word number i of a list separated by spaces, without its mark; false where there is none. */
+/* Copies word number i of a list separated by spaces, without its mark; false where there is none.
+ */
 static bool word_at(const char *words, int i, char *word, size_t size, char *mark) {
   while (i-- > 0) {
     words = strchr(words, ' ');
@@ -63,10 +64,8 @@ static void read_list(lua_State *L, const Call *c, const Param *p, int index, in
                 (int)count);
   to[0] = count;
   for (int64_t i = 0; i < count; i++) {
-    if (table)
-      lua_rawgeti(L, index, i + 1);
-    else
-      lua_pushvalue(L, index + (int)i);
+    if (table) lua_rawgeti(L, index, i + 1);
+    else lua_pushvalue(L, index + (int)i);
     int64_t n = check_whole(L, -1, c->op->name, p->name);
     to[1 + i] = p->kind == PARAM_AXES ? axis_from_lua(L, c->op, n, dims) : n;
     lua_pop(L, 1);
@@ -107,12 +106,9 @@ static bool read_flag(lua_State *L, const Call *c, const Param *p, int index) {
 
 static void fall_back(lua_State *L, Call *c, const Param *p, int64_t *to) {
   if (p->required) raise_error(L, "%s: %s is missing", c->op->name, p->name);
-  if (p->kind == PARAM_INTS || p->kind == PARAM_AXES)
-    to[0] = 0;
-  else if (p->kind == PARAM_AXIS)
-    to[0] = (int64_t)p->fallback - 1;
-  else
-    to[0] = to[1] = (int64_t)p->fallback;
+  if (p->kind == PARAM_INTS || p->kind == PARAM_AXES) to[0] = 0;
+  else if (p->kind == PARAM_AXIS) to[0] = (int64_t)p->fallback - 1;
+  else to[0] = to[1] = (int64_t)p->fallback;
 }
 
 /* Reads one parameter from the stack (index 0: absent, its fallback) into its slots. */
@@ -134,16 +130,16 @@ static void read_param(lua_State *L, Call *c, const Param *p, int index, int las
   int64_t spare[2] = {0}, *slot = c->integer + s->integer, *to = absent ? spare : slot;
   if (absent) fall_back(L, c, p, to);
   else switch (p->kind) {
-  case PARAM_BOOL: *to = read_flag(L, c, p, index); break;
-  case PARAM_CHOICE: *to = read_choice(L, c, p, index); break;
-  case PARAM_PAIR: read_pair(L, c, p, index, to); break;
-  case PARAM_INTS:
-  case PARAM_AXES: read_list(L, c, p, index, last, dims, to); break;
-  case PARAM_AXIS:
-    *to = axis_from_lua(L, c->op, check_whole(L, index, c->op->name, p->name), dims);
-    break;
-  default: *to = check_whole(L, index, c->op->name, p->name);
-  }
+    case PARAM_BOOL: *to = read_flag(L, c, p, index); break;
+    case PARAM_CHOICE: *to = read_choice(L, c, p, index); break;
+    case PARAM_PAIR: read_pair(L, c, p, index, to); break;
+    case PARAM_INTS:
+    case PARAM_AXES: read_list(L, c, p, index, last, dims, to); break;
+    case PARAM_AXIS:
+      *to = axis_from_lua(L, c->op, check_whole(L, index, c->op->name, p->name), dims);
+      break;
+    default: *to = check_whole(L, index, c->op->name, p->name);
+    }
   if (absent) memcpy(slot, spare, sizeof *slot * (width[p->kind] == 2 ? 2 : 1));
   s->integer += width[p->kind];
 }
@@ -180,8 +176,8 @@ static void read_params(lua_State *L, Call *c, int first) {
   int top = lua_gettop(L), options = 0, count = 0;
   while (top >= first && lua_isnil(L, top)) top--;
   while (count < MAX_PARAMS && c->op->params[count].name) count++;
-  bool list = count == 1 && (c->op->params[0].kind == PARAM_INTS ||
-                             c->op->params[0].kind == PARAM_AXES);
+  bool list =
+      count == 1 && (c->op->params[0].kind == PARAM_INTS || c->op->params[0].kind == PARAM_AXES);
   /* an empty table in the place of a list is the empty list: a scalar's shape */
   if (top >= first && is_options(L, top) && !(list && is_empty(L, top))) options = top--;
   if (options) check_options(L, c->op, options);
@@ -263,8 +259,8 @@ static int l_apply_in_place(lua_State *L) {
   return 1;
 }
 
-/* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which an
- * error leaves to the collector. */
+/* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which
+ * an error leaves to the collector. */
 static int l_apply_list(lua_State *L) {
   Call c = {.op = op_of(L)};
   char got[80];
@@ -317,17 +313,15 @@ static void push_words(lua_State *L, const char *words, bool marks) {
   char word[32], mark;
   lua_newtable(L);
   for (int i = 0; word_at(words, i, word, sizeof word, &mark); i++) {
-    if (marks && mark)
-      lua_pushfstring(L, "%s%c", word, mark);
-    else
-      lua_pushstring(L, word);
+    if (marks && mark) lua_pushfstring(L, "%s%c", word, mark);
+    else lua_pushstring(L, word);
     lua_rawseti(L, -2, i + 1);
   }
 }
 
 static void push_param(lua_State *L, const Param *p) {
-  static const char *const kinds[] = {"number", "int", "bool", "axis", "pair", "ints", "axes",
-                                      "choice"};
+  static const char *const kinds[] = {"number", "int",  "bool", "axis",
+                                      "pair",   "ints", "axes", "choice"};
   lua_newtable(L);
   lua_pushstring(L, p->name);
   lua_setfield(L, -2, "name");
@@ -387,7 +381,7 @@ void open_ops(lua_State *L) {
       bool list = strchr((*op)->inputs, '*') != NULL;
       lua_pushlightuserdata(L, (void *)*op);
       lua_pushcclosure(L,
-                       list ? l_apply_list
+                       list                                           ? l_apply_list
                        : strcmp((*op)->name, "batch_norm_train") == 0 ? l_apply_with_statistics
                                                                       : l_apply,
                        1);

@@ -57,7 +57,8 @@ static int l_set_rng_state(lua_State *L) {
   return 0;
 }
 
-/* A shape from sizes, a list or a tensor, with an options table {generator = g} perhaps behind it. */
+/* A shape from sizes, a list or a tensor, with an options table {generator = g} perhaps behind it.
+ */
 static Generator *shape_and_generator(lua_State *L, const char *name, Shape *shape) {
   int top = lua_gettop(L);
   Generator *g = random_default();
@@ -67,10 +68,8 @@ static Generator *shape_and_generator(lua_State *L, const char *name, Shape *sha
         raise_error(L, "%s: unknown option; options: generator", name);
     g = check_generator(L, top--, name);
   }
-  if (is_tensor(L, 1))
-    *shape = check_tensor(L, 1, name, NULL)->value->shape;
-  else
-    check_shape(L, 1, top, name, shape);
+  if (is_tensor(L, 1)) *shape = check_tensor(L, 1, name, NULL)->value->shape;
+  else check_shape(L, 1, top, name, shape);
   return g;
 }
 
@@ -104,11 +103,10 @@ static int l_randperm(lua_State *L) {
   return push_tensor(L, box, t, "randperm", &e);
 }
 
-static const luaL_Reg functions[] = {
-    {"generator", l_generator},   {"manual_seed", l_manual_seed},
-    {"rng_state", l_rng_state},   {"set_rng_state", l_set_rng_state},
-    {"rand", l_rand},             {"randn", l_randn},
-    {"randperm", l_randperm},     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"generator", l_generator}, {"manual_seed", l_manual_seed},
+                                     {"rng_state", l_rng_state}, {"set_rng_state", l_set_rng_state},
+                                     {"rand", l_rand},           {"randn", l_randn},
+                                     {"randperm", l_randperm},   {NULL, NULL}};
 
 void open_random(lua_State *L) {
   static const luaL_Reg methods[] = {{"state", l_state}, {"set_state", l_set_state}, {NULL, NULL}};

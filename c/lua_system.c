@@ -1,5 +1,5 @@
-/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, SIGPIPE), and the state of
- * memory and threads. */
+/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, SIGPIPE), and the state
+ * of memory and threads. */
 #include "dispatch.h"
 #include "lua_check.h"
 #include "parallel.h"
@@ -136,7 +136,8 @@ static void set_count(lua_State *L, const char *key, size_t n) {
   lua_setfield(L, -2, key);
 }
 
-/* info() -> {isa, vector_bytes, dtype, threads, live_bytes, pooled_bytes, peak_bytes, system_allocs} */
+/* info() -> {isa, vector_bytes, dtype, threads, live_bytes, pooled_bytes, peak_bytes,
+ * system_allocs} */
 static int l_info(lua_State *L) {
   MemoryStats m = memory_stats();
   lua_newtable(L);

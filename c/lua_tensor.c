@@ -27,10 +27,8 @@ static int push_filled(lua_State *L, const Shape *shape, Dtype dtype, double val
   Box *box = box_new(L);
   Tensor *t = tensor_new(dtype, shape, &e);
   for (int64_t i = 0; t && i < t->numel; i++) {
-    if (dtype == DTYPE_REAL)
-      reals(t)[i] = (real)value;
-    else
-      bytes_of(t)[i] = (uint8_t)value;
+    if (dtype == DTYPE_REAL) reals(t)[i] = (real)value;
+    else bytes_of(t)[i] = (uint8_t)value;
   }
   return push_tensor(L, box, t, name, &e);
 }
@@ -46,10 +44,8 @@ static Dtype check_dtype(lua_State *L, int index, const char *name) {
 
 static int filled_like(lua_State *L, double value, const char *name) {
   Shape shape;
-  if (is_tensor(L, 1))
-    shape = check_tensor(L, 1, name, NULL)->value->shape;
-  else
-    check_shape(L, 1, lua_gettop(L), name, &shape);
+  if (is_tensor(L, 1)) shape = check_tensor(L, 1, name, NULL)->value->shape;
+  else check_shape(L, 1, lua_gettop(L), name, &shape);
   return push_filled(L, &shape, DTYPE_REAL, value, name);
 }
 
@@ -123,8 +119,8 @@ static int l_from_bytes(lua_State *L) {
   Box *box = box_new(L);
   Tensor *t = tensor_new(dtype, &shape, &e);
   if (t && (size_t)t->numel * dtype_size(dtype) != size) {
-    error_set(&e, "expected %lld bytes, got %lld", (long long)t->numel * (long long)dtype_size(dtype),
-              (long long)size);
+    error_set(&e, "expected %lld bytes, got %lld",
+              (long long)t->numel * (long long)dtype_size(dtype), (long long)size);
     tensor_release(t);
     t = NULL;
   }
@@ -182,9 +178,16 @@ static int l_float(lua_State *L) {
   if (t->dtype == DTYPE_REAL) return 1;
   Error e;
   Box *box = box_new(L);
-  Tensor *y = tensor_new(DTYPE_REAL, &t->shape, &e);
-  for (int64_t i = 0; y && i < t->numel; i++) reals(y)[i] = (real)bytes_of(t)[i];
-  return push_tensor(L, box, y, "float", &e);
+  push_tensor(L, box, tensor_new(DTYPE_REAL, &t->shape, &e), "float", &e);
+  for (int64_t i = 0; i < t->numel; i++) reals(box->var->value)[i] = (real)bytes_of(t)[i];
+  return 1;
+}
+
+/* Position of the first NaN, counted from 1; 0 where there is none. */
+static int64_t first_nan(const Tensor *t) {
+  for (int64_t i = 0; i < t->numel; i++)
+    if (reals(t)[i] != reals(t)[i]) return i + 1;
+  return 0;
 }
 
 /* x:u8(): rounded to the nearest whole number and limited to 0..255; NaN is refused */
@@ -192,20 +195,16 @@ static int l_u8(lua_State *L) {
   const Tensor *t = check_tensor(L, 1, "u8", NULL)->value;
   lua_settop(L, 1);
   if (t->dtype == DTYPE_U8) return 1;
+  int64_t nan = first_nan(t);
+  if (nan) raise_error(L, "u8: element %lld is NaN", (long long)nan);
   Error e;
   Box *box = box_new(L);
-  Tensor *y = tensor_new(DTYPE_U8, &t->shape, &e);
-  for (int64_t i = 0; y && i < t->numel; i++) {
+  push_tensor(L, box, tensor_new(DTYPE_U8, &t->shape, &e), "u8", &e);
+  for (int64_t i = 0; i < t->numel; i++) {
     double v = nearbyint((double)reals(t)[i]);
-    if (v != v) {
-      error_set(&e, "element %lld is NaN", (long long)i + 1);
-      tensor_release(y);
-      y = NULL;
-      break;
-    }
-    bytes_of(y)[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+    bytes_of(box->var->value)[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
   }
-  return push_tensor(L, box, y, "u8", &e);
+  return 1;
 }
 
 /* x:detach(): the same elements outside any graph */
@@ -255,10 +254,8 @@ static int l_fill_in_place(lua_State *L) {
     raise_error(L, "fill_: value: expected 0..255 for u8, got %g", value);
   if (!graph_change(v, &e)) raise_error(L, "fill_: %s", e.text);
   for (int64_t i = 0; i < t->numel; i++) {
-    if (t->dtype == DTYPE_REAL)
-      reals(t)[i] = (real)value;
-    else
-      bytes_of(t)[i] = (uint8_t)value;
+    if (t->dtype == DTYPE_REAL) reals(t)[i] = (real)value;
+    else bytes_of(t)[i] = (uint8_t)value;
   }
   lua_settop(L, 1);
   return 1;
@@ -269,17 +266,26 @@ static int l_is_tensor(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg makers[] = {{"tensor", l_tensor},         {"zeros", l_zeros},
-                                  {"ones", l_ones},             {"full", l_full},
-                                  {"arange", l_arange},         {"linspace", l_linspace},
-                                  {"eye", l_eye},               {"from_bytes", l_from_bytes},
-                                  {"is_tensor", l_is_tensor},   {"param", l_param},
+static const luaL_Reg makers[] = {{"tensor", l_tensor},
+                                  {"zeros", l_zeros},
+                                  {"ones", l_ones},
+                                  {"full", l_full},
+                                  {"arange", l_arange},
+                                  {"linspace", l_linspace},
+                                  {"eye", l_eye},
+                                  {"from_bytes", l_from_bytes},
+                                  {"is_tensor", l_is_tensor},
+                                  {"param", l_param},
                                   {NULL, NULL}};
 
-static const luaL_Reg methods[] = {{"bytes", l_bytes},         {"table", l_table},
-                                   {"item", l_item},           {"float", l_float},
-                                   {"u8", l_u8},               {"detach", l_detach},
-                                   {"copy_", l_copy_in_place}, {"fill_", l_fill_in_place},
+static const luaL_Reg methods[] = {{"bytes", l_bytes},
+                                   {"table", l_table},
+                                   {"item", l_item},
+                                   {"float", l_float},
+                                   {"u8", l_u8},
+                                   {"detach", l_detach},
+                                   {"copy_", l_copy_in_place},
+                                   {"fill_", l_fill_in_place},
                                    {NULL, NULL}};
 
 void open_tensor(lua_State *L) {

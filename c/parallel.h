@@ -10,7 +10,8 @@
 
 enum { MAX_THREADS = 64 };
 
-/* Works on the items [begin, end); begin / grain is the chunk's number, `thread` indexes scratch. */
+/* Works on the items [begin, end); begin / grain is the chunk's number, `thread` indexes scratch.
+ */
 typedef void ParallelBody(void *context, int64_t begin, int64_t end, int thread);
 
 /* Returns when every chunk is done. A body must not call parallel_for. */
@@ -19,8 +20,8 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context);
 int parallel_threads(void);
 void parallel_set_threads(int n);
 
-/* Working memory of a thread, 64-byte aligned, kept between calls; reserve it for all threads before
- * the parallel_for that uses it. False when memory is short. */
+/* Working memory of a thread, 64-byte aligned, kept between calls; reserve it for all threads
+ * before the parallel_for that uses it. False when memory is short. */
 bool parallel_reserve(size_t bytes);
 void *parallel_scratch(int thread);
 

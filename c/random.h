@@ -1,7 +1,8 @@
 /* Floor 1: random numbers from a counter. Block i of a generator's stream is a function of
  * (seed, i) alone, so a parallel fill gives the same numbers for any number of threads, and a
  * generator's whole state is its seed and the number of the next block.
- * Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011. */
+ * Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011.
+ */
 #ifndef LATENT_RANDOM_H
 #define LATENT_RANDOM_H
 

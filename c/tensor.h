@@ -1,7 +1,8 @@
 /* Floor 1: what a tensor is. Shapes, reference-counted storage, the pool that recycles buffers, the
  * count of live bytes, and Error. Knows nothing of operations, gradients or Lua.
  *
- * Everything here belongs to the one thread that runs Lua; worker threads only touch element data. */
+ * Everything here belongs to the one thread that runs Lua; worker threads only touch element data.
+ */
 #ifndef LATENT_TENSOR_H
 #define LATENT_TENSOR_H
 

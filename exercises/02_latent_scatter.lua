@@ -4,7 +4,7 @@ local lt = require "latent"
 local plot = require "latent.plot"
 local models, support = require "exercises.models", require "exercises.support"
 
-local o = support.options{}
+local o = support.options()
 local _, test = support.data(o)
 local model = support.load(models.autoencoder(), "autoencoder")
 local names = support.classes(o)

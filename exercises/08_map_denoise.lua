@@ -7,6 +7,7 @@ local train_vae = require "exercises.train_vae"
 
 local o = support.options{
   batch = 64, latent = 16, beta = 0.01, noise = 0.5, images = 1000, map_steps = 1000, map_lr = 0.01, map_beta = 0.01,
+  in_demo = {images = 100},
   recipes = {
     default = {lr = 1e-3, final_lr = 0, epochs = 30, warmup_epochs = 0},
     sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup_epochs = 0},
@@ -75,20 +76,20 @@ for first = 1, math.min(o.images, #test), 250 do
 end
 local function codes(set) return support.map(set, function(x) return (model:encode(x)) end) end
 local _, knn = support.accuracy(support.nearest_labels(codes(train), train.labels, codes(test)), test.labels)
-support.answer{["ex8.noisy_mse"] = sums.noisy / n, ["ex8.bottleneck_mse"] = sums.bottleneck / n,
-  ["ex8.bottleneck_mean_mse"] = sums.mean / n, ["ex8.map_mse"] = sums.map / n, ["ex8.map_loss_first"] = losses[1],
+for name, sum in pairs(sums) do sums[name] = sum / n end
+support.answer{["ex8.noisy_mse"] = sums.noisy, ["ex8.bottleneck_mse"] = sums.bottleneck,
+  ["ex8.bottleneck_mean_mse"] = sums.mean, ["ex8.map_mse"] = sums.map, ["ex8.map_loss_first"] = losses[1],
   ["ex8.map_loss_last"] = losses[#losses], ["ex8.knn_mean"] = knn}
 
 -- (c) Which is better, and why.
 local function count(images) return support.classify(classifier, images):eq(labels):sum():item() end
 support.say([[The loss falls from %.3f to %.3f in %d iterations over the ten examples. The nearest neighbour among the
   codes of this VAE is right for %.1f %%.]], losses[1], losses[#losses], o.map_steps, knn)
-support.say([[(c) MAP is %s. Over %d test images the MSE against the clean image is %.3f for the noisy image, %.3f through
-  the bottleneck (%.3f with the mean instead of a sample) and %.3f by MAP. Of the ten examples the classifier of
-  exercise 4 reads %d as their own class after the bottleneck and %d after MAP; of all %d images %.1f %% and %.1f %%.]],
-  sums.map < sums.mean and "better" or "no better", n, sums.noisy / n, sums.bottleneck / n, sums.mean / n,
-  sums.map / n, math.tointeger(count(by_bottleneck)), math.tointeger(count(by_map)), n, 100 * kept.bottleneck / n,
-  100 * kept.map / n)
+support.say([[(c) MAP is %s. Over %d test images the MSE against the clean image is %.3f for the noisy image, %.3f
+  through the bottleneck (%.3f with the mean instead of a sample) and %.3f by MAP. Of the ten examples the classifier
+  of exercise 4 reads %d as their own class after the bottleneck and %d after MAP; of all %d images %.1f %% and
+  %.1f %%.]], sums.map < sums.mean and "better" or "no better", n, sums.noisy, sums.bottleneck, sums.mean, sums.map,
+  math.tointeger(count(by_bottleneck)), math.tointeger(count(by_map)), n, 100 * kept.bottleneck / n, 100 * kept.map / n)
 support.say([[The bottleneck passes once through an encoder that never saw noise, and nothing holds its output to the
   measurement; MAP compares every candidate with the measurement itself, and the prior keeps the code likely, so that
   unlikely pictures are not chosen to fit the noise.]])

@@ -1,5 +1,6 @@
 --- All eight exercises, each in a process of its own, and a table of our numbers beside the sheet's.
--- Exercise 4 comes first: its classifier reads the pictures of the others. Options are handed on:
+-- Exercise 4 comes first: its classifier reads the pictures of the others. Options that all of them know are
+-- handed on:
 --   lua5.4 exercises/all.lua --recipe sheet --seed 3
 local lt = require "latent"
 local files = require "latent.files"
@@ -28,6 +29,7 @@ local TABLE = {
   {"8", "latent 1-NN accuracy, %", "ex8.knn_mean", "81.9 *"},
 }
 
+support.options() -- refuses what not every exercise knows
 local here = arg[0]:match "^(.*/)" or "./"
 local words = {}
 for i, word in ipairs(arg) do words[i] = files.quote(word) end
@@ -40,7 +42,6 @@ for _, name in ipairs(SCRIPTS) do
   if not ok then os.exit(code) end
 end
 
-support.shared_options()
 local answers = support.answers()
 print(("\n%-9s %-30s %10s   %s"):format("exercise", "quantity", "ours", "the sheet's (* the course's own weights)"))
 for _, row in ipairs(TABLE) do

@@ -62,17 +62,18 @@ local function parse(words, known)
 end
 
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
--- @tparam table constants; `recipes` holds a table of constants a recipe
+-- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes
 function M.options(constants)
+  constants = constants or {}
   local recipes, known = constants.recipes or {default = {}, sheet = {}}, {}
   for _, source in ipairs{COMMON, constants, recipes.default} do
-    for name, value in pairs(source) do known[name] = value end
+    for name, value in pairs(source) do
+      if type(value) ~= "table" then known[name] = value end
+    end
   end
-  known.recipes = nil
   local given = parse(arg or {}, known)
-  local recipe = recipes[given.recipe or "default"]
   local o = {}
-  for _, source in ipairs{known, recipe, given} do
+  for _, source in ipairs{known, recipes[given.recipe or "default"], given.demo and constants.in_demo or {}, given} do
     for name, value in pairs(source) do o[name] = value end
   end
   if o.demo then o.data = "mini" end
@@ -80,16 +81,6 @@ function M.options(constants)
   lt.manual_seed(o.seed)
   M.demo, M.dataset, M.out = o.demo, o.data, o.out
   return o
-end
-
---- Reads only the options that all scripts share, for a program that hands the others on.
-function M.shared_options()
-  for i, word in ipairs(arg) do
-    for field, name in pairs{dataset = "data", out = "out"} do
-      M[field] = word:match("^%-%-" .. name .. "=(.+)$") or (word == "--" .. name and arg[i + 1]) or M[field]
-    end
-    if word == "--demo" then M.demo, M.dataset = true, "mini" end
-  end
 end
 
 -- ---- places ----

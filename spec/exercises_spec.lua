@@ -87,7 +87,7 @@ describe("the exercises", function()
   end)
 
   it("need no weights of one's own: the demo takes those that come along #slow", function()
-    local output, code = run("all", " --demo --images 20 --map_steps 20 --out " .. out)
+    local output, code = run("all", " --demo --out " .. out)
     assert.equal(0, code, output)
     assert.matches("exercises/weights/autoencoder.safetensors", output)
   end)

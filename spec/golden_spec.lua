@@ -1,6 +1,5 @@
 -- The golden values, made by PyTorch, through the public API: ops with their gradients, optimisers,
 -- models (whose weights arrive in PyTorch's layout), the MAP estimate.
-local core = require "latent.core"
 local files = require "latent.files"
 local golden = require "spec.support.golden"
 local scratch = require "spec.support.scratch"
@@ -25,13 +24,10 @@ describe("the golden tool", function()
 
   -- The tool's exit status and output on a folder with the given golden.json.
   local function run(json)
-    local target = folder .. "/case"
-    assert(core.mkdir(target))
-    assert(files.write_atomic(target .. "/golden.json", function(file) return file:write(json) end))
-    local arrays = assert(files.read_all(DIR .. "/golden.safetensors"))
-    assert(files.write_atomic(target .. "/golden.safetensors", function(file) return file:write(arrays) end))
-    local pipe = io.popen(("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s' lua5.4 tools/golden.lua %s 2>&1")
-      :format(package.cpath, target))
+    scratch.write(folder, "golden.json", json)
+    scratch.write(folder, "golden.safetensors", assert(files.read_all(DIR .. "/golden.safetensors")))
+    local pipe = io.popen(("LUA_PATH='%s' LUA_CPATH='%s' lua5.4 tools/golden.lua %s 2>&1"):format(package.path,
+      package.cpath, folder))
     local text = pipe:read "a"
     local ok = pipe:close()
     return ok == true, text

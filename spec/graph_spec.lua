@@ -263,8 +263,10 @@ describe("a closed tensor", function()
       function() return t:get(1, 1) end, function() return t:table() end, function() return t:bytes() end,
       function() return t:reshape(4) end, function() local _ = t:clone() end, function() return t:detach() end,
       function() return t:backward() end, function() return t:zero_grad() end, function() return lt.param(t) end,
-      function() return lt.cat {t, t} end, function() return t:add_(1) end, function() return t:copy_(lt.ones(2, 2)) end,
-      function() return lt.ones(2, 2):copy_(t) end, function() return lt.tensor(t) end, function() local _ = t:rows() end,
+      function() return lt.cat {t, t} end, function() return t:add_(1) end,
+      function() return t:copy_(lt.ones(2, 2)) end,
+      function() return lt.ones(2, 2):copy_(t) end, function() return lt.tensor(t) end,
+      function() local _ = t:rows() end,
       function() return lt.knn(t, t) end, function() return t:float() end, function() return t:fill_(1) end,
       function() return t:requires_grad_() end, function() return lt.zeros(t) end, function() return t:item() end,
     } do
@@ -328,7 +330,8 @@ describe("in-place changes", function()
       function() x:add_(1) end, function() x:fill_(0) end, function() x[1] = 3 end, function() x:copy_(y) end,
       function() x:set(1, 3) end, function() x:zero_() end, function() x:relu_() end,
     } do
-      assert.misuse(f, "[^:]+: a tensor that wants a gradient cannot be changed in place; do it inside no_grad, or on a copy")
+      assert.misuse(f, "[^:]+: a tensor that wants a gradient cannot be changed in place; do it inside no_grad, or on "
+        .. "a copy")
     end
     assert.misuse(function() y:mul_(2) end, "mul_: a tensor that is part of a graph cannot be changed in place")
   end)
@@ -416,7 +419,8 @@ describe("ops written in Lua", function()
     local x = lt.param(lt.ones(2))
     assert.misuse(function() op(function() return 3 end, function() end)(x) end,
       "bad: forward: expected to get a tensor back, got 3")
-    assert.misuse(function() op(function(_, t) return t + 1 end, function() return lt.ones(3) end)(x):sum():backward() end,
+    local long = op(function(_, t) return t + 1 end, function() return lt.ones(3) end)
+    assert.misuse(function() long(x):sum():backward() end,
       "backward: [^:]+:%d+: bad: backward: expected a gradient of shape %[2%] for input 1, got %[3%]")
     assert.misuse(function() op(function(_, t) return t + 1 end, function() return "x" end)(x):sum():backward() end,
       "backward: [^:]+:%d+: bad: backward: expected a tensor, got \"x\"")
@@ -476,7 +480,8 @@ describe("check_finite", function()
     local x = lt.param(lt.ones(2))
     local y = coroutine.wrap(function() return broken(x) end)()
     collectgarbage()
-    assert.misuse(function() y:sum():backward() end, "backward: broken: the gradient of x is not finite .* spec/graph_spec.lua:%d+")
+    assert.misuse(function() y:sum():backward() end,
+      "backward: broken: the gradient of x is not finite .* spec/graph_spec.lua:%d+")
   end)
 
   it("is off unless asked for", function()

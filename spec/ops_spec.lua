@@ -45,14 +45,16 @@ local by_hand = {
   unsqueeze = {{function() return lt.unsqueeze(V12, 1) end, {{1, 2}}},
     {function() return V12:unsqueeze(-1) end, {{1}, {2}}}},
   squeeze = {{function() return lt.squeeze(lt.tensor {{{1}, {2}}}) end, {1, 2}},
-    {function() return lt.squeeze(lt.tensor {{{1}, {2}}}, 3) end, {{1, 2}}}, {function() return lt.ones(1, 1):squeeze() end, 1}},
+    {function() return lt.squeeze(lt.tensor {{{1}, {2}}}, 3) end, {{1, 2}}},
+    {function() return lt.ones(1, 1):squeeze() end, 1}},
   flatten = {{function() return lt.flatten(lt.tensor {{1, 2}, {3, 4}}) end, {1, 2, 3, 4}},
     {function() return lt.flatten(lt.tensor(3)) end, {3}}},
   broadcast_to = {{function() return lt.broadcast_to(lt.tensor {{1}, {2}}, 2, 3) end, {{1, 1, 1}, {2, 2, 2}}}},
   var = {{function() return lt.var(lt.arange(4)) end, 5 / 3},
     {function() return lt.var(SPREAD, 2, {unbiased = false}) end, {1, 4}}},
   std = {{function() return lt.std(SPREAD, 2, {unbiased = false, keepdim = true}) end, {{1}, {2}}}},
-  norm = {{function() return lt.norm(lt.tensor {3, 4}) end, 5}, {function() return lt.norm(lt.tensor {{3, 4}, {6, 8}}, 2) end, {5, 10}}},
+  norm = {{function() return lt.norm(lt.tensor {3, 4}) end, 5},
+    {function() return lt.norm(lt.tensor {{3, 4}, {6, 8}}, 2) end, {5, 10}}},
   clone = {{function() return lt.clone(V12) end, {1, 2}}},
   abs = {{function() return lt.abs {-1, 0, 2} end, {1, 0, 2}}},
   add = {{function() return 1 + lt.tensor {1, 2} end, {2, 3}}},
@@ -244,7 +246,8 @@ describe("empty tensors", function()
     for _, op in ipairs(lt.ops()) do
       if op.elementwise then
         local x = lt.param(lt.zeros(0, 3))
-        local y = #op.inputs == 2 and lt[op.name](x, lt.ones(3)) or lt[op.name](x, table.unpack(ARGUMENTS[op.name] or {}))
+        local more = #op.inputs == 2 and {lt.ones(3)} or ARGUMENTS[op.name] or {}
+        local y = lt[op.name](x, table.unpack(more))
         assert.equal("0,3", shape_of(y))
         y:sum():backward()
         assert.equal("0,3", shape_of(x.grad))
@@ -339,7 +342,8 @@ local bad = {
   {"cat: expected a list of tensors, got an empty table", function() return lt.cat {} end},
   {"cat: item 2: expected a tensor, got 3", function() return lt.cat {M23, 3} end},
   {"stack: expected a list of tensors, got nil", function() return lt.stack() end},
-  {"gather_rows: index: expected whole numbers 1%.%.2, got 3 at position 2", function() return M23:gather_rows {1, 3} end},
+  {"gather_rows: index: expected whole numbers 1%.%.2, got 3 at position 2",
+    function() return M23:gather_rows {1, 3} end},
   {"gather_rows: index: expected whole numbers 1%.%.2, got 0", function() return M23:gather_rows {0} end},
   {"gather_rows: index: expected", function() return M23:gather_rows {nan} end},
   {"gather_rows: index: expected", function() return M23:gather_rows {1.5} end},
@@ -378,9 +382,11 @@ local bad = {
   end},
   {"max_pool2d: kernel is missing", function() return lt.max_pool2d(IMAGE) end},
   {"max_pool2d: kernel: {5, 5} does not fit an input of 4 x 4", function() return lt.max_pool2d(IMAGE, 5) end},
-  {"max_pool2d: padding: expected at most half the kernel", function() return lt.max_pool2d(IMAGE, 2, {padding = 2}) end},
+  {"max_pool2d: padding: expected at most half the kernel",
+    function() return lt.max_pool2d(IMAGE, 2, {padding = 2}) end},
   {"avg_pool2d: stride: expected 1 to", function() return lt.avg_pool2d(IMAGE, 2, {stride = 0}) end},
-  {"avg_pool2d: x: expected %[batch, height, width, channels%], got %[2, 3%]", function() return lt.avg_pool2d(M23, 2) end},
+  {"avg_pool2d: x: expected %[batch, height, width, channels%], got %[2, 3%]",
+    function() return lt.avg_pool2d(M23, 2) end},
   {"upsample_nearest: scale: expected 1 to", function() return lt.upsample_nearest(IMAGE, 0) end},
   {"upsample_nearest: scale: expected a whole number, got 1.5", function() return lt.upsample_nearest(IMAGE, 1.5) end},
   {"batch_norm_train: weight: expected %[2%], got %[3%]", function()
@@ -391,7 +397,8 @@ local bad = {
     return lt.layer_norm(M23, lt.ones(3), lt.ones(3), {eps = -1})
   end},
   {"mse_loss: target: expected shape %[2, 3%], got %[3%]", function() return lt.mse_loss(M23, lt.ones(3)) end},
-  {"mse_loss: reduction: expected one of mean sum none, got \"avg\"", function() return lt.mse_loss(M23, M23, "avg") end},
+  {"mse_loss: reduction: expected one of mean sum none, got \"avg\"",
+    function() return lt.mse_loss(M23, M23, "avg") end},
   {"cross_entropy: labels: expected whole numbers 0%.%.2, got 3 at position 2",
     function() return lt.cross_entropy(M23, {0, 3}) end},
   {"cross_entropy: labels: expected %[2%], got %[3%]", function() return lt.cross_entropy(M23, {0, 1, 2}) end},

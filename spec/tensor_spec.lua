@@ -163,7 +163,8 @@ describe("elements and rows", function()
 
   it("do not silently drop a gradient", function()
     local p = lt.param(lt.tensor {1, 2})
-    assert.misuse(function() local _ = p[1] end, "index: x%[i%] of a 1%-D tensor is a plain number and would lose its gradient")
+    assert.misuse(function() local _ = p[1] end,
+      "index: x%[i%] of a 1%-D tensor is a plain number and would lose its gradient")
     assert.equal(1, p:detach()[1])
     assert.equal(2, lt.no_grad(function() return p[2] end))
     local m = lt.param(lt.tensor {{1, 2}, {3, 4}})
@@ -271,12 +272,13 @@ describe("printing", function()
   end)
 
   it("is bounded, and formats only what it shows", function()
-    for _, sizes in ipairs {{1000000}, {1000, 1000}, {64, 32, 32, 16}, {10, 10, 10, 10, 10, 10}, {2, 2, 2, 2, 2, 2, 2, 2},
-      {9, 9, 9, 9}, {1, 1, 5000, 1}} do
+    for _, sizes in ipairs {{1000000}, {1000, 1000}, {64, 32, 32, 16}, {10, 10, 10, 10, 10, 10},
+      {2, 2, 2, 2, 2, 2, 2, 2}, {9, 9, 9, 9}, {1, 1, 5000, 1}} do
       local start = os.clock()
       local text = tostring(lt.ones(sizes))
       local _, lines = text:gsub("\n", "")
-      assert(#text < 8000 and lines < 60, ("%s: %d characters in %d lines"):format(table.concat(sizes, "x"), #text, lines))
+      assert(#text < 8000 and lines < 60,
+        ("%s: %d characters in %d lines"):format(table.concat(sizes, "x"), #text, lines))
       assert(os.clock() - start < 0.2)
     end
   end)
@@ -286,7 +288,8 @@ describe("fields", function()
   local t = lt.ones(2)
 
   it("that do not exist raise, and suggest the nearest", function()
-    assert.misuse(function() local _ = t.shpae end, "a tensor has no method or field \"shpae\" %(did you mean \"shape\"%?%)")
+    assert.misuse(function() local _ = t.shpae end,
+      "a tensor has no method or field \"shpae\" %(did you mean \"shape\"%?%)")
     assert.misuse(function() t:rel() end, "a tensor has no method or field \"rel\" %(did you mean \"relu\"%?%)")
     assert.misuse(function() local _ = t.xylophone end, "a tensor has no method or field \"xylophone\"")
   end)

@@ -145,7 +145,8 @@ static bool minimum_backward(const Call *c, const Tensor *y, const Tensor *dy, T
   (void)y, (void)e;
   return larger_backward(c, 1, dy, dx);
 }
-ROW(minimum, 0, SAVE_IN0 | SAVE_IN1, "The smaller of a and b; of a tie each gets half the gradient.")
+ROW(minimum, 0, SAVE_IN0 | SAVE_IN1,
+    "The smaller of a and b; of a tie each gets half the gradient.")
 
 /* choice: y = a where the condition is not zero, else b */
 static void where_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
@@ -203,6 +204,6 @@ COMPARISON(le, "1 where a is at most b, else 0.")
 COMPARISON(gt, "1 where a is greater than b, else 0.")
 COMPARISON(ge, "1 where a is at least b, else 0.")
 
-const Op *const ISA_NAME(ops_arithmetic)[] = {
-    &op_add,   &op_sub, &op_mul, &op_div, &op_maximum, &op_minimum, &op_where,
-    &op_eq,    &op_ne,  &op_lt,  &op_le,  &op_gt,      &op_ge,      NULL};
+const Op *const ISA_NAME(ops_arithmetic)[] = {&op_add,     &op_sub,   &op_mul, &op_div, &op_maximum,
+                                              &op_minimum, &op_where, &op_eq,  &op_ne,  &op_lt,
+                                              &op_le,      &op_gt,    &op_ge,  NULL};

@@ -1,5 +1,5 @@
-/* Floor 3: a tensor seen along one axis: [outer, n, inner]. For ops that work along an axis, or over
- * all elements (axis -1: one row of everything). */
+/* Floor 3: a tensor seen along one axis: [outer, n, inner]. For ops that work along an axis, or
+ * over all elements (axis -1: one row of everything). */
 #ifndef LATENT_OPS_AXIS_H
 #define LATENT_OPS_AXIS_H
 
@@ -34,10 +34,8 @@ static inline bool axis_check(const Shape *s, int64_t axis, Error *e) {
 static inline void axis_reduce(const Shape *s, int64_t axis, bool keep, Shape *out) {
   Shape r = {0};
   for (int d = 0; d < s->dims; d++) {
-    if (axis >= 0 && d != axis)
-      r.size[r.dims++] = s->size[d];
-    else if (keep)
-      r.size[r.dims++] = 1;
+    if (axis >= 0 && d != axis) r.size[r.dims++] = s->size[d];
+    else if (keep) r.size[r.dims++] = 1;
   }
   *out = r;
 }

@@ -17,8 +17,8 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
   parallel_for(n, GRAIN, body, (void *)map);
 }
 
-/* Defines the forward and backward of y = FORMULA, dx = dy * GRADIENT. An unused name in a formula is
- * normal: most derivatives need either x or y. */
+/* Defines the forward and backward of y = FORMULA, dx = dy * GRADIENT. An unused name in a formula
+ * is normal: most derivatives need either x or y. */
 #define ELEMENTWISE(NAME, FORMULA, GRADIENT)                                                       \
   static void NAME##_rows(void *context, int64_t begin, int64_t end, int thread) {                 \
     (void)thread;                                                                                  \
@@ -99,7 +99,7 @@ ROW(abs, SAVE_IN0, "|x|; its gradient at 0 is 0.")
 /* sine and cosine */
 ELEMENTWISE(sin, real_sin(x), dy *real_cos(x))
 ROW(sin, SAVE_IN0, "The sine of x, in radians.")
-ELEMENTWISE(cos, real_cos(x), -dy * real_sin(x))
+ELEMENTWISE(cos, real_cos(x), -dy *real_sin(x))
 ROW(cos, SAVE_IN0, "The cosine of x, in radians.")
 
 /* hyperbolic tangent: dx = dy (1 - y^2) */
@@ -116,14 +116,17 @@ ROW(relu, SAVE_OUT, "max(x, 0)")
 
 /* leaky rectifier: y = x where x > 0, slope x elsewhere */
 ELEMENTWISE(leaky_relu, x <= 0 ? (real)p[0] * x : x, x <= 0 ? (real)p[0] * dy : dy)
-ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.", {"slope", PARAM_NUMBER, false, 0.01, NULL})
+ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.",
+    {"slope", PARAM_NUMBER, false, 0.01, NULL})
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */
 ELEMENTWISE(elu, x <= 0 ? (real)p[0] * REAL_MATH(expm1)(x) : x,
             x <= 0 ? dy * (real)p[0] * real_exp(x) : dy)
-ROW(elu, SAVE_IN0, "x where positive, alpha * (e^x - 1) elsewhere.", {"alpha", PARAM_NUMBER, false, 1, NULL})
+ROW(elu, SAVE_IN0, "x where positive, alpha * (e^x - 1) elsewhere.",
+    {"alpha", PARAM_NUMBER, false, 1, NULL})
 
-/* Gaussian error linear unit (Hendrycks and Gimpel, 2016): y = x Phi(x), dx = dy (Phi(x) + x phi(x)) */
+/* Gaussian error linear unit (Hendrycks and Gimpel, 2016): y = x Phi(x), dx = dy (Phi(x) + x
+ * phi(x)) */
 ELEMENTWISE(gelu, (real)0.5 * x * (1 + real_erf(x * (real)0.70710678118654752)),
             dy *((real)0.5 * (1 + real_erf(x * (real)0.70710678118654752)) +
                  x * (real)0.39894228040143268 * real_exp((real)-0.5 * x * x)))
@@ -143,8 +146,8 @@ ELEMENTWISE(pow, real_pow(x, (real)p[0]),
 ROW(pow, SAVE_IN0, "x to a power that is a number.", {"exponent", PARAM_NUMBER, true, 0, NULL})
 
 /* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included */
-ELEMENTWISE(clamp, x < (real)p[0] ? (real)p[0] : x > (real)p[1] ? (real)p[1] : x,
-            x < (real)p[0] || x > (real)p[1] ? 0 : dy)
+ELEMENTWISE(clamp, x<(real)p[0] ? (real)p[0] : x>(real) p[1] ? (real)p[1] : x,
+            x<(real)p[0] || x>(real) p[1] ? 0 : dy)
 ROW(clamp, SAVE_IN0, "x limited to [min, max]; either bound may be left out.",
     {"min", PARAM_NUMBER, false, -INFINITY, NULL}, {"max", PARAM_NUMBER, false, INFINITY, NULL})
 
@@ -159,6 +162,6 @@ ELEMENTWISE(sign, x > 0 ? 1 : x < 0 ? -1 : x, 0 * dy)
 ROW(sign, SAVE_NONE, "-1, 0 or 1; gradient 0.")
 
 const Op *const ISA_NAME(ops_elementwise)[] = {
-    &op_neg,  &op_exp,  &op_log,     &op_sqrt, &op_square,     &op_abs, &op_sin,   &op_cos,
-    &op_tanh, &op_sigmoid, &op_relu, &op_leaky_relu, &op_elu,  &op_gelu, &op_silu, &op_softplus,
-    &op_pow,  &op_clamp, &op_floor,  &op_ceil, &op_round,      &op_sign, NULL};
+    &op_neg,  &op_exp,     &op_log,   &op_sqrt,       &op_square, &op_abs,  &op_sin,  &op_cos,
+    &op_tanh, &op_sigmoid, &op_relu,  &op_leaky_relu, &op_elu,    &op_gelu, &op_silu, &op_softplus,
+    &op_pow,  &op_clamp,   &op_floor, &op_ceil,       &op_round,  &op_sign, NULL};

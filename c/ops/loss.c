@@ -1,5 +1,5 @@
-/* Floor 3: losses, forward and backward in one pass each. Their last parameter says how the terms are
- * put together: "mean", "sum" or "none". */
+/* Floor 3: losses, forward and backward in one pass each. Their last parameter says how the terms
+ * are put together: "mean", "sum" or "none". */
 #include "../isa.h"
 #include "../parallel.h"
 #include "../simd/math.h"
@@ -51,8 +51,7 @@ static bool reduce_terms(Elements s, int64_t n, int64_t reduction, Tensor *y, Er
     return true;
   }
   int64_t chunks = (n + CHUNK - 1) / CHUNK;
-  if (!(s.part = calloc((size_t)chunks + 1, sizeof *s.part)))
-    return error_set(e, "out of memory");
+  if (!(s.part = calloc((size_t)chunks + 1, sizeof *s.part))) return error_set(e, "out of memory");
   parallel_for(n, CHUNK, s.term, &s);
   double sum = 0;
   for (int64_t i = 0; i < chunks; i++) sum += s.part[i];
@@ -185,8 +184,9 @@ static const Op op_gaussian_nll = {
     .forward = nll_forward,
     .backward = nll_backward};
 
-/* ---- KL divergence of N(mu, e^v) from N(0, 1): summed over the last axis, mean over the others ----
- * -1/2 sum(1 + v - mu^2 - e^v),   dmu = mu dy,   dv = (e^v - 1) / 2 dy   (Kingma and Welling, 2014) */
+/* ---- KL divergence of N(mu, e^v) from N(0, 1): summed over the last axis, mean over the others
+ * ---- -1/2 sum(1 + v - mu^2 - e^v),   dmu = mu dy,   dv = (e^v - 1) / 2 dy   (Kingma and Welling,
+ * 2014) */
 
 /* e^v of a log-variance that ran away would be infinite, and poison every weight */
 static real variance(real v) { return real_exp(v > 80 ? 80 : v); }
@@ -273,9 +273,10 @@ static bool cross_entropy_shape(const Call *c, Shape *out, Error *e) {
 
 /* softmax of a row into p; returns log sum e^x */
 static double row_softmax(const real *x, int64_t n, real *p) {
-  real m = x[0], sum = 0;
+  real m = x[0];
   for (int64_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
-  for (int64_t i = 0; i < n; i++) sum += p[i] = real_exp(x[i] - m);
+  real sum = p[0] = real_exp(x[0] - m);
+  for (int64_t i = 1; i < n; i++) sum += p[i] = real_exp(x[i] - m);
   for (int64_t i = 0; i < n; i++) p[i] /= sum;
   return (double)m + (double)real_log(sum);
 }
@@ -288,8 +289,8 @@ static bool cross_entropy_forward(Call *c, Tensor *y, Error *e) {
   double total = 0;
   for (int64_t r = 0; r < rows; r++) {
     const real *row = reals(x) + r * classes;
-    double term = row_softmax(row, classes, reals(p) + r * classes) -
-                  (double)row[label_of(c->in[1], r)];
+    double term =
+        row_softmax(row, classes, reals(p) + r * classes) - (double)row[label_of(c->in[1], r)];
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)term;
     total += term;
   }

@@ -64,8 +64,9 @@ static bool matmul_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
 }
 static const Op op_matmul = {.name = "matmul",
                              .inputs = "a b",
-                             .doc = "The matrix product of [..., m, k] and [k, n], or of two batches "
-                                    "[..., m, k] and [..., k, n].",
+                             .doc =
+                                 "The matrix product of [..., m, k] and [k, n], or of two batches "
+                                 "[..., m, k] and [..., k, n].",
                              .save = SAVE_IN0 | SAVE_IN1,
                              .shape = matmul_shape,
                              .forward = matmul_forward,
@@ -76,8 +77,7 @@ static const Op op_matmul = {.name = "matmul",
 static bool linear_shape(const Call *c, Shape *out, Error *e) {
   const Shape *x = &c->in[0]->shape, *w = &c->in[1]->shape, *b = c->in[2] ? &c->in[2]->shape : NULL;
   char text[SHAPE_TEXT];
-  if (w->dims != 2)
-    return error_set(e, "weight: expected [in, out], got %s", shape_text(w, text));
+  if (w->dims != 2) return error_set(e, "weight: expected [in, out], got %s", shape_text(w, text));
   if (x->dims < 1 || x->size[x->dims - 1] != w->size[0])
     return error_set(e, "expected [*, %lld], got %s", (long long)w->size[0], shape_text(x, text));
   if (b && (b->dims != 1 || b->size[0] != w->size[1]))
@@ -127,7 +127,8 @@ static bool linear_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
 }
 static const Op op_linear = {.name = "linear",
                              .inputs = "x weight bias?",
-                             .doc = "x weight + bias, for x [..., in], weight [in, out], bias [out].",
+                             .doc =
+                                 "x weight + bias, for x [..., in], weight [in, out], bias [out].",
                              .save = SAVE_IN0 | SAVE_IN1,
                              .shape = linear_shape,
                              .forward = linear_forward,

@@ -38,15 +38,15 @@ static bool dropout_backward(const Call *c, const Tensor *y, const Tensor *dy, T
     reals(dx[0])[i] = c->extra[0] ? reals(dy)[i] * reals(c->extra[0])[i] : reals(dy)[i];
   return true;
 }
-static const Op op_dropout = {.name = "dropout",
-                              .inputs = "x",
-                              .doc = "Each element is zero with probability p, the others are divided "
-                                     "by 1 - p; training = false leaves all as they are.",
-                              .params = {{"p", PARAM_NUMBER, false, 0.5, NULL},
-                                         {"training", PARAM_BOOL, false, 1, NULL}},
-                              .shape = probability_shape,
-                              .forward = dropout_forward,
-                              .backward = dropout_backward};
+static const Op op_dropout = {
+    .name = "dropout",
+    .inputs = "x",
+    .doc = "Each element is zero with probability p, the others are divided "
+           "by 1 - p; training = false leaves all as they are.",
+    .params = {{"p", PARAM_NUMBER, false, 0.5, NULL}, {"training", PARAM_BOOL, false, 1, NULL}},
+    .shape = probability_shape,
+    .forward = dropout_forward,
+    .backward = dropout_backward};
 
 /* Bernoulli draws: 1 with the probability that the element gives; no gradient */
 static bool bernoulli_shape(const Call *c, Shape *out, Error *e) {

@@ -39,10 +39,8 @@ static bool sum_shape(const Call *c, Shape *out, Error *e) {
   }
   Shape r = {0};
   for (int d = 0; d < s->dims; d++) {
-    if (!is_reduced(c, d))
-      r.size[r.dims++] = s->size[d];
-    else if (c->integer[SUM_KEEPDIM])
-      r.size[r.dims++] = 1;
+    if (!is_reduced(c, d)) r.size[r.dims++] = s->size[d];
+    else if (c->integer[SUM_KEEPDIM]) r.size[r.dims++] = 1;
   }
   *out = r;
   return true;
@@ -106,7 +104,8 @@ static void scaled_copy_row(real *y, const real *const *in, const int64_t *step,
 /* dx = scale * dy, spread back over the reduced axes */
 static bool spread(const Call *c, const Tensor *dy, Tensor *dx, double scale, Error *e) {
   Shape kept = kept_shape(c), one = {0};
-  Tensor *from = tensor_view(dy, &kept, 0, e), *factor = from ? tensor_new(DTYPE_REAL, &one, e) : NULL;
+  Tensor *from = tensor_view(dy, &kept, 0, e),
+         *factor = from ? tensor_new(DTYPE_REAL, &one, e) : NULL;
   if (factor) {
     reals(factor)[0] = (real)scale;
     const Tensor *in[] = {from, factor};
@@ -125,14 +124,14 @@ static bool sum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
 }
 
 /* sum over axes: dx = dy, repeated */
-static const Op op_sum = {.name = "sum",
-                          .inputs = "x",
-                          .doc = "The sum over all elements, one axis or a list of axes.",
-                          .params = {{"axis", PARAM_AXES, false, 0, NULL},
-                                     {"keepdim", PARAM_BOOL, false, 0, NULL}},
-                          .shape = sum_shape,
-                          .forward = sum_forward,
-                          .backward = sum_backward};
+static const Op op_sum = {
+    .name = "sum",
+    .inputs = "x",
+    .doc = "The sum over all elements, one axis or a list of axes.",
+    .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    .shape = sum_shape,
+    .forward = sum_forward,
+    .backward = sum_backward};
 
 static double terms(const Call *c, const Tensor *y) {
   return (double)c->in[0]->numel / (double)(y->numel ? y->numel : 1);
@@ -152,14 +151,14 @@ static bool mean_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
 }
 
 /* mean over axes of n elements together: dx = dy / n, repeated */
-static const Op op_mean = {.name = "mean",
-                           .inputs = "x",
-                           .doc = "The mean over all elements, one axis or a list of axes.",
-                           .params = {{"axis", PARAM_AXES, false, 0, NULL},
-                                      {"keepdim", PARAM_BOOL, false, 0, NULL}},
-                           .shape = sum_shape,
-                           .forward = mean_forward,
-                           .backward = mean_backward};
+static const Op op_mean = {
+    .name = "mean",
+    .inputs = "x",
+    .doc = "The mean over all elements, one axis or a list of axes.",
+    .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    .shape = sum_shape,
+    .forward = mean_forward,
+    .backward = mean_backward};
 
 /* ---- extremes: parameters axis, keepdim ---- */
 
@@ -237,14 +236,14 @@ static bool argmin_forward(Call *c, Tensor *y, Error *e) {
 }
 
 #define EXTREME(NAME, BACKWARD, DOC)                                                               \
-  static const Op op_##NAME = {.name = #NAME,                                                      \
-                               .inputs = "x",                                                      \
-                               .doc = DOC,                                                         \
-                               .params = {{"axis", PARAM_AXIS, false, 0, NULL},                    \
-                                          {"keepdim", PARAM_BOOL, false, 0, NULL}},                \
-                               .shape = extreme_shape,                                             \
-                               .forward = NAME##_forward,                                          \
-                               .backward = BACKWARD};
+  static const Op op_##NAME = {                                                                    \
+      .name = #NAME,                                                                               \
+      .inputs = "x",                                                                               \
+      .doc = DOC,                                                                                  \
+      .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},   \
+      .shape = extreme_shape,                                                                      \
+      .forward = NAME##_forward,                                                                   \
+      .backward = BACKWARD};
 
 /* the gradient goes to the first of the extreme elements */
 EXTREME(max, extreme_backward, "The largest element, over all or along an axis.")

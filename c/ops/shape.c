@@ -31,10 +31,8 @@ static bool reshape_shape(const Call *c, Shape *out, Error *e) {
     if (s.size[d] == -1 && open >= 0) return error_set(e, "shape: only one size may be -1");
     if (s.size[d] < -1)
       return error_set(e, "shape: expected sizes of at least 0, got %lld", (long long)s.size[d]);
-    if (s.size[d] == -1)
-      open = d;
-    else
-      known *= s.size[d];
+    if (s.size[d] == -1) open = d;
+    else known *= s.size[d];
   }
   if (open >= 0) s.size[open] = known > 0 ? c->in[0]->numel / known : 0;
   if (shape_numel(&s) != c->in[0]->numel)
@@ -58,8 +56,9 @@ static bool identity_backward(const Call *c, const Tensor *y, const Tensor *dy, 
 
 static const Op op_reshape = {.name = "reshape",
                               .inputs = "x",
-                              .doc = "A view of the same elements in another shape; one size may be "
-                                     "-1 and is inferred.",
+                              .doc =
+                                  "A view of the same elements in another shape; one size may be "
+                                  "-1 and is inferred.",
                               .flags = OP_U8 | OP_RESHAPE,
                               .params = {{"shape", PARAM_INTS, true, 0, NULL}},
                               .shape = reshape_shape,
@@ -92,7 +91,7 @@ static bool permute_shape(const Call *c, Shape *out, Error *e) {
 static void permute(const Tensor *x, const int64_t *axes, Tensor *y) {
   int dims = x->shape.dims;
   size_t size = dtype_size(x->dtype);
-  int64_t stride[MAX_DIMS], own[MAX_DIMS], at[MAX_DIMS] = {0};
+  int64_t stride[MAX_DIMS], own[MAX_DIMS] = {0}, at[MAX_DIMS] = {0};
   for (int64_t d = dims - 1, step = 1; d >= 0; step *= x->shape.size[d--]) own[d] = step;
   for (int d = 0; d < dims; d++) stride[d] = own[axes[d]];
   int64_t last = dims ? y->shape.size[dims - 1] : 1, step = dims ? stride[dims - 1] : 1;
@@ -191,8 +190,9 @@ static bool slice_backward(const Call *c, const Tensor *y, const Tensor *dy, Ten
 }
 static const Op op_slice = {.name = "slice",
                             .inputs = "x",
-                            .doc = "Rows first..last (inclusive, -1 is the last) of an axis; a view "
-                                   "on the first axis, a copy elsewhere.",
+                            .doc =
+                                "Rows first..last (inclusive, -1 is the last) of an axis; a view "
+                                "on the first axis, a copy elsewhere.",
                             .flags = OP_U8,
                             .params = {{"axis", PARAM_AXIS, true, 0, NULL},
                                        {"first", PARAM_INT, false, 1, NULL},
@@ -347,8 +347,9 @@ static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
 }
 static const Op op_gather_rows = {.name = "gather_rows",
                                   .inputs = "x index",
-                                  .doc = "The rows of x (along its first axis) that the index lists, "
-                                         "counted from 1; a row may occur several times.",
+                                  .doc =
+                                      "The rows of x (along its first axis) that the index lists, "
+                                      "counted from 1; a row may occur several times.",
                                   .flags = OP_U8,
                                   .save = SAVE_IN1,
                                   .shape = gather_shape,
@@ -400,7 +401,8 @@ static double label_at(const Tensor *t, int64_t i) {
 
 static bool one_hot_shape(const Call *c, Shape *out, Error *e) {
   int64_t classes = c->integer[0];
-  if (classes < 1) return error_set(e, "classes: expected at least 1, got %lld", (long long)classes);
+  if (classes < 1)
+    return error_set(e, "classes: expected at least 1, got %lld", (long long)classes);
   if (c->in[0]->shape.dims == MAX_DIMS) return error_set(e, "labels: too many axes");
   for (int64_t i = 0; i < c->in[0]->numel; i++) {
     double label = label_at(c->in[0], i);
@@ -427,6 +429,6 @@ static const Op op_one_hot = {.name = "one_hot",
                               .shape = one_hot_shape,
                               .forward = one_hot_forward};
 
-const Op *const ISA_NAME(ops_shape)[] = {&op_reshape, &op_permute,     &op_slice, &op_select,
-                                         &op_cat,     &op_gather_rows, &op_flip,  &op_one_hot,
-                                         NULL};
+const Op *const ISA_NAME(ops_shape)[] = {&op_reshape, &op_permute, &op_slice,
+                                         &op_select,  &op_cat,     &op_gather_rows,
+                                         &op_flip,    &op_one_hot, NULL};

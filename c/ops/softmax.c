@@ -128,8 +128,8 @@ static bool logsumexp_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
   for (int64_t k = 0; k < v.outer * v.inner; k++)
-    reals(y)[k] = log_sum_exp(reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner, v.n,
-                              v.inner);
+    reals(y)[k] =
+        log_sum_exp(reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner, v.n, v.inner);
   return true;
 }
 static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -143,14 +143,14 @@ static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy,
     }
   return true;
 }
-static const Op op_logsumexp = {.name = "logsumexp",
-                                .inputs = "x",
-                                .doc = "log(sum(e^x)) along the axis, without overflow.",
-                                .save = SAVE_IN0 | SAVE_OUT,
-                                .params = {{"axis", PARAM_AXIS, false, 0, NULL},
-                                           {"keepdim", PARAM_BOOL, false, 0, NULL}},
-                                .shape = reduced_shape,
-                                .forward = logsumexp_forward,
-                                .backward = logsumexp_backward};
+static const Op op_logsumexp = {
+    .name = "logsumexp",
+    .inputs = "x",
+    .doc = "log(sum(e^x)) along the axis, without overflow.",
+    .save = SAVE_IN0 | SAVE_OUT,
+    .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    .shape = reduced_shape,
+    .forward = logsumexp_forward,
+    .backward = logsumexp_backward};
 
 const Op *const ISA_NAME(ops_softmax)[] = {&op_softmax, &op_log_softmax, &op_logsumexp, NULL};

@@ -43,7 +43,8 @@ function Result:compare(what, got, want, tolerance)
   local e = M.error(got, want)
   self.arrays = self.arrays + 1
   if e > self.error then self.error = e end
-  if not (e <= tolerance) then
+  local agrees = e <= tolerance
+  if not agrees then
     self.passed = false
     self.message = ("%s differs by %.3g (allowed %.0e)"):format(what, e, tolerance)
   end

@@ -30,7 +30,8 @@ local function compare(analytic, numeric, i)
   local scale = 0
   for k, n in ipairs(numeric) do scale = math.max(scale, math.abs(n), math.abs(analytic[k])) end
   for k, n in ipairs(numeric) do
-    if not (math.abs(analytic[k] - n) <= TOLERANCE * math.max(scale, 1e-3)) then
+    local agrees = math.abs(analytic[k] - n) <= TOLERANCE * math.max(scale, 1e-3) -- NaN does not
+    if not agrees then
       error(("gradient of input %d, element %d: backward says %.10g, differences say %.10g"):format(i, k,
         analytic[k], n), 0)
     end

@@ -206,7 +206,8 @@ local SMALL = {
   {{1, 3, 4, 5}, {3, 3}, 2, {padding = 1}}, {{1, 2, 2, 3}, {3, 3}, 5, {padding = 1}},
   {{2, 1, 1, 2}, {1, 1}, 3}, {{1, 5, 4, 2}, {1, 1}, 2}, {{1, 5, 6, 1}, {2, 3}, 2},
   {{1, 5, 7, 2}, {3, 3}, 2, {stride = 2, padding = 1}}, {{1, 6, 5, 1}, {3, 2}, 2, {stride = {1, 2}, padding = {2, 0}}},
-  {{1, 7, 6, 1}, {3, 3}, 2, {dilation = 2, padding = 2}}, {{1, 6, 7, 2}, {2, 2}, 1, {dilation = {1, 3}, stride = {2, 1}}},
+  {{1, 7, 6, 1}, {3, 3}, 2, {dilation = 2, padding = 2}},
+  {{1, 6, 7, 2}, {2, 2}, 1, {dilation = {1, 3}, stride = {2, 1}}},
   {{1, 4, 4, 1}, {5, 5}, 1, {padding = 2}}, {{1, 5, 5, 1}, {1, 3}, 2, {stride = 3, padding = {0, 1}}},
   {{1, 6, 6, 1}, {4, 4}, 2, {stride = 2, padding = 1}},
 }
@@ -273,7 +274,9 @@ end
 local function batch_norm(lt, x, w, b) return (lt.batch_norm_train(x, w, b)) end
 local function layer_norm(lt, x, w, b) return lt.layer_norm(x, w, b) end
 add("batch_norm_train", {{3, 2, 2, 3}, {3}, {3}}, batch_norm)
-add("batch_norm_train", {{4, 3}, {3}, {3}}, function(lt, x, w, b) return (lt.batch_norm_train(x, w, b, {eps = 0.1})) end)
+add("batch_norm_train", {{4, 3}, {3}, {3}}, function(lt, x, w, b)
+  return (lt.batch_norm_train(x, w, b, {eps = 0.1}))
+end)
 add("batch_norm_train", {{5, 1}, {1}, {1}}, batch_norm)
 add("layer_norm", {{4, 6}, {6}, {6}}, layer_norm)
 add("layer_norm", {{2, 3, 5}, {5}, {5}}, function(lt, x, w, b) return lt.layer_norm(x, w, b, 0.01) end)

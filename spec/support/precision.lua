@@ -28,7 +28,8 @@ function M.compare(case)
   for i, result in ipairs(want) do
     local same_shape = table.concat(got[i][2].shape, ",") == table.concat(result[2].shape, ",")
     local difference, text = close.difference(got[i][2], result[2])
-    if not same_shape or not (difference <= M.TOLERANCE) then
+    local agrees = same_shape and difference <= M.TOLERANCE
+    if not agrees then
       return false, ("%s: %s: %s"):format(op_cases.label(case), result[1], same_shape and text or "another shape")
     end
   end
