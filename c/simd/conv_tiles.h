@@ -61,7 +61,8 @@ VEC_INLINE void tile_fill(ConvPixels *x, ConvFill *fill, int64_t tile) {
 
 /* out[pixel][o] = bias[o] + sum over taps, i of source[pixel + tap][i] * weights[tap][i][o], for
  * `block` vectors of o, the last of which has `lanes` channels. `listed`: the terms' offsets are in
- * a list, which is faster for short runs. */
+ * a list, which is faster for short runs. The bias comes last: with fused multiply-adds that gives
+ * PyTorch's very bits, and so the same winners where a pooling window has two nearly equal ones. */
 VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
                              int lanes, const int tile, const int block, const bool listed) {
   int64_t rows = listed ? k->rows * k->columns * k->run : k->rows;
@@ -74,7 +75,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
     Vec sum[8][TILE_BLOCK];
     VEC_UNROLL for (int t = 0; t < tile; t++) {
       source[t] = x.source + x.source_offset[first + t];
-      VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] = vec_load(bias + b * LANES);
+      VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] = vec_zero();
     }
     for (int64_t r = 0; r < rows; r++)
       for (int64_t c = 0; c < columns; c++) {
@@ -91,6 +92,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
       }
     VEC_UNROLL for (int t = 0; t < tile; t++) {
       real *out = x.out + x.out_offset[first + t];
+      VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] += vec_load(bias + b * LANES);
       VEC_UNROLL for (int b = 0; b < block - 1; b++) vec_store(out + b * LANES, sum[t][b]);
       out += (block - 1) * LANES;
       if (lanes == LANES) vec_store(out, sum[t][block - 1]);

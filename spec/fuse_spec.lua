@@ -1,0 +1,125 @@
+-- Sequential computes runs of layers as one block; nothing but the time may tell.
+local lt = require "latent"
+local nn = require "latent.nn"
+local models = require "exercises.models"
+
+local function close(a, b, what)
+  local scale = math.max(b:abs():max():item(), 1e-30)
+  local off = (a - b):abs():max():item()
+  assert.is_true(off <= 1e-5 * scale, ("%s: off by %g of %g"):format(what or "values", off, scale))
+end
+
+-- Output and all gradients of a model, fused or not.
+local function run(model, x, fused)
+  nn.fuse = fused
+  model:zero_grad()
+  local input = lt.param(x:clone())
+  local y = model(input)
+  y:square():sum():backward()
+  local grads = {}
+  for i, p in ipairs(model:parameters()) do grads[i] = p.grad:clone() end
+  nn.fuse = true
+  return y:detach(), input.grad, grads
+end
+
+local function same(model, x)
+  local y, dx, grads = run(model, x, true)
+  local want_y, want_dx, want_grads = run(model, x, false)
+  close(y, want_y, "output")
+  close(dx, want_dx, "input gradient")
+  for i, g in ipairs(grads) do close(g, want_grads[i], "gradient " .. i) end
+end
+
+-- How many blocks the plan of a Sequential has.
+local function blocks(model)
+  local n = 0
+  for _, step in ipairs(model._plan.steps) do n = n + (step.options and 1 or 0) end
+  return n
+end
+
+describe("fused blocks", function()
+  before_each(function() lt.manual_seed(1) end)
+  after_each(function() nn.fuse = true end)
+
+  it("are found in the exercises' models, with the same values and gradients", function()
+    local x = lt.randn(5, 32, 32, 1)
+    local ae = models.autoencoder()
+    same(ae, x)
+    assert.equal(5, blocks(ae.encoder))
+    assert.equal(5, blocks(ae.decoder))
+    same(models.classifier(), x)
+    same(models.vae(3).decoder, lt.randn(5, 3))
+  end)
+
+  it("leave alone what is not such a run", function()
+    local model = nn.Sequential{
+      nn.Conv2d(2, 3, 3, {stride = 2}), nn.ReLU(), -- a stride
+      nn.Conv2d(3, 3, 3, {dilation = 2, padding = 2}), nn.ReLU(), -- a dilation
+      nn.ConvTranspose2d(3, 4, 2, {stride = 2}), nn.Tanh(), -- another activation
+      nn.Conv2d(4, 4, 1), -- alone
+      nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, {stride = 2}),
+      nn.Conv2d(4, 5, 3, {padding = 1}), nn.LeakyReLU(0.1), nn.MaxPool2d(3, {stride = 1, padding = 1}),
+    }
+    same(model, lt.randn(3, 13, 11, 2))
+    assert.equal(1, blocks(model)) -- the last convolution with its activation, without the pool
+  end)
+
+  it("are dropped when the layers change", function()
+    local x = lt.randn(2, 8, 8, 1)
+    local model = nn.Sequential{nn.Conv2d(1, 4, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2)}
+    same(model, x)
+    assert.equal(1, blocks(model))
+    model[2] = nn.Sigmoid()
+    same(model, x)
+    assert.equal(0, blocks(model))
+    model[2] = nn.LeakyReLU(0.3)
+    same(model, x)
+    model[2].slope = 0.7
+    same(model, x)
+    model[1].padding[1] = 0
+    same(model, x)
+    assert.same({2, 3, 4, 4}, model(x).shape)
+    model[3].stride = {1, 1}
+    same(model, x)
+    assert.same({2, 5, 7, 4}, model(x).shape)
+    model[4] = nn.Flatten()
+    assert.same({2, 5 * 7 * 4}, model(x).shape)
+    model[4] = nil
+    assert.same({2, 5, 7, 4}, model(x).shape)
+  end)
+
+  it("do not bypass a forward of the user's own", function()
+    local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU()}
+    local x = lt.randn(1, 5, 5, 1)
+    model(x)
+    local seen = 0
+    model[2].forward = function(_, y)
+      seen = seen + 1
+      return y:relu()
+    end
+    model(x)
+    assert.equal(1, seen)
+  end)
+
+  it("can be switched off at any time", function()
+    local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU()}
+    nn.fuse = false
+    model(lt.randn(1, 5, 5, 1))
+    assert.is_nil(model._plan)
+  end)
+
+  it("name the layer that does not fit", function()
+    local model = nn.Sequential{nn.Upsample(2), nn.Conv2d(3, 4, 3), nn.ReLU()}
+    assert.error_matches(function() model(lt.zeros(1, 5, 5, 2)) end,
+      "fuse_spec.lua:%d+: Conv2d%(3 %-> 4, 3x3%): expected %[batch, height, width, 3%], got %[1, 10, 10, 2%]")
+    local large = nn.Sequential{nn.Conv2d(1, 4, 5), nn.ReLU()}
+    assert.error_matches(function() large(lt.zeros(1, 3, 3, 1)) end, "fuse_spec.lua:%d+: conv2d: ")
+  end)
+
+  it("keep names, text and summary of the single layers", function()
+    local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)}
+    model(lt.randn(1, 6, 6, 1))
+    assert.same({"1.weight", "1.bias"}, {model:named_parameters()[1][1], model:named_parameters()[2][1]})
+    assert.matches("ReLU +%[1, 4, 4, 2%]", model:summary{1, 6, 6, 1})
+  end)
+end)
