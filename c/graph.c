@@ -1,6 +1,7 @@
 #include "graph.h"
 
 #include "broadcast.h"
+#include "profile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -230,7 +231,9 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
   c->in = in;
   c->record = wants_node(c, inputs);
   Var *out = NULL;
+  Span span = profile_begin();
   Tensor *y = compute(c, e);
+  if (y) profile_end_op(span, c, &y->shape, PROFILE_FORWARD, 1);
   if (y) out = var_new(y, e);
   if (extras)
     for (int i = 0; i < CALL_EXTRAS; i++)
@@ -283,7 +286,9 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
     if (in[i]->storage != target->storage || in[i]->numel == target->numel) continue;
     ok = (in[i] = copy[i] = copy_of(in[i], e)) != NULL;
   }
+  Span span = profile_begin();
   ok = ok && c->op->forward(c, target, e);
+  profile_end_op(span, c, &shape, PROFILE_FORWARD, 1);
   for (int i = 0; i < c->inputs; i++) tensor_release(copy[i]);
   for (int i = 0; i < CALL_EXTRAS; i++) tensor_release(c->extra[i]);
   return ok;
@@ -408,12 +413,21 @@ static bool gradients(const Node *n, Tensor **dx, Error *e) {
   return op->flags & OP_RESHAPE || op->backward(&n->call, n->output, n->grad, dx, e);
 }
 
+/* How many of the products that backward may compute are wanted: those for inputs 1 and 2. */
+static int products_wanted(const Node *n) {
+  int count = 0;
+  for (int i = 0; i < 2 && i < n->call.inputs; i++)
+    if (n->edges[i].node || n->edges[i].leaf) count++;
+  return count;
+}
+
 static bool backward_node(Heap *heap, Node *n, Error *e) {
   if (!check_saved(n, e)) return false;
   Tensor *fixed[MAX_FIXED_INPUTS] = {0}, **dx = fixed;
   int inputs = n->call.inputs;
   if (inputs > MAX_FIXED_INPUTS && !(dx = calloc((size_t)inputs, sizeof *dx)))
     return error_set(e, "out of memory");
+  Span span = profile_begin();
   bool ok = gradients(n, dx, e);
   tensor_release(n->grad); /* a reshape's input may now own the storage alone */
   n->grad = NULL;
@@ -425,6 +439,7 @@ static bool backward_node(Heap *heap, Node *n, Error *e) {
     dx[i] = NULL;
   }
   for (int i = 0; i < inputs; i++) tensor_release(dx[i]);
+  profile_end_op(span, &n->call, &n->shape, PROFILE_BACKWARD, products_wanted(n));
   if (dx != fixed) free(dx);
   return ok;
 }

@@ -288,6 +288,7 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_custom(L);
   open_random(L);
   open_numeric(L);
+  open_profile(L);
   open_system(L);
   return 1;
 }

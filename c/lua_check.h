@@ -61,6 +61,7 @@ void open_graph(lua_State *L);
 void open_custom(lua_State *L);
 void open_random(lua_State *L);
 void open_numeric(lua_State *L);
+void open_profile(lua_State *L);
 void open_system(lua_State *L);
 
 #endif

@@ -2,6 +2,7 @@
  * as tensors and numbers, so that a call leaves nothing in Lua's registry. */
 #include "lua_check.h"
 #include "lua_graph.h"
+#include "profile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +136,9 @@ static void run_forward(lua_State *L, const LuaOp *def, int arguments) {
   lua_insert(L, -3); /* ctx, forward, ctx */
   for (int i = 1; i <= arguments; i++) lua_pushvalue(L, i);
   graph_set_recording(false);
+  Span span = profile_begin();
   int status = lua_pcall(L, arguments + 1, 1, 0);
+  profile_end(span, def->name, PROFILE_FORWARD);
   graph_set_recording(recording);
   if (status != LUA_OK) lua_error(L);
 }

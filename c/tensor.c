@@ -53,9 +53,12 @@ enum { POOL_CLASSES = 4 * 64, HEADER_BYTES = 64, SMALLEST = 256 };
 
 /* Lies in front of the data of a pooled buffer; 64 bytes, so that the data stays aligned. */
 typedef struct Buffer {
-  struct Buffer *next;
+  Storage storage;
+  struct Buffer *next; /* in the pool */
   int pool_class;
 } Buffer;
+
+_Static_assert(sizeof(Buffer) <= HEADER_BYTES, "the header holds a Buffer");
 
 static Buffer *pool[POOL_CLASSES];
 static MemoryStats stats;
@@ -116,21 +119,15 @@ void memory_trim(void) {
 }
 
 static Storage *storage_new(size_t bytes) {
-  Storage *s = malloc(sizeof *s);
-  if (!s) return NULL;
   Buffer *b = buffer_take(bytes);
-  if (!b) {
-    free(s);
-    return NULL;
-  }
-  *s = (Storage){.refs = 1, .bytes = bytes, .data = (char *)b + HEADER_BYTES};
-  return s;
+  if (!b) return NULL;
+  b->storage = (Storage){.refs = 1, .bytes = bytes, .data = (char *)b + HEADER_BYTES};
+  return &b->storage;
 }
 
 static void storage_release(Storage *s) {
   if (!s || --s->refs > 0) return;
   buffer_give((Buffer *)((char *)s->data - HEADER_BYTES), s->bytes);
-  free(s);
 }
 
 /* ---- tensors ---- */

@@ -11,7 +11,8 @@ local M = {}
 local PRIVATE = {ops = true, methods = true, metatable = true, registry = true, set_home = true,
   raise = true, nearest = true, check_tensor = true,
   isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true,
-  ignore_sigpipe = true, sgd = true, adam = true, rmsprop = true}
+  ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
+  sgd = true, adam = true, rmsprop = true}
 
 local function add_methods(core, lt)
   local methods = core.methods

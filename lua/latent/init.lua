@@ -9,6 +9,12 @@ core.set_home((debug.getinfo(1, "S").source:gsub("init%.lua$", "")))
 
 local lt = require("latent.face").build(core)
 
+--- Runs a function and prints where its time went; see latent.profile.
+-- @tparam function f
+-- @tparam ?table opts
+-- @treturn table
+function lt.profile(f, opts) return require("latent.profile").run(f, opts) end
+
 lt._VERSION = "latent 0.1.0"
 
 return lt

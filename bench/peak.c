@@ -1,0 +1,95 @@
+/* Measures the machine's peak of fused multiply-adds in float32: `peak ISA THREADS` prints GFLOP/s.
+ * Each thread works on twelve independent sums of full vectors that never leave the registers,
+ * which hides the latency of the units. Nothing of latent is in here. */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SUMS = 12, MAX_THREADS = 256 };
+static const int64_t ROUNDS = 4000000;
+
+typedef void Loop(int64_t rounds, float *out);
+
+/* The empty asm keeps a sum in its register and the compiler from shortening the chain. */
+#define LOOP(name, lanes, constraint, target)                                                      \
+  target static void name(int64_t rounds, float *out) {                                            \
+    typedef float Vector __attribute__((vector_size(4 * lanes)));                                  \
+    Vector sum[SUMS], a, b;                                                                        \
+    for (int l = 0; l < lanes; l++) a[l] = 0.999f, b[l] = 0.001f;                                  \
+    for (int i = 0; i < SUMS; i++) sum[i] = b * (float)i;                                          \
+    for (int64_t r = 0; r < rounds; r++) {                                                         \
+      _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) {                                    \
+        sum[i] = sum[i] * a + b;                                                                   \
+        __asm__("" : "+" constraint(sum[i]));                                                      \
+      }                                                                                            \
+    }                                                                                              \
+    for (int i = 0; i < SUMS; i++) *out += sum[i][0];                                              \
+  }
+
+#if defined __x86_64__
+LOOP(loop_baseline, 4, "x", )
+LOOP(loop_avx2, 8, "x", __attribute__((target("avx2,fma"))))
+LOOP(loop_avx512, 16, "v", __attribute__((target("avx512f,fma"))))
+#elif defined __aarch64__
+LOOP(loop_baseline, 4, "w", )
+#else
+LOOP(loop_baseline, 4, "m", )
+#endif
+
+static const struct Kind {
+  const char *name;
+  int lanes;
+  Loop *loop;
+} kinds[] = {
+#if defined __x86_64__
+    {"avx512", 16, loop_avx512},
+    {"avx2", 8, loop_avx2},
+#endif
+    {"baseline", 4, loop_baseline}};
+
+static Loop *chosen;
+
+static void *run(void *out) {
+  chosen(ROUNDS, out);
+  return NULL;
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double seconds_with(int threads) {
+  static float out[MAX_THREADS][16]; /* a cache line each */
+  pthread_t id[MAX_THREADS];
+  int started = 0;
+  double start = now();
+  while (started < threads - 1 && !pthread_create(&id[started], NULL, run, out[started])) started++;
+  if (started < threads - 1) exit(1);
+  run(out[started]);
+  for (int i = 0; i < started; i++) pthread_join(id[i], NULL);
+  return now() - start;
+}
+
+int main(int argc, char **argv) {
+  int threads = argc > 2 ? atoi(argv[2]) : 1;
+  if (threads < 1 || threads > MAX_THREADS) return 1;
+  for (size_t i = 0; argc > 1 && i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (strcmp(kinds[i].name, argv[1]) != 0) continue;
+    chosen = kinds[i].loop;
+    double best = 1e9;
+    for (int r = 0; r < 5; r++) {
+      double s = seconds_with(threads);
+      if (s < best) best = s;
+    }
+    double flops = 2.0 * SUMS * kinds[i].lanes * (double)ROUNDS * threads;
+    printf("%.1f\n", flops / best / 1e9);
+    return 0;
+  }
+  fprintf(stderr, "usage: peak baseline|avx2|avx512 threads\n");
+  return 1;
+}
