@@ -13,30 +13,38 @@ static const int64_t ROUNDS = 4000000;
 
 typedef void Loop(int64_t rounds, float *out);
 
-/* The empty asm keeps a sum in its register and the compiler from shortening the chain. */
-#define LOOP(name, lanes, constraint, target)                                                      \
+/* Twelve variables and not an array, which the compiler would keep in memory. The empty asm keeps
+ * it from shortening the chains. */
+#define EACH(X) X(s0) X(s1) X(s2) X(s3) X(s4) X(s5) X(s6) X(s7) X(s8) X(s9) X(s10) X(s11)
+#define DECLARE(s) Vector s = a;
+#define STEP(s) s = s * a + b;
+#define KEEP(s) __asm__("" : "+" REGISTER(s));
+#define COLLECT(s) total += s;
+#define LOOP(name, lanes, target)                                                                  \
   target static void name(int64_t rounds, float *out) {                                            \
     typedef float Vector __attribute__((vector_size(4 * lanes)));                                  \
-    Vector sum[SUMS], a, b;                                                                        \
+    Vector a, b, total = {0};                                                                      \
     for (int l = 0; l < lanes; l++) a[l] = 0.999f, b[l] = 0.001f;                                  \
-    for (int i = 0; i < SUMS; i++) sum[i] = b * (float)i;                                          \
+    EACH(DECLARE)                                                                                  \
     for (int64_t r = 0; r < rounds; r++) {                                                         \
-      _Pragma("GCC unroll 12") for (int i = 0; i < SUMS; i++) {                                    \
-        sum[i] = sum[i] * a + b;                                                                   \
-        __asm__("" : "+" constraint(sum[i]));                                                      \
-      }                                                                                            \
+      EACH(STEP)                                                                                   \
+      EACH(KEEP)                                                                                   \
     }                                                                                              \
-    for (int i = 0; i < SUMS; i++) *out += sum[i][0];                                              \
+    EACH(COLLECT)                                                                                  \
+    *out = total[0];                                                                               \
   }
 
 #if defined __x86_64__
-LOOP(loop_baseline, 4, "x", )
-LOOP(loop_avx2, 8, "x", __attribute__((target("avx2,fma"))))
-LOOP(loop_avx512, 16, "v", __attribute__((target("avx512f,fma"))))
+#define REGISTER "v"
+LOOP(loop_baseline, 4, )
+LOOP(loop_avx2, 8, __attribute__((target("avx2,fma"))))
+LOOP(loop_avx512, 16, __attribute__((target("avx512f,fma"))))
 #elif defined __aarch64__
-LOOP(loop_baseline, 4, "w", )
+#define REGISTER "w"
+LOOP(loop_baseline, 4, )
 #else
-LOOP(loop_baseline, 4, "m", )
+#define REGISTER "m"
+LOOP(loop_baseline, 4, )
 #endif
 
 static const struct Kind {
@@ -82,7 +90,7 @@ int main(int argc, char **argv) {
     if (strcmp(kinds[i].name, argv[1]) != 0) continue;
     chosen = kinds[i].loop;
     double best = 1e9;
-    for (int r = 0; r < 5; r++) {
+    for (int r = 0; r < 25; r++) {
       double s = seconds_with(threads);
       if (s < best) best = s;
     }

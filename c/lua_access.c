@@ -1,6 +1,7 @@
 /* Floor 5: reading and writing elements, the fields of a tensor, and its metatable. */
 #include "dispatch.h"
 #include "lua_check.h"
+#include "lua_graph.h"
 
 #include <math.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static int push_row(lua_State *L, Var *v, int64_t i) {
   Call c = {.op = isa_op("select"), .inputs = 1, .integer = {i}};
   Error e;
   Box *box = box_new(L);
+  graph_trace(L);
   box->var = graph_apply(&c, &v, &e);
   if (!box->var) raise_error(L, "index: %s", e.text);
   return 1;

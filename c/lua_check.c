@@ -98,6 +98,7 @@ void box_filled(lua_State *L) {
   running = true;
   lua_gc(L, LUA_GCCOLLECT);
   running = false;
+  memory_age();
   after_last = memory_stats().live_bytes;
 }
 

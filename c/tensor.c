@@ -56,12 +56,14 @@ typedef struct Buffer {
   Storage storage;
   struct Buffer *next; /* in the pool */
   int pool_class;
+  uint32_t given_back; /* the age of the pool at that time */
 } Buffer;
 
 _Static_assert(sizeof(Buffer) <= HEADER_BYTES, "the header holds a Buffer");
 
 static Buffer *pool[POOL_CLASSES];
 static MemoryStats stats;
+static uint32_t pool_age;
 
 MemoryStats memory_stats(void) { return stats; }
 
@@ -101,21 +103,37 @@ static Buffer *buffer_take(size_t n) {
 static void buffer_give(Buffer *b, size_t n) {
   size_t rounded;
   size_class(n, &rounded);
+  b->given_back = pool_age;
   b->next = pool[b->pool_class];
   pool[b->pool_class] = b;
   stats.live_bytes -= rounded;
   stats.pooled_bytes += rounded;
 }
 
-void memory_trim(void) {
-  for (int k = 0; k < POOL_CLASSES; k++) {
-    while (pool[k]) {
-      Buffer *b = pool[k];
-      pool[k] = b->next;
-      free(b);
-    }
+/* Frees the buffers of a list that is sorted by age, the oldest last, from the given place on. */
+static void buffers_free(Buffer **list) {
+  while (*list) {
+    Buffer *b = *list;
+    size_t rounded;
+    size_class(b->storage.bytes, &rounded);
+    *list = b->next;
+    stats.pooled_bytes -= rounded;
+    free(b);
   }
-  stats.pooled_bytes = 0;
+}
+
+void memory_trim(void) {
+  for (int k = 0; k < POOL_CLASSES; k++) buffers_free(&pool[k]);
+}
+
+void memory_age(void) {
+  enum { IDLE = 3 };
+  pool_age++;
+  for (int k = 0; k < POOL_CLASSES; k++) {
+    Buffer **place = &pool[k];
+    while (*place && pool_age - (*place)->given_back < IDLE) place = &(*place)->next;
+    buffers_free(place);
+  }
 }
 
 static Storage *storage_new(size_t bytes) {

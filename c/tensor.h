@@ -84,5 +84,8 @@ typedef struct MemoryStats {
 MemoryStats memory_stats(void);
 /* Gives the pooled buffers back to the system. */
 void memory_trim(void);
+/* Called after each collection: gives back the buffers that nobody has used for some collections. A
+ * training step in its stride uses all of its buffers between two collections. */
+void memory_age(void);
 
 #endif

@@ -118,7 +118,7 @@ end
 function M.mean_over(set, f, batch)
   local sums, n = {}, 0
   lt.no_grad(function()
-    for b in data.loader(set, {batch = batch or 500, shuffle = false}) do
+    for b in data.loader(set, {batch = batch or 250, shuffle = false}) do
       local count = #b.y
       for i, value in ipairs{f(b.x, b.y)} do
         sums[i] = (sums[i] or 0) + (type(value) == "number" and value or value:item()) * count
@@ -134,7 +134,7 @@ end
 function M.map(set, f, batch)
   return lt.no_grad(function()
     local parts = {}
-    for b in data.loader(set, {batch = batch or 500, shuffle = false}) do parts[#parts + 1] = f(b.x) end
+    for b in data.loader(set, {batch = batch or 250, shuffle = false}) do parts[#parts + 1] = f(b.x) end
     return lt.cat(parts, 1)
   end)
 end

@@ -2,6 +2,7 @@
 local lt = require "latent"
 local nn = require "latent.nn"
 local models = require "exercises.models"
+require "spec.support.misuse"
 
 local function close(a, b, what)
   local scale = math.max(b:abs():max():item(), 1e-30)
@@ -56,7 +57,7 @@ describe("fused blocks", function()
       nn.Conv2d(2, 3, 3, {stride = 2}), nn.ReLU(), -- a stride
       nn.Conv2d(3, 3, 3, {dilation = 2, padding = 2}), nn.ReLU(), -- a dilation
       nn.ConvTranspose2d(3, 4, 2, {stride = 2}), nn.Tanh(), -- another activation
-      nn.Conv2d(4, 4, 1), -- alone
+      nn.Conv2d(4, 4, 1, {bias = false}), -- alone; batch norm would leave a bias no gradient but rounding
       nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, {stride = 2}),
       nn.Conv2d(4, 5, 3, {padding = 1}), nn.LeakyReLU(0.1), nn.MaxPool2d(3, {stride = 1, padding = 1}),
     }
@@ -110,10 +111,10 @@ describe("fused blocks", function()
 
   it("name the layer that does not fit", function()
     local model = nn.Sequential{nn.Upsample(2), nn.Conv2d(3, 4, 3), nn.ReLU()}
-    assert.error_matches(function() model(lt.zeros(1, 5, 5, 2)) end,
-      "fuse_spec.lua:%d+: Conv2d%(3 %-> 4, 3x3%): expected %[batch, height, width, 3%], got %[1, 10, 10, 2%]")
+    assert.misuse(function() local _ = model(lt.zeros(1, 5, 5, 2)) end,
+      "Conv2d%(3 %-> 4, 3x3%): expected %[batch, height, width, 3%], got %[1, 10, 10, 2%]")
     local large = nn.Sequential{nn.Conv2d(1, 4, 5), nn.ReLU()}
-    assert.error_matches(function() large(lt.zeros(1, 3, 3, 1)) end, "fuse_spec.lua:%d+: conv2d: ")
+    assert.misuse(function() local _ = large(lt.zeros(1, 3, 3, 1)) end, "conv2d: ")
   end)
 
   it("keep names, text and summary of the single layers", function()

@@ -484,6 +484,18 @@ describe("check_finite", function()
       "backward: broken: the gradient of x is not finite .* spec/graph_spec.lua:%d+")
   end)
 
+  it("knows the line of x[i] too, after a coroutine that made a node is gone", function()
+    lt.check_finite(true)
+    local x = lt.param(lt.ones(2, 2))
+    coroutine.wrap(function() return x * 2 end)()
+    collectgarbage()
+    collectgarbage()
+    local line = debug.getinfo(1, "l").currentline + 1
+    local row = x[1]
+    assert.misuse(function() row:backward(lt.full({2}, math.huge)) end,
+      "backward: select: the gradient of x is not finite %(inf%); the op was applied at [^:]*graph_spec.lua:" .. line)
+  end)
+
   it("is off unless asked for", function()
     local x = lt.param(lt.tensor {0, 1})
     x:sqrt():sum():backward()

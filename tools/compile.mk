@@ -44,7 +44,8 @@ $(foreach isa,$2,$(eval $(call compile,$1,$(isa),$3 -DLATENT_ISA=$(isa) $(FLAGS_
 $(BUILD)/latent/$1.so: $$(OBJECTS_$1)
 	@mkdir -p $$(@D)
 	@echo 'ld $$@'
-	@$$(CC) -shared -pthread $$(SANITIZE) $$(LDFLAGS) -Wl,-z,nodelete $$^ -o $$@ $$(DEPS_LIBS) -lm
+	@$$(CC) -shared -pthread $$(SANITIZE) $$(LDFLAGS) -Wl,-z,nodelete $$^ -o $$@.new $$(DEPS_LIBS) -lm
+	@mv $$@.new $$@
 -include $$(OBJECTS_$1:.o=.d)
 endef
 $(eval $(call library,core,$(ISAS),$(X86)))

@@ -6,7 +6,7 @@ local core = require "latent.core"
 local activations = require "latent.nn.activations"
 local layers = require "latent.nn.layers"
 
-local M = {enabled = true}
+local M = {}
 
 -- What the library's classes do when nobody has changed them.
 local ORIGINAL = {}

@@ -2,9 +2,11 @@
 -- @module latent.nn
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
+local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
 
-local M = {Module = module.new, is_module = module.is_module}
+--- `nn.fuse = false` makes every layer of a Sequential compute by itself; see latent.nn.fuse.
+local M = {Module = module.new, is_module = module.is_module, fuse = true}
 for _, part in ipairs{"latent.nn.layers", "latent.nn.activations"} do
   for name, class in pairs(require(part)) do M[name] = class end
 end
@@ -33,6 +35,7 @@ function M.Sequential:init(layers)
 end
 
 function M.Sequential:forward(x)
+  if M.fuse and not module.is_tracing() then return fuse.run(self, x) end
   for i = 1, #self do x = self[i](x) end
   return x
 end

@@ -237,6 +237,9 @@ end
 -- While a summary runs: the list that calls are noted in.
 local trace
 
+--- Whether a summary runs, which wants every call of a layer to be seen.
+function M.is_tracing() return trace ~= nil end
+
 function Module:__call(...)
   if not self.forward then raise(self.kind .. ": has no forward function") end
   if not trace then return self:forward(...) end

@@ -1,0 +1,2 @@
+-- What `make bench` runs.
+require("bench.run").main(arg)

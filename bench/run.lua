@@ -1,0 +1,334 @@
+--- Our cases beside the same work in PyTorch, in turn within one run. `make bench` runs all of it;
+--   make bench ARGS="--case ae,conv.c16 --threads 1,2 --pairs 7"
+-- prints a table and writes runs/bench.json. See `--help` for the options.
+local core, lt = require "latent.core", require "latent"
+local files, json = require "latent.files", require "latent.json"
+local cases, harness, peers = require "bench.cases", require "bench.harness", require "bench.peer"
+
+local M = {}
+
+local HERE = debug.getinfo(1, "S").source:match "^@(.*)run%.lua$"
+
+local USAGE = [[
+options, with their defaults:
+  --case all         names, separated by commas: a case (ae), the first word of names (conv), a pattern (conv.c16.*)
+  --threads 1        numbers, separated by commas; ae runs with all cores too where nothing is said
+  --pairs 7          repetitions of ours and of the peer, in turn
+  --rep 0.1          seconds of a repetition, about
+  --peer torch       torch, compile (torch.compile) or none; PYTHON=... names the Python to use
+  --images 60000     images of an epoch
+  --out runs/bench.json
+  --list             print the names of the cases
+LATENT_ISA=avx2 measures that instruction set; the conv grid's peer is then held to AVX2 too.]]
+
+local function fail(message)
+  io.stderr:write(message, "\n")
+  os.exit(1)
+end
+
+local function words(text)
+  local list = {}
+  for word in text:gmatch "[^,%s]+" do list[#list + 1] = word end
+  return list
+end
+
+local function whole(name, text)
+  local n = math.tointeger(tonumber(text))
+  return n and n >= 1 and n or fail(("--%s: expected a whole number from 1, got %s"):format(name, text))
+end
+
+local PEERS = {torch = true, compile = true, none = true}
+local READ = {
+  case = function(text) return text == "all" and {} or words(text) end,
+  threads = function(text)
+    local list = words(text)
+    for i, word in ipairs(list) do list[i] = whole("threads", word) end
+    return list
+  end,
+  pairs = function(text) return whole("pairs", text) end,
+  images = function(text) return whole("images", text) end,
+  rep = function(text) return tonumber(text) or fail("--rep: expected a number, got " .. text) end,
+  peer = function(text)
+    return PEERS[text] and text or fail("--peer: expected torch, compile or none, got " .. text)
+  end,
+  out = function(text) return text end,
+}
+
+--- Options from words of a command line.
+-- @tparam {string,...} list
+-- @treturn table
+function M.options(list)
+  local o = {case = {}, pairs = 7, rep = 0.1, peer = "torch", images = 60000, out = "runs/bench.json",
+    lua = "lua5.4", folder = HERE}
+  local i = 1
+  while list[i] do
+    local name = list[i]:match "^%-%-(%a+)$"
+    if name == "help" then
+      print(USAGE)
+      os.exit(0)
+    elseif name == "list" then
+      o.list, i = true, i + 1
+    elseif READ[name] and list[i + 1] then
+      o[name], i = READ[name](list[i + 1]), i + 2
+    else
+      fail(("unknown option, or its value is missing: %s\n%s"):format(list[i], USAGE))
+    end
+  end
+  return o
+end
+
+-- ---- the machine ----
+
+local function first_match(path, pattern)
+  return (files.capture("cat " .. path .. " 2>/dev/null") or ""):match(pattern)
+end
+
+-- The peak of multiply-adds, GFLOP/s: a loop of them in registers; where that program was not built, a
+-- large matrix product, which comes near it.
+local function peak(o, isa, threads)
+  local program = o.peak_program
+  local text = program and files.capture(("%s %s %d 2>/dev/null"):format(files.quote(program), isa, threads))
+  if tonumber(text) then return tonumber(text), "loop of multiply-adds in registers, " .. isa end
+  local n = 768
+  local a, b, best = lt.randn(n, n), lt.randn(n, n), math.huge
+  for _ = 1, 5 do
+    best = math.min(best, harness.timer(function() lt.no_grad(lt.matmul, a, b) end)(2) / 2)
+  end
+  return 2 * n ^ 3 / best / 1e9, ("sgemm %d x %d x %d"):format(n, n, n)
+end
+
+local function cores() return math.tointeger(tonumber(files.capture "nproc" or "")) or 1 end
+
+-- ---- one case ----
+
+-- GFLOP of an iteration, of the direction that is timed.
+local function work_of(body)
+  local sum = 0
+  for _, row in ipairs(lt.profile(body.once, {quiet = true}).rows) do
+    if not body.kind or row.kind == body.kind then sum = sum + row.flops end
+  end
+  return sum / 1e9
+end
+
+local function set_ratio(row, ours, peer)
+  if ours and peer then row.ratio = peer / ours end
+end
+
+local function set_target(row, case)
+  local target = case.target and case.target[row.isa]
+  local value = row.ours_mb or row.ours_ms
+  local limit = case.limit_mb or case.limit_ms
+  if target then
+    row.target, row.target_text = target, (">=%gx"):format(target)
+    if row.ratio then row.reached = row.ratio >= target end
+  elseif limit and value then
+    row.limit, row.target_text, row.reached = limit, ("<=%g"):format(limit), value <= limit
+  end
+end
+
+-- The fastest of the peer's variants.
+local function fastest(results, variants)
+  local best = 2
+  for i = 3, #results do
+    if results[i].median < results[best].median then best = i end
+  end
+  return results[best].median, variants[best - 1]
+end
+
+local function with_threads(time, threads)
+  return function(n)
+    lt.set_threads(threads)
+    return time(n)
+  end
+end
+
+local function run_in_process(case, row, state)
+  local body = case.setup()
+  local contestants = {{time = with_threads(body.time, row.threads), inner = case.inner}}
+  local variants = {}
+  if case.against_one_thread then
+    contestants[2], variants[1] = {time = with_threads(body.time, 1)}, "latent, 1 thread"
+  elseif state.o.peer ~= "none" then
+    local peer, message = state.peer_for(row.threads, case.held and row.isa == "avx2" and "avx2" or nil)
+    if peer then variants, message = peer:prepare(case.peer) end
+    if message then row.note, variants = message, {} end
+    for i, variant in ipairs(variants) do contestants[i + 1] = {time = peer:timer(variant), inner = case.inner} end
+  end
+  lt.set_threads(row.threads)
+  local work = work_of(body)
+  local results = harness.measure(contestants, state.o.pairs, state.o.rep)
+  row.ours_ms, row.iterations = 1e3 * results[1].median, results[1].inner
+  row.ours_all_ms = {}
+  for i, seconds in ipairs(results[1].all) do row.ours_all_ms[i] = 1e3 * seconds end
+  if #results > 1 then
+    local seconds, variant = fastest(results, variants)
+    row.peer_ms, row.peer = 1e3 * seconds, variant
+    set_ratio(row, row.ours_ms, row.peer_ms)
+  end
+  if work > 0 then
+    row.gflops = work / results[1].median
+    row.peak_share = row.gflops / state.peak_for(row.threads)
+  end
+end
+
+-- Seconds, or the number that the command prints.
+local function timed_command(command, measures)
+  local start = core.clock()
+  local text, message = files.capture(command)
+  local seconds = core.clock() - start
+  if not text then return nil, message end
+  return measures == "MB" and tonumber(text) or seconds
+end
+
+local function run_processes(case, row, state)
+  local python = state.o.peer ~= "none" and state.python
+  local unit, scale = "ms", 1e3
+  if case.measures == "MB" then unit, scale = "mb", 1 end
+  local ours, theirs = {}, {}
+  -- Memory is the same each time, and an epoch takes long.
+  for _ = 1, unit == "mb" and 1 or state.o.pairs do
+    ours[#ours + 1] = timed_command(case.ours_command, case.measures)
+    theirs[#theirs + 1] = python and timed_command(case.peer_command:format(files.quote(python)), case.measures)
+      or nil
+  end
+  local a, b = harness.median(ours), harness.median(theirs)
+  row["ours_" .. unit], row["peer_" .. unit] = a and a * scale, b and b * scale
+  set_ratio(row, a, b)
+  if not a then row.note = "failed: " .. case.ours_command end
+end
+
+--- Measures one case with a number of threads.
+-- @tparam table case see cases.lua
+-- @tparam int threads
+-- @tparam table state of the run: `o`, `peer_for`, `peak_for`, `python`
+-- @treturn table the row: case, threads, isa, batch, ours_ms, peer_ms, ratio, gflops, peak_share, ...
+function M.case(case, threads, state)
+  local row = {case = case.name, threads = threads, isa = lt.info().isa, batch = case.batch, pairs = state.o.pairs}
+  if case.setup then run_in_process(case, row, state) else run_processes(case, row, state) end
+  set_target(row, case)
+  collectgarbage()
+  lt.trim()
+  return row
+end
+
+-- ---- the run ----
+
+-- One peer at a time: another number of threads or instruction set needs another process.
+local function peer_keeper(o, python)
+  local key, peer, message
+  local function close()
+    if peer then peer:close() end
+    key, peer = nil, nil
+  end
+  local function get(threads, isa)
+    local wanted = threads .. " " .. (isa or "")
+    if key ~= wanted or peer and peer.dead then
+      close()
+      key = wanted
+      if python then
+        peer, message = peers.start{python = python, threads = threads, isa = isa, compile = o.peer == "compile"}
+      end
+    end
+    return peer, message
+  end
+  return get, close
+end
+
+local function state_of(o)
+  local peaks, state = {}, {o = o, python = o.peer ~= "none" and peers.find "torch" or nil}
+  if not state.python then o.peer = "none" end
+  function state.peak_for(threads)
+    if not peaks[threads] then
+      peaks[threads], state.peak_source = peak(o, lt.info().isa, threads)
+    end
+    return peaks[threads]
+  end
+  state.peaks = peaks
+  state.peer_for, state.close = peer_keeper(o, state.python)
+  return state
+end
+
+-- The numbers of threads for a case: what the options say, else 1, and all cores where that is the point.
+local function threads_of(case, o)
+  if case.against_one_thread then return {o.threads and math.max(table.unpack(o.threads)) or cores()} end
+  if not case.setup then return {1} end
+  if o.threads then return o.threads end
+  return case.name == "ae" and cores() > 1 and {1, cores()} or {1}
+end
+
+local function summary_of(rows)
+  local ratios, least = {}, math.huge
+  for _, row in ipairs(rows) do
+    if row.case:find "^conv%." and row.ratio then
+      ratios[#ratios + 1], least = row.ratio, math.min(least, row.ratio)
+    end
+  end
+  if #ratios == 0 then return nil end
+  return {cases = #ratios, geometric_mean = harness.geometric_mean(ratios), least = least}
+end
+
+local function report(rows, state)
+  local peer = state.peer_for(1)
+  local threads, per_thread = {}, {}
+  for n in pairs(state.peaks) do threads[#threads + 1] = n end
+  table.sort(threads)
+  for i, n in ipairs(threads) do per_thread[i] = {threads = n, gflops = state.peaks[n]} end
+  return {
+    machine = {cpu = first_match("/proc/cpuinfo", "model name%s*:%s*([^\n]+)") or "unknown", cores = cores(),
+      load = tonumber(first_match("/proc/loadavg", "^%S+")), peak = json.array(per_thread),
+      peak_source = state.peak_source},
+    latent = lt._VERSION, isa = lt.info().isa, peer = peer and peer.version or nil,
+    compiled = state.o.peer == "compile", date = os.date "!%Y-%m-%dT%H:%M:%SZ",
+    conv_grid = summary_of(rows), rows = json.array(rows),
+  }
+end
+
+--- Runs what the options ask for.
+-- @tparam table o see `options`
+-- @tparam function write prints one line
+-- @treturn table what is written to the JSON file
+function M.run(o, write)
+  local list, names, rows = cases.list(o), {}, {}
+  for _, case in ipairs(list) do names[case.name] = true end
+  local state = state_of(o)
+  local peer = state.peer_for(1)
+  write(("%s, %s; peer: %s"):format(lt._VERSION, lt.info().isa, peer and peer.version or "none"))
+  write(harness.head())
+  for _, case in ipairs(list) do
+    if harness.wants(o.case, case.name, names) then
+      for _, threads in ipairs(threads_of(case, o)) do
+        rows[#rows + 1] = M.case(case, threads, state)
+        write(harness.line(rows[#rows]))
+      end
+    end
+  end
+  local result = report(rows, state)
+  local grid = result.conv_grid
+  if grid then
+    write(("conv grid: %d cases, geometric mean %.2fx, least %.2fx"):format(grid.cases, grid.geometric_mean,
+      grid.least))
+  end
+  for _, p in ipairs(result.machine.peak) do
+    write(("peak with %d thread(s): %.0f GFLOP/s (%s)"):format(p.threads, p.gflops, result.machine.peak_source))
+  end
+  state.close()
+  return result
+end
+
+--- The whole of it, for the command line.
+function M.main(list)
+  local o = M.options(list)
+  o.lua, o.peak_program = os.getenv "LUA" or o.lua, os.getenv "LATENT_PEAK"
+  if o.list then
+    for _, case in ipairs(cases.list(o)) do print(case.name) end
+    return
+  end
+  io.stdout:setvbuf "line"
+  local result = M.run(o, print)
+  if #result.rows == 0 then fail "no such case; --list tells their names" end
+  assert(files.mkdir_p(files.dirname(o.out)))
+  assert(files.write_atomic(o.out, json.encode(result, {indent = 2, nan = "null"}) .. "\n"))
+  print("written to " .. o.out)
+end
+
+return M

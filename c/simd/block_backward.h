@@ -1,0 +1,261 @@
+/* Floor 2: the gradients of fused blocks, one pass over jobs: dy is led back through the pool and
+ * the activation into a window of scratch, and from there dx and the sums of dw are taken. */
+#ifndef LATENT_SIMD_BLOCK_BACKWARD_H
+#define LATENT_SIMD_BLOCK_BACKWARD_H
+
+/* What the weight gradient needs besides: offsets of the taps and channels that a tile joins. */
+typedef struct BlockGradient {
+  BlockRun r;
+  BlockProductsTile tile;
+  int64_t *a_offset, *b_offset;
+  int64_t a_count, b_count;
+  bool copy; /* vectors of x may reach beyond it: they are read from a copy */
+} BlockGradient;
+
+/* The parts of a thread's scratch, in elements. */
+typedef struct BlockScratch {
+  int64_t window, out, copy, all;
+} BlockScratch;
+
+static BlockScratch block_scratch(const BlockGradient *g) {
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  int64_t pixels = r->cut.rows * b->axis[1].in;
+  BlockScratch s = {.window = 0};
+  s.out = block_up(r->cut.images * r->height * r->width * b->out + LANES, 16);
+  bool out = r->dx && !r->direct;
+  s.copy =
+      s.out + (out ? r->cut.images * r->out_rows * r->out_columns * r->form.vectors * LANES : 0);
+  s.all = s.copy + (g->copy ? block_up(r->cut.images * pixels * b->in + LANES, 16) : 0);
+  return s;
+}
+
+/* One job's images and rows of x. */
+typedef struct BlockJob {
+  int64_t image, images, row, rows;
+} BlockJob;
+
+static BlockJob block_job(const BlockRun *r, int64_t number) {
+  BlockJob j = {.image = number / r->cut.bands * r->cut.images,
+                .row = number % r->cut.bands * r->cut.rows};
+  j.images = block_min(r->cut.images, r->b->batch - j.image);
+  j.rows = block_min(r->cut.rows, r->b->axis[0].in - j.row);
+  return j;
+}
+
+static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, real *scratch) {
+  const Block *b = r->b;
+  int64_t wide = r->form.vectors * LANES, columns = b->axis[1].in, rows = b->axis[0].in;
+  real *dx = r->dx + (j.image * rows + j.row) * columns * b->in;
+  BlockPlane p = {.source = dz,
+                  .out = r->direct ? dx : scratch,
+                  .images = j.images,
+                  .rows = j.rows,
+                  .columns = columns,
+                  .image = r->height * r->width * b->out,
+                  .row = r->width * b->out,
+                  .pixel = b->out,
+                  .out_image =
+                      r->direct ? rows * columns * wide : r->out_rows * r->out_columns * wide,
+                  .out_row = (r->direct ? columns : r->out_columns) * wide,
+                  .out_pixel = wide};
+  block_correlate(&r->form, &p);
+  if (r->direct) return;
+  for (int64_t n = 0; n < j.images; n++)
+    for (int64_t i = 0; i < j.rows; i++) {
+      const real *from = scratch + n * p.out_image + i * p.out_row;
+      real *to = dx + (n * rows + i) * columns * b->in;
+      for (int64_t x = 0; x < columns; x++, from += wide, to += b->in)
+        for (int64_t c = 0; c < b->in; c++) to[c] = from[c];
+    }
+}
+
+static void block_weight_products(const BlockGradient *g, BlockJob j, const real *dz, const real *x,
+                                  int64_t x_image, real *sums, bool first) {
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t taps = v->taps * h->taps, width = r->width * b->out;
+  BlockProducts z = {.a = dz,
+                     .b = x,
+                     .images = j.images,
+                     .rows = j.rows,
+                     .columns = h->in,
+                     .a_image = r->height * width,
+                     .a_row = v->up * width,
+                     .a_pixel = h->up * b->out,
+                     .b_image = x_image,
+                     .b_row = h->in * b->in,
+                     .b_pixel = b->in,
+                     .a_pitch = LANES,
+                     .b_pitch = taps * LANES,
+                     .first = first};
+  BlockProducts t = z;
+  if (r->turned) {
+    t.a = x, t.a_image = z.b_image, t.a_row = z.b_row, t.a_pixel = z.b_pixel;
+    t.b = dz, t.b_image = z.a_image, t.b_row = z.a_row, t.b_pixel = z.a_pixel;
+    t.b_pitch = LANES;
+  }
+  int64_t vectors = block_vectors(r->turned ? b->in : b->out);
+  int64_t size = taps * (r->turned ? b->out : b->in) * LANES;
+  for (int64_t k = 0; k < vectors; k++, t.a += LANES, sums += size)
+    for (int64_t m = 0; m < g->b_count; m += g->tile.bs)
+      for (int64_t i = 0; i < g->a_count; i += g->tile.as) {
+        t.a_offset = g->a_offset + i;
+        t.b_offset = g->b_offset + m;
+        t.a_end = g->a_count - i;
+        t.b_end = g->b_count - m;
+        t.sums = sums + i * t.a_pitch + m * t.b_pitch;
+        g->tile.run(&t);
+      }
+}
+
+static void block_backward_jobs(void *context, int64_t begin, int64_t end, int thread) {
+  const BlockGradient *g = context;
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  BlockScratch s = block_scratch(g);
+  real *scratch = parallel_scratch(thread), *dz = scratch + s.window, *copy = scratch + s.copy;
+  int64_t window = r->height * r->width * b->out, line = h->in * b->in, chunk = begin / r->grain;
+  real *sums = r->sums ? r->sums + chunk * r->sums_size : NULL;
+  real *bias_sums = r->bias_sums ? r->bias_sums + chunk * b->out : NULL;
+  if (bias_sums) memset(bias_sums, 0, (size_t)b->out * sizeof(real));
+  for (int64_t number = begin; number < end; number++) {
+    BlockJob j = block_job(r, number);
+    int64_t band = number % r->cut.bands;
+    if (bias_sums)
+      for (int64_t n = 0; n < j.images; n++)
+        block_bias_sums(b, r->dy, &r->codes, j.image + n, v->pooled * band / r->cut.bands,
+                        v->pooled * (band + 1) / r->cut.bands, bias_sums);
+    if (!r->dx && !sums) continue;
+    if (number == begin || r->cut.bands > 1)
+      memset(dz, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
+    for (int64_t n = 0; n < j.images; n++)
+      block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low,
+                   h->low, r->height, r->width);
+    if (r->dx) block_input_gradient(r, j, dz, scratch + s.out);
+    if (!sums) continue;
+    const real *x = r->x + (j.image * v->in + j.row) * line;
+    int64_t x_image = v->in * line;
+    if (g->copy) {
+      for (int64_t n = 0; n < j.images; n++)
+        memcpy(copy + n * j.rows * line, x + n * x_image, (size_t)(j.rows * line) * sizeof(real));
+      memset(copy + j.images * j.rows * line, 0, LANES * sizeof(real));
+      x = copy;
+      x_image = j.rows * line;
+    }
+    block_weight_products(g, j, dz, x, x_image, sums, number == begin);
+  }
+}
+
+/* Chooses the tile of the weight gradient and lists what it joins. Lists are filled up to whole
+ * tiles with their last offset. */
+static void block_gradient_form(BlockGradient *g) {
+  const Block *b = g->r.b;
+  int64_t taps = b->axis[0].taps * b->axis[1].taps;
+  g->r.turned = block_vectors(b->in) * b->out < block_vectors(b->out) * b->in;
+  if (g->r.turned) g->tile = products_turned;
+  else if (b->in < 4) g->tile = taps % products_nine.as == 0 ? products_nine : products_eight;
+  else g->tile = taps % products_thirds.as == 0 ? products_thirds : products_fourths;
+  g->a_count = g->r.turned ? 1 : taps;
+  g->b_count = g->r.turned ? taps * b->out : b->in;
+  g->copy = g->r.turned && b->in % LANES != 0;
+  g->r.sums_size =
+      block_vectors(g->r.turned ? b->in : b->out) * LANES * taps * (g->r.turned ? b->out : b->in);
+}
+
+static int64_t block_tap_offset(const BlockRun *r, int64_t tap) {
+  int64_t across = r->b->axis[1].taps;
+  return (tap / across * r->width + tap % across) * r->b->out;
+}
+
+static void block_gradient_lists(BlockGradient *g) {
+  const BlockRun *r = &g->r;
+  int64_t taps = r->b->axis[0].taps * r->b->axis[1].taps;
+  for (int64_t i = 0; i < g->a_count + PRODUCTS_WIDEST; i++)
+    g->a_offset[i] = r->turned ? 0 : block_tap_offset(r, block_min(i, g->a_count - 1));
+  for (int64_t i = 0; i < g->b_count + PRODUCTS_WIDEST; i++) {
+    int64_t m = block_min(i, g->b_count - 1);
+    g->b_offset[i] = r->turned ? block_tap_offset(r, m % taps) + m / taps : m;
+  }
+}
+
+/* Adds the chunks' sums in order. */
+static void block_gradient_finish(const BlockGradient *g, int64_t chunks, real *dw, real *db) {
+  const BlockRun *r = &g->r;
+  for (int64_t c = 1; c < chunks && dw; c++)
+    for (int64_t i = 0; i < r->sums_size; i++) r->sums[i] += r->sums[c * r->sums_size + i];
+  if (dw) block_unfold(r->b, r->sums, dw, r->turned);
+  for (int64_t i = 0; i < r->b->out && db; i++) {
+    double sum = 0;
+    for (int64_t c = 0; c < chunks; c++) sum += (double)r->bias_sums[c * r->b->out + i];
+    db[i] = (real)sum;
+  }
+}
+
+/* Parts of the workspace; returns its size in elements. */
+static int64_t block_gradient_place(BlockGradient *g, real *base, int64_t chunks, bool dw,
+                                    bool db) {
+  BlockRun *r = &g->r;
+  int64_t used = 0, pair = (int64_t)(sizeof(int64_t) / sizeof(real));
+  const Block *b = r->b;
+  if (r->dx)
+    r->form.weights = block_take(
+        base, &used, b->axis[0].taps * b->axis[1].taps * b->out * r->form.vectors * LANES);
+  if (dw) {
+    r->sums = block_take(base, &used, chunks * r->sums_size);
+    g->a_offset = (void *)block_take(base, &used, pair * (g->a_count + PRODUCTS_WIDEST));
+    g->b_offset = (void *)block_take(base, &used, pair * (g->b_count + PRODUCTS_WIDEST));
+  }
+  if (db) r->bias_sums = block_take(base, &used, chunks * b->out);
+  return used;
+}
+
+static void block_gradient_cut(BlockRun *r) {
+  const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
+  r->out_columns = block_up(h->in, r->form.columns);
+  r->width = h->up * (r->out_columns - 1) + h->taps;
+  r->cut = block_cut(r->b->batch, v->in, h->in, r->form.rows, v->up * r->width * r->b->out,
+                     block_work(r->b));
+  r->out_rows = r->cut.rows;
+  r->height = v->up * (r->cut.rows - 1) + v->taps;
+  r->direct = r->b->in % LANES == 0 && v->in % r->form.rows == 0 && h->in % r->form.columns == 0;
+}
+
+/* The gradients that are not NULL. */
+static bool block_backward(const Block *b, const real *x, const real *w, const Tensor *kept,
+                           const real *dy, real *dx, real *dw, real *db, Error *e) {
+  if (b->batch == 0) {
+    if (dw)
+      memset(dw, 0,
+             (size_t)(b->axis[0].kernel * b->axis[1].kernel * b->in * b->out) * sizeof(real));
+    if (db) memset(db, 0, (size_t)b->out * sizeof(real));
+    return true;
+  }
+  BlockGradient g = {.r = {.b = b, .form = block_form(b, false), .x = x, .dy = dy, .dx = dx}};
+  BlockRun *r = &g.r;
+  r->codes = block_codes(b, kept);
+  block_gradient_cut(r);
+  block_gradient_form(&g);
+  int64_t work = block_work(b) * b->batch, chunks = work / BLOCK_WORK;
+  if (dw) chunks = block_min(chunks, BLOCK_BUFFERS / r->sums_size);
+  if (dw || db) chunks = block_min(chunks, BLOCK_CHUNKS);
+  chunks = block_max(block_min(chunks, r->cut.jobs), 1);
+  r->grain = block_ceil(r->cut.jobs, chunks);
+  chunks = block_ceil(r->cut.jobs, r->grain);
+  Tensor *space = block_space(block_gradient_place(&g, NULL, chunks, dw, db) + 1, e);
+  if (!space) return false;
+  bool ok = parallel_reserve((size_t)block_scratch(&g).all * sizeof(real));
+  if (ok) {
+    block_gradient_place(&g, reals(space), chunks, dw, db);
+    if (dx) block_fold(b, w, (real *)r->form.weights, false);
+    if (dw) block_gradient_lists(&g);
+    parallel_for(r->cut.jobs, r->grain, block_backward_jobs, &g);
+    block_gradient_finish(&g, chunks, dw, db);
+  } else error_set(e, "out of memory");
+  tensor_release(space);
+  return ok;
+}
+
+#endif

@@ -1,0 +1,272 @@
+/* Floor 2: the edges of a fused block, where its data enters and leaves the scratch of a job:
+ * windows of the source with zeros around them, the epilogue (activation, pool and codes) and its
+ * reverse, and the folding of weights. A code says what backward must know of an element of y: the
+ * place of its winner in the window, row * pool width + column, plus the flag LOW where the
+ * activation's argument was not positive. */
+#ifndef LATENT_SIMD_BLOCK_EDGES_H
+#define LATENT_SIMD_BLOCK_EDGES_H
+
+#include "block_geometry.h"
+#include "vec.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef uint8_t CodeBytes __attribute__((vector_size(LANES)));
+
+/* Windows of up to 128 pixels have codes of a byte, larger ones of a lane. */
+typedef struct BlockCodes {
+  uint8_t *bytes;
+  lane_int *lanes;
+  lane_int low; /* the flag */
+} BlockCodes;
+
+static BlockCodes block_codes(const Block *b, const Tensor *t) {
+  bool wide = b->axis[0].pool * b->axis[1].pool > 128;
+  BlockCodes c = {.low = wide ? 1 << 30 : 128};
+  if (!t) return c;
+  if (wide) c.lanes = t->data;
+  else c.bytes = t->data;
+  return c;
+}
+
+/* Memory for codes; none where backward needs none. */
+static bool block_codes_new(const Block *b, BlockCodes *codes, Tensor **kept, Error *e) {
+  int64_t window = b->axis[0].pool * b->axis[1].pool;
+  if (window == 1 && b->activation == BLOCK_LINEAR) return true;
+  Shape s = {4, {b->batch, b->axis[0].pooled, b->axis[1].pooled, b->out}};
+  *kept = tensor_new(window > 128 ? DTYPE_REAL : DTYPE_U8, &s, e);
+  *codes = block_codes(b, *kept);
+  return *kept != NULL;
+}
+
+VEC_INLINE void codes_store(const BlockCodes *c, int64_t at, VecMask code) {
+  if (c->bytes) {
+    CodeBytes bytes = __builtin_convertvector(code, CodeBytes);
+    memcpy(c->bytes + at, &bytes, sizeof bytes);
+  } else if (c->lanes) memcpy(c->lanes + at, &code, sizeof code);
+}
+
+VEC_INLINE VecMask codes_load(const BlockCodes *c, int64_t at) {
+  VecMask code;
+  if (c->bytes) {
+    CodeBytes bytes;
+    memcpy(&bytes, c->bytes + at, sizeof bytes);
+    return __builtin_convertvector(bytes, VecMask);
+  }
+  memcpy(&code, c->lanes + at, sizeof code);
+  return code;
+}
+
+static lane_int code_at(const BlockCodes *c, int64_t at) {
+  return c->bytes ? c->bytes[at] : c->lanes[at];
+}
+
+/* Rows [top, top + height) and columns [left, left + width) of an image, zeros where it is not. */
+static void block_window(real *to, const real *image, int64_t rows, int64_t columns,
+                         int64_t channels, int64_t top, int64_t left, int64_t height,
+                         int64_t width) {
+  int64_t before = block_min(block_max(-left, 0), width);
+  int64_t inside = block_max(block_min(left + width, columns) - left - before, 0);
+  int64_t behind = width - before - inside;
+  size_t unit = (size_t)channels * sizeof(real);
+  for (int64_t y = top; y < top + height; y++, to += width * channels) {
+    if (y < 0 || y >= rows || inside == 0) {
+      memset(to, 0, (size_t)width * unit);
+      continue;
+    }
+    memset(to, 0, (size_t)before * unit);
+    memcpy(to + before * channels, image + (y * columns + left + before) * channels,
+           (size_t)inside * unit);
+    memset(to + (before + inside) * channels, 0, (size_t)behind * unit);
+  }
+}
+
+/* LANES channels of one window of z, pixels `pixel` and rows `row` apart. */
+VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t height,
+                            int64_t width, BlockActivation activation, real slope, lane_int low,
+                            Vec *best, VecMask *code) {
+  *best = vec_fill(-INFINITY);
+  *code = (VecMask){0};
+  for (int64_t u = 0; u < height; u++)
+    for (int64_t v = 0; v < width; v++) {
+      Vec raw = vec_load(z + u * row + v * pixel), value = raw;
+      VecMask place = (VecMask){0} + (lane_int)(u * width + v);
+      if (activation == BLOCK_RELU) value = vec_select(raw < 0, vec_zero(), raw);
+      if (activation == BLOCK_LEAKY) value = vec_select(raw <= 0, raw * slope, raw);
+      if (activation != BLOCK_LINEAR) place |= (raw <= 0) & low;
+      /* the first of equals wins, and the last of what is no number; the first place is always
+       * taken, so that a window of nothing but -infinity has its flag */
+      VecMask better = u == 0 && v == 0 ? ~(VecMask){0} : (value > *best) | (value != value);
+      *best = vec_select(better, value, *best);
+      *code = (better & place) | (~better & *code);
+    }
+}
+
+VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
+                             const BlockCodes *codes, int64_t at, int64_t height, int64_t width,
+                             BlockActivation activation) {
+  for (int64_t j = 0; j < b->axis[1].pooled; j++, z += width * pixel)
+    for (int64_t c = 0; c < b->out; c += LANES, at += LANES, y += LANES) {
+      Vec best;
+      VecMask code;
+      window_best(z + c, row, pixel, height, width, activation, b->slope, codes->low, &best, &code);
+      int64_t rest = b->out - c;
+      if (rest >= LANES) {
+        vec_store(y, best);
+        codes_store(codes, at, code);
+        continue;
+      }
+      vec_store_part(y, best, (int)rest);
+      for (int64_t k = 0; k < rest; k++) {
+        if (codes->bytes) codes->bytes[at + k] = (uint8_t)code[k];
+        else if (codes->lanes) codes->lanes[at + k] = code[k];
+      }
+      at -= LANES - rest;
+      y -= LANES - rest;
+    }
+}
+
+/* One row of y and its codes (the first at place `at`) from the rows of z under it. */
+static void block_epilogue(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
+                           const BlockCodes *codes, int64_t at) {
+  int64_t height = b->axis[0].pool, width = b->axis[1].pool;
+  if (height == 2 && width == 2 && b->activation == BLOCK_RELU)
+    epilogue_row(b, z, row, pixel, y, codes, at, 2, 2, BLOCK_RELU);
+  else if (height == 1 && width == 1 && b->activation == BLOCK_RELU)
+    epilogue_row(b, z, row, pixel, y, codes, at, 1, 1, BLOCK_RELU);
+  else if (height == 1 && width == 1 && b->activation == BLOCK_LINEAR)
+    epilogue_row(b, z, row, pixel, y, codes, at, 1, 1, BLOCK_LINEAR);
+  else epilogue_row(b, z, row, pixel, y, codes, at, height, width, b->activation);
+}
+
+/* dy through the activation: LANES channels, and one. */
+VEC_INLINE Vec pass_lanes(const Block *b, Vec dy, VecMask code, lane_int low) {
+  if (b->activation == BLOCK_LINEAR) return dy;
+  Vec damped = b->activation == BLOCK_RELU ? vec_zero() : dy * b->slope;
+  return vec_select((code & low) != 0, damped, dy);
+}
+
+static real pass_one(const Block *b, real dy, lane_int code, lane_int low) {
+  if (b->activation == BLOCK_LINEAR || !(code & low)) return dy;
+  return b->activation == BLOCK_RELU ? 0 : b->slope * dy;
+}
+
+/* The gradient of one row of y (first element at `at`) into the rows [low_row, end_row) of its
+ * windows and the columns [0, columns) of z; z: the window row's first pixel, `row` apart. */
+VEC_INLINE void unpool_row(const Block *b, const real *dy, const BlockCodes *codes, int64_t at,
+                           real *z, int64_t row, int64_t from, int64_t to, int64_t left,
+                           int64_t right, int64_t width) {
+  bool coded = codes->bytes || codes->lanes;
+  int64_t channels = b->out;
+  for (int64_t j = 0; j < b->axis[1].pooled; j++, at += channels)
+    for (int64_t c = 0; c < channels; c += LANES) {
+      int64_t rest = channels - c;
+      if (rest >= LANES) {
+        VecMask code = coded ? codes_load(codes, at + c) : (VecMask){0};
+        Vec d = pass_lanes(b, vec_load(dy + at + c), code, codes->low);
+        code &= ~codes->low;
+        for (int64_t u = from; u < to; u++)
+          for (int64_t v = block_max(left - j * width, 0); v < block_min(right - j * width, width);
+               v++)
+            vec_store(z + u * row + (j * width + v) * channels + c,
+                      vec_select(code == (lane_int)(u * width + v), d, vec_zero()));
+        continue;
+      }
+      for (int64_t k = c; k < channels; k++) {
+        lane_int code = coded ? code_at(codes, at + k) : 0;
+        real d = pass_one(b, dy[at + k], code, codes->low);
+        code &= ~codes->low;
+        for (int64_t u = from; u < to; u++)
+          for (int64_t v = block_max(left - j * width, 0); v < block_min(right - j * width, width);
+               v++)
+            z[u * row + (j * width + v) * channels + k] = code == (lane_int)(u * width + v) ? d : 0;
+      }
+    }
+}
+
+/* The rows [top, top + height) and columns [left, left + width) of the convolution's gradient.
+ * Only what windows of the pool cover is written: zeros around it are there before. */
+static void block_unpool(const Block *b, const real *dy, const BlockCodes *codes, int64_t image,
+                         real *dz, int64_t top, int64_t left, int64_t height, int64_t width) {
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t row = width * b->out;
+  int64_t first = block_max(top, 0) / v->pool;
+  int64_t end = block_min(block_ceil(block_max(top + height, 0), v->pool), v->pooled);
+  for (int64_t i = first; i < end; i++) {
+    int64_t at = (image * v->pooled + i) * h->pooled * b->out, y = i * v->pool;
+    real *z = dz + (y - top) * row - left * b->out;
+    int64_t from = block_max(top - y, 0), to = block_min(top + height - y, v->pool);
+    if (h->pool == 1 && v->pool == 1)
+      unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, 1);
+    else if (h->pool == 2) unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, 2);
+    else unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, h->pool);
+  }
+}
+
+/* sums[c] += dz of rows [from, to) of y of one image */
+static void block_bias_sums(const Block *b, const real *dy, const BlockCodes *codes, int64_t image,
+                            int64_t from, int64_t to, real *sums) {
+  int64_t pixels = (to - from) * b->axis[1].pooled, channels = b->out, c = 0;
+  int64_t at = (image * b->axis[0].pooled + from) * b->axis[1].pooled * channels;
+  bool coded = codes->bytes || codes->lanes;
+  for (; c + LANES <= channels; c += LANES) {
+    Vec sum = vec_zero();
+    for (int64_t p = at + c; p < at + pixels * channels; p += channels)
+      sum +=
+          pass_lanes(b, vec_load(dy + p), coded ? codes_load(codes, p) : (VecMask){0}, codes->low);
+    vec_store(sums + c, vec_load(sums + c) + sum);
+  }
+  for (; c < channels; c++) {
+    real sum = 0;
+    for (int64_t p = at + c; p < at + pixels * channels; p += channels)
+      sum += pass_one(b, dy[p], coded ? code_at(codes, p) : 0, codes->low);
+    sums[c] += sum;
+  }
+}
+
+/* Folded weights, packed for a way: (vectors of its outputs, channels of its source, taps, LANES),
+ * zeros in the last vector's rest. The outputs are b->out on the way up and b->in on the way down.
+ */
+static void block_fold(const Block *b, const real *w, real *to, bool up) {
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t taps = v->taps * h->taps, outs = up ? b->out : b->in, sources = up ? b->in : b->out;
+  int64_t out_step = up ? 1 : b->out, source_step = up ? b->out : 1;
+  memset(to, 0, (size_t)(taps * sources * block_up(outs, LANES)) * sizeof(real));
+  for (int64_t ky = 0; ky < v->kernel; ky++)
+    for (int64_t kx = 0; kx < h->kernel; kx++) {
+      const real *from = w + block_tap(b, ky, kx) * b->in * b->out;
+      for (int64_t y = 0; y < v->up; y++)
+        for (int64_t x = 0; x < h->up; x++) {
+          int64_t tap = (v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x;
+          for (int64_t o = 0; o < outs; o++)
+            for (int64_t i = 0; i < sources; i++)
+              to[((o / LANES * sources + i) * taps + tap) * LANES + o % LANES] +=
+                  from[o * out_step + i * source_step];
+        }
+    }
+}
+
+/* The reverse: dw from the gradient of folded weights, laid out like those of the way up, or of the
+ * way down when turned. */
+static void block_unfold(const Block *b, const real *sums, real *dw, bool turned) {
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t taps = v->taps * h->taps;
+  for (int64_t ky = 0; ky < v->kernel; ky++)
+    for (int64_t kx = 0; kx < h->kernel; kx++) {
+      real *to = dw + block_tap(b, ky, kx) * b->in * b->out;
+      for (int64_t i = 0; i < b->in; i++)
+        for (int64_t o = 0; o < b->out; o++) {
+          int64_t lane = turned ? i : o, other = turned ? o : i;
+          int64_t others = turned ? b->out : b->in;
+          const real *from = sums + (lane / LANES * others + other) * taps * LANES + lane % LANES;
+          real sum = 0;
+          for (int64_t y = 0; y < v->up; y++)
+            for (int64_t x = 0; x < h->up; x++)
+              sum += from[((v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x) * LANES];
+          to[i * b->out + o] = sum;
+        }
+    }
+}
+
+#endif
