@@ -18,10 +18,10 @@ unexport LUA_PATH_5_4 LUA_CPATH_5_4
 COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
-C_FILES = $(sort $(shell find c -name '*.[ch]'))
+C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden lint format
+.PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden bench lint format
 .PHONY: sanitize repl env install uninstall clean help
 
 all: build ## the library (default)
@@ -49,11 +49,19 @@ gradcheck: setup build64 ## every gradient against central differences
 golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
 
+# The same work in PyTorch beside ours, where a Python has it: PYTHON=..., else python3 or Debian's.
+PEAK = $(BUILD)/bench/peak
+bench: setup build $(PEAK) ## times beside PyTorch's (ARGS="--case ae --threads 1"; --help tells more)
+	@LUA=$(LUA) LATENT_PEAK=$(PEAK) $(LUA) bench/main.lua $(ARGS)
+$(PEAK): bench/peak.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -ffp-contract=fast -Wall -Wextra -Werror -pthread $< -o $@
+
 lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet $(wildcard lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(shell nproc) c
+	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(shell nproc) c bench
 
 format: setup-dev ## lay the C files out as lint wants them
 	clang-format -i $(C_FILES)

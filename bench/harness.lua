@@ -79,6 +79,7 @@ function M.line(row)
     number(row.ratio, "%.2fx"), row.target_text or "", number(row.gflops, "%.1f"),
     row.peak_share and ("%.0f%%"):format(100 * row.peak_share) or "-")
   if row.reached == false then text = text .. "  missed" end
+  if row.busy then text = text .. ("  busy machine, load %.1f"):format(row.load) end
   if row.note then text = text .. "  (" .. row.note .. ")" end
   return text
 end

@@ -23,7 +23,7 @@ typedef void Loop(int64_t rounds, float *out);
 #define LOOP(name, lanes, target)                                                                  \
   target static void name(int64_t rounds, float *out) {                                            \
     typedef float Vector __attribute__((vector_size(4 * lanes)));                                  \
-    Vector a, b, total = {0};                                                                      \
+    Vector a = {0}, b = {0}, total = {0};                                                          \
     for (int l = 0; l < lanes; l++) a[l] = 0.999f, b[l] = 0.001f;                                  \
     EACH(DECLARE)                                                                                  \
     for (int64_t r = 0; r < rounds; r++) {                                                         \

@@ -114,8 +114,10 @@ local function set_ratio(row, ours, peer)
   if ours and peer then row.ratio = peer / ours end
 end
 
+-- Targets are those of one thread, except where threads are the question.
 local function set_target(row, case)
-  local target = case.target and case.target[row.isa]
+  local applies = case.target and (row.threads == 1 or case.against_one_thread)
+  local target = applies and case.target[row.isa]
   local value = row.ours_mb or row.ours_ms
   local limit = case.limit_mb or case.limit_ms
   if target then
@@ -126,13 +128,26 @@ local function set_target(row, case)
   end
 end
 
+local function milliseconds(list)
+  local out = {}
+  for i, seconds in ipairs(list) do out[i] = 1e3 * seconds end
+  return out
+end
+
 -- The fastest of the peer's variants.
-local function fastest(results, variants)
-  local best = 2
+local function fastest(results)
+  local best = results[2]
   for i = 3, #results do
-    if results[i].median < results[best].median then best = i end
+    if results[i].median < best.median then best = results[i] end
   end
-  return results[best].median, variants[best - 1]
+  return best
+end
+
+-- More at work than this row alone explains: threads that wait for each other then stand still, which
+-- hits whoever waits actively.
+local function check_load(row)
+  row.load = tonumber(first_match("/proc/loadavg", "^%S+"))
+  if row.load and row.load > row.threads + 0.75 then row.busy = true end
 end
 
 local function with_threads(time, threads)
@@ -157,12 +172,12 @@ local function run_in_process(case, row, state)
   lt.set_threads(row.threads)
   local work = work_of(body)
   local results = harness.measure(contestants, state.o.pairs, state.o.rep)
+  for i, variant in ipairs(variants) do results[i + 1].name = variant end
   row.ours_ms, row.iterations = 1e3 * results[1].median, results[1].inner
-  row.ours_all_ms = {}
-  for i, seconds in ipairs(results[1].all) do row.ours_all_ms[i] = 1e3 * seconds end
+  row.ours_all_ms = milliseconds(results[1].all)
   if #results > 1 then
-    local seconds, variant = fastest(results, variants)
-    row.peer_ms, row.peer = 1e3 * seconds, variant
+    local best = fastest(results)
+    row.peer_ms, row.peer, row.peer_all_ms = 1e3 * best.median, best.name, milliseconds(best.all)
     set_ratio(row, row.ours_ms, row.peer_ms)
   end
   if work > 0 then
@@ -206,6 +221,7 @@ function M.case(case, threads, state)
   local row = {case = case.name, threads = threads, isa = lt.info().isa, batch = case.batch, pairs = state.o.pairs}
   if case.setup then run_in_process(case, row, state) else run_processes(case, row, state) end
   set_target(row, case)
+  check_load(row)
   collectgarbage()
   lt.trim()
   return row
@@ -283,23 +299,32 @@ local function report(rows, state)
   }
 end
 
+--- The cases that the options name.
+-- @tparam table o see `options`
+-- @treturn {table,...}
+function M.selected(o)
+  local all, names, list = cases.list(o), {}, {}
+  for _, case in ipairs(all) do names[case.name] = true end
+  for _, case in ipairs(all) do
+    if harness.wants(o.case, case.name, names) then list[#list + 1] = case end
+  end
+  return list
+end
+
 --- Runs what the options ask for.
 -- @tparam table o see `options`
 -- @tparam function write prints one line
 -- @treturn table what is written to the JSON file
 function M.run(o, write)
-  local list, names, rows = cases.list(o), {}, {}
-  for _, case in ipairs(list) do names[case.name] = true end
+  local list, rows = M.selected(o), {}
   local state = state_of(o)
   local peer = state.peer_for(1)
   write(("%s, %s; peer: %s"):format(lt._VERSION, lt.info().isa, peer and peer.version or "none"))
   write(harness.head())
   for _, case in ipairs(list) do
-    if harness.wants(o.case, case.name, names) then
-      for _, threads in ipairs(threads_of(case, o)) do
-        rows[#rows + 1] = M.case(case, threads, state)
-        write(harness.line(rows[#rows]))
-      end
+    for _, threads in ipairs(threads_of(case, o)) do
+      rows[#rows + 1] = M.case(case, threads, state)
+      write(harness.line(rows[#rows]))
     end
   end
   local result = report(rows, state)
@@ -319,13 +344,14 @@ end
 function M.main(list)
   local o = M.options(list)
   o.lua, o.peak_program = os.getenv "LUA" or o.lua, os.getenv "LATENT_PEAK"
+  local selected = M.selected(o)
+  if #selected == 0 then fail "no such case; --list tells their names" end
   if o.list then
-    for _, case in ipairs(cases.list(o)) do print(case.name) end
+    for _, case in ipairs(selected) do print(case.name) end
     return
   end
   io.stdout:setvbuf "line"
   local result = M.run(o, print)
-  if #result.rows == 0 then fail "no such case; --list tells their names" end
   assert(files.mkdir_p(files.dirname(o.out)))
   assert(files.write_atomic(o.out, json.encode(result, {indent = 2, nan = "null"}) .. "\n"))
   print("written to " .. o.out)

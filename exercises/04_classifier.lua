@@ -6,7 +6,7 @@ local models, support = require "exercises.models", require "exercises.support"
 
 local o = support.options{
   batch = 64,
-  recipes = {default = {lr = 1e-3, final_lr = 0, epochs = 10}, sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 10}},
+  recipes = {default = {lr = 2e-3, final_lr = 0, epochs = 10}, sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 10}},
 }
 local train, test = support.data(o)
 local model = models.classifier()

@@ -3,6 +3,8 @@
 #ifndef LATENT_SIMD_BLOCK_BACKWARD_H
 #define LATENT_SIMD_BLOCK_BACKWARD_H
 
+#include "block_sparse.h"
+
 /* What the weight gradient needs besides: offsets of the taps and channels that a tile joins. */
 typedef struct BlockGradient {
   BlockRun r;
@@ -10,23 +12,46 @@ typedef struct BlockGradient {
   int64_t *a_offset, *b_offset;
   int64_t a_count, b_count;
   bool copy; /* vectors of x may reach beyond it: they are read from a copy */
+  /* Which gradients only visit winners: both, or that of the weight with few input channels. */
+  bool dw, sparse_dx, sparse_dw, narrow;
 } BlockGradient;
 
 /* The parts of a thread's scratch, in elements. */
 typedef struct BlockScratch {
   int64_t window, out, copy, all;
+  int64_t x, dx, channel, place, channel_count, place_count; /* sparse */
 } BlockScratch;
 
 static BlockScratch block_scratch(const BlockGradient *g) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
-  int64_t pixels = r->cut.rows * b->axis[1].in;
-  BlockScratch s = {.window = 0};
-  s.out = block_up(r->cut.images * r->height * r->width * b->out + LANES, 16);
-  bool out = r->dx && !r->direct;
-  s.copy =
-      s.out + (out ? r->cut.images * r->out_rows * r->out_columns * r->form.vectors * LANES : 0);
-  s.all = s.copy + (g->copy ? block_up(r->cut.images * pixels * b->in + LANES, 16) : 0);
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t images = r->cut.images, pixels = r->cut.rows * h->in, wide = r->form.vectors * LANES;
+  int64_t frame = (v->used + v->taps - 1) * (h->used + h->taps - 1);
+  int64_t entry = (int64_t)(sizeof(SparseEntry) / sizeof(real));
+  int64_t count = (int64_t)(sizeof(int64_t) / sizeof(real));
+  bool dense_dx = r->dx && !g->sparse_dx, dense_dw = g->dw && !g->sparse_dw;
+  BlockScratch s = {0};
+  int64_t *at = &s.all;
+  s.window = *at;
+  if (dense_dx || dense_dw) *at += block_up(images * r->height * r->width * b->out + LANES, 16);
+  s.out = *at;
+  if (dense_dx && !r->direct) *at += images * r->out_rows * r->out_columns * wide;
+  s.copy = *at;
+  if (dense_dw && g->copy) *at += block_up(images * pixels * b->in + LANES, 16);
+  s.x = *at;
+  if (g->sparse_dw) *at += block_up(images * frame * b->in + LANES, 16);
+  s.dx = *at;
+  if (g->sparse_dx) *at += frame * wide;
+  s.channel = *at;
+  if (g->sparse_dw) *at += block_up(b->out * (images * v->pooled * h->pooled + 1) * entry, 16);
+  s.channel_count = *at;
+  if (g->sparse_dw) *at += block_up(b->out * count, 16);
+  int64_t places = h->pooled * v->pool * h->pool;
+  s.place = *at;
+  if (g->sparse_dx) *at += block_up((places * b->out + 1) * entry, 16);
+  s.place_count = *at;
+  if (g->sparse_dx) *at += block_up(places * count, 16);
   return s;
 }
 
@@ -41,6 +66,27 @@ static BlockJob block_job(const BlockRun *r, int64_t number) {
   j.images = block_min(r->cut.images, r->b->batch - j.image);
   j.rows = block_min(r->cut.rows, r->b->axis[0].in - j.row);
   return j;
+}
+
+/* An image from the scratch of its frame, which begins at row `top` and column `left`. */
+static void block_frame(real *image, int64_t rows, int64_t columns, int64_t channels,
+                        const real *frame, int64_t wide, int64_t top, int64_t left, int64_t height,
+                        int64_t width) {
+  int64_t end = block_max(block_min(left + width, columns), 0);
+  int64_t begin = block_min(block_max(left, 0), end);
+  for (int64_t y = 0; y < rows; y++, image += columns * channels) {
+    bool inside = y >= top && y < top + height && begin < end;
+    const real *from = frame + ((y - top) * width - left) * wide;
+    if (!inside || begin > 0 || end < columns)
+      memset(image, 0, (size_t)(columns * channels) * sizeof(real));
+    if (!inside) continue;
+    if (wide == channels)
+      memcpy(image + begin * channels, from + begin * wide,
+             (size_t)((end - begin) * channels) * sizeof(real));
+    else
+      for (int64_t x = begin; x < end; x++)
+        for (int64_t c = 0; c < channels; c++) image[x * channels + c] = from[x * wide + c];
+  }
 }
 
 static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, real *scratch) {
@@ -110,42 +156,100 @@ static void block_weight_products(const BlockGradient *g, BlockJob j, const real
       }
 }
 
+/* The part of a job that builds the whole gradient of the convolution's output. */
+static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
+                            BlockJob j, bool clean, bool first, real *sums) {
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  real *dz = scratch + s->window, *copy = scratch + s->copy;
+  int64_t window = r->height * r->width * b->out, line = h->in * b->in;
+  if (clean) memset(dz, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
+  for (int64_t n = 0; n < j.images; n++)
+    block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low, h->low,
+                 r->height, r->width);
+  if (r->dx && !g->sparse_dx) block_input_gradient(r, j, dz, scratch + s->out);
+  if (!sums || g->sparse_dw) return;
+  const real *x = r->x + (j.image * v->in + j.row) * line;
+  int64_t x_image = v->in * line;
+  if (g->copy) {
+    for (int64_t n = 0; n < j.images; n++)
+      memcpy(copy + n * j.rows * line, x + n * x_image, (size_t)(j.rows * line) * sizeof(real));
+    memset(copy + j.images * j.rows * line, 0, LANES * sizeof(real));
+    x = copy;
+    x_image = j.rows * line;
+  }
+  block_weight_products(g, j, dz, x, x_image, sums, first);
+}
+
+/* The part that visits winners only; whole images. */
+static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
+                             BlockJob j, bool first, real *sums) {
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t high = v->used + v->taps - 1, across = h->used + h->taps - 1, taps = v->taps * h->taps;
+  int64_t wide = r->form.vectors * LANES, image = high * across * b->in;
+  SparsePlane plane = {.row = across * b->in, .pixel = b->in};
+  SparseLists l = {.channel = (void *)(scratch + s->channel),
+                   .place = (void *)(scratch + s->place),
+                   .channel_count = (void *)(scratch + s->channel_count),
+                   .place_count = (void *)(scratch + s->place_count),
+                   .room = j.images * v->pooled * h->pooled};
+  real *x = scratch + s->x, *dx = scratch + s->dx;
+  bool dw = sums && g->sparse_dw, dx_wanted = r->dx && g->sparse_dx;
+  for (int64_t n = 0; n < j.images && dw; n++)
+    block_window(x + n * image, r->x + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in,
+                 v->first, h->first, high, across);
+  if (dw && g->narrow) {
+    for (int64_t n = 0; n < j.images; n++)
+      for (int64_t c = 0; c < b->out; c += LANES)
+        for (int64_t i = 0; i < b->in; i++)
+          narrow_weight(b, r->dy, &r->codes, j.image + n, c, x + n * image + i, &plane,
+                        sums + (c * b->in + i * LANES) * taps, first && n == 0);
+    dw = false;
+  }
+  if (!dw && !dx_wanted) return;
+  if (dw) memset(l.channel_count, 0, (size_t)b->out * sizeof(int64_t));
+  for (int64_t n = 0; n < j.images; n++) {
+    if (dx_wanted) memset(dx, 0, (size_t)(high * across * wide) * sizeof(real));
+    for (int64_t i = 0; i < v->pooled; i++) {
+      sparse_row(b, r->dy, &r->codes, j.image + n, i, n * image, &plane, &l, dw, dx_wanted);
+      for (int64_t k = 0; k < r->form.vectors && dx_wanted; k++)
+        for (int64_t u = 0; u < v->pool; u++)
+          sparse_input(b, &l, u, r->form.weights + k * b->out * taps * LANES,
+                       dx + (i * v->pool + u) * across * wide + k * LANES, across * wide, wide);
+    }
+    if (dx_wanted)
+      block_frame(r->dx + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in, dx, wide,
+                  v->first, h->first, high, across);
+  }
+  for (int64_t o = 0; o < b->out && dw; o++)
+    for (int64_t k = 0; k < block_vectors(b->in); k++)
+      sparse_weight(l.channel + o * l.room, l.channel_count[o], x + k * LANES, plane.row,
+                    plane.pixel, sums + (k * b->out + o) * taps * LANES, first);
+}
+
 static void block_backward_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const BlockGradient *g = context;
   const BlockRun *r = &g->r;
   const Block *b = r->b;
-  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   BlockScratch s = block_scratch(g);
-  real *scratch = parallel_scratch(thread), *dz = scratch + s.window, *copy = scratch + s.copy;
-  int64_t window = r->height * r->width * b->out, line = h->in * b->in, chunk = begin / r->grain;
+  real *scratch = parallel_scratch(thread);
+  int64_t chunk = begin / r->grain, pooled = b->axis[0].pooled, bands = r->cut.bands;
   real *sums = r->sums ? r->sums + chunk * r->sums_size : NULL;
   real *bias_sums = r->bias_sums ? r->bias_sums + chunk * b->out : NULL;
   if (bias_sums) memset(bias_sums, 0, (size_t)b->out * sizeof(real));
   for (int64_t number = begin; number < end; number++) {
     BlockJob j = block_job(r, number);
-    int64_t band = number % r->cut.bands;
-    if (bias_sums)
-      for (int64_t n = 0; n < j.images; n++)
-        block_bias_sums(b, r->dy, &r->codes, j.image + n, v->pooled * band / r->cut.bands,
-                        v->pooled * (band + 1) / r->cut.bands, bias_sums);
-    if (!r->dx && !sums) continue;
-    if (number == begin || r->cut.bands > 1)
-      memset(dz, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
-    for (int64_t n = 0; n < j.images; n++)
-      block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low,
-                   h->low, r->height, r->width);
-    if (r->dx) block_input_gradient(r, j, dz, scratch + s.out);
-    if (!sums) continue;
-    const real *x = r->x + (j.image * v->in + j.row) * line;
-    int64_t x_image = v->in * line;
-    if (g->copy) {
-      for (int64_t n = 0; n < j.images; n++)
-        memcpy(copy + n * j.rows * line, x + n * x_image, (size_t)(j.rows * line) * sizeof(real));
-      memset(copy + j.images * j.rows * line, 0, LANES * sizeof(real));
-      x = copy;
-      x_image = j.rows * line;
-    }
-    block_weight_products(g, j, dz, x, x_image, sums, number == begin);
+    int64_t band = number % bands;
+    for (int64_t n = 0; n < j.images && bias_sums; n++)
+      block_bias_sums(b, r->dy, &r->codes, j.image + n, pooled * band / bands,
+                      pooled * (band + 1) / bands, bias_sums);
+    if ((r->dx && !g->sparse_dx) || (sums && !g->sparse_dw))
+      block_dense_job(g, &s, scratch, j, number == begin || bands > 1, number == begin, sums);
+    if ((r->dx && g->sparse_dx) || (sums && g->sparse_dw))
+      block_sparse_job(g, &s, scratch, j, number == begin, sums);
   }
 }
 
@@ -155,6 +259,7 @@ static void block_gradient_form(BlockGradient *g) {
   const Block *b = g->r.b;
   int64_t taps = b->axis[0].taps * b->axis[1].taps;
   g->r.turned = block_vectors(b->in) * b->out < block_vectors(b->out) * b->in;
+  if (g->sparse_dw) g->r.turned = !g->narrow;
   if (g->r.turned) g->tile = products_turned;
   else if (b->in < 4) g->tile = taps % products_nine.as == 0 ? products_nine : products_eight;
   else g->tile = taps % products_thirds.as == 0 ? products_thirds : products_fourths;
@@ -212,7 +317,15 @@ static int64_t block_gradient_place(BlockGradient *g, real *base, int64_t chunks
   return used;
 }
 
-static void block_gradient_cut(BlockRun *r) {
+/* Winners are rare, and the kernels for them fit. */
+static bool block_sparse(const BlockRun *r) {
+  const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
+  return v->up == 1 && h->up == 1 && v->kernel == SPARSE_TAPS && h->kernel == SPARSE_TAPS &&
+         h->pool == SPARSE_POOL && r->codes.bytes && r->cut.bands == 1;
+}
+
+static void block_gradient_cut(BlockGradient *g) {
+  BlockRun *r = &g->r;
   const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
   r->out_columns = block_up(h->in, r->form.columns);
   r->width = h->up * (r->out_columns - 1) + h->taps;
@@ -220,6 +333,9 @@ static void block_gradient_cut(BlockRun *r) {
                      block_work(r->b));
   r->out_rows = r->cut.rows;
   r->height = v->up * (r->cut.rows - 1) + v->taps;
+  g->sparse_dx = block_sparse(r) && r->dx;
+  g->narrow = r->b->in < 4 && r->b->axis[0].pool == SPARSE_POOL && r->b->out % LANES == 0;
+  g->sparse_dw = g->dw && block_sparse(r) && (g->narrow || r->b->in >= 4);
   r->direct = r->b->in % LANES == 0 && v->in % r->form.rows == 0 && h->in % r->form.columns == 0;
 }
 
@@ -233,10 +349,11 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
     if (db) memset(db, 0, (size_t)b->out * sizeof(real));
     return true;
   }
-  BlockGradient g = {.r = {.b = b, .form = block_form(b, false), .x = x, .dy = dy, .dx = dx}};
+  BlockGradient g = {.r = {.b = b, .form = block_form(b, false), .x = x, .dy = dy, .dx = dx},
+                     .dw = dw != NULL};
   BlockRun *r = &g.r;
   r->codes = block_codes(b, kept);
-  block_gradient_cut(r);
+  block_gradient_cut(&g);
   block_gradient_form(&g);
   int64_t work = block_work(b) * b->batch, chunks = work / BLOCK_WORK;
   if (dw) chunks = block_min(chunks, BLOCK_BUFFERS / r->sums_size);

@@ -58,6 +58,11 @@ VEC_INLINE VecMask codes_load(const BlockCodes *c, int64_t at) {
   return code;
 }
 
+static void code_put(const BlockCodes *c, int64_t at, lane_int code) {
+  if (c->bytes) c->bytes[at] = (uint8_t)code;
+  else if (c->lanes) c->lanes[at] = code;
+}
+
 static lane_int code_at(const BlockCodes *c, int64_t at) {
   return c->bytes ? c->bytes[at] : c->lanes[at];
 }
@@ -118,19 +123,42 @@ VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t
         continue;
       }
       vec_store_part(y, best, (int)rest);
-      for (int64_t k = 0; k < rest; k++) {
-        if (codes->bytes) codes->bytes[at + k] = (uint8_t)code[k];
-        else if (codes->lanes) codes->lanes[at + k] = code[k];
-      }
+      for (int64_t k = 0; k < rest; k++) code_put(codes, at + k, code[k]);
       at -= LANES - rest;
       y -= LANES - rest;
     }
+}
+
+/* The same without a pool for n elements that lie together. */
+VEC_INLINE void epilogue_flat(const Block *b, const real *z, real *y, const BlockCodes *codes,
+                              int64_t at, int64_t n, BlockActivation activation) {
+  Vec best;
+  VecMask code;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    window_best(z + i, 0, 0, 1, 1, activation, b->slope, codes->low, &best, &code);
+    vec_store(y + i, best);
+    codes_store(codes, at + i, code);
+  }
+  if (i == n) return;
+  real last[LANES] = {0};
+  memcpy(last, z + i, (size_t)(n - i) * sizeof(real));
+  window_best(last, 0, 0, 1, 1, activation, b->slope, codes->low, &best, &code);
+  vec_store_part(y + i, best, (int)(n - i));
+  for (int64_t k = 0; k < n - i; k++) code_put(codes, at + i + k, code[k]);
 }
 
 /* One row of y and its codes (the first at place `at`) from the rows of z under it. */
 static void block_epilogue(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
                            const BlockCodes *codes, int64_t at) {
   int64_t height = b->axis[0].pool, width = b->axis[1].pool;
+  if (height == 1 && width == 1 && pixel == b->out) {
+    int64_t n = b->axis[1].pooled * b->out;
+    if (b->activation == BLOCK_LINEAR) epilogue_flat(b, z, y, codes, at, n, BLOCK_LINEAR);
+    else if (b->activation == BLOCK_RELU) epilogue_flat(b, z, y, codes, at, n, BLOCK_RELU);
+    else epilogue_flat(b, z, y, codes, at, n, BLOCK_LEAKY);
+    return;
+  }
   if (height == 2 && width == 2 && b->activation == BLOCK_RELU)
     epilogue_row(b, z, row, pixel, y, codes, at, 2, 2, BLOCK_RELU);
   else if (height == 1 && width == 1 && b->activation == BLOCK_RELU)
@@ -185,6 +213,19 @@ VEC_INLINE void unpool_row(const Block *b, const real *dy, const BlockCodes *cod
     }
 }
 
+/* dy through the activation alone: n elements that lie together. */
+VEC_INLINE void pass_flat(const Block *b, const real *dy, const BlockCodes *codes, int64_t at,
+                          real *z, int64_t n) {
+  int64_t i = 0;
+  if (!codes->bytes) {
+    memcpy(z, dy + at, (size_t)n * sizeof(real));
+    return;
+  }
+  for (; i + LANES <= n; i += LANES)
+    vec_store(z + i, pass_lanes(b, vec_load(dy + at + i), codes_load(codes, at + i), codes->low));
+  for (; i < n; i++) z[i] = pass_one(b, dy[at + i], codes->bytes[at + i], codes->low);
+}
+
 /* The rows [top, top + height) and columns [left, left + width) of the convolution's gradient.
  * Only what windows of the pool cover is written: zeros around it are there before. */
 static void block_unpool(const Block *b, const real *dy, const BlockCodes *codes, int64_t image,
@@ -197,9 +238,11 @@ static void block_unpool(const Block *b, const real *dy, const BlockCodes *codes
     int64_t at = (image * v->pooled + i) * h->pooled * b->out, y = i * v->pool;
     real *z = dz + (y - top) * row - left * b->out;
     int64_t from = block_max(top - y, 0), to = block_min(top + height - y, v->pool);
-    if (h->pool == 1 && v->pool == 1)
-      unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, 1);
-    else if (h->pool == 2) unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, 2);
+    if (h->pool == 1 && v->pool == 1) {
+      int64_t begin = block_max(left, 0), stop = block_min(left + width, h->pooled);
+      if (begin < stop)
+        pass_flat(b, dy, codes, at + begin * b->out, z + begin * b->out, (stop - begin) * b->out);
+    } else if (h->pool == 2) unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, 2);
     else unpool_row(b, dy, codes, at, z, row, from, to, left, left + width, h->pool);
   }
 }
@@ -207,21 +250,24 @@ static void block_unpool(const Block *b, const real *dy, const BlockCodes *codes
 /* sums[c] += dz of rows [from, to) of y of one image */
 static void block_bias_sums(const Block *b, const real *dy, const BlockCodes *codes, int64_t image,
                             int64_t from, int64_t to, real *sums) {
-  int64_t pixels = (to - from) * b->axis[1].pooled, channels = b->out, c = 0;
-  int64_t at = (image * b->axis[0].pooled + from) * b->axis[1].pooled * channels;
+  int64_t channels = b->out, rows = b->axis[0].pooled, columns = b->axis[1].pooled;
+  int64_t at = (image * rows + from) * columns * channels, n = (to - from) * columns * channels;
   bool coded = codes->bytes || codes->lanes;
-  for (; c + LANES <= channels; c += LANES) {
+  /* channels that come again after whole vectors are summed by vectors of more than one pixel */
+  int64_t step = channels < LANES && LANES % channels == 0 ? LANES : channels, c = 0;
+  for (; c + LANES <= step && n >= step; c += LANES) {
     Vec sum = vec_zero();
-    for (int64_t p = at + c; p < at + pixels * channels; p += channels)
-      sum +=
-          pass_lanes(b, vec_load(dy + p), coded ? codes_load(codes, p) : (VecMask){0}, codes->low);
-    vec_store(sums + c, vec_load(sums + c) + sum);
+    for (int64_t p = c; p + step <= n + c; p += step)
+      sum += pass_lanes(b, vec_load(dy + at + p), coded ? codes_load(codes, at + p) : (VecMask){0},
+                        codes->low);
+    for (int64_t k = 0; k < LANES; k++) sums[(c + k) % channels] += sum[k];
   }
-  for (; c < channels; c++) {
-    real sum = 0;
-    for (int64_t p = at + c; p < at + pixels * channels; p += channels)
-      sum += pass_one(b, dy[p], coded ? code_at(codes, p) : 0, codes->low);
-    sums[c] += sum;
+  if (c == channels) return;
+  int64_t rest = step == channels ? 0 : n - n % step; /* of the elements */
+  for (; rest < n; rest++) {
+    if (step == channels && rest % channels < c) continue;
+    sums[rest % channels] +=
+        pass_one(b, dy[at + rest], coded ? code_at(codes, at + rest) : 0, codes->low);
   }
 }
 

@@ -1,0 +1,125 @@
+/* Floor 2: the forward pass of fused blocks with few output channels, where vectors of them would
+ * be nearly empty. Each pixel of the source is multiplied with all taps at once, which lie across
+ * the lanes; the products of neighbouring pixels are then added up to outputs: t[h][s] = sum over c
+ * of x[h][c] F[s][c]      z[i] = sum over h of t[h][i - up h - low] */
+#ifndef LATENT_SIMD_BLOCK_FEW_H
+#define LATENT_SIMD_BLOCK_FEW_H
+
+#include "block_form.h"
+
+typedef real Quad __attribute__((vector_size(4 * sizeof(real))));
+typedef real QuadLoose
+    __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+/* The products of a pixel: (height of taps, width, out) or, where a 4 x 4 kernel of one channel
+ * doubles an image, its four quarters of 2 x 2 taps, which end in one quad of outputs each. */
+typedef struct BlockFew {
+  bool quads;
+  int64_t count, vectors; /* products of a pixel, and their vectors */
+} BlockFew;
+
+static BlockFew block_few(const Block *b, const BlockForm *f) {
+  BlockFew few = {.count = f->taps[0] * f->taps[1] * b->out};
+  few.vectors = block_vectors(few.count);
+  few.quads = b->out == 1 && f->run && f->stride[0] == 2;
+  return few;
+}
+
+/* Whether that is less work: an addition of single products costs about as much as that of a vector
+ * with its multiplication. */
+static bool block_few_pays(const Block *b, const BlockForm *f) {
+  BlockFew few = block_few(b, f);
+  int64_t ups = b->axis[0].up * b->axis[1].up, taps = f->taps[0] * f->taps[1];
+  int64_t usual = block_ceil(taps, ups) * ups * f->vectors * b->in;
+  return b->out < LANES && few.vectors * b->in + few.count < usual;
+}
+
+/* weights: (vectors, in, LANES) from F as packed for the way up, (in, taps, LANES) */
+static void block_few_pack(const Block *b, const BlockForm *f, const real *packed, real *weights) {
+  BlockFew few = block_few(b, f);
+  int64_t taps = f->taps[0] * f->taps[1];
+  memset(weights, 0, (size_t)(few.vectors * b->in * LANES) * sizeof(real));
+  for (int64_t s = 0; s < taps; s++)
+    for (int64_t o = 0; o < b->out; o++) {
+      int64_t y = s / 4, x = s % 4, lane = s * b->out + o;
+      if (few.quads) lane = (y / 2 * 2 + x / 2) * 4 + y % 2 * 2 + x % 2;
+      for (int64_t i = 0; i < b->in; i++)
+        weights[(lane / LANES * b->in + i) * LANES + lane % LANES] =
+            packed[(i * taps + s) * LANES + o];
+    }
+}
+
+/* The products of `pixels` pixels; reads and writes up to ROW_PIXELS - 1 beyond. */
+static void block_few_products(const Block *b, const BlockForm *f, const real *weights,
+                               const real *x, int64_t pixels, real *products) {
+  BlockFew few = block_few(b, f);
+  for (int64_t v = 0; v < few.vectors; v++) {
+    BlockRow t = {.step = b->in,
+                  .out_pixel = few.vectors * LANES,
+                  .channels = b->in,
+                  .rows = 1,
+                  .columns = 1,
+                  .weights = weights + v * b->in * LANES,
+                  .weight_channel = LANES};
+    for (int64_t p = 0; p < pixels; p += ROW_PIXELS) {
+      t.source = x + p * b->in;
+      t.out = products + p * t.out_pixel + v * LANES;
+      block_row(&t);
+    }
+  }
+}
+
+/* Outputs 2y - 1 and 2y in both directions come from the products of four pixels. Writes one row
+ * before the rows of z and one behind them, and one column likewise. */
+static void block_few_quads(const Block *b, const BlockPlane *p, const BlockFew *few, real bias,
+                            real *z) {
+  int64_t pixel = few->vectors * LANES, row = p->row;
+  (void)b;
+  for (int64_t y = 0; 2 * y <= p->rows + 1; y++) {
+    const real *above = p->source + y * row, *below = above + row;
+    real *to = z + (2 * y - 1) * p->out_row - 1, *next = to + p->out_row;
+    for (int64_t x = 0; 2 * x <= p->columns; x++, above += pixel, below += pixel) {
+      Quad q = (Quad) * (const QuadLoose *)(above + 12) +
+               (Quad) * (const QuadLoose *)(above + pixel + 8);
+      q += (Quad) * (const QuadLoose *)(below + 4) + (Quad) * (const QuadLoose *)(below + pixel);
+      q += bias;
+      memcpy(to + 2 * x, &q, 2 * sizeof(real));
+      memcpy(next + 2 * x, (const real *)&q + 2, 2 * sizeof(real));
+    }
+  }
+}
+
+static void block_few_any(const Block *b, const BlockForm *f, const BlockPlane *p,
+                          const BlockFew *few, real *z) {
+  int64_t pixel = few->vectors * LANES;
+  for (int64_t i = 0; i < p->rows; i++)
+    for (int64_t c = 0; c < f->stride[1]; c++) {
+      BlockPhase y = block_phase(f, 0, i % f->stride[0]), x = block_phase(f, 1, c);
+      const real *top = p->source + (i / f->stride[0] + y.source) * p->row + x.source * pixel;
+      for (int64_t j = c; j < p->columns; j += f->stride[1], top += pixel)
+        for (int64_t o = 0; o < b->out; o++) {
+          real sum = f->bias ? f->bias[o] : 0;
+          for (int64_t u = 0; u < y.taps; u++)
+            for (int64_t v = 0; v < x.taps; v++) {
+              int64_t tap =
+                  (y.weight + u * y.weight_step) * f->taps[1] + x.weight + v * x.weight_step;
+              sum += top[u * p->row + v * pixel + tap * b->out + o];
+            }
+          z[i * p->out_row + j * b->out + o] = sum;
+        }
+    }
+}
+
+/* z from the products of the window under it; p describes both. */
+static void block_few_outputs(const Block *b, const BlockForm *f, const BlockPlane *p) {
+  BlockFew few = block_few(b, f);
+  for (int64_t n = 0; n < p->images; n++) {
+    BlockPlane image = *p;
+    image.source += n * p->image;
+    real *z = p->out + n * p->out_image;
+    if (few.quads) block_few_quads(b, &image, &few, f->bias ? f->bias[0] : 0, z);
+    else block_few_any(b, f, &image, &few, z);
+  }
+}
+
+#endif

@@ -1,0 +1,102 @@
+-- The benchmarks' own arithmetic, and one case run without a peer.
+local lt = require "latent"
+require "spec.support.close"
+local harness = require "bench.harness"
+local bench = require "bench.run"
+local cases = require "bench.cases"
+local json = require "latent.json"
+
+describe("bench harness", function()
+  it("takes medians and geometric means", function()
+    local list = {5, 1, 9}
+    assert.equal(5, harness.median(list))
+    assert.same({5, 1, 9}, list)
+    assert.equal(2.5, harness.median {4, 1, 2, 3})
+    assert.is_nil(harness.median {})
+    assert.close(harness.geometric_mean {2, 8}, 4)
+    assert.is_nil(harness.geometric_mean {})
+  end)
+
+  -- Contestants with clocks of their own: `cost` seconds an iteration.
+  local function contestant(cost, log, name)
+    return {time = function(n)
+      log[#log + 1] = name
+      return n * cost
+    end}
+  end
+
+  it("finds how often to repeat", function()
+    assert.equal(100, harness.calibrate(contestant(0.001, {}).time, 0.1))
+    assert.equal(1, harness.calibrate(contestant(3, {}).time, 0.1))
+  end)
+
+  it("lets the contestants take turns", function()
+    local log = {}
+    local a, b = contestant(1, log, "a"), contestant(2, log, "b")
+    a.inner, b.inner = 1, 5
+    local results = harness.measure({a, b}, 3, 0.1)
+    assert.same({"a", "b", "a", "b", "a", "b"}, log)
+    assert.equal(1, results[1].median)
+    assert.equal(2, results[2].median)
+    assert.same({2, 2, 2}, results[2].all)
+  end)
+
+  it("prints a row", function()
+    local head = harness.head()
+    local line = harness.line {case = "ae", threads = 1, ours_ms = 2, peer_ms = 24, ratio = 12, target_text = ">=11x",
+      gflops = 96.02, peak_share = 0.4, reached = true}
+    assert.matches("^ae +1 +2 ms +24 ms +12.00x +>=11x +96.0 +40%%$", line)
+    assert.equal(#head, #line)
+    assert.matches("^memory +1 +110 MB +%- +%- +<=100 +%- +%-  missed$", harness.line {case = "memory", threads = 1,
+      ours_mb = 110, target_text = "<=100", reached = false})
+  end)
+
+  it("chooses cases", function()
+    local names = {ae = true, ["ae.16"] = true, ["map.10"] = true, ["map.1000"] = true}
+    local function wanted(...) return harness.wants({...}, "ae", names), harness.wants({...}, "ae.16", names),
+      harness.wants({...}, "map.10", names), harness.wants({...}, "map.1000", names) end
+    assert.same({true, true, true, true}, {wanted()})
+    assert.same({true, false, false, false}, {wanted "ae"})
+    assert.same({false, true, true, true}, {wanted("map", "ae.*")})
+    assert.same({false, false, true, false}, {wanted "map.10"})
+  end)
+end)
+
+describe("bench", function()
+  it("has each case once", function()
+    local seen = {}
+    for _, case in ipairs(cases.list {images = 10, lua = "lua5.4", folder = "bench/"}) do
+      assert.is_nil(seen[case.name], case.name)
+      seen[case.name] = true
+      assert.is_true(case.against_one_thread or case.peer ~= nil or case.peer_command ~= nil, case.name)
+    end
+    for _, name in ipairs {"ae", "ae.16", "ae.256", "ae.1024", "ae.threads", "classifier", "vae16", "map.10",
+      "map.1000", "encode", "knn.2d", "knn.16d", "epoch", "startup", "memory", "op.softmax.1e3", "op.sum.1e6",
+      "conv.c128.k7.s64.x2.backward", "matmul.256x256x256"} do
+      assert.is_true(seen[name], name)
+    end
+  end)
+
+  it("runs without a peer", function()
+    local threads = lt.info().threads
+    local lines = {}
+    local o = bench.options {"--peer", "none", "--case", "conv.c3.k3.s7.x1.*,matmul.64x64x64", "--pairs", "2", "--rep",
+      "0.001", "--threads", "1"}
+    local result = bench.run(o, function(line) lines[#lines + 1] = line end)
+    lt.set_threads(threads)
+    assert.equal(3, #result.rows)
+    for _, row in ipairs(result.rows) do
+      assert.is_true(row.ours_ms > 0)
+      assert.is_true(row.gflops > 0)
+      assert.is_true(row.peak_share > 0)
+      assert.equal(2, #row.ours_all_ms)
+      assert.equal(lt.info().isa, row.isa)
+      assert.is_nil(row.peer_ms)
+      assert.is_nil(row.target and row.reached)
+    end
+    assert.equal("sgemm 768 x 768 x 768", result.machine.peak_source)
+    assert.is_table(json.decode(json.encode(result)))
+    assert.matches("peer: none", lines[1])
+    assert.matches("^matmul.64x64x64 +1 +[%d.]+ ms +%- ", lines[5])
+  end)
+end)
