@@ -7,7 +7,7 @@ local support, train_vae = require "exercises.support", require "exercises.train
 local o = support.options{
   batch = 64, latent = 2, beta = 0.01, side = 15, sweep_epochs = 5,
   recipes = {
-    default = {lr = 1e-3, final_lr = 0, epochs = 30, warmup_epochs = 10},
+    default = {lr = 2e-3, final_lr = 0, epochs = 20, warmup_epochs = 10},
     sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup_epochs = 0},
   },
 }
