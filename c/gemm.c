@@ -43,7 +43,8 @@ void gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
     return;
   }
   Product p = {a_transposed, b_transposed, add, m, n, k, a, b, c};
-  /* Every block packs all of b again, so a block is large: at least eight million multiplications. */
+  /* Every block packs all of b again, so a block is large: at least eight million multiplications.
+   */
   int64_t least = 8 << 20, grain = (least + n * k - 1) / (n * k);
   if (grain < (m + 7) / 8) grain = (m + 7) / 8;
   parallel_for(m, (grain + 15) / 16 * 16, product_rows, &p);

@@ -63,11 +63,11 @@ support.print_table("(a) Accuracy of the classifier, %", {"", "mean", table.unpa
 local lowest = math.huge
 for _, entry in ipairs(log) do lowest = math.min(lowest, entry.test_loss) end
 local final = log[#log].test_loss
-local rising, gap = final > 1.05 * lowest, final - train_ce
-local verdict = rising and "the test loss has passed its minimum and rises again: the network overfits"
-  or gap > 0.05 and "the test loss still falls, but well above the training loss: a beginning of overfitting"
+local verdict = final > 1.05 * lowest and "the test loss has passed its minimum and rises again: the network overfits"
+  or final > 1.5 * train_ce and "the test loss is at its lowest at the end, but the training loss falls below it: the "
+  .. "capacity suffices, and the network begins to learn its training images by heart without yet losing by it"
   or "both fall together to nearly the same value: neither under- nor overfitting, the capacity is about right"
-support.say("(b) The training loss ends at %.4f, the test loss at %.4f (its lowest value: %.4f; gap %+.4f): %s.",
-  train_ce, final, lowest, gap, verdict)
+support.say("(b) The training loss ends at %.4f, the test loss at %.4f (its lowest value: %.4f): %s.",
+  train_ce, final, lowest, verdict)
 support.say("(c) Against underfitting: more capacity (more channels or layers) or longer training. Against "
   .. "overfitting: regularisation (weight decay, dropout, more or augmented data) or stopping at the lowest test loss.")

@@ -32,6 +32,7 @@ support.say([[The noise does not come through: the output is as smooth as withou
   image is %.3f, %s than that of the noisy image itself (%.3f); fed with the clean image the autoencoder has %.3f.]],
   output_mse, output_mse > noisy_mse and "worse" or "better", noisy_mse, direct_mse)
 support.say([[Of the ten examples %d are still read as their own class by the classifier of exercise 4 (%s), over the
-  whole test set %.0f %%. What comes out is mostly another digit: two numbers cannot carry more, and the encoder never
-  saw noise. For denoising this bottleneck does not work well.]],
-  #same, #same > 0 and table.concat(same, ", ") or "none", 100 * share)
+  whole test set %.0f %%: %s. Two numbers cannot carry more, and the encoder never saw noise: for denoising this
+  bottleneck %s.]], #same, #same > 0 and table.concat(same, ", ") or "none", 100 * share,
+  share < 0.5 and "most come out as another digit" or "the others come out as another digit",
+  share < 0.5 and "does not work well" or "works only in part")

@@ -3,8 +3,10 @@ local lt = require "latent"
 local lt64 = require "spec.support.lt64"
 require "spec.support.close"
 
+local float = {core = require "latent.core", face = lt}
+local double = {core = require "latent.core64", face = lt64}
+
 local function conv_block(lib) return lib.core.ops.conv_block end
-local libs = {float = {core = require "latent.core", face = lt}, double = {core = require "latent.core64", face = lt64}}
 
 local function plain(face, x, w, b, o)
   local up, pool = o.upsample or 1, o.pool or 1
@@ -65,7 +67,8 @@ local function label(case)
   local words = {table.concat(case, "x")}
   for _, name in ipairs{"kernel", "padding", "upsample", "pool", "activation", "slope", "transposed", "bias"} do
     local v = case[name]
-    if v ~= nil then words[#words + 1] = name .. " " .. (type(v) == "table" and table.concat(v, ",") or tostring(v)) end
+    if type(v) == "table" then v = table.concat(v, ",") end
+    if v ~= nil then words[#words + 1] = name .. " " .. tostring(v) end
   end
   return table.concat(words, " ")
 end
@@ -88,7 +91,8 @@ for i, channels in ipairs{1, 3, 16, 17, 32, 64} do
   for j, outs in ipairs{1, 3, 16, 17, 32, 64} do
     add{2, 4, 6, channels, outs, padding = 1, activation = activations[(i + j) % 3 + 1], pool = 1 + (i + j) % 2}
     if channels <= 17 or outs <= 17 then
-      add{2, 3, 4, channels, outs, padding = 1, activation = activations[j % 3 + 1], upsample = 2, transposed = i % 2 == 0}
+      add{2, 3, 4, channels, outs, padding = 1, activation = activations[j % 3 + 1], upsample = 2,
+        transposed = i % 2 == 0}
     end
   end
 end
@@ -101,8 +105,8 @@ for i, size in ipairs{{1, 1}, {2, 2}, {1, 2}, {3, 5}, {4, 4}, {7, 9}, {8, 8}, {1
         add{3, size[1], size[2], 1 + j % 2, 2, kernel = kernel, padding = transposed and 0 or 2, upsample = up,
           transposed = transposed, activation = act, bias = j % 2 == 0}
         if size[1] * size[2] < 60 then
-          add{1, size[1], size[2], 2, 3, kernel = kernel, padding = 1, upsample = {up, 1 + i % 2}, pool = {1 + j % 2, 1 + i % 2},
-            transposed = transposed, activation = act}
+          add{1, size[1], size[2], 2, 3, kernel = kernel, padding = 1, upsample = {up, 1 + i % 2},
+            pool = {1 + j % 2, 1 + i % 2}, transposed = transposed, activation = act}
         end
       end
     end
@@ -134,18 +138,119 @@ local function fits(case)
   return true
 end
 
+-- The AE's blocks: images enough for several jobs and chunks, and with a ragged last group.
+local blocks = {
+  {37, 16, 16, 16, 16, padding = 1, activation = "relu", pool = 2},
+  {37, 32, 32, 1, 16, padding = 1, activation = "relu", pool = 2},
+  {37, 8, 8, 16, 16, padding = 1, activation = "relu", upsample = 2, transposed = true},
+  {37, 16, 16, 16, 1, padding = 1, upsample = 2, transposed = true},
+  {1, 60, 61, 8, 16, padding = 1, activation = "leaky_relu", pool = 2},
+}
+
+local function bytes(result)
+  local list = {}
+  for _, name in ipairs{"y", "dx", "dw", "db"} do list[#list + 1] = result[name] and result[name]:bytes() or "" end
+  return table.concat(list)
+end
+
 describe("conv_block", function()
   it("in double precision is the chain of plain ops", function()
     for _, case in ipairs(grid) do
       if fits(case) and case[4] * case[5] <= 64 and case[2] <= 9 then
-        compare(case, fused(libs.double)(case), chain(libs.double)(case), 1e-12)
+        compare(case, fused(double)(case), chain(double)(case), 1e-12)
       end
     end
   end)
 
   it("is the chain of plain ops", function()
+    for _, list in ipairs{grid, blocks} do
+      for _, case in ipairs(list) do
+        if fits(case) then compare(case, fused(float)(case), chain(float)(case), 1e-5) end
+      end
+    end
+  end)
+
+  it("agrees with double precision", function()
     for _, case in ipairs(grid) do
-      if fits(case) then compare(case, fused(libs.float)(case), chain(libs.float)(case), 1e-5) end
+      if fits(case) and case[2] * case[3] * case[4] * case[5] <= 4096 then
+        compare(case, fused(float)(case), fused(double)(case), 1e-5)
+      end
+    end
+  end)
+
+  it("gives the same bits for any number of threads", function()
+    local threads = lt.info().threads
+    for _, case in ipairs(blocks) do
+      lt.set_threads(1)
+      local one = bytes(fused(float)(case))
+      for _, n in ipairs{2, 3} do
+        lt.set_threads(n)
+        assert(one == bytes(fused(float)(case)), ("%d threads change %s"):format(n, label(case)))
+      end
+    end
+    lt.set_threads(threads)
+  end)
+
+  it("computes the gradients that are wanted, alone", function()
+    for _, case in ipairs(blocks) do
+      local all = fused(float)(case)
+      for i, name in ipairs{"dx", "dw", "db"} do
+        local inputs = {make(lt, {case[1], case[2], case[3], case[4]}, 1), make(lt, {3, 3, case[4], case[5]}, 2),
+          make(lt, {case[5]}, 3)}
+        for k = 1, 3 do
+          if k ~= i then inputs[k] = inputs[k]:detach() end
+        end
+        local y = conv_block(float)(inputs[1], inputs[2], inputs[3], options(case))
+        y:backward(make(lt, y.shape, 4):detach())
+        assert(all[name]:bytes() == inputs[i].grad:bytes(), name .. " of " .. label(case))
+      end
+    end
+  end)
+
+  it("lets the first of equals win, and hands on what is no number", function()
+    for _, lib in ipairs{float, double} do
+      local face = lib.face
+      local w = face.param(face.ones(1, 1, 1, 1))
+      local x = face.param(face.ones(1, 2, 4, 1))
+      local y = conv_block(lib)(x, w, nil, {pool = 2, activation = "relu"})
+      y:sum():backward()
+      assert.same({1, 0, 1, 0, 0, 0, 0, 0}, x.grad:reshape(-1):table())
+      local nan = 0 / 0
+      for _, act in ipairs{"none", "relu", "leaky_relu"} do
+        local bad = face.tensor{1, nan, -1, 2}:reshape{1, 2, 2, 1}
+        y = conv_block(lib)(bad, w, nil, {pool = 2, activation = act}):item()
+        assert(y ~= y, act)
+        y = conv_block(lib)(bad, w, nil, {activation = act}):reshape(-1):table()
+        assert(y[2] ~= y[2] and y[4] == 2, act)
+      end
+    end
+  end)
+
+  it("takes an empty batch", function()
+    for _, lib in ipairs{float, double} do
+      local x = lib.face.param(lib.face.zeros(0, 6, 6, 3))
+      local w, b = make(lib.face, {3, 3, 3, 4}, 2), make(lib.face, {4}, 3)
+      local y = conv_block(lib)(x, w, b, {padding = 1, activation = "relu", pool = 2})
+      assert.same({0, 3, 3, 4}, y.shape)
+      y:sum():backward()
+      assert.same({0, 0, 0, 0}, b.grad:table())
+      assert.equal(0, w.grad:abs():sum():item())
+    end
+  end)
+
+  it("refuses what does not fit", function()
+    local x, w = lt.zeros(1, 4, 4, 3), lt.zeros(3, 3, 3, 2)
+    for _, case in ipairs{
+      {"x: expected %[batch, height, width, channels%]", lt.zeros(4, 4, 3), w},
+      {"weight: expected %[%*, %*, 3, %*%] for an input of 3 channels", x, lt.zeros(3, 3, 2, 2)},
+      {"weight: expected %[height, width, in, out%]", x, lt.zeros(3, 3, 3)},
+      {"bias: expected %[2%], got %[3%]", x, w, lt.zeros(3)},
+      {"weight: a kernel of height 3 does not fit", lt.zeros(1, 2, 4, 3), w},
+      {"pool: a window of height 3 does not fit", x, w, nil, {pool = 3}},
+      {"upsample: expected 1 to", x, w, nil, {upsample = 0}},
+    } do
+      local ok, message = pcall(conv_block(float), case[2], case[3], case[4], case[5] or {})
+      assert(not ok and message:find(case[1]), tostring(message))
     end
   end)
 end)

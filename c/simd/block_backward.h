@@ -9,6 +9,7 @@
 typedef struct BlockGradient {
   BlockRun r;
   BlockProductsTile tile;
+  real *folded; /* scratch for weights */
   int64_t *a_offset, *b_offset;
   int64_t a_count, b_count;
   bool copy; /* vectors of x may reach beyond it: they are read from a copy */
@@ -19,8 +20,15 @@ typedef struct BlockGradient {
 /* The parts of a thread's scratch, in elements. */
 typedef struct BlockScratch {
   int64_t window, out, copy, all;
-  int64_t x, dx, channel, place, channel_count, place_count; /* sparse */
+  int64_t x, dx, channel_at, channel_d, channel_count, place_at, place_d, place_count; /* sparse */
 } BlockScratch;
+
+/* Lists are filled by whole vectors. */
+static int64_t block_channel_room(const BlockRun *r) {
+  return block_up(r->cut.images * r->b->axis[0].pooled * r->b->axis[1].pooled, 16) + 16;
+}
+
+static int64_t block_place_room(const Block *b) { return block_up(b->out, 16) + 16; }
 
 static BlockScratch block_scratch(const BlockGradient *g) {
   const BlockRun *r = &g->r;
@@ -28,8 +36,6 @@ static BlockScratch block_scratch(const BlockGradient *g) {
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   int64_t images = r->cut.images, pixels = r->cut.rows * h->in, wide = r->form.vectors * LANES;
   int64_t frame = (v->used + v->taps - 1) * (h->used + h->taps - 1);
-  int64_t entry = (int64_t)(sizeof(SparseEntry) / sizeof(real));
-  int64_t count = (int64_t)(sizeof(int64_t) / sizeof(real));
   bool dense_dx = r->dx && !g->sparse_dx, dense_dw = g->dw && !g->sparse_dw;
   BlockScratch s = {0};
   int64_t *at = &s.all;
@@ -43,15 +49,15 @@ static BlockScratch block_scratch(const BlockGradient *g) {
   if (g->sparse_dw) *at += block_up(images * frame * b->in + LANES, 16);
   s.dx = *at;
   if (g->sparse_dx) *at += frame * wide;
-  s.channel = *at;
-  if (g->sparse_dw) *at += block_up(b->out * (images * v->pooled * h->pooled + 1) * entry, 16);
-  s.channel_count = *at;
-  if (g->sparse_dw) *at += block_up(b->out * count, 16);
   int64_t places = h->pooled * v->pool * h->pool;
-  s.place = *at;
-  if (g->sparse_dx) *at += block_up((places * b->out + 1) * entry, 16);
-  s.place_count = *at;
-  if (g->sparse_dx) *at += block_up(places * count, 16);
+  int64_t channels = g->sparse_dw ? block_channel_room(r) * block_up(b->out, LANES) : 0;
+  int64_t rooms = g->sparse_dx ? block_place_room(b) * places : 0;
+  s.channel_at = *at, *at += channels;
+  s.channel_d = *at, *at += channels;
+  s.channel_count = *at, *at += block_up(b->out, LANES);
+  s.place_at = *at, *at += rooms;
+  s.place_d = *at, *at += rooms;
+  s.place_count = *at, *at += block_up(places, 16);
   return s;
 }
 
@@ -184,20 +190,24 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
 
 /* The part that visits winners only; whole images. */
 static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
-                             BlockJob j, bool first, real *sums) {
+                             BlockJob j, bool clean, bool first, real *sums) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   int64_t high = v->used + v->taps - 1, across = h->used + h->taps - 1, taps = v->taps * h->taps;
   int64_t wide = r->form.vectors * LANES, image = high * across * b->in;
   SparsePlane plane = {.row = across * b->in, .pixel = b->in};
-  SparseLists l = {.channel = (void *)(scratch + s->channel),
-                   .place = (void *)(scratch + s->place),
+  SparseLists l = {.channel_at = (void *)(scratch + s->channel_at),
+                   .channel_d = scratch + s->channel_d,
                    .channel_count = (void *)(scratch + s->channel_count),
+                   .place_at = (void *)(scratch + s->place_at),
+                   .place_d = scratch + s->place_d,
                    .place_count = (void *)(scratch + s->place_count),
-                   .room = j.images * v->pooled * h->pooled};
+                   .channel_room = block_channel_room(r),
+                   .place_room = block_place_room(b)};
   real *x = scratch + s->x, *dx = scratch + s->dx;
   bool dw = sums && g->sparse_dw, dx_wanted = r->dx && g->sparse_dx;
+  if (dw && clean) memset(x, 0, (size_t)(r->cut.images * image + LANES) * sizeof(real));
   for (int64_t n = 0; n < j.images && dw; n++)
     block_window(x + n * image, r->x + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in,
                  v->first, h->first, high, across);
@@ -210,7 +220,7 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
     dw = false;
   }
   if (!dw && !dx_wanted) return;
-  if (dw) memset(l.channel_count, 0, (size_t)b->out * sizeof(int64_t));
+  if (dw) memset(l.channel_count, 0, (size_t)block_up(b->out, LANES) * sizeof(lane_int));
   for (int64_t n = 0; n < j.images; n++) {
     if (dx_wanted) memset(dx, 0, (size_t)(high * across * wide) * sizeof(real));
     for (int64_t i = 0; i < v->pooled; i++) {
@@ -226,8 +236,9 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
   }
   for (int64_t o = 0; o < b->out && dw; o++)
     for (int64_t k = 0; k < block_vectors(b->in); k++)
-      sparse_weight(l.channel + o * l.room, l.channel_count[o], x + k * LANES, plane.row,
-                    plane.pixel, sums + (k * b->out + o) * taps * LANES, first);
+      sparse_weight(l.channel_at + o * l.channel_room, l.channel_d + o * l.channel_room,
+                    l.channel_count[o], x + k * LANES, plane.row, plane.pixel,
+                    sums + (k * b->out + o) * taps * LANES, first);
 }
 
 static void block_backward_jobs(void *context, int64_t begin, int64_t end, int thread) {
@@ -249,7 +260,7 @@ static void block_backward_jobs(void *context, int64_t begin, int64_t end, int t
     if ((r->dx && !g->sparse_dx) || (sums && !g->sparse_dw))
       block_dense_job(g, &s, scratch, j, number == begin || bands > 1, number == begin, sums);
     if ((r->dx && g->sparse_dx) || (sums && g->sparse_dw))
-      block_sparse_job(g, &s, scratch, j, number == begin, sums);
+      block_sparse_job(g, &s, scratch, j, number == begin, number == begin, sums);
   }
 }
 
@@ -260,7 +271,7 @@ static void block_gradient_form(BlockGradient *g) {
   int64_t taps = b->axis[0].taps * b->axis[1].taps;
   g->r.turned = block_vectors(b->in) * b->out < block_vectors(b->out) * b->in;
   if (g->sparse_dw) g->r.turned = !g->narrow;
-  if (g->r.turned) g->tile = products_turned;
+  if (g->r.turned || taps == 1) g->tile = products_one;
   else if (b->in < 4) g->tile = taps % products_nine.as == 0 ? products_nine : products_eight;
   else g->tile = taps % products_thirds.as == 0 ? products_thirds : products_fourths;
   g->a_count = g->r.turned ? 1 : taps;
@@ -308,6 +319,7 @@ static int64_t block_gradient_place(BlockGradient *g, real *base, int64_t chunks
   if (r->dx)
     r->form.weights = block_take(
         base, &used, b->axis[0].taps * b->axis[1].taps * b->out * r->form.vectors * LANES);
+  if (r->dx) g->folded = block_take(base, &used, block_fold_size(b));
   if (dw) {
     r->sums = block_take(base, &used, chunks * r->sums_size);
     g->a_offset = (void *)block_take(base, &used, pair * (g->a_count + PRODUCTS_WIDEST));
@@ -366,7 +378,7 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   bool ok = parallel_reserve((size_t)block_scratch(&g).all * sizeof(real));
   if (ok) {
     block_gradient_place(&g, reals(space), chunks, dw, db);
-    if (dx) block_fold(b, w, (real *)r->form.weights, false);
+    if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
     if (dw) block_gradient_lists(&g);
     parallel_for(r->cut.jobs, r->grain, block_backward_jobs, &g);
     block_gradient_finish(&g, chunks, dw, db);

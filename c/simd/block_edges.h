@@ -12,7 +12,11 @@
 #include <math.h>
 #include <string.h>
 
+#if defined __SSE2__
+#include <emmintrin.h>
+#else
 typedef uint8_t CodeBytes __attribute__((vector_size(LANES)));
+#endif
 
 /* Windows of up to 128 pixels have codes of a byte, larger ones of a lane. */
 typedef struct BlockCodes {
@@ -40,20 +44,49 @@ static bool block_codes_new(const Block *b, BlockCodes *codes, Tensor **kept, Er
   return *kept != NULL;
 }
 
+/* LANES codes to bytes and back; compilers take the general conversion apart. */
+VEC_INLINE void code_bytes_store(uint8_t *to, VecMask code) {
+#if defined __AVX512F__
+  _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8((__m512i)code));
+#elif defined __AVX2__
+  __m128i low = _mm256_castsi256_si128((__m256i)code);
+  __m128i words = _mm_packs_epi32(low, _mm256_extracti128_si256((__m256i)code, 1));
+  _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
+#elif defined __SSE2__
+  __m128i words = _mm_packs_epi32((__m128i)code, (__m128i)code);
+  int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  memcpy(to, &bytes, sizeof bytes);
+#else
+  CodeBytes bytes = __builtin_convertvector(code, CodeBytes);
+  memcpy(to, &bytes, sizeof bytes);
+#endif
+}
+
+VEC_INLINE VecMask code_bytes_load(const uint8_t *from) {
+#if defined __AVX512F__
+  return (VecMask)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
+#elif defined __AVX2__
+  return (VecMask)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
+#elif defined __SSE2__
+  int32_t four;
+  memcpy(&four, from, sizeof four);
+  __m128i zero = _mm_setzero_si128(), words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+  return (VecMask)_mm_unpacklo_epi16(words, zero);
+#else
+  CodeBytes bytes;
+  memcpy(&bytes, from, sizeof bytes);
+  return __builtin_convertvector(bytes, VecMask);
+#endif
+}
+
 VEC_INLINE void codes_store(const BlockCodes *c, int64_t at, VecMask code) {
-  if (c->bytes) {
-    CodeBytes bytes = __builtin_convertvector(code, CodeBytes);
-    memcpy(c->bytes + at, &bytes, sizeof bytes);
-  } else if (c->lanes) memcpy(c->lanes + at, &code, sizeof code);
+  if (c->bytes) code_bytes_store(c->bytes + at, code);
+  else if (c->lanes) memcpy(c->lanes + at, &code, sizeof code);
 }
 
 VEC_INLINE VecMask codes_load(const BlockCodes *c, int64_t at) {
+  if (c->bytes) return code_bytes_load(c->bytes + at);
   VecMask code;
-  if (c->bytes) {
-    CodeBytes bytes;
-    memcpy(&bytes, c->bytes + at, sizeof bytes);
-    return __builtin_convertvector(bytes, VecMask);
-  }
   memcpy(&code, c->lanes + at, sizeof code);
   return code;
 }
@@ -67,45 +100,54 @@ static lane_int code_at(const BlockCodes *c, int64_t at) {
   return c->bytes ? c->bytes[at] : c->lanes[at];
 }
 
-/* Rows [top, top + height) and columns [left, left + width) of an image, zeros where it is not. */
+/* Lines are too short for calls of memcpy. */
+VEC_INLINE void copy_line(real *to, const real *from, int64_t n) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) vec_store(to + i, vec_load(from + i));
+  for (; i < n; i++) to[i] = from[i];
+}
+
+/* Rows [top, top + height) and columns [left, left + width) of an image. What is not in the image
+ * is left alone: it was zeroed before. */
 static void block_window(real *to, const real *image, int64_t rows, int64_t columns,
                          int64_t channels, int64_t top, int64_t left, int64_t height,
                          int64_t width) {
-  int64_t before = block_min(block_max(-left, 0), width);
-  int64_t inside = block_max(block_min(left + width, columns) - left - before, 0);
-  int64_t behind = width - before - inside;
-  size_t unit = (size_t)channels * sizeof(real);
-  for (int64_t y = top; y < top + height; y++, to += width * channels) {
-    if (y < 0 || y >= rows || inside == 0) {
-      memset(to, 0, (size_t)width * unit);
-      continue;
-    }
-    memset(to, 0, (size_t)before * unit);
-    memcpy(to + before * channels, image + (y * columns + left + before) * channels,
-           (size_t)inside * unit);
-    memset(to + (before + inside) * channels, 0, (size_t)behind * unit);
-  }
+  int64_t begin = block_max(left, 0), end = block_min(left + width, columns);
+  if (begin >= end) return;
+  int64_t stop = block_min(top + height, rows);
+  for (int64_t y = block_max(top, 0); y < stop; y++)
+    copy_line(to + ((y - top) * width + begin - left) * channels,
+              image + (y * columns + begin) * channels, (end - begin) * channels);
 }
 
-/* LANES channels of one window of z, pixels `pixel` and rows `row` apart. */
+/* LANES channels of one window of z, pixels `pixel` and rows `row` apart. The first of equals wins,
+ * and the last of what is no number. A rectifier keeps the order of what it lets pass, and no
+ * winner is needed where nothing passes: it comes after the choice. */
 VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t height,
                             int64_t width, BlockActivation activation, real slope, lane_int low,
                             Vec *best, VecMask *code) {
-  *best = vec_fill(-INFINITY);
+  *best = vec_zero();
   *code = (VecMask){0};
   for (int64_t u = 0; u < height; u++)
     for (int64_t v = 0; v < width; v++) {
       Vec raw = vec_load(z + u * row + v * pixel), value = raw;
       VecMask place = (VecMask){0} + (lane_int)(u * width + v);
-      if (activation == BLOCK_RELU) value = vec_select(raw < 0, vec_zero(), raw);
-      if (activation == BLOCK_LEAKY) value = vec_select(raw <= 0, raw * slope, raw);
-      if (activation != BLOCK_LINEAR) place |= (raw <= 0) & low;
-      /* the first of equals wins, and the last of what is no number; the first place is always
-       * taken, so that a window of nothing but -infinity has its flag */
-      VecMask better = u == 0 && v == 0 ? ~(VecMask){0} : (value > *best) | (value != value);
+      if (activation == BLOCK_LEAKY) {
+        value = vec_select(raw <= 0, raw * slope, raw);
+        place |= (raw <= 0) & low;
+      }
+      if (u == 0 && v == 0) {
+        *best = value;
+        *code = place;
+        continue;
+      }
+      VecMask better = (value > *best) | (value != value);
       *best = vec_select(better, value, *best);
       *code = (better & place) | (~better & *code);
     }
+  if (activation != BLOCK_RELU) return;
+  *code |= (*best <= 0) & low;
+  *best = vec_select(*best < 0, vec_zero(), *best);
 }
 
 VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
@@ -218,7 +260,7 @@ VEC_INLINE void pass_flat(const Block *b, const real *dy, const BlockCodes *code
                           real *z, int64_t n) {
   int64_t i = 0;
   if (!codes->bytes) {
-    memcpy(z, dy + at, (size_t)n * sizeof(real));
+    copy_line(z, dy + at, n);
     return;
   }
   for (; i + LANES <= n; i += LANES)
@@ -271,25 +313,52 @@ static void block_bias_sums(const Block *b, const real *dy, const BlockCodes *co
   }
 }
 
-/* Folded weights, packed for a way: (vectors of its outputs, channels of its source, taps, LANES),
- * zeros in the last vector's rest. The outputs are b->out on the way up and b->in on the way down.
- */
-static void block_fold(const Block *b, const real *w, real *to, bool up) {
+static int64_t block_fold_size(const Block *b) {
+  return b->axis[0].taps * b->axis[1].taps * b->in * b->out;
+}
+
+/* F: (taps, in, out), from a weight; elements of `folded`, which is only used where there is
+ * something to fold. Returns where F lies tap by tap in the order of the way up: its first element
+ * and, in *step, the distance to the next tap. */
+static const real *block_folded(const Block *b, const real *w, real *folded, int64_t *step) {
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t taps = v->taps * h->taps, outs = up ? b->out : b->in, sources = up ? b->in : b->out;
-  int64_t out_step = up ? 1 : b->out, source_step = up ? b->out : 1;
-  memset(to, 0, (size_t)(taps * sources * block_up(outs, LANES)) * sizeof(real));
+  int64_t size = b->in * b->out, taps = v->taps * h->taps;
+  *step = b->transposed ? size : -size;
+  /* without upsampling F is w, which is flipped already if it is a transposed convolution's */
+  if (v->up == 1 && h->up == 1) return b->transposed ? w : w + (taps - 1) * size;
+  memset(folded, 0, (size_t)(taps * size) * sizeof(real));
   for (int64_t ky = 0; ky < v->kernel; ky++)
     for (int64_t kx = 0; kx < h->kernel; kx++) {
-      const real *from = w + block_tap(b, ky, kx) * b->in * b->out;
+      const real *from = w + block_tap(b, ky, kx) * size;
       for (int64_t y = 0; y < v->up; y++)
         for (int64_t x = 0; x < h->up; x++) {
-          int64_t tap = (v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x;
-          for (int64_t o = 0; o < outs; o++)
-            for (int64_t i = 0; i < sources; i++)
-              to[((o / LANES * sources + i) * taps + tap) * LANES + o % LANES] +=
-                  from[o * out_step + i * source_step];
+          real *to = folded + ((v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x) * size;
+          for (int64_t i = 0; i < size; i++) to[i] += from[i];
         }
+    }
+  *step = size;
+  return folded;
+}
+
+/* Folded weights, packed for a way: (vectors of its outputs, channels of its source, taps, LANES),
+ * zeros in the last vector's rest. The outputs are b->out on the way up and b->in on the way down.
+ * `folded` is scratch of (taps, in, out). */
+static void block_fold(const Block *b, const real *w, real *to, real *folded, bool up) {
+  int64_t taps = b->axis[0].taps * b->axis[1].taps, step;
+  int64_t outs = up ? b->out : b->in, sources = up ? b->in : b->out;
+  const real *from = block_folded(b, w, folded, &step);
+  if (outs % LANES != 0)
+    memset(to, 0, (size_t)(taps * sources * block_up(outs, LANES)) * sizeof(real));
+  for (int64_t tap = 0; tap < taps; tap++)
+    for (int64_t i = 0; i < b->in; i++) {
+      const real *row = from + tap * step + i * b->out;
+      if (up)
+        for (int64_t o = 0; o < outs; o += LANES)
+          copy_line(to + ((o / LANES * sources + i) * taps + tap) * LANES, row + o,
+                    block_min(outs - o, LANES));
+      else
+        for (int64_t o = 0; o < sources; o++)
+          to[((i / LANES * sources + o) * taps + tap) * LANES + i % LANES] = row[o];
     }
 }
 
@@ -297,20 +366,24 @@ static void block_fold(const Block *b, const real *w, real *to, bool up) {
  * way down when turned. */
 static void block_unfold(const Block *b, const real *sums, real *dw, bool turned) {
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t taps = v->taps * h->taps;
+  int64_t taps = v->taps * h->taps, outs = turned ? b->in : b->out;
+  int64_t sources = turned ? b->out : b->in;
   for (int64_t ky = 0; ky < v->kernel; ky++)
     for (int64_t kx = 0; kx < h->kernel; kx++) {
       real *to = dw + block_tap(b, ky, kx) * b->in * b->out;
-      for (int64_t i = 0; i < b->in; i++)
-        for (int64_t o = 0; o < b->out; o++) {
-          int64_t lane = turned ? i : o, other = turned ? o : i;
-          int64_t others = turned ? b->out : b->in;
-          const real *from = sums + (lane / LANES * others + other) * taps * LANES + lane % LANES;
-          real sum = 0;
+      int64_t corner = (v->kernel - 1 - ky) * h->taps + h->kernel - 1 - kx;
+      for (int64_t o = 0; o < outs; o += LANES)
+        for (int64_t i = 0; i < sources; i++) {
+          const real *from = sums + ((o / LANES * sources + i) * taps + corner) * LANES;
+          Vec sum = vec_zero();
           for (int64_t y = 0; y < v->up; y++)
-            for (int64_t x = 0; x < h->up; x++)
-              sum += from[((v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x) * LANES];
-          to[i * b->out + o] = sum;
+            for (int64_t x = 0; x < h->up; x++) sum += vec_load(from + (y * h->taps + x) * LANES);
+          int64_t lanes = block_min(outs - o, LANES);
+          real value[LANES];
+          vec_store(value, sum);
+          if (!turned) copy_line(to + i * outs + o, value, lanes);
+          else
+            for (int64_t k = 0; k < lanes; k++) to[(o + k) * sources + i] = value[k];
         }
     }
 }

@@ -93,6 +93,8 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
     int64_t to = block_min(from + r->cut.rows, v->used);
     int64_t images = block_min(r->cut.images, b->batch - image);
     int64_t height = block_ceil(block_up(to - from, r->band), v->up) + v->span - 1;
+    if (number == begin || r->cut.bands > 1)
+      memset(window, 0, (size_t)(r->cut.images * pixels * b->in) * sizeof(real));
     for (int64_t n = 0; n < images; n++)
       block_window(window + n * r->height * pitch, r->x + (image + n) * v->in * h->in * b->in,
                    v->in, h->in, b->in, from / v->up + v->first, h->first, height, r->width);
@@ -170,11 +172,11 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
   if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
   int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
   int64_t weights = v->taps * h->taps * b->in * wide;
-  Tensor *space = block_space(weights + wide + r.few * b->in, e);
+  Tensor *space = block_space(weights + wide + r.few * b->in + block_fold_size(b), e);
   if (!space) return false;
   bool ok = parallel_reserve((size_t)scratch * sizeof(real));
   if (ok) {
-    block_fold(b, w, reals(space), true);
+    block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);
     r.form.weights = reals(space);
     r.few_weights = reals(space) + weights + wide;
     if (r.few) block_few_pack(b, &r.form, r.form.weights, r.few_weights);

@@ -41,8 +41,9 @@ static BlockForm block_form(const Block *b, bool up) {
   if (!same || v->up > 2) return f;
   int width = 0;
   while (width < TILE_WIDTHS - 1 && block_tile_columns[width] < columns) width++;
-  f.run = v->up == 1 ? (up ? tiles_same_forward : tiles_same_backward)[width]
-                     : (up ? tiles_double_forward : tiles_double_backward)[width];
+  int single = f.channels == 1;
+  f.run = v->up == 1 ? (up ? tiles_same_forward : tiles_same_backward)[single][width]
+                     : (up ? tiles_double_forward : tiles_double_backward)[single][width];
   f.rows = TILE_ROWS;
   f.columns = block_tile_columns[width];
   f.images = TILE_IMAGES_OF(f.columns);
@@ -101,14 +102,43 @@ static BlockPhase block_phase(const BlockForm *f, int d, int64_t r) {
   return p;
 }
 
+/* All columns of a phase in one row of all images. Where images are narrow, a row of pixels runs
+ * through images instead; its last pixels may be some that were done before. */
+static void block_row_images(BlockRow t, const BlockPlane *p, int64_t columns) {
+  const real *source = t.source;
+  real *out = t.out;
+  if (columns < ROW_PIXELS / 2 && p->images >= ROW_PIXELS) {
+    int64_t step = t.step, out_pixel = t.out_pixel;
+    t.step = p->image;
+    t.out_pixel = p->out_image;
+    for (int64_t j = 0; j < columns; j++)
+      for (int64_t n = 0; n < p->images; n += ROW_PIXELS) {
+        int64_t first = block_min(n, p->images - ROW_PIXELS);
+        t.source = source + first * p->image + j * step;
+        t.out = out + first * p->out_image + j * out_pixel;
+        block_row(&t);
+      }
+    return;
+  }
+  for (int64_t n = 0; n < p->images; n++)
+    for (int64_t j = 0; j < columns; j += ROW_PIXELS) {
+      t.source = source + n * p->image + j * t.step;
+      t.out = out + n * p->out_image + j * t.out_pixel;
+      block_row(&t);
+    }
+}
+
 static void block_correlate_rows(const BlockForm *f, const BlockPlane *p) {
   int64_t size = f->taps[0] * f->taps[1] * f->channels * LANES;
   int64_t phases[2] = {f->up ? f->stride[0] : 1, f->up ? f->stride[1] : 1};
   for (int64_t v = 0; v < f->vectors; v++)
     for (int64_t i = 0; i < p->rows; i++)
-      for (int64_t c = 0; c < phases[1]; c++) {
+      for (int64_t c = 0; c < phases[1] && c < p->columns; c++) {
         BlockPhase y = block_phase(f, 0, i % phases[0]), x = block_phase(f, 1, c);
-        BlockRow t = {.row = p->row,
+        int64_t top = f->up ? i / phases[0] + y.source : i * f->stride[0];
+        BlockRow t = {.source = p->source + top * p->row + x.source * p->pixel,
+                      .out = p->out + i * p->out_row + c * p->out_pixel + v * LANES,
+                      .row = p->row,
                       .pixel = p->pixel,
                       .step = (f->up ? 1 : f->stride[1]) * p->pixel,
                       .out_pixel = phases[1] * p->out_pixel,
@@ -120,14 +150,7 @@ static void block_correlate_rows(const BlockForm *f, const BlockPlane *p) {
                       .weight_column = x.weight_step * LANES,
                       .weight_channel = f->taps[0] * f->taps[1] * LANES,
                       .bias = f->bias ? f->bias + v * LANES : NULL};
-        int64_t top = f->up ? i / phases[0] + y.source : i * f->stride[0];
-        for (int64_t n = 0; n < p->images; n++)
-          for (int64_t j = 0; j * phases[1] < p->columns; j += ROW_PIXELS) {
-            t.source = p->source + n * p->image + top * p->row + (x.source * p->pixel + j * t.step);
-            t.out = p->out + n * p->out_image + i * p->out_row +
-                    (j * phases[1] + c) * p->out_pixel + v * LANES;
-            block_row(&t);
-          }
+        block_row_images(t, p, block_ceil(p->columns - c, phases[1]));
       }
 }
 

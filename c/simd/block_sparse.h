@@ -6,27 +6,66 @@
 #define LATENT_SIMD_BLOCK_SPARSE_H
 
 #include "block_edges.h"
-#include "block_form.h"
+#include "block_few.h"
 
 enum { SPARSE_TAPS = 3, SPARSE_POOL = 2 /* width of the pool's window */ };
 
-/* A gradient and where it meets the other factor. */
-typedef struct SparseEntry {
-  int32_t at;
-  real d;
-} SparseEntry;
-
-/* Scratch for a job of some images. */
+/* Gradients and where they meet the other factor; scratch for a job of some images. A list of
+ * `at` and one of `d` for each channel (dw: places in the window of x), and for each place of each
+ * window in a row of y (dx: channels). Lists are filled by whole vectors, the rest of which the
+ * next ones overwrite. */
 typedef struct SparseLists {
-  SparseEntry *channel; /* (out, room): for dw, places in the window of x */
-  SparseEntry *place;   /* (pixel of a row of y, place in its window, out): for dx, channels */
-  int64_t *channel_count, *place_count;
-  int64_t room;
+  lane_int *channel_at, *place_at;
+  real *channel_d, *place_d;
+  lane_int *channel_count, *place_count;
+  int64_t channel_room, place_room; /* of one list */
 } SparseLists;
 
 typedef struct SparsePlane {
   int64_t row, pixel; /* pitches of the window of x */
 } SparsePlane;
+
+/* Appends LANES channels' gradients, from channel c on, to the channels' lists. */
+VEC_INLINE void sparse_list_channels(const SparseLists *l, int64_t c, Vec d, VecMask at) {
+  lane_int place[LANES], count[LANES];
+  real value[LANES];
+  VecMask counts;
+  memcpy(&counts, l->channel_count + c, sizeof counts);
+  memcpy(count, &counts, sizeof count);
+  memcpy(place, &at, sizeof place);
+  vec_store(value, d);
+  VEC_UNROLL for (int k = 0; k < LANES; k++) {
+    int64_t n = (c + k) * l->channel_room + count[k];
+    l->channel_at[n] = place[k];
+    l->channel_d[n] = value[k];
+  }
+  counts -= (VecMask)(d != 0); /* a set lane is -1 */
+  memcpy(l->channel_count + c, &counts, sizeof counts);
+}
+
+/* The same to the lists of the places from `first` on that their codes name. */
+VEC_INLINE void sparse_list_places(const SparseLists *l, int64_t c, Vec d, VecMask code,
+                                   int64_t first, int64_t places) {
+#if defined __AVX512F__
+  VecMask channel = vec_lane_numbers() + (lane_int)c;
+  __mmask16 live = _mm512_cmp_ps_mask((__m512)d, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  for (int64_t p = 0; p < places; p++) {
+    __mmask16 mine = _mm512_mask_cmpeq_epi32_mask(live, (__m512i)code, _mm512_set1_epi32((int)p));
+    int64_t n = (first + p) * l->place_room + l->place_count[first + p];
+    _mm512_storeu_si512(l->place_at + n, _mm512_maskz_compress_epi32(mine, (__m512i)channel));
+    _mm512_storeu_ps(l->place_d + n, _mm512_maskz_compress_ps(mine, (__m512)d));
+    l->place_count[first + p] += __builtin_popcount(mine);
+  }
+#else
+  (void)places;
+  VEC_UNROLL for (int k = 0; k < LANES; k++) {
+    int64_t list = first + code[k], n = list * l->place_room + l->place_count[list];
+    l->place_at[n] = (lane_int)(c + k);
+    l->place_d[n] = d[k];
+    l->place_count[list] += d[k] != 0;
+  }
+#endif
+}
 
 /* Row i of y of an image: enters its gradients into the lists. `corner` is the place of the image
  * in the windows of x. */
@@ -35,49 +74,39 @@ static void sparse_row(const Block *b, const real *dy, const BlockCodes *codes, 
                        bool dw, bool dx) {
   int64_t columns = b->axis[1].pooled, places = b->axis[0].pool * SPARSE_POOL;
   int64_t at = (image * b->axis[0].pooled + i) * columns * b->out;
-  int32_t offset[128];
-  for (int64_t p = 0; p < places; p++)
-    offset[p] = (int32_t)(p / SPARSE_POOL * plane->row + p % SPARSE_POOL * plane->pixel);
-  if (dx) memset(l->place_count, 0, (size_t)(columns * places) * sizeof(int64_t));
+  if (dx) memset(l->place_count, 0, (size_t)(columns * places) * sizeof(lane_int));
   corner += i * b->axis[0].pool * plane->row;
   for (int64_t j = 0; j < columns; j++, corner += SPARSE_POOL * plane->pixel)
     for (int64_t c = 0; c < b->out; c += LANES, at += LANES) {
       int64_t lanes = block_min(b->out - c, LANES);
-      real d[LANES];
-      lane_int code[LANES];
+      Vec d = vec_zero();
+      VecMask code = {0};
       if (lanes == LANES) {
-        VecMask mask = codes_load(codes, at);
-        vec_store(d, pass_lanes(b, vec_load(dy + at), mask, codes->low));
-        mask &= ~codes->low;
-        memcpy(code, &mask, sizeof mask);
-      } else
-        for (int64_t k = 0; k < lanes; k++) {
-          d[k] = pass_one(b, dy[at + k], codes->bytes[at + k], codes->low);
-          code[k] = codes->bytes[at + k] & ~codes->low;
-        }
-      for (int64_t k = 0; k < lanes && dw; k++) {
-        int64_t n = l->channel_count[c + k];
-        l->channel[(c + k) * l->room + n] = (SparseEntry){(int32_t)corner + offset[code[k]], d[k]};
-        l->channel_count[c + k] = n + (d[k] != 0);
+        d = vec_load(dy + at);
+        code = codes_load(codes, at);
+      } else {
+        d = vec_load_part(dy + at, (int)lanes);
+        for (int64_t k = 0; k < lanes; k++) code[k] = codes->bytes[at + k];
       }
-      for (int64_t k = 0; k < lanes && dx; k++) {
-        int64_t place = j * places + code[k], n = l->place_count[place];
-        l->place[place * b->out + n] = (SparseEntry){(int32_t)(c + k), d[k]};
-        l->place_count[place] = n + (d[k] != 0);
-      }
+      d = pass_lanes(b, d, code, codes->low);
+      code &= ~codes->low;
+      VecMask place = (lane_int)corner + (code / SPARSE_POOL) * (lane_int)plane->row +
+                      (code % SPARSE_POOL) * (lane_int)plane->pixel;
+      if (dw) sparse_list_channels(l, c, d, place);
+      if (dx) sparse_list_places(l, c, d, code, j * places, places);
       at -= LANES - lanes;
     }
 }
 
 /* sums[tap] += d x[at + tap] over a list. The taps of F run against those of the window. */
-static __attribute__((noinline)) void sparse_weight(const SparseEntry *list, int64_t n,
-                                                    const real *x, int64_t row, int64_t pixel,
-                                                    real *sums, bool first) {
+static __attribute__((noinline)) void sparse_weight(const lane_int *list, const real *values,
+                                                    int64_t n, const real *x, int64_t row,
+                                                    int64_t pixel, real *sums, bool first) {
   Vec sum[SPARSE_TAPS * SPARSE_TAPS];
   VEC_UNROLL for (int s = 0; s < SPARSE_TAPS * SPARSE_TAPS; s++) sum[s] = vec_zero();
   for (int64_t e = 0; e < n; e++) {
-    const real *at = x + list[e].at, *below = at + row, *last = below + row;
-    Vec d = vec_fill(list[e].d);
+    const real *at = x + list[e], *below = at + row, *last = below + row;
+    Vec d = vec_fill(values[e]);
     sum[8] += d * vec_load(at);
     sum[7] += d * vec_load(at + pixel);
     sum[6] += d * vec_load(at + 2 * pixel);
@@ -108,10 +137,11 @@ static __attribute__((noinline)) void sparse_input(const Block *b, const SparseL
   for (int64_t j = 0; j < b->axis[1].pooled; j++, dx += SPARSE_POOL * pixel) {
     VEC_UNROLL for (int v = 0; v < SPARSE_POOL; v++) {
       int64_t place = j * places + u * SPARSE_POOL + v;
-      const SparseEntry *list = l->place + place * b->out;
+      const lane_int *list = l->place_at + place * l->place_room;
+      const real *values = l->place_d + place * l->place_room;
       for (int64_t e = 0; e < l->place_count[place]; e++) {
-        const real *w = weights + list[e].at * SPARSE_TAPS * SPARSE_TAPS * LANES;
-        Vec d = vec_fill(list[e].d);
+        const real *w = weights + list[e] * SPARSE_TAPS * SPARSE_TAPS * LANES;
+        Vec d = vec_fill(values[e]);
         VEC_UNROLL for (int y = 0; y < SPARSE_TAPS; y++)
             VEC_UNROLL for (int x = 0; x < SPARSE_TAPS; x++) patch[y][v + x] +=
             d * vec_load(w + ((SPARSE_TAPS - 1 - y) * SPARSE_TAPS + SPARSE_TAPS - 1 - x) * LANES);
@@ -142,19 +172,20 @@ enum { NARROW_PATCH = SPARSE_TAPS + SPARSE_POOL - 1 };
 /* A patch of one channel fills a register: each lane picks what lies under its winner. */
 VEC_INLINE void narrow_window(const real *x, int64_t row, int64_t pixel, Vec d, VecMask code,
                               Vec sum[SPARSE_TAPS * SPARSE_TAPS]) {
-  real corner[NARROW_PATCH * NARROW_PATCH] __attribute__((aligned(VEC_BYTES)));
-  if (pixel == 1)
-    VEC_UNROLL for (int y = 0; y < NARROW_PATCH; y++)
-        memcpy(corner + y * NARROW_PATCH, x + y * row, NARROW_PATCH * sizeof(real));
-  else
-    for (int i = 0; i < NARROW_PATCH * NARROW_PATCH; i++)
-      corner[i] = x[i / NARROW_PATCH * row + i % NARROW_PATCH * pixel];
-  Vec patch = vec_load(corner);
+  Quad q[NARROW_PATCH];
+  VEC_UNROLL for (int y = 0; y < NARROW_PATCH; y++) {
+    const real *from = x + y * row;
+    if (pixel == 1) q[y] = (Quad) * (const QuadLoose *)from;
+    else q[y] = (Quad){from[0], from[pixel], from[2 * pixel], from[3 * pixel]};
+  }
+  __m256 top = _mm256_set_m128((__m128)q[1], (__m128)q[0]);
+  __m256 bottom = _mm256_set_m128((__m128)q[3], (__m128)q[2]);
+  __m512 patch = _mm512_insertf32x8(_mm512_castps256_ps512(top), bottom, 1);
   VecMask at = (code >> 1) * NARROW_PATCH + (code & 1);
   VEC_UNROLL for (int s = 0; s < SPARSE_TAPS * SPARSE_TAPS; s++) {
     lane_int tap =
         (SPARSE_TAPS - 1 - s / SPARSE_TAPS) * NARROW_PATCH + SPARSE_TAPS - 1 - s % SPARSE_TAPS;
-    sum[s] += d * (Vec)_mm512_permutexvar_ps((__m512i)(at + tap), (__m512)patch);
+    sum[s] += d * (Vec)_mm512_permutexvar_ps((__m512i)(at + tap), patch);
   }
 }
 #else

@@ -1,7 +1,8 @@
 /* Floor 2: the inner loops of fused blocks. A tile is a few output pixels of one vector of
  * channels, held in registers while the source passes by: each source value is loaded once and
  * meets all the taps that join it to pixels of the tile. How taps join pixels is known when a tile
- * is compiled, so all loops but the one over channels disappear. Knows nothing of tensors, threads
+ * is compiled, so all loops but the one over channels disappear; a single channel, whose
+ * pixels lie side by side, is known too. Knows nothing of tensors, threads
  * or edges: the source has its zeros around it, and tiles may run over the end of rows. */
 #ifndef LATENT_SIMD_BLOCK_TILES_H
 #define LATENT_SIMD_BLOCK_TILES_H
@@ -39,27 +40,40 @@ VEC_INLINE int tile_reach(bool up, int stride, int taps, int outs) {
   return up ? (outs + taps - 2) / stride + 1 : stride * (outs - 1) + taps;
 }
 
-VEC_INLINE void block_tile(const BlockTile *t, const bool up, const int stride, const int taps,
-                           const int images, const int rows, const int columns) {
-  const int high = tile_reach(up, stride, taps, rows), wide = tile_reach(up, stride, taps, columns);
-  Vec sum[TILE_SUMS], start = t->bias ? vec_load(t->bias) : vec_zero();
-  VEC_UNROLL for (int i = 0; i < images * rows * columns; i++) sum[i] = start;
-  VEC_UNROLL for (int y = 0; y < high; y++) {
-    const real *w = t->weights;
-    for (int64_t c = 0; c < t->channels; c++, w += taps * taps * LANES) {
-      VEC_UNROLL for (int n = 0; n < images; n++) {
-        const real *x = t->source[n] + y * t->row + c;
-        VEC_UNROLL for (int s = 0; s < wide; s++) {
-          Vec v = vec_fill(x[s * t->pixel]);
-          VEC_UNROLL for (int i = 0; i < rows; i++) VEC_UNROLL for (int j = 0; j < columns; j++) {
-            const int ty = tile_tap(up, stride, taps, i, y), tx = tile_tap(up, stride, taps, j, s);
-            if (ty < 0 || ty >= taps || tx < 0 || tx >= taps) continue;
-            sum[(n * rows + i) * columns + j] += v * vec_load(w + (ty * taps + tx) * LANES);
-          }
-        }
+/* What row y of the source gives to a tile, one channel of it. */
+VEC_INLINE void tile_row(const BlockTile *t, Vec sum[TILE_SUMS], int y, int64_t c, const real *w,
+                         const bool up, const int stride, const int taps, const int images,
+                         const int rows, const int columns, const bool single) {
+  const int wide = tile_reach(up, stride, taps, columns);
+  const int64_t pixel = single ? 1 : t->pixel;
+  VEC_UNROLL for (int n = 0; n < images; n++) {
+    const real *x = t->source[n] + y * t->row + c;
+    VEC_UNROLL for (int s = 0; s < wide; s++) {
+      Vec v = vec_fill(x[s * pixel]);
+      VEC_UNROLL for (int i = 0; i < rows; i++) VEC_UNROLL for (int j = 0; j < columns; j++) {
+        const int ty = tile_tap(up, stride, taps, i, y), tx = tile_tap(up, stride, taps, j, s);
+        if (ty < 0 || ty >= taps || tx < 0 || tx >= taps) continue;
+        sum[(n * rows + i) * columns + j] += v * vec_load(w + (ty * taps + tx) * LANES);
       }
     }
   }
+}
+
+VEC_INLINE void block_tile(const BlockTile *t, const bool up, const int stride, const int taps,
+                           const int images, const int rows, const int columns, const bool single) {
+  const int high = tile_reach(up, stride, taps, rows), step = taps * taps * LANES;
+  const int64_t channels = single ? 1 : t->channels;
+  Vec sum[TILE_SUMS], start = t->bias ? vec_load(t->bias) : vec_zero();
+  VEC_UNROLL for (int i = 0; i < images * rows * columns; i++) sum[i] = start;
+  /* All rows of a channel at once, so that more sums do not wait for each other, where there are
+   * registers for the addresses; else row by row. */
+  if (stride == 1 && !single)
+    for (int64_t c = 0; c < channels; c++)
+      VEC_UNROLL for (int y = 0; y < high; y++) tile_row(
+          t, sum, y, c, t->weights + c * step, up, stride, taps, images, rows, columns, single);
+  else
+    VEC_UNROLL for (int y = 0; y < high; y++) for (int64_t c = 0; c < channels; c++) tile_row(
+        t, sum, y, c, t->weights + c * step, up, stride, taps, images, rows, columns, single);
   VEC_UNROLL for (int n = 0; n < images; n++) VEC_UNROLL for (int i = 0; i < rows; i++)
       VEC_UNROLL for (int j = 0; j < columns; j++) vec_store(
           t->out[n] + i * t->out_row + j * t->out_pixel, sum[(n * rows + i) * columns + j]);
@@ -76,19 +90,24 @@ static const int block_tile_columns[TILE_WIDTHS] = {2, 4, TILE_SUMS / 2};
 
 #define TILE(NAME, UP, STRIDE, TAPS, COLUMNS)                                                      \
   static __attribute__((noinline)) void NAME##_##COLUMNS(const BlockTile *t) {                     \
-    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS);                  \
+    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS, false);           \
+  }                                                                                                \
+  static __attribute__((noinline)) void NAME##_single_##COLUMNS(const BlockTile *t) {              \
+    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS, true);            \
   }
 #if defined __AVX512F__ || defined __aarch64__
 #define TILES(NAME, UP, STRIDE, TAPS)                                                              \
   TILE(NAME, UP, STRIDE, TAPS, 2)                                                                  \
   TILE(NAME, UP, STRIDE, TAPS, 4)                                                                  \
   TILE(NAME, UP, STRIDE, TAPS, 8)                                                                  \
-  static BlockTileRun *const NAME[TILE_WIDTHS] = {NAME##_2, NAME##_4, NAME##_8};
+  static BlockTileRun *const NAME[2][TILE_WIDTHS] = {                                              \
+      {NAME##_2, NAME##_4, NAME##_8}, {NAME##_single_2, NAME##_single_4, NAME##_single_8}};
 #else
 #define TILES(NAME, UP, STRIDE, TAPS)                                                              \
   TILE(NAME, UP, STRIDE, TAPS, 2)                                                                  \
   TILE(NAME, UP, STRIDE, TAPS, 4)                                                                  \
-  static BlockTileRun *const NAME[TILE_WIDTHS] = {NAME##_2, NAME##_4, NAME##_4};
+  static BlockTileRun *const NAME[2][TILE_WIDTHS] = {                                              \
+      {NAME##_2, NAME##_4, NAME##_4}, {NAME##_single_2, NAME##_single_4, NAME##_single_4}};
 #endif
 TILES(tiles_same_forward, true, 1, 3)
 TILES(tiles_same_backward, false, 1, 3)
@@ -188,7 +207,7 @@ PRODUCTS(products_fourths, 2, 4)
 #endif
 PRODUCTS(products_nine, 9, 1)  /* few channels of the source: 3 x 3 taps */
 PRODUCTS(products_eight, 8, 1) /* ... and others */
-PRODUCTS(products_turned, 1, 8)
+PRODUCTS(products_one, 1, 8)
 enum { PRODUCTS_WIDEST = 9 };
 
 #endif
