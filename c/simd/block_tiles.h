@@ -59,15 +59,40 @@ VEC_INLINE void tile_row(const BlockTile *t, Vec sum[TILE_SUMS], int y, int64_t 
   }
 }
 
+/* The same for one column of taps: each source value meets only the pixels that are `k` before it.
+ */
+VEC_INLINE void tile_row_column(const BlockTile *t, Vec sum[TILE_SUMS], int y, int k, int64_t c,
+                                const real *w, const int taps, const int images, const int rows,
+                                const int columns) {
+  VEC_UNROLL for (int n = 0; n < images; n++) {
+    const real *x = t->source[n] + y * t->row + k * t->pixel + c;
+    VEC_UNROLL for (int j = 0; j < columns; j++) {
+      Vec v = vec_fill(x[j * t->pixel]);
+      VEC_UNROLL for (int i = 0; i < rows; i++) {
+        const int ty = tile_tap(true, 1, taps, i, y), tx = taps - 1 - k;
+        if (ty < 0 || ty >= taps) continue;
+        sum[(n * rows + i) * columns + j] += v * vec_load(w + (ty * taps + tx) * LANES);
+      }
+    }
+  }
+}
+
 VEC_INLINE void block_tile(const BlockTile *t, const bool up, const int stride, const int taps,
                            const int images, const int rows, const int columns, const bool single) {
   const int high = tile_reach(up, stride, taps, rows), step = taps * taps * LANES;
   const int64_t channels = single ? 1 : t->channels;
-  Vec sum[TILE_SUMS], start = t->bias ? vec_load(t->bias) : vec_zero();
-  VEC_UNROLL for (int i = 0; i < images * rows * columns; i++) sum[i] = start;
-  /* All rows of a channel at once, so that more sums do not wait for each other, where there are
-   * registers for the addresses; else row by row. */
-  if (stride == 1 && !single)
+  Vec sum[TILE_SUMS], bias = t->bias ? vec_load(t->bias) : vec_zero();
+  VEC_UNROLL for (int i = 0; i < images * rows * columns; i++) sum[i] = vec_zero();
+  if (up && stride == 1 && !single)
+    /* Where a pool follows, the last bit decides which of two nearly equal places wins. The terms
+     * are therefore added in the order of the plain op, which is also PyTorch's: taps by row, then
+     * by column, then channels, and the bias at the end. */
+    VEC_UNROLL for (int y = 0; y < high; y++)
+        VEC_UNROLL for (int k = 0; k < taps; k++) for (int64_t c = 0; c < channels; c++)
+            tile_row_column(t, sum, y, k, c, t->weights + c * step, taps, images, rows, columns);
+  else if (stride == 1 && !single)
+    /* All rows of a channel at once, so that more sums do not wait for each other; where there are
+     * no registers for the addresses, row by row. */
     for (int64_t c = 0; c < channels; c++)
       VEC_UNROLL for (int y = 0; y < high; y++) tile_row(
           t, sum, y, c, t->weights + c * step, up, stride, taps, images, rows, columns, single);
@@ -76,7 +101,7 @@ VEC_INLINE void block_tile(const BlockTile *t, const bool up, const int stride, 
         t, sum, y, c, t->weights + c * step, up, stride, taps, images, rows, columns, single);
   VEC_UNROLL for (int n = 0; n < images; n++) VEC_UNROLL for (int i = 0; i < rows; i++)
       VEC_UNROLL for (int j = 0; j < columns; j++) vec_store(
-          t->out[n] + i * t->out_row + j * t->out_pixel, sum[(n * rows + i) * columns + j]);
+          t->out[n] + i * t->out_row + j * t->out_pixel, sum[(n * rows + i) * columns + j] + bias);
 }
 
 typedef void BlockTileRun(const BlockTile *t);
@@ -131,8 +156,8 @@ typedef struct BlockRow {
 enum { ROW_PIXELS = 8 };
 
 static __attribute__((noinline)) void block_row(const BlockRow *t) {
-  Vec sum[ROW_PIXELS], start = t->bias ? vec_load(t->bias) : vec_zero();
-  VEC_UNROLL for (int i = 0; i < ROW_PIXELS; i++) sum[i] = start;
+  Vec sum[ROW_PIXELS], bias = t->bias ? vec_load(t->bias) : vec_zero();
+  VEC_UNROLL for (int i = 0; i < ROW_PIXELS; i++) sum[i] = vec_zero();
   for (int64_t y = 0; y < t->rows; y++)
     for (int64_t x = 0; x < t->columns; x++) {
       const real *w = t->weights + y * t->weight_row + x * t->weight_column;
@@ -142,7 +167,8 @@ static __attribute__((noinline)) void block_row(const BlockRow *t) {
         VEC_UNROLL for (int i = 0; i < ROW_PIXELS; i++) sum[i] += v * vec_fill(source[i * t->step]);
       }
     }
-  VEC_UNROLL for (int i = 0; i < ROW_PIXELS; i++) vec_store(t->out + i * t->out_pixel, sum[i]);
+  VEC_UNROLL for (int i = 0; i < ROW_PIXELS; i++)
+      vec_store(t->out + i * t->out_pixel, sum[i] + bias);
 }
 
 /* Weight gradients: sums[i][j] += sum over pixels of a vector at a + a_offset[i] times a value at

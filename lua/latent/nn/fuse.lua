@@ -20,7 +20,9 @@ end
 
 local function both(pair, value) return pair[1] == value and pair[2] == value end
 
+-- A 1x1 kernel has no neighbours to keep at hand: the plain op is as fast.
 local function can_convolve(layer)
+  if layer.kernel and both(layer.kernel, 1) then return false end
   if is(layer, layers.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
   return is(layer, layers.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
     and both(layer.output_padding, 0)
