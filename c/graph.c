@@ -24,7 +24,7 @@ struct Node {
   Tensor **in; /* saved inputs, or shells */
   uint32_t *versions;
   Tensor *output; /* shares storage only: holding the variable itself would be a cycle */
-  uint32_t output_version;
+  uint32_t output_version, extra_versions[CALL_EXTRAS];
   Shape shape; /* of the output */
   Tensor *grad;
   char *where;
@@ -35,6 +35,7 @@ static struct {
   bool paused; /* inside no_grad */
   bool trap;
   WhereFunction *where;
+  bool walking; /* inside graph_backward */
   uint64_t nodes;
 } graph;
 
@@ -204,6 +205,8 @@ bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e) {
   Node *n = node_new(c);
   if (!n) return error_set(e, "out of memory");
   memcpy(n->call.extra, c->extra, sizeof c->extra);
+  for (int i = 0; i < CALL_EXTRAS; i++)
+    if (c->extra[i]) n->extra_versions[i] = c->extra[i]->storage->version;
   memset(c->extra, 0, sizeof c->extra);
   n->shape = output->value->shape;
   if (!save_inputs(n, inputs, e)) {
@@ -251,12 +254,16 @@ Var *graph_apply(Call *c, Var *const *inputs, Error *e) {
   return graph_apply_keeping(c, inputs, NULL, e);
 }
 
-bool graph_change(Var *v, Error *e) {
+bool graph_change(Var *v, Var *const *sources, int count, Error *e) {
   if (!graph.paused && var_wants_grad(v))
     return error_set(e,
                      "a tensor that %s cannot be changed in place; do it inside no_grad, "
                      "or on a copy (:clone())",
                      v->node ? "is part of a graph" : "wants a gradient");
+  for (int i = 0; i < count && !graph.paused; i++)
+    if (var_wants_grad(sources[i]))
+      return error_set(e, "in-place changes record nothing, and the source wants a gradient; use "
+                          "its :detach(), or no_grad");
   v->value->storage->version++;
   return true;
 }
@@ -279,11 +286,12 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
   if (!shape_equal(&shape, &target->shape))
     return error_set(e, "the result has shape %s and does not fit into %s in place",
                      shape_text(&shape, a), shape_text(&target->shape, b));
-  if (!graph_change(inputs[0], e)) return false;
+  if (!graph_change(inputs[0], inputs + 1, c->inputs - 1, e)) return false;
   bool ok = true;
   for (int i = 1; i < c->inputs && ok; i++) {
     /* Another view of the target would be read after parts of it are overwritten. */
-    if (in[i]->storage != target->storage || in[i]->numel == target->numel) continue;
+    bool same = in[i]->data == target->data && in[i]->numel == target->numel;
+    if (in[i]->storage != target->storage || same) continue;
     ok = (in[i] = copy[i] = copy_of(in[i], e)) != NULL;
   }
   Span span = profile_begin();
@@ -382,6 +390,8 @@ static bool check_saved(const Node *n, Error *e) {
   bool same = !n->output || n->output->storage->version == n->output_version;
   for (int i = 0; i < n->call.inputs && same; i++)
     if (n->in[i] && n->in[i]->storage) same = n->in[i]->storage->version == n->versions[i];
+  for (int i = 0; i < CALL_EXTRAS && same; i++)
+    if (n->call.extra[i]) same = n->call.extra[i]->storage->version == n->extra_versions[i];
   if (same) return true;
   return error_set(e,
                    "%s: a value that its gradient needs was changed in place after the forward "
@@ -469,6 +479,8 @@ static Tensor *seed_for(const Var *root, const Tensor *seed, Error *e) {
 }
 
 bool graph_backward(Var *root, const Tensor *seed, Error *e) {
+  if (graph.walking)
+    return error_set(e, "a backward is running already (an op's backward cannot start another)");
   if (!var_wants_grad(root))
     return error_set(e, "nothing here wants a gradient (make parameters with lt.param, and compute "
                         "outside no_grad)");
@@ -476,6 +488,7 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e) {
   if (!start) return false;
   if (!root->node) return gather(&root->grad, start, e);
   Heap heap = {0};
+  graph.walking = true;
   bool ok = gather(&root->node->grad, start, e) && heap_push(&heap, root->node, e);
   while (heap.count > 0) {
     Node *n = heap_pop(&heap);
@@ -487,5 +500,6 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e) {
     node_release(n);
   }
   free(heap.item);
+  graph.walking = false;
   return ok;
 }

@@ -38,9 +38,10 @@ bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e);
 /* Adds d(root)/d(leaf), times seed, into every leaf; a NULL seed is 1 and asks for a scalar. */
 bool graph_backward(Var *root, const Tensor *seed, Error *e);
 
-/* An in-place change of v: refused while v is part of a graph and recording is on. Call before the
- * change; it bumps the version, which a backward through an earlier use of the value notices. */
-bool graph_change(Var *v, Error *e);
+/* An in-place change of v, made of the sources: refused while v is part of a graph, or a source
+ * wants a gradient that nothing would carry, and recording is on. Call before the change; it bumps
+ * the version, which a backward through an earlier use of the value notices. */
+bool graph_change(Var *v, Var *const *sources, int count, Error *e);
 
 bool graph_recording(void);
 void graph_set_recording(bool on);

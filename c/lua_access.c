@@ -64,7 +64,7 @@ static void store(lua_State *L, Var *v, int64_t at, double value, const char *na
   bool byte = v->value->dtype == DTYPE_U8;
   if (byte && !(value >= 0 && value <= 255 && value == floor(value)))
     raise_error(L, "%s: expected a whole number 0..255 for u8, got %g", name, value);
-  if (!graph_change(v, &e)) raise_error(L, "%s: %s", name, e.text);
+  if (!graph_change(v, NULL, 0, &e)) raise_error(L, "%s: %s", name, e.text);
   if (byte) bytes_of(v->value)[at] = (uint8_t)value;
   else reals(v->value)[at] = (real)value;
 }
@@ -153,6 +153,26 @@ static int l_index(lua_State *L) {
   return push_row(L, v, check_whole(L, 2, "index", "x[i]"));
 }
 
+/* x.grad = nil, or = a tensor, whose elements are copied */
+static int assign_grad(lua_State *L, Var *v) {
+  Error e;
+  Tensor *fresh = NULL;
+  if (!lua_isnil(L, 3)) {
+    const Tensor *g = check_tensor(L, 3, "grad", NULL)->value;
+    if (!shape_equal(&g->shape, &v->value->shape) || g->dtype != DTYPE_REAL)
+      raise_error(L, "grad: expected a tensor of the same shape");
+    if (v->node || !v->requires_grad)
+      raise_error(L, "grad: only a leaf that wants a gradient has one to assign to");
+    fresh = tensor_new(DTYPE_REAL, &g->shape, &e);
+    if (!fresh) raise_error(L, "grad: %s", e.text);
+    memcpy(fresh->data, g->data, (size_t)g->numel * sizeof(real));
+  }
+  Tensor *old = v->grad;
+  v->grad = fresh;
+  tensor_release(old);
+  return 0;
+}
+
 /* x[i] = number or tensor; x.grad = nil or a tensor; nothing else can be assigned */
 static int l_newindex(lua_State *L) {
   Var *v = check_tensor(L, 1, "index", NULL);
@@ -160,13 +180,7 @@ static int l_newindex(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     if (strcmp(lua_tostring(L, 2), "grad") != 0)
       raise_error(L, "a tensor has no field \"%s\" to assign to", lua_tostring(L, 2));
-    Var *g = lua_isnil(L, 3) ? NULL : check_tensor(L, 3, "grad", NULL);
-    if (g && (!shape_equal(&g->value->shape, &v->value->shape) || g->value->dtype != DTYPE_REAL))
-      raise_error(L, "grad: expected a tensor of the same shape");
-    Tensor *old = v->grad;
-    v->grad = g ? tensor_retain(g->value) : NULL;
-    tensor_release(old);
-    return 0;
+    return assign_grad(L, v);
   }
   int64_t i = check_whole(L, 2, "index", "x[i]"),
           n = v->value->shape.dims ? v->value->shape.size[0] : 0;
@@ -176,14 +190,15 @@ static int l_newindex(lua_State *L) {
     store(L, v, i - 1, check_real(L, 3, "index", "value"), "x[i] = value");
     return 0;
   }
-  Tensor *row = check_tensor(L, 3, "index", "value")->value, *t = v->value;
+  Var *source = check_tensor(L, 3, "index", "value");
+  Tensor *row = source->value, *t = v->value;
   Shape want = {.dims = t->shape.dims - 1};
   memcpy(want.size, t->shape.size + 1, sizeof want.size - sizeof want.size[0]);
   char a[SHAPE_TEXT], b[SHAPE_TEXT];
   if (!shape_equal(&row->shape, &want) || row->dtype != t->dtype)
     raise_error(L, "x[i] = row: expected %s %s, got %s %s", dtype_name(t->dtype),
                 shape_text(&want, a), dtype_name(row->dtype), shape_text(&row->shape, b));
-  if (!graph_change(v, &e)) raise_error(L, "x[i] = row: %s", e.text);
+  if (!graph_change(v, &source, 1, &e)) raise_error(L, "x[i] = row: %s", e.text);
   size_t size = (size_t)row->numel * dtype_size(row->dtype);
   memmove((char *)t->data + (size_t)(i - 1) * size, row->data, size);
   return 0;

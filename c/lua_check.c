@@ -133,6 +133,12 @@ Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
 
 /* ---- arguments ---- */
 
+void check_count(lua_State *L, int n, const char *name) {
+  if (lua_gettop(L) > n)
+    raise_error(L, "%s: expected at most %d argument%s, got %d", name, n, n == 1 ? "" : "s",
+                lua_gettop(L));
+}
+
 double check_real(lua_State *L, int index, const char *name, const char *arg) {
   char got[80];
   if (lua_type(L, index) != LUA_TNUMBER)

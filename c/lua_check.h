@@ -43,6 +43,8 @@ Var *check_tensor(lua_State *L, int index, const char *name, const char *arg);
 /* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot. */
 Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg);
 
+/* Refuses more than n arguments. */
+void check_count(lua_State *L, int n, const char *name);
 int64_t check_whole(lua_State *L, int index, const char *name, const char *arg);
 double check_real(lua_State *L, int index, const char *name, const char *arg);
 /* A shape from numbers (from `index` up to `last`) or one table of numbers. */

@@ -111,9 +111,9 @@ static bool lua_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   (void)y;
   lua_State *L = graph_host();
   BackwardCall b = {c, dy, dx};
+  if (!lua_checkstack(L, 8)) return error_set(e, "stack overflow");
   bool recording = graph_recording();
   graph_set_recording(false);
-  if (!lua_checkstack(L, 8)) return error_set(e, "stack overflow");
   lua_pushcfunction(L, run_backward);
   lua_pushlightuserdata(L, &b);
   int status = lua_pcall(L, 1, 0, 0);
@@ -149,18 +149,24 @@ static bool any_wants_grad(Var *const *inputs, int count) {
   return false;
 }
 
+/* The tensors among the arguments. */
+static void read_inputs(lua_State *L, const LuaOp *def, int arguments, Call *c, Var **inputs) {
+  c->inputs = 0;
+  for (int i = 1; i <= arguments; i++) {
+    if (!is_tensor(L, i)) continue;
+    if (c->inputs == MAX_FIXED_INPUTS)
+      raise_error(L, "%s: expected at most %d tensors", def->name, MAX_FIXED_INPUTS);
+    inputs[c->inputs++] = check_tensor(L, i, def->name, NULL);
+  }
+}
+
 static int l_call(lua_State *L) {
   const LuaOp *def = lua_touserdata(L, lua_upvalueindex(1));
   int arguments = lua_gettop(L);
   Var *inputs[MAX_FIXED_INPUTS];
   Call c = {.op = &def->op};
   luaL_checkstack(L, arguments + 8, def->name);
-  for (int i = 1; i <= arguments; i++) {
-    if (!is_tensor(L, i)) continue;
-    if (c.inputs == MAX_FIXED_INPUTS)
-      raise_error(L, "%s: expected at most %d tensors", def->name, MAX_FIXED_INPUTS);
-    inputs[c.inputs++] = check_tensor(L, i, def->name, NULL);
-  }
+  read_inputs(L, def, arguments, &c, inputs);
   run_forward(L, def, arguments);
   Context *ctx = lua_touserdata(L, -2);
   char got[80];
@@ -168,9 +174,12 @@ static int l_call(lua_State *L) {
     raise_error(L, "%s: forward: expected to get a tensor back, got %s", def->name,
                 describe(L, -1, got, sizeof got));
   Tensor *result = check_tensor(L, -1, def->name, "forward")->value;
+  if (result->dtype != DTYPE_REAL)
+    raise_error(L, "%s: forward: expected %s, got u8", def->name, REAL_NAME);
   Error e;
   Box *box = box_new(L);
   push_tensor(L, box, tensor_retain(result), def->name, &e);
+  read_inputs(L, def, arguments, &c, inputs); /* again: forward may have closed some */
   if (!any_wants_grad(inputs, c.inputs)) return 1;
   c.integer[0] = ctx->count;
   memcpy(c.number, ctx->number, sizeof c.number);
@@ -189,6 +198,19 @@ static void check_function(lua_State *L, const char *field) {
     raise_error(L, "op: %s: expected a function, got %s", field, describe(L, -1, got, sizeof got));
 }
 
+static void check_fields(lua_State *L) {
+  static const char *const known[] = {"name", "forward", "backward"};
+  char got[80];
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    bool found = false;
+    for (int i = 0; i < 3 && lua_type(L, -2) == LUA_TSTRING && !found; i++)
+      found = strcmp(lua_tostring(L, -2), known[i]) == 0;
+    if (!found)
+      raise_error(L, "op: unknown field %s; fields: name, forward, backward",
+                  describe(L, -2, got, sizeof got));
+  }
+}
+
 /* op{name = "double", forward = function(ctx, x, ...), backward = function(ctx, dy)} -> a function.
  * backward returns a gradient (or nil) for each tensor that forward was given. */
 static int l_op(lua_State *L) {
@@ -196,10 +218,12 @@ static int l_op(lua_State *L) {
   if (lua_type(L, 1) != LUA_TTABLE)
     raise_error(L, "op: expected a table with forward and backward, got %s",
                 describe(L, 1, got, sizeof got));
+  check_fields(L);
   check_function(L, "forward");
   check_function(L, "backward");
-  lua_getfield(L, 1, "name");
-  const char *name = lua_isnil(L, -1) ? "op" : luaL_checkstring(L, -1);
+  if (lua_getfield(L, 1, "name") != LUA_TNIL && lua_type(L, -1) != LUA_TSTRING)
+    raise_error(L, "op: name: expected a string, got %s", describe(L, -1, got, sizeof got));
+  const char *name = lua_isnil(L, -1) ? "op" : lua_tostring(L, -1);
   LuaOp *def = lua_newuserdatauv(L, sizeof *def, 0);
   memset(def, 0, sizeof *def);
   snprintf(def->name, sizeof def->name, "%s", name);

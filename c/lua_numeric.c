@@ -54,7 +54,7 @@ static bool read_step(lua_State *L, int64_t i, Step *s) {
   if (!s->weight->grad || !s->weight->requires_grad) return false;
   bool recording = graph_recording();
   graph_set_recording(false);
-  bool ok = graph_change(s->weight, &e);
+  bool ok = graph_change(s->weight, NULL, 0, &e);
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
   return true;
@@ -147,6 +147,8 @@ static int l_knn(lua_State *L) {
   push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
   push_tensor(L, index, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
   push_tensor(L, distance, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  train = check_points(L, 1, "train"); /* again: a finaliser may have closed one */
+  query = check_points(L, 2, "query");
   int32_t *at = spare->var->value->data;
   real *d = reals(distance->var->value);
   if (!isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e))
@@ -182,6 +184,7 @@ static int l_resize_bilinear(lua_State *L) {
   Shape shape = {.dims = 4, .size = {t->shape.size[0], height, width, t->shape.size[3]}};
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(t->dtype, &shape, &e), "resize_bilinear", &e);
+  t = check_tensor(L, 1, "resize_bilinear", "images")->value; /* a finaliser may have closed it */
   Images in = images_of(t), out = images_of(box->var->value);
   if (!isa()->resize_bilinear(&in, &out, &e)) raise_error(L, "resize_bilinear: %s", e.text);
   return 1;
@@ -214,6 +217,7 @@ static int l_gather_scaled(lua_State *L) {
   shape.size[0] = count;
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
+  t = check_tensor(L, 1, name, "x")->value; /* a finaliser may have closed it */
   isa()->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
                       reals(box->var->value));
   return 1;

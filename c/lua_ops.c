@@ -204,30 +204,42 @@ static void read_params(lua_State *L, Call *c, int first) {
 
 /* ---- application ---- */
 
-/* Reads the tensors of an op with a fixed number of inputs; returns the index of what follows. */
-static int read_inputs(lua_State *L, Call *c, Var **inputs, const Tensor **in) {
+/* The inputs of an op with a fixed number of them, and where on the stack they lie (0: absent). */
+typedef struct Inputs {
+  Var *var[MAX_FIXED_INPUTS];
+  const Tensor *value[MAX_FIXED_INPUTS];
+  int slot[MAX_FIXED_INPUTS];
+} Inputs;
+
+/* Reads the inputs, numbers and tables made to tensors; returns the index of what follows. */
+static int read_inputs(lua_State *L, Call *c, Inputs *in) {
   char name[32], mark;
   int index = 1;
   for (c->inputs = 0; word_at(c->op->inputs, c->inputs, name, sizeof name, &mark); c->inputs++) {
-    bool absent = lua_isnoneornil(L, index) || is_options(L, index);
-    Var *v = NULL;
-    if (mark == '?' && absent) {
-      if (lua_isnil(L, index)) index++;
-    } else {
-      v = check_tensor_like(L, index, c->op->name, name);
-      index++;
-    }
-    inputs[c->inputs] = v;
-    in[c->inputs] = v ? v->value : NULL;
+    bool absent = mark == '?' && (lua_isnoneornil(L, index) || is_options(L, index));
+    Var *v = absent ? NULL : check_tensor_like(L, index, c->op->name, name);
+    in->slot[c->inputs] = absent ? 0 : index;
+    in->value[c->inputs] = v ? v->value : NULL;
+    if (!absent || lua_isnil(L, index)) index++;
   }
-  c->in = in;
+  c->in = in->value;
   return index;
+}
+
+/* Looks the inputs up once more. Whatever allocates may run the collector, and with it finalisers
+ * that close tensors; from here to the end of the op nothing does. */
+static void settle_inputs(lua_State *L, const Call *c, Inputs *in) {
+  char name[32] = "";
+  for (int i = 0; i < c->inputs; i++) {
+    word_at(c->op->inputs, i, name, sizeof name, NULL);
+    in->var[i] = in->slot[i] ? check_tensor(L, in->slot[i], c->op->name, name) : NULL;
+    in->value[i] = in->var[i] ? in->var[i]->value : NULL;
+  }
 }
 
 static const Op *op_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
-static int finish(lua_State *L, Call *c, Var **inputs) {
-  Box *box = box_new(L);
+static int fill(lua_State *L, Box *box, Call *c, Var **inputs) {
   Error e;
   graph_trace(L);
   box->var = graph_apply(c, inputs, &e);
@@ -238,27 +250,38 @@ static int finish(lua_State *L, Call *c, Var **inputs) {
 
 static int l_apply(lua_State *L) {
   Call c = {.op = op_of(L)};
-  Var *inputs[MAX_FIXED_INPUTS];
-  const Tensor *in[MAX_FIXED_INPUTS];
-  int next = read_inputs(L, &c, inputs, in);
-  read_params(L, &c, next);
-  return finish(L, &c, inputs);
+  Inputs in;
+  read_params(L, &c, read_inputs(L, &c, &in));
+  Box *box = box_new(L);
+  settle_inputs(L, &c, &in);
+  return fill(L, box, &c, in.var);
 }
 
 /* name_(x, ...): the result goes into x, which is returned. */
 static int l_apply_in_place(lua_State *L) {
   Call c = {.op = op_of(L)};
-  Var *inputs[MAX_FIXED_INPUTS];
-  const Tensor *in[MAX_FIXED_INPUTS];
+  Inputs in;
   Error e;
   char name[40];
   snprintf(name, sizeof name, "%s_", c.op->name);
   check_tensor(L, 1, name, NULL);
-  int next = read_inputs(L, &c, inputs, in);
-  read_params(L, &c, next);
-  if (!graph_apply_in_place(&c, inputs, &e)) return raise_error(L, "%s: %s", name, e.text);
+  read_params(L, &c, read_inputs(L, &c, &in));
+  settle_inputs(L, &c, &in);
+  if (!graph_apply_in_place(&c, in.var, &e)) return raise_error(L, "%s: %s", name, e.text);
   lua_settop(L, 1);
   return 1;
+}
+
+static void read_items(lua_State *L, Call *c, Var **inputs, const Tensor **in) {
+  for (int i = 0; i < c->inputs; i++) {
+    char item[32];
+    snprintf(item, sizeof item, "item %d", i + 1);
+    lua_rawgeti(L, 1, i + 1);
+    inputs[i] = check_tensor(L, -1, c->op->name, item);
+    in[i] = inputs[i]->value;
+    lua_pop(L, 1);
+  }
+  c->in = in;
 }
 
 /* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which
@@ -275,32 +298,25 @@ static int l_apply_list(lua_State *L) {
   Var **inputs = lua_newuserdatauv(L, n * (sizeof(Var *) + sizeof(Tensor *)), 0);
   const Tensor **in = (const Tensor **)(inputs + n);
   lua_insert(L, 2);
-  for (int i = 0; i < c.inputs; i++) {
-    char item[32];
-    snprintf(item, sizeof item, "item %d", i + 1);
-    lua_rawgeti(L, 1, i + 1);
-    inputs[i] = check_tensor(L, -1, c.op->name, item);
-    in[i] = inputs[i]->value;
-    lua_pop(L, 1);
-  }
-  c.in = in;
+  read_items(L, &c, inputs, in);
   read_params(L, &c, 3);
-  return finish(L, &c, inputs);
+  Box *box = box_new(L);
+  read_items(L, &c, inputs, in); /* again, as settle_inputs does */
+  return fill(L, box, &c, inputs);
 }
 
 /* batch_norm_train(x, weight, bias, eps) with the batch's mean and variance as two more results. */
 static int l_apply_with_statistics(lua_State *L) {
   Call c = {.op = op_of(L)};
-  Var *inputs[MAX_FIXED_INPUTS];
-  const Tensor *in[MAX_FIXED_INPUTS];
+  Inputs in;
   Tensor *extras[CALL_EXTRAS];
   Error e;
-  int next = read_inputs(L, &c, inputs, in);
-  read_params(L, &c, next);
+  read_params(L, &c, read_inputs(L, &c, &in));
   Box *box[3];
   for (int i = 0; i < 3; i++) box[i] = box_new(L);
+  settle_inputs(L, &c, &in);
   graph_trace(L);
-  box[0]->var = graph_apply_keeping(&c, inputs, extras, &e);
+  box[0]->var = graph_apply_keeping(&c, in.var, extras, &e);
   if (!box[0]->var) return raise_error(L, "%s: %s", c.op->name, e.text);
   for (int i = 1; i < 3; i++) box[i]->var = extras[i - 1] ? var_new(extras[i - 1], &e) : NULL;
   for (int i = 2; i < CALL_EXTRAS; i++) tensor_release(extras[i]);

@@ -6,14 +6,13 @@
 
 /* tensor(data): from a number or a nested table of numbers; a tensor is copied */
 static int l_tensor(lua_State *L) {
-  luaL_checkany(L, 1);
-  lua_settop(L, 1);
+  check_count(L, 1, "tensor");
   if (!is_tensor(L, 1)) {
     check_tensor_like(L, 1, "tensor", NULL);
     return 1;
   }
-  Var *v = check_tensor(L, 1, "tensor", NULL);
   Box *box = box_new(L);
+  const Var *v = check_tensor(L, 1, "tensor", NULL);
   Error e;
   Tensor *t = tensor_new(v->value->dtype, &v->value->shape, &e);
   if (t) memcpy(t->data, v->value->data, (size_t)t->numel * dtype_size(t->dtype));
@@ -33,6 +32,11 @@ static int push_filled(lua_State *L, const Shape *shape, Dtype dtype, double val
   return push_tensor(L, box, t, name, &e);
 }
 
+static void check_fits(lua_State *L, Dtype dtype, double value, const char *name) {
+  if (dtype == DTYPE_U8 && !(value >= 0 && value <= 255 && value == floor(value)))
+    raise_error(L, "%s: value: expected a whole number 0..255 for u8, got %g", name, value);
+}
+
 static Dtype check_dtype(lua_State *L, int index, const char *name) {
   char got[80];
   const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
@@ -44,6 +48,7 @@ static Dtype check_dtype(lua_State *L, int index, const char *name) {
 
 static int filled_like(lua_State *L, double value, const char *name) {
   Shape shape;
+  if (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE) check_count(L, 1, name);
   if (is_tensor(L, 1)) shape = check_tensor(L, 1, name, NULL)->value->shape;
   else check_shape(L, 1, lua_gettop(L), name, &shape);
   return push_filled(L, &shape, DTYPE_REAL, value, name);
@@ -55,12 +60,12 @@ static int l_ones(lua_State *L) { return filled_like(L, 1, "ones"); }
 
 /* full(shape, value [, dtype]) */
 static int l_full(lua_State *L) {
+  check_count(L, 3, "full");
   Shape shape;
   check_shape(L, 1, 1, "full", &shape);
   double value = check_real(L, 2, "full", "value");
   Dtype dtype = check_dtype(L, 3, "full");
-  if (dtype == DTYPE_U8 && !(value >= 0 && value <= 255))
-    raise_error(L, "full: value: expected 0..255 for u8, got %g", value);
+  check_fits(L, dtype, value, "full");
   return push_filled(L, &shape, dtype, value, "full");
 }
 
@@ -76,6 +81,7 @@ static int push_sequence(lua_State *L, double first, double step, int64_t n, con
 /* arange(first, last [, step]): first, first + step, ... up to and including last; arange(n) is
  * 1..n, as Lua counts */
 static int l_arange(lua_State *L) {
+  check_count(L, 3, "arange");
   bool one = lua_gettop(L) == 1;
   double first = one ? 1 : check_real(L, 1, "arange", "first");
   double last = check_real(L, one ? 1 : 2, "arange", "last");
@@ -88,6 +94,7 @@ static int l_arange(lua_State *L) {
 
 /* linspace(first, last, n): n numbers evenly spaced, both ends included */
 static int l_linspace(lua_State *L) {
+  check_count(L, 3, "linspace");
   double first = check_real(L, 1, "linspace", "first"), last = check_real(L, 2, "linspace", "last");
   int64_t n = check_whole(L, 3, "linspace", "n");
   if (n < 1) raise_error(L, "linspace: n: expected at least 1, got %d", (int)n);
@@ -99,6 +106,7 @@ static int l_linspace(lua_State *L) {
 
 /* eye(n): the identity matrix */
 static int l_eye(lua_State *L) {
+  check_count(L, 1, "eye");
   int64_t n = check_whole(L, 1, "eye", "n");
   if (n < 0) raise_error(L, "eye: n: expected at least 0, got %d", (int)n);
   Shape shape = {.dims = 2, .size = {n, n}};
@@ -110,6 +118,7 @@ static int l_eye(lua_State *L) {
 
 /* from_bytes(string, shape, dtype): raw elements in the machine's order (little-endian) */
 static int l_from_bytes(lua_State *L) {
+  check_count(L, 3, "from_bytes");
   size_t size;
   Shape shape;
   Error e;
@@ -179,6 +188,7 @@ static int l_float(lua_State *L) {
   Error e;
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(DTYPE_REAL, &t->shape, &e), "float", &e);
+  t = check_tensor(L, 1, "float", NULL)->value; /* a finaliser may have closed it */
   for (int64_t i = 0; i < t->numel; i++) reals(box->var->value)[i] = (real)bytes_of(t)[i];
   return 1;
 }
@@ -200,6 +210,7 @@ static int l_u8(lua_State *L) {
   Error e;
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(DTYPE_U8, &t->shape, &e), "u8", &e);
+  t = check_tensor(L, 1, "u8", NULL)->value; /* a finaliser may have closed it */
   for (int64_t i = 0; i < t->numel; i++) {
     double v = nearbyint((double)reals(t)[i]);
     bytes_of(box->var->value)[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
@@ -209,14 +220,16 @@ static int l_u8(lua_State *L) {
 
 /* x:detach(): the same elements outside any graph */
 static int l_detach(lua_State *L) {
-  Var *v = check_tensor(L, 1, "detach", NULL);
   Error e;
+  check_tensor(L, 1, "detach", NULL);
   Box *box = box_new(L);
+  const Var *v = check_tensor(L, 1, "detach", NULL);
   return push_tensor(L, box, tensor_view(v->value, &v->value->shape, 0, &e), "detach", &e);
 }
 
 /* param(x): a leaf on x's elements whose gradient is wanted */
 static int l_param(lua_State *L) {
+  check_count(L, 1, "param");
   Var *v = check_tensor_like(L, 1, "param", NULL);
   Error e;
   if (v->value->dtype != DTYPE_REAL)
@@ -237,7 +250,7 @@ static int l_copy_in_place(lua_State *L) {
     raise_error(L, "copy_: expected %s %s, got %s %s", dtype_name(to->value->dtype),
                 shape_text(&to->value->shape, a), dtype_name(from->value->dtype),
                 shape_text(&from->value->shape, b));
-  if (!graph_change(to, &e)) raise_error(L, "copy_: %s", e.text);
+  if (!graph_change(to, &from, 1, &e)) raise_error(L, "copy_: %s", e.text);
   memmove(to->value->data, from->value->data,
           (size_t)to->value->numel * dtype_size(to->value->dtype));
   lua_settop(L, 1);
@@ -250,9 +263,8 @@ static int l_fill_in_place(lua_State *L) {
   double value = check_real(L, 2, "fill_", "value");
   Tensor *t = v->value;
   Error e;
-  if (t->dtype == DTYPE_U8 && !(value >= 0 && value <= 255))
-    raise_error(L, "fill_: value: expected 0..255 for u8, got %g", value);
-  if (!graph_change(v, &e)) raise_error(L, "fill_: %s", e.text);
+  check_fits(L, t->dtype, value, "fill_");
+  if (!graph_change(v, NULL, 0, &e)) raise_error(L, "fill_: %s", e.text);
   for (int64_t i = 0; i < t->numel; i++) {
     if (t->dtype == DTYPE_REAL) reals(t)[i] = (real)value;
     else bytes_of(t)[i] = (uint8_t)value;

@@ -151,7 +151,7 @@ static void storage_release(Storage *s) {
 /* ---- tensors ---- */
 
 /* Sizes whose product would overflow, or exceed any memory, are refused before they are used. */
-static bool check_sizes(const Shape *s, Error *e) {
+bool shape_check(const Shape *s, Error *e) {
   const int64_t limit = INT64_C(1) << 40;
   char text[SHAPE_TEXT];
   int64_t n = 1;
@@ -175,7 +175,7 @@ static Tensor *tensor_raw(Dtype dtype, const Shape *shape, Error *e) {
 }
 
 Tensor *tensor_new(Dtype dtype, const Shape *shape, Error *e) {
-  if (!check_sizes(shape, e)) return NULL;
+  if (!shape_check(shape, e)) return NULL;
   Tensor *t = tensor_raw(dtype, shape, e);
   if (!t) return NULL;
   t->storage = storage_new((size_t)t->numel * dtype_size(dtype));

@@ -38,6 +38,8 @@ typedef struct Shape {
 } Shape;
 
 int64_t shape_numel(const Shape *s);
+/* Refuses negative sizes and products that no memory could hold (or that would overflow). */
+bool shape_check(const Shape *s, Error *e);
 bool shape_equal(const Shape *a, const Shape *b);
 /* Writes "[128, 784]" and returns its argument. */
 const char *shape_text(const Shape *s, char text[SHAPE_TEXT]);

@@ -155,7 +155,7 @@ describe("load_state", function()
     end
     assert.matches("optim.Adam: load_state: square.2 is missing",
       try(function(s) s.arrays["square.2"] = nil end))
-    assert.matches("load_state: mean.1: expected %[2%], got %[3%]",
+    assert.matches("load_state: mean.1: expected float32 %[2%], got float32 %[3%]",
       try(function(s) s.arrays["mean.1"] = lt.ones(3) end))
     assert.matches("load_state: unexpected mean.3", try(function(s) s.arrays["mean.3"] = lt.ones(3) end))
     assert.matches("load_state: steps: expected a whole number of at least 0, got nil",

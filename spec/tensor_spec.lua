@@ -78,7 +78,7 @@ describe("making tensors", function()
     assert.misuse(function() lt.arange(1, inf) end, "arange: too many elements")
     assert.misuse(function() lt.arange(nan) end, "arange: ")
     assert.misuse(function() lt.full({2}) end, "full: value: expected a number, got nil")
-    assert.misuse(function() lt.full({2}, 256, "u8") end, "full: value: expected 0..255 for u8, got 256")
+    assert.misuse(function() lt.full({2}, 256, "u8") end, "full: value: expected a whole number 0..255 for u8, got 256")
     assert.misuse(function() lt.full({2}, 1, "f16") end, "full: dtype: expected \"float32\" or \"u8\", got \"f16\"")
   end)
 
@@ -256,7 +256,7 @@ describe("u8 tensors", function()
     for _, x in ipairs {256, -1, 1.5, nan} do
       assert.misuse(function() v[1] = x end, "x%[i%] = value: expected a whole number 0..255 for u8")
     end
-    assert.misuse(function() v:fill_(300) end, "fill_: value: expected 0..255 for u8")
+    assert.misuse(function() v:fill_(300) end, "fill_: value: expected a whole number 0..255 for u8")
   end)
 end)
 

@@ -5,6 +5,8 @@
 #include "../simd/math.h"
 #include "families.h"
 
+#include <string.h>
+
 /* A row of y = EXPRESSION(a, b); a loop for each way in which a or b may stand still. */
 #define BINARY_ROW(NAME, EXPRESSION)                                                               \
   static void NAME(real *y, const real *const *in, const int64_t *step, int64_t n) {               \
@@ -36,7 +38,6 @@ BINARY_ROW(div_row, a / b)
 BINARY_ROW(negative_div_row, -a / b)
 BINARY_ROW(maximum_row, a != a || a > b ? a : b)
 BINARY_ROW(minimum_row, a != a || a < b ? a : b)
-BINARY_ROW(negative_row, -a + 0 * b)
 /* the share of the gradient that goes to a: a tie is split in halves */
 BINARY_ROW(greater_share_row, a > b ? 1 : a < b ? 0 : (real)0.5)
 BINARY_ROW(keep_where_row, a != 0 ? b : 0)
@@ -55,6 +56,10 @@ static void binary(Tensor *y, const Tensor *a, const Tensor *b, RowKernel *row) 
 
 static void copy_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
   for (int64_t i = 0; i < n; i++) y[i] = in[0][step[0] * i];
+}
+
+static void negative_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
+  for (int64_t i = 0; i < n; i++) y[i] = -in[0][step[0] * i];
 }
 
 static void copy(Tensor *y, const Tensor *x) { broadcast_apply(y, &x, 1, copy_row); }
@@ -92,7 +97,7 @@ static bool sub_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
                          Error *e) {
   (void)c, (void)y, (void)e;
   if (dx[0]) copy(dx[0], dy);
-  if (dx[1]) binary(dx[1], dy, dy, negative_row);
+  if (dx[1]) broadcast_apply(dx[1], &dy, 1, negative_row);
   return true;
 }
 ROW(sub, 0, SAVE_NONE, "a - b")
@@ -161,7 +166,8 @@ static bool where_forward(Call *c, Tensor *y, Error *e) {
 static bool where_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                            Error *e) {
   (void)y, (void)e;
-  if (dx[0]) binary(dx[0], dy, dy, sub_row); /* nothing depends smoothly on a condition */
+  if (dx[0])
+    memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real)); /* a condition is a step */
   if (dx[1]) binary(dx[1], c->in[0], dy, keep_where_row);
   if (dx[2]) binary(dx[2], c->in[0], dy, drop_where_row);
   return true;

@@ -94,8 +94,9 @@ static Tensor *bias_wanted(const Call *c, Tensor *const *dx) {
 
 /* conv2d, S stride, P padding, D dilation:
  *   y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i S - P + u D, j S - P + v D, c] w[u, v, c, o]
- *   dx: the transposed convolution of dy   dw[u, v, c, o] = sum over n, i, j of x[...] dy[n, i, j,
- * o] db[o] = sum over n, i, j of dy[n, i, j, o] */
+ *   dx: the transposed convolution of dy
+ *   dw[u, v, c, o] = sum over n, i, j of x[...] dy[n, i, j, o]
+ *   db[o] = sum over n, i, j of dy[n, i, j, o] */
 
 static ConvGeometry conv2d_geometry(const Call *c) {
   const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
@@ -220,8 +221,8 @@ static const Op op_conv_transpose2d = {
     .inputs = "x weight bias?",
     .doc =
         "Transposed convolution, the adjoint of conv2d, of images [batch, height, width, in] with "
-        "a "
-        "weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + dilation "
+        "a weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + "
+        "dilation "
         "(kernel - 1) + output_padding + 1.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"stride", PARAM_PAIR, false, 1, NULL},

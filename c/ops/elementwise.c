@@ -145,11 +145,27 @@ ELEMENTWISE(pow, real_pow(x, (real)p[0]),
             p[0] == 0 ? 0 * dy : dy * (real)p[0] * real_pow(x, (real)(p[0] - 1)))
 ROW(pow, SAVE_IN0, "x to a power that is a number.", {"exponent", PARAM_NUMBER, true, 0, NULL})
 
+static bool clamp_shape(const Call *c, Shape *out, Error *e) {
+  double low = c->number[0], high = c->number[1];
+  if (!(low <= high) || (isinf(low) && isinf(high)))
+    return error_set(e, "expected min, max or both, min not above max; got %g and %g", low, high);
+  *out = c->in[0]->shape;
+  return true;
+}
+
 /* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included */
 ELEMENTWISE(clamp, x<(real)p[0] ? (real)p[0] : x>(real) p[1] ? (real)p[1] : x,
             x<(real)p[0] || x>(real) p[1] ? 0 : dy)
-ROW(clamp, SAVE_IN0, "x limited to [min, max]; either bound may be left out.",
-    {"min", PARAM_NUMBER, false, -INFINITY, NULL}, {"max", PARAM_NUMBER, false, INFINITY, NULL})
+static const Op op_clamp = {.name = "clamp",
+                            .inputs = "x",
+                            .doc = "x limited to [min, max]; either bound may be left out.",
+                            .flags = OP_ELEMENTWISE,
+                            .save = SAVE_IN0,
+                            .params = {{"min", PARAM_NUMBER, false, -INFINITY, NULL},
+                                       {"max", PARAM_NUMBER, false, INFINITY, NULL}},
+                            .shape = clamp_shape,
+                            .forward = clamp_forward,
+                            .backward = clamp_backward};
 
 /* Steps: their gradient is zero wherever it exists. */
 ELEMENTWISE(floor, real_floor(x), 0 * dy)

@@ -184,12 +184,17 @@ static const Op op_gaussian_nll = {
     .forward = nll_forward,
     .backward = nll_backward};
 
-/* ---- KL divergence of N(mu, e^v) from N(0, 1): summed over the last axis, mean over the others
- * ---- -1/2 sum(1 + v - mu^2 - e^v),   dmu = mu dy,   dv = (e^v - 1) / 2 dy   (Kingma and Welling,
- * 2014) */
+/* ---- KL divergence of N(mu, e^v) from N(0, 1) (Kingma and Welling, 2014) ----
+ * summed over the last axis, mean over the others:
+ * -1/2 sum(1 + v - mu^2 - e^v),   dmu = mu dy,   dv = (e^v - 1) / 2 dy */
 
-/* e^v of a log-variance that ran away would be infinite, and poison every weight */
-static real variance(real v) { return real_exp(v > 80 ? 80 : v); }
+/* Above this log-variance e^v - 1 goes on as a straight line: a log-variance that ran away would
+ * otherwise be infinite and poison every weight. */
+enum { STEEPEST = 80 };
+static real excess_variance(real v) { /* e^v - 1, exact near 0 */
+  return v > STEEPEST ? real_exp(STEEPEST) * (1 + v - STEEPEST) : REAL_MATH(expm1)(v);
+}
+static real excess_variance_slope(real v) { return real_exp(v > STEEPEST ? STEEPEST : v); }
 
 static int64_t latent_dims(const Tensor *mu) { return mu->shape.size[mu->shape.dims - 1]; }
 static int64_t code_count(const Tensor *mu) {
@@ -210,7 +215,7 @@ static bool kl_forward(Call *c, Tensor *y, Error *e) {
   for (int64_t r = 0; r < rows; r++) {
     double sum = 0;
     for (int64_t i = r * n; i < (r + 1) * n; i++)
-      sum += (double)(mu[i] * mu[i] + variance(v[i]) - 1 - v[i]);
+      sum += (double)(mu[i] * mu[i] + (excess_variance(v[i]) - v[i]));
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)(sum / 2);
     total += sum / 2;
   }
@@ -227,15 +232,17 @@ static bool kl_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor
   for (int64_t i = 0; i < rows * n; i++) {
     real d = scale * (c->integer[0] == REDUCE_NONE ? reals(dy)[i / n] : 1);
     if (dx[0]) reals(dx[0])[i] = d * mu[i];
-    if (dx[1]) reals(dx[1])[i] = d * (real)0.5 * (variance(v[i]) - 1);
+    if (dx[1]) reals(dx[1])[i] = d * (real)0.5 * (excess_variance_slope(v[i]) - 1);
   }
   return true;
 }
 static const Op op_gaussian_kl = {
     .name = "gaussian_kl",
     .inputs = "mu log_var",
-    .doc = "KL(N(mu, e^log_var) || N(0, 1)) in nats: summed over the last axis (the latent "
-           "dimensions), mean over all others (the batch).",
+    .doc =
+        "KL(N(mu, e^log_var) || N(0, 1)) in nats: summed over the last axis (the latent "
+        "dimensions), mean over all others (the batch). Above a log-variance of 80 e^log_var goes "
+        "on as a straight line.",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
     .shape = kl_shape,

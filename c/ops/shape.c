@@ -24,16 +24,18 @@ static int64_t view_start(const Call *c) {
 static bool reshape_shape(const Call *c, Shape *out, Error *e) {
   char from[SHAPE_TEXT], to[SHAPE_TEXT];
   Shape s = {.dims = (int)c->integer[0]};
-  int64_t known = 1;
   int open = -1;
   for (int d = 0; d < s.dims; d++) {
     s.size[d] = c->integer[1 + d];
     if (s.size[d] == -1 && open >= 0) return error_set(e, "shape: only one size may be -1");
     if (s.size[d] < -1)
       return error_set(e, "shape: expected sizes of at least 0, got %lld", (long long)s.size[d]);
-    if (s.size[d] == -1) open = d;
-    else known *= s.size[d];
+    if (s.size[d] != -1) continue;
+    open = d;
+    s.size[d] = 1;
   }
+  if (!shape_check(&s, e)) return false;
+  int64_t known = shape_numel(&s);
   if (open >= 0) s.size[open] = known > 0 ? c->in[0]->numel / known : 0;
   if (shape_numel(&s) != c->in[0]->numel)
     return error_set(e, "shape: %s (%lld elements) does not fit into %s",

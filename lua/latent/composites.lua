@@ -89,12 +89,19 @@ return function(core)
     return ops.div(ops.sum(ops.square(centred), axis, opts.keepdim), n)
   end
 
+  -- The square root of a sum of squares. Its slope at 0 is infinite, times the zero slope of the squares
+  -- NaN; there the gradient is taken to be 0, as everybody does.
+  local function root(sum)
+    local zero = ops.eq(sum, 0)
+    return ops.mul(ops.sqrt(ops.add(sum, zero)), ops.sub(1, zero))
+  end
+
   local function std(x, axis, opts)
-    return ops.sqrt(variance(check(x, "std"), axis, opts))
+    return root(variance(check(x, "std"), axis, opts))
   end
 
   local function norm(x, axis, keepdim)
-    return ops.sqrt(ops.sum(ops.square(check(x, "norm")), axis, keepdim))
+    return root(ops.sum(ops.square(check(x, "norm")), axis, keepdim))
   end
 
   local function clone(x)
@@ -120,9 +127,9 @@ return function(core)
       f = variance, differentiable = true,
       doc = "The variance over all elements or axes; divided by n - 1, or by n with unbiased = false."},
     {name = "std", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim}, f = std,
-      differentiable = true, doc = "The square root of var."},
+      differentiable = true, doc = "The square root of var; its gradient at 0 is 0."},
     {name = "norm", inputs = {"x"}, params = {axis, keepdim}, f = norm, differentiable = true,
-      doc = "The Euclidean norm over all elements or axes."},
+      doc = "The Euclidean norm over all elements or axes; its gradient at 0 is 0."},
     {name = "clone", inputs = {"x"}, params = {}, f = clone, differentiable = true,
       doc = "A copy with storage of its own."},
   }

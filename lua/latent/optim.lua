@@ -97,8 +97,9 @@ function Optimizer:load_state(state)
   for key, x in pairs(own) do
     local given = state.arrays[key]
     if not core.is_tensor(given) then raise(("%s: %s is missing"):format(name, key)) end
-    local wanted, got = table.concat(x.shape, ", "), table.concat(given.shape, ", ")
-    if wanted ~= got then raise(("%s: %s: expected [%s], got [%s]"):format(name, key, wanted, got)) end
+    local wanted = ("%s [%s]"):format(x.dtype, table.concat(x.shape, ", "))
+    local got = ("%s [%s]"):format(given.dtype, table.concat(given.shape, ", "))
+    if wanted ~= got then raise(("%s: %s: expected %s, got %s"):format(name, key, wanted, got)) end
   end
   for key in pairs(state.arrays) do
     if not own[key] then raise(("%s: unexpected %s"):format(name, tostring(key))) end
