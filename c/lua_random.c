@@ -68,6 +68,9 @@ static Generator *shape_and_generator(lua_State *L, const char *name, Shape *sha
         raise_error(L, "%s: unknown option; options: generator", name);
     g = check_generator(L, top--, name);
   }
+  if (top > 1 && (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE))
+    raise_error(L, "%s: expected sizes, one list of sizes or one tensor, and perhaps options",
+                name);
   if (is_tensor(L, 1)) *shape = check_tensor(L, 1, name, NULL)->value->shape;
   else check_shape(L, 1, top, name, shape);
   return g;
