@@ -2,15 +2,15 @@
 --   lua5.4 exercises/01_autoencoder.lua            expect a test MSE of about 0.14
 --   lua5.4 exercises/01_autoencoder.lua --recipe sheet         ... of 0.16 to 0.185
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
-local plot, progress = require "latent.plot", require "latent.progress"
+local progress, figures = require "latent.progress", require "exercises.figures"
 local models, support = require "exercises.models", require "exercises.support"
 
 local o = support.options{
-  batch = 64,
-  recipes = {default = {lr = 2e-3, final_lr = 0, epochs = 10}, sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 10}},
+  batch = 64, needs = {"classifier"},
+  recipes = {default = {lr = 2e-3, final_lr = 0.0, epochs = 10}, sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 10}},
 }
 local train, test = support.data(o)
-local model = models.autoencoder()
+local model, names = models.autoencoder(), support.classes(o)
 
 local function test_mse()
   return support.mean_over(test, function(x) return lt.mse_loss(model(x), x) end)
@@ -30,7 +30,7 @@ else
     redrawn = redrawn + 1
     model = models.autoencoder()
   end
-  print(("weights redrawn %d times because a latent unit was dead"):format(redrawn))
+  print(("starts with a dead latent unit, whose weights were drawn again: %d"):format(redrawn))
   print(model:summary{o.batch, 32, 32, 1})
 
   local loader = data.loader(train, {batch = o.batch, seed = o.seed})
@@ -54,33 +54,32 @@ else
     log(entry)
     bar:epoch("train %.4f  test %.4f", entry.train_loss, entry.test_mse)
   end
-  support.save(model, "autoencoder")
+  support.save(model, "autoencoder", o.epochs)
 end
 
 local log = support.read_log "autoencoder"
-support.figure(plot.lines{
-  {y = support.column(log, "train_loss"), label = "training"},
-  {y = support.column(log, "test_mse"), label = "test", dashed = true},
-  title = "Autoencoder: reconstruction loss", xlabel = "epoch", ylabel = "mean squared error", markers = true,
-}, "01_loss.png")
-
+figures.curves("01_loss.png", "Autoencoder: reconstruction loss", "mean squared error", log,
+  {{"train_loss", "training"}, {"test_mse", "test"}})
 local examples = data.examples(test)
 local output = lt.no_grad(function() return model(examples) end)
-support.figure(plot.image_rows{
-  rows = {{label = "input", images = examples}, {label = "output", images = output}},
-  titles = support.classes(o), title = "Ten test images and their reconstructions",
-}, "01_reconstructions.png")
+figures.rows("01_reconstructions.png", "Ten test images and their reconstructions", names,
+  {{"input", examples}, {"output", output}})
 
 -- Which classes come through? The classifier of exercise 4 reads the reconstructions of all test images.
 local classifier = support.load(models.classifier(), "classifier")
 local seen = support.classify(classifier, support.map(test, function(x) return model(x) end))
-local kept = support.accuracy(seen, test.labels)
-local mse, first, last = test_mse(), log[1].train_loss, log[#log].train_loss
-support.answer{["ex1.train_loss"] = last, ["ex1.test_mse"] = mse}
-support.print_table("Reconstructions still read as their class, %", {"", table.unpack(support.classes(o))},
-  {{"kept", table.unpack(kept)}})
-local ranked = support.ranked(kept, support.classes(o))
-support.say("The training loss falls from %.3f in the first epoch to %.3f; the test MSE is %.3f. Best kept "
-  .. "are %s (%.0f %%) and %s (%.0f %%); worst is %s (%.0f %%): two numbers are not enough to tell all ten "
-  .. "classes apart, and what is not told apart comes out as a blur of several.", first, last, mse,
-  ranked[1].name, ranked[1].value, ranked[2].name, ranked[2].value, ranked[10].name, ranked[10].value)
+local kept, mean = support.accuracy(seen, test.labels)
+local mse, mean_image = test_mse(), support.variance(test)
+support.answer{["ex1.train_loss"] = log[#log].train_loss, ["ex1.test_mse"] = mse}
+support.print_table("Reconstructions still read as their class, %", {"", "mean", table.unpack(names)},
+  {{"kept", mean, table.unpack(kept)}})
+local ranked = support.ranked(kept, names)
+local other, share = support.mistaken(seen, test.labels, ranked[10].index - 1)
+support.say("The training loss %s. The test MSE is %.3f; the mean image alone would have %.3f%s.",
+  support.course(log, "train_loss"), mse, mean_image,
+  mse > 0.95 * mean_image and ": nothing beyond that image has been learnt" or "")
+support.say("Best kept are %s (%.0f %%) and %s (%.0f %%), worst is %s (%.0f %%): its reconstructions are most often "
+  .. "mistaken for %s (%.0f %%). %s", ranked[1].name, ranked[1].value, ranked[2].name, ranked[2].value,
+  ranked[10].name, ranked[10].value, names[other + 1], share, mean < 90
+  and "This code of two numbers does not tell all ten classes apart, and what it does not tell apart comes out alike."
+  or "Two numbers are enough here to keep most images in their class.")

@@ -1,8 +1,8 @@
 --- Exercise 2: the latent space of the autoencoder, all test images as points.
 --   lua5.4 exercises/02_latent_scatter.lua
 local lt = require "latent"
-local plot = require "latent.plot"
 local models, support = require "exercises.models", require "exercises.support"
+local figures = require "exercises.figures"
 
 local o = support.options()
 local _, test = support.data(o)
@@ -11,10 +11,7 @@ local names = support.classes(o)
 
 -- (a) All codes, one colour a class.
 local codes = support.map(test, function(x) return model:encode(x) end) -- [n, 2]
-support.figure(plot.scatter{
-  points = codes, labels = test.labels, names = names, title = "Latent space of the autoencoder",
-  xlabel = "first latent number", ylabel = "second latent number",
-}, "02_latent_scatter.png")
+figures.scatter("02_latent_scatter.png", "Latent space of the autoencoder", codes, test.labels, names)
 
 -- (b) A class overlaps another where the nearest other point belongs to that one.
 local index = lt.knn(codes, codes, 2):table()
@@ -67,7 +64,8 @@ for rank, p in ipairs(overlaps) do
 end
 
 -- (c) Why points lie on the axes.
-local zero = codes:eq(0):mean(1):table()
-support.say("(c) %.1f %% of the codes have 0 as their first number, %.1f %% as their second, none is negative "
-  .. "(smallest: %g): the ReLU that makes the code clips everything below zero.", 100 * zero[1], 100 * zero[2],
-  codes:min():item())
+local zero, smallest = codes:eq(0):mean(1):table(), codes:min():item()
+support.say("(c) %.2f %% of the codes have 0 as their first number, %.2f %% as their second; the smallest number is "
+  .. "%.3g: %s.", 100 * zero[1], 100 * zero[2], smallest, zero[1] + zero[2] > 0
+  and "the ReLU that makes the code clips everything below zero, so those points lie on an axis"
+  or "the ReLU that makes the code would clip what is below zero, but nothing comes so low here")

@@ -18,8 +18,7 @@ local accuracy, mean = support.accuracy(answers, test.labels)
 local SHEET = {70.2, 93.4, 27.4, 22.1, 22.9, 14.9, 28.4, 28.2, 22.4, 24.1, mean = 35.4}
 
 support.answer{["ex3.accuracy"] = accuracy, ["ex3.mean"] = mean}
-support.print_table("(a) Nearest-neighbour accuracy in the latent space, %", {"", "mean", table.unpack(names)},
-  {{"ours", mean, table.unpack(accuracy)}, {"the sheet's", SHEET.mean, table.unpack(SHEET)}})
+support.compare("(a) Nearest-neighbour accuracy in the latent space, %", names, accuracy, mean, "the sheet's", SHEET)
 support.figure(plot.bars{
   {values = accuracy, label = "ours"}, {values = SHEET, label = "answer sheet"}, names = names,
   title = "Nearest-neighbour accuracy in the latent space", xlabel = "class", ylabel = "% right", yrange = {0, 100},
@@ -28,8 +27,8 @@ support.figure(plot.bars{
 local ranked = support.ranked(accuracy, names)
 support.say("%d codes were looked up among %d in %.2f s.", #test, #train, seconds)
 support.say("(b) Ten classes of equal size make chance 10 %%; the mean here is %.1f %%. %s (%.1f %%) and %s "
-  .. "(%.1f %%) are recognised best, %.1f and %.1f times as often as by chance: their clusters lie apart from the "
-  .. "others, so a neighbour of another class is seldom the nearest. %s is worst with %.1f %%.", mean,
+  .. "(%.1f %%) are recognised best, %.1f and %.1f times as often as by chance, %s is worst with %.1f %%: the further "
+  .. "a cluster lies from the others, the more seldom is a neighbour of another class the nearest.", mean,
   ranked[1].name, ranked[1].value, ranked[2].name, ranked[2].value, ranked[1].value / 10, ranked[2].value / 10,
   ranked[10].name, ranked[10].value)
 support.say("(c) A network that is to classify would be trained with the categorical cross-entropy, the negative "

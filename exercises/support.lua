@@ -1,6 +1,8 @@
 --- What the exercises share and no reader needs to see first: options, data, weights, answers, tables.
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
 local json, safetensors = require "latent.json", require "latent.safetensors"
+local options = require "exercises.options"
+local fail = options.fail
 
 local M = {}
 
@@ -8,61 +10,15 @@ local HERE = debug.getinfo(1, "S").source:match "^@(.*)support%.lua$"
 local ROOT = HERE == "" and ".." or HERE:match "^(.*)exercises/$" or "."
 if ROOT == "" then ROOT = "." end
 
-local function fail(message)
-  io.stderr:write(message, "\n")
-  os.exit(1)
-end
-
 -- ---- options ----
 
 -- Common to all scripts: which recipe and data, where results go.
 local COMMON = {recipe = "default", seed = 1, data = "mnist", threads = 0, demo = false, out = ""}
-local CHOICES = {data = "mnist, fashion, mini", recipe = "default, sheet"}
-
-local function convert(name, text, default)
-  if type(default) == "boolean" then return text == "true" end
-  if type(default) == "number" then
-    return math.tointeger(tonumber(text)) or tonumber(text)
-      or fail(("--%s: expected a number, got %q"):format(name, text))
-  end
-  if CHOICES[name] and not (", " .. CHOICES[name] .. ","):find(", " .. text .. ",", 1, true) then
-    fail(("--%s: expected one of %s, got %q"):format(name, CHOICES[name], text))
-  end
-  return text
-end
-
-local function usage(known)
-  local names = {}
-  for name in pairs(known) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do names[i] = ("--%s %s"):format(name, tostring(known[name])) end
-  return "options, with their defaults:\n  " .. table.concat(names, "\n  ")
-end
-
-local function parse(words, known)
-  local given, i = {}, 1
-  while words[i] do
-    local name, value = words[i]:match "^%-%-([%w_]+)=?(.*)$"
-    if name == "help" then
-      print(usage(known))
-      os.exit(0)
-    end
-    if not name or known[name] == nil then
-      fail(("unknown option %q; %s"):format(words[i], usage(known)))
-    end
-    if value == "" then
-      local flag = type(known[name]) == "boolean"
-      value = flag and "true" or words[i + 1] or fail(("--%s: a value is missing"):format(name))
-      i = i + (flag and 0 or 1)
-    end
-    given[name] = convert(name, value, known[name])
-    i = i + 1
-  end
-  return given
-end
+local settings = COMMON -- those of this run, once M.options has read them
 
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
--- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes
+-- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes,
+--   `needs` the models whose weights must be there before anything is trained
 function M.options(constants)
   constants = constants or {}
   local recipes, known = constants.recipes or {default = {}, sheet = {}}, {}
@@ -71,7 +27,7 @@ function M.options(constants)
       if type(value) ~= "table" then known[name] = value end
     end
   end
-  local given = parse(arg or {}, known)
+  local given = options.parse(arg or {}, known)
   local o = {}
   for _, source in ipairs{known, recipes[given.recipe or "default"], given.demo and constants.in_demo or {}, given} do
     for name, value in pairs(source) do o[name] = value end
@@ -79,7 +35,8 @@ function M.options(constants)
   if o.demo then o.data = "mini" end
   if o.threads > 0 then lt.set_threads(o.threads) end
   lt.manual_seed(o.seed)
-  M.demo, M.dataset, M.out = o.demo, o.data, o.out
+  settings = o
+  for _, name in ipairs(constants.needs or {}) do M.find(name) end
   return o
 end
 
@@ -88,13 +45,14 @@ end
 -- Results lie in runs/ and plots/ of the project, or of the folder that --out names; those of the demo and
 -- of other data stay apart from those of the answer sheet.
 local function place(folder, name)
-  local path = files.join(M.out and M.out ~= "" and M.out or ROOT, folder)
-  if M.demo then
+  local path = files.join(settings.out ~= "" and settings.out or ROOT, folder)
+  if settings.demo then
     path = files.join(path, "demo")
-  elseif M.dataset and M.dataset ~= "mnist" then
-    path = files.join(path, M.dataset)
+  elseif settings.data ~= "mnist" then
+    path = files.join(path, settings.data)
   end
-  assert(files.mkdir_p(path))
+  local ok, message = files.mkdir_p(path)
+  if not ok then fail(("--out: the folder %s cannot be made: %s"):format(path, message)) end
   return files.join(path, name)
 end
 
@@ -113,58 +71,79 @@ function M.data(o)
   return parts[1], parts[2]
 end
 
---- Calls f(x, y) for consecutive batches of a set, without recording; returns the means of its results
--- (numbers or one-element tensors), weighted by the batches' sizes.
-function M.mean_over(set, f, batch)
-  local sums, n = {}, 0
-  lt.no_grad(function()
-    for b in data.loader(set, {batch = batch or 250, shuffle = false}) do
-      local count = #b.y
-      for i, value in ipairs{f(b.x, b.y)} do
-        sums[i] = (sums[i] or 0) + (type(value) == "number" and value or value:item()) * count
-      end
-      n = n + count
+--- Calls f(x, y) for consecutive batches of a set; returns the means of its results (numbers or one-element
+-- tensors), weighted by the batches' sizes. `count`: only that many images, from the first on.
+function M.mean_over_first(set, count, f)
+  local sums, n, last = {}, 0, math.min(count, #set)
+  for first = 1, last, 250 do
+    local x, y = set:batch(lt.arange(first, math.min(first + 249, last)))
+    for i, value in ipairs{f(x, y)} do
+      sums[i] = (sums[i] or 0) + (type(value) == "number" and value or value:item()) * #y
     end
-  end)
+    n = n + #y
+  end
   for i, sum in ipairs(sums) do sums[i] = sum / n end
   return table.unpack(sums)
 end
 
+--- The same over the whole set, without recording.
+function M.mean_over(set, f)
+  return lt.no_grad(function() return M.mean_over_first(set, #set, f) end)
+end
+
 --- f(x) for all images of a set, batch by batch, as one tensor.
-function M.map(set, f, batch)
+function M.map(set, f)
   return lt.no_grad(function()
     local parts = {}
-    for b in data.loader(set, {batch = batch or 250, shuffle = false}) do parts[#parts + 1] = f(b.x) end
+    for b in data.loader(set, {batch = 250, shuffle = false}) do parts[#parts + 1] = f(b.x) end
     return lt.cat(parts, 1)
   end)
 end
 
 -- ---- weights, logs, answers ----
 
---- Writes a model's weights to runs/name.safetensors.
-function M.save(model, name)
+local TRAINED_BY = {autoencoder = 1, classifier = 4, vae2 = 7, vae16 = 8}
+
+--- The file of a model's weights: that of runs/, else, for MNIST, the one that comes with the exercises.
+function M.find(name)
+  local own, along = place("runs", name .. ".safetensors"), shipped(name .. ".safetensors")
+  if not settings.demo and files.exists(own) then return own end
+  if settings.data ~= "fashion" and files.exists(along) then return along end
+  fail(("%s is missing: run exercise %d first"):format(settings.demo and along or own,
+    TRAINED_BY[name:match "^[^_]+"]))
+end
+
+--- Writes a model's weights to runs/name.safetensors, and with them how they were trained.
+function M.save(model, name, epochs)
   local path = place("runs", name .. ".safetensors")
-  local ok, message = safetensors.save(path, model:state())
+  local ok, message = safetensors.save(path, model:state(), {metadata = {recipe = settings.recipe,
+    seed = tostring(settings.seed), epochs = tostring(epochs), data = settings.data}})
   if not ok then fail(message) end
   print("weights written to " .. path)
 end
 
---- Gives a model the weights of runs/, else those that come with the exercises; says which.
+--- Gives a model its weights; says which, and how they were trained if that is known.
 function M.load(model, name)
-  local own = place("runs", name .. ".safetensors")
-  local path = not M.demo and files.exists(own) and own or shipped(name .. ".safetensors")
-  local state, message = safetensors.load(path)
-  if not state then fail(message) end
-  print(("%s: weights from %s"):format(name, path))
+  local path = M.find(name)
+  local state, made = safetensors.load(path)
+  if not state then fail(made) end
+  print(("%s: weights from %s"):format(name, path) .. (made.recipe and
+    (" (%s recipe, seed %s, epochs %s, data %s)"):format(made.recipe, made.seed, made.epochs, made.data) or ""))
   return model:load_state(state):eval()
 end
 
---- A log of one JSON line an epoch in runs/name.jsonl: call it with a table.
+--- A log of one JSON line an epoch in runs/name.jsonl: call it with a table of numbers. A training that has
+-- lost its way ends here.
 function M.log(name)
   local path = place("runs", name .. ".jsonl")
   local lines = {}
   return function(entry)
-    lines[#lines + 1] = json.encode(entry, {nan = "null"}) .. "\n"
+    for field, value in pairs(entry) do
+      if value ~= value or math.abs(value) == math.huge then
+        fail(("%s: %s is not finite in epoch %d: try a lower --lr"):format(name, field, entry.epoch))
+      end
+    end
+    lines[#lines + 1] = json.encode(entry) .. "\n"
     local ok, message = files.write_atomic(path, table.concat(lines))
     if not ok then fail(message) end
   end
@@ -172,7 +151,7 @@ end
 
 --- The entries of a log: runs/name.jsonl, in the demo the one that comes with the exercises.
 function M.read_log(name)
-  local path = M.demo and shipped(name .. ".jsonl") or place("runs", name .. ".jsonl")
+  local path = settings.demo and shipped(name .. ".jsonl") or place("runs", name .. ".jsonl")
   local entries = {}
   for line in (files.read_all(path) or fail(path .. " is missing")):gmatch "[^\n]+" do
     entries[#entries + 1] = json.decode(line)
@@ -186,6 +165,17 @@ function M.column(entries, field)
   for i, entry in ipairs(entries) do list[i] = entry[field] end
   return list
 end
+
+--- What a field of a log does from the first epoch to the last, in words.
+function M.course(log, field)
+  local first, last = log[1][field], log[#log][field]
+  if #log == 1 then return ("is %.3f after the only epoch"):format(last) end
+  local verb = last < first and "falls" or last > first and "rises" or "stays"
+  return ("%s from %.3f to %.3f over %d epochs"):format(verb, first, last, #log)
+end
+
+--- Forgets the answers of earlier runs.
+function M.forget_answers() os.remove(place("runs", "answers.json")) end
 
 --- The answers so far, by key.
 function M.answers()
@@ -232,10 +222,20 @@ function M.accuracy(answers, labels)
   return right, mean
 end
 
---- Values with their names, the largest first: {{name =, value =}, ...}.
+--- The class that a class is most often taken for, and for what share of its images, %. Classes are 0..9.
+function M.mistaken(answers, labels, class)
+  local own, most, share = labels:eq(class), nil, -1
+  for other = 0, 9 do
+    local count = other ~= class and (own * answers:eq(other)):sum():item() or -1
+    if count > share then most, share = other, count end
+  end
+  return most, 100 * share / own:sum():item()
+end
+
+--- Values with their names, the largest first: {{name =, value =, index =}, ...}.
 function M.ranked(values, names)
   local list = {}
-  for i, value in ipairs(values) do list[i] = {name = names[i], value = value} end
+  for i, value in ipairs(values) do list[i] = {name = names[i], value = value, index = i} end
   table.sort(list, function(a, b) return a.value > b.value end)
   return list
 end
@@ -255,6 +255,11 @@ function M.nearest_labels(train_codes, train_labels, codes)
   return train_labels:float():gather_rows(index:reshape(-1))
 end
 
+--- How often the nearest training code has the right label: percentages a class, and their mean.
+function M.nearest_accuracy(encode, train, test)
+  return M.accuracy(M.nearest_labels(M.map(train, encode), train.labels, M.map(test, encode)), test.labels)
+end
+
 --- What a classifier sees in images: labels 0..9 and how sure it is (probability), [n] each.
 function M.classify(classifier, images)
   return lt.no_grad(function()
@@ -267,12 +272,17 @@ function M.classify(classifier, images)
   end)
 end
 
---- How many images a classifier is more than 90 % sure of, and how many classes occur among them.
+--- How many images a classifier is more than 90 % sure of (`sure`), how many `classes` occur among them, and
+-- what share of them the `commonest` class has, %.
 function M.readable(classifier, images)
   local seen, certainty = M.classify(classifier, images)
-  local sure, classes = certainty:gt(0.9), 0
-  for class = 0, 9 do classes = classes + (sure * seen:eq(class)):max():item() end
-  return math.tointeger(sure:sum():item()), math.tointeger(classes)
+  local sure, classes, most = certainty:gt(0.9), 0, 0
+  for class = 0, 9 do
+    local count = (sure * seen:eq(class)):sum():item()
+    classes, most = classes + (count > 0 and 1 or 0), math.max(most, count)
+  end
+  local n = math.tointeger(sure:sum():item())
+  return {sure = n, classes = classes, commonest = n > 0 and 100 * most / n or 0}
 end
 
 --- The mean squared error of the best single picture: the variance of a set's pixels about their means.
@@ -285,13 +295,25 @@ function M.variance(set)
   return square / (n * mean:numel()) - mean:square():mean():item()
 end
 
---- How much of a square grid of codes [#axis * #axis] has a code of the set within a cell's width, as text.
+--- Measures a VAE over a set: MSE of the pictures of the means, KL in nats an image, standard deviation of the
+-- means (`spread`) and of the codes with their own spread about them (`total`).
+function M.evaluate_vae(model, set)
+  local mse, kl, variance = M.mean_over(set, function(x)
+    local mu, log_var = model:encode(x)
+    return lt.mse_loss(model:decode(mu), x), lt.gaussian_kl(mu, log_var), log_var:exp():mean()
+  end)
+  local std = M.map(set, function(x) return (model:encode(x)) end):std(1)
+  return {mse = mse, kl = kl, spread = std:mean():item(), total = (std:square():mean():item() + variance) ^ 0.5}
+end
+
+--- What share of a square grid's cells [#axis * #axis] no further than 2 from the origin, where a standard
+-- normal code mostly lies, has a code of the set within a cell's width, %.
 function M.occupied(codes, axis)
   local grid = M.grid(axis, axis)
-  local near = M.grid(axis, axis):norm(2):le(2) -- where a standard normal code mostly lies
+  local near = grid:norm(2):le(2)
   local _, distance = lt.knn(codes, grid, 1)
   local filled = distance:reshape(-1):le(axis[2] - axis[1]) * near
-  return ("(%.0f %% of the cells within 2 of it have a code)"):format(100 * filled:sum():item() / near:sum():item())
+  return near:sum():item() > 0 and 100 * filled:sum():item() / near:sum():item() or 0
 end
 
 --- Prints rows of a table with a title; numbers with one decimal.
@@ -307,6 +329,12 @@ function M.print_table(title, head, rows)
   end
   line(head)
   for _, row in ipairs(rows) do line(row) end
+end
+
+--- Prints percentages a class beside those of the answer sheet (ten, and their `mean`).
+function M.compare(title, names, accuracy, mean, label, theirs)
+  M.print_table(title, {"", "mean", table.unpack(names)},
+    {{"ours", mean, table.unpack(accuracy)}, {label, theirs.mean, table.unpack(theirs)}})
 end
 
 --- Prints a paragraph, broken into lines of at most 100 characters.

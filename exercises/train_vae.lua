@@ -1,19 +1,20 @@
 --- The training loop of the VAEs of exercises 7 and 8 (and 7's other betas).
-local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
+local data, optim = require "latent.data", require "latent.optim"
 local progress = require "latent.progress"
 local support = require "exercises.support"
 
 local schedule = optim.schedule
 
---- Trains a VAE by Adam on MSE + beta KL, writes weights and log under the given name.
+--- Trains a VAE by Adam, writes weights and log under the given name, and returns the model.
 -- The learning rate falls along a cosine to o.final_lr; beta grows over the first o.warmup_epochs.
 -- @tparam Module model
 -- @tparam table train the data set
 -- @tparam table o batch, seed, lr, final_lr, warmup_epochs
+-- @tparam function loss of (model, x, beta): returns the loss, and the MSE and KL that it is made of
 -- @tparam number beta
 -- @tparam int epochs
 -- @tparam string name
-return function(model, train, o, beta, epochs, name)
+return function(model, train, o, loss, beta, epochs, name)
   local loader = data.loader(train, {batch = o.batch, seed = o.seed})
   local lr = schedule.cosine(o.lr, {steps = epochs * #loader, floor = o.final_lr})
   local warm = math.min(o.warmup_epochs, epochs // 2) * #loader
@@ -26,17 +27,16 @@ return function(model, train, o, beta, epochs, name)
       local step = opt.steps + 1
       opt.lr = lr(step)
       opt:zero_grad()
-      local r, mu, log_var = model(batch.x)
-      local mse, kl = lt.mse_loss(r, batch.x), lt.gaussian_kl(mu, log_var)
-      local loss = mse + beta_at(step) * kl
-      loss:backward()
+      local total, mse, kl = loss(model, batch.x, beta_at(step))
+      total:backward()
       opt:step()
       sum_mse, sum_kl = sum_mse + mse:item() * #batch.y, sum_kl + kl:item() * #batch.y
-      bar:step(loss:item())
+      bar:step(total:item())
     end
     local mse, kl = sum_mse / #train, sum_kl / #train
     log{epoch = epoch, train_loss = mse + beta * kl, train_mse = mse, train_kl = kl, lr = opt.lr}
     bar:epoch("loss %.4f  mse %.4f  kl %.2f nats", mse + beta * kl, mse, kl)
   end
-  support.save(model, name)
+  support.save(model, name, epochs)
+  return model
 end

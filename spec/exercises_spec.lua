@@ -1,5 +1,6 @@
 -- Each exercise from its first line to its last, at small scale on the mini set, as a user runs it.
 local files, json = require "latent.files", require "latent.json"
+local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
 
 -- Training scripts with the settings that make them short; the others take weights as they find them.
@@ -21,9 +22,9 @@ local SCRIPTS = {
       "ex8.map_loss_last", "ex8.knn_mean"}},
 }
 
-local function run(script, options)
-  local command = ("LUA_PATH=%s LUA_CPATH=%s lua5.4 exercises/%s.lua%s 2>&1; echo exit $?"):format(
-    files.quote(package.path), files.quote(package.cpath), script, options)
+local function run(script, options, lua)
+  local command = ("LUA_PATH=%s LUA_CPATH=%s %s exercises/%s.lua%s 2>&1; echo exit $?"):format(
+    files.quote(package.path), files.quote(package.cpath), lua or "lua5.4", script, options)
   local file = assert(io.popen(command))
   local output = file:read "a"
   file:close()
@@ -74,20 +75,107 @@ describe("the exercises", function()
     assert.matches('unknown option "%-%-epoch"; options, with their defaults:.*%-%-epochs 10', output)
   end)
 
-  it("refuse values that make no sense", function()
-    local output, code = run("01_autoencoder", " --epochs many")
+  -- words of the command line, and the one line that refuses them
+  for _, case in ipairs{
+    {"--epochs many", '--epochs: expected a whole number of at least 1, got "many"'},
+    {"--epochs 0", '--epochs: expected a whole number of at least 1, got "0"'},
+    {"--epochs 1.5", '--epochs: expected a whole number of at least 1, got "1.5"'},
+    {"--epochs -3", '--epochs: expected a whole number of at least 1, got "-3"'},
+    {"--epochs=", "--epochs: a value is missing"},
+    {"--epochs", "--epochs: a value is missing"},
+    {"--epochs --seed 3", "--epochs: a value is missing"},
+    {"--batch 0", '--batch: expected a whole number of at least 1, got "0"'},
+    {"--seed=-1", '--seed: expected a whole number of at least 0, got "-1"'},
+    {"--threads 65", '--threads: expected a whole number from 0 to 64, got "65"'},
+    {"--threads -1", '--threads: expected a whole number from 0 to 64, got "-1"'},
+    {"--lr 0", '--lr: expected a number above 0, got "0"'},
+    {"--lr -1e-3", '--lr: expected a number above 0, got "-1e-3"'},
+    {"--lr 1e999", '--lr: expected a number above 0, got "1e999"'},
+    {"--final_lr -1", '--final_lr: expected a number of at least 0, got "-1"'},
+    {"--data cifar", '--data: expected one of mnist, fashion, mini, got "cifar"'},
+    {"--recipe bread", '--recipe: expected one of default, sheet, got "bread"'},
+    {"--demo=yes", '--demo: expected no value, got "yes"'},
+    {"--demo --data fashion", '--data: expected mini with --demo, got "fashion"'},
+    {"--side 1", '--side: expected a whole number of at least 2, got "1"', script = "05_generator"},
+    {"--latent 0", '--latent: expected a whole number of at least 1, got "0"', script = "08_map_denoise"},
+    {"--images 0", '--images: expected a whole number of at least 1, got "0"', script = "08_map_denoise"},
+    {"--map_steps 0", '--map_steps: expected a whole number of at least 1, got "0"', script = "08_map_denoise"},
+    {"--map_lr 0", '--map_lr: expected a number above 0, got "0"', script = "08_map_denoise"},
+    {"--noise -1", '--noise: expected a number of at least 0, got "-1"', script = "06_denoise_bottleneck"},
+    {"--sweep_epochs 0", '--sweep_epochs: expected a whole number of at least 1, got "0"', script = "07_vae"},
+  } do
+    it("refuse " .. case[1], function()
+      local output = run(case.script or "01_autoencoder", " " .. case[1])
+      assert.equal(case[2] .. "\nexit 1\n", output)
+    end)
+  end
+
+  it("refuse a value that is glued to its option", function()
+    local output, code = run("01_autoencoder", " --epochs-3")
     assert.equal(1, code)
-    assert.matches('%-%-epochs: expected a number, got "many"', output)
-    output, code = run("01_autoencoder", " --data cifar")
-    assert.equal(1, code)
-    assert.matches('%-%-data: expected one of mnist, fashion, mini, got "cifar"', output)
-    output, code = run("01_autoencoder", " --recipe bread")
-    assert.equal(1, code)
-    assert.matches('%-%-recipe: expected one of default, sheet, got "bread"', output)
+    assert.matches('^unknown option "%-%-epochs%-3"; options, with their defaults:', output)
+  end)
+
+  it("take a value after = too, and the last of several", function()
+    local output, code = run("04_classifier", " --data=mini --epochs=9 --epochs=1 --out=" .. out .. "/equals")
+    assert.equal(0, code, output)
+    assert.matches("One epoch cannot tell", output)
+  end)
+
+  it("say that a short training underfits", function()
+    local output, code = run("04_classifier", " --data mini --epochs 2 --out " .. out .. "/short")
+    assert.equal(0, code, output)
+    assert.matches("The network underfits: guessing costs 2%.30 nats", output)
+  end)
+
+  it("print how the weights were trained, if the file says so", function()
+    local place = out .. "/made"
+    local output = run("04_classifier", SMALL .. " --out " .. place)
+    assert.matches("weights written to", output)
+    output = run("01_autoencoder", SMALL .. " --out " .. place)
+    assert.matches("classifier: weights from %S+ %(default recipe, seed 2, epochs 1, data mini%)", output)
+    local path = place .. "/runs/mini/autoencoder.safetensors"
+    local state = assert(safetensors.load(path))
+    assert(safetensors.save(path, state)) -- without metadata
+    local code
+    output, code = run("02_latent_scatter", " --data mini --out " .. place)
+    assert.equal(0, code, output)
+    assert.matches("^autoencoder: weights from %S+autoencoder.safetensors\n", output)
+  end)
+
+  it("ask for the exercise that trains a missing model, before they train", function()
+    local place = out .. "/none"
+    local missing = place .. "/runs/fashion/%s.safetensors is missing: run exercise %d first\nexit 1\n"
+    assert.equal(missing:format("classifier", 4), (run("01_autoencoder", " --data fashion --out " .. place)))
+    assert.equal(missing:format("autoencoder", 1), (run("07_vae", " --data fashion --out " .. place)))
+    assert.equal(missing:format("classifier", 4), (run("08_map_denoise", " --data fashion --out " .. place)))
+  end)
+
+  it("refuse a folder that cannot be made, in one line", function()
+    local path = scratch.write(out, "file", "")
+    local output = run("04_classifier", SMALL .. " --out " .. path)
+    assert.matches("%-%-out: the folder " .. path .. "/runs/mini cannot be made: [^\n]+\nexit 1\n$", output)
+  end)
+
+  it("end a training whose loss is no longer finite, with one line", function()
+    local output = run("04_classifier", SMALL .. " --lr 1e10 --out " .. out .. "/diverged")
+    assert.matches("classifier: %w+_loss is not finite in epoch 1: try a lower %-%-lr\nexit 1\n$", output)
+  end)
+
+  it("forget the answers of an earlier run, and miss those that do not come #slow", function()
+    local place = out .. "/all"
+    assert(files.mkdir_p(place .. "/runs/mini"))
+    assert(files.write_atomic(place .. "/runs/mini/answers.json", '{"ex1.test_mse": 42, "stale": 1}'))
+    local output, code = run("all", " --data mini --out " .. place)
+    assert.equal(0, code, output)
+    assert.not_matches("missing", output)
+    local answers = json.decode(assert(files.read_all(place .. "/runs/mini/answers.json")))
+    assert.is_nil(answers.stale)
+    assert.is_true(answers["ex1.test_mse"] < 1)
   end)
 
   it("need no weights of one's own: the demo takes those that come along #slow", function()
-    local output, code = run("all", " --demo --out " .. out)
+    local output, code = run("all", " --demo --out " .. out, "lua5.4 -e 'x = 1'")
     assert.equal(0, code, output)
     assert.matches("exercises/weights/autoencoder.safetensors", output)
   end)
