@@ -1,7 +1,9 @@
 #include "graph.h"
 
 #include "broadcast.h"
+#include "parallel.h"
 #include "profile.h"
+#include "signals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -169,7 +171,11 @@ static Tensor *compute(Call *c, Error *e) {
   int64_t offset = c->op->view ? c->op->view(c) : -1;
   if (offset >= 0) return tensor_view(c->in[0], &shape, offset, e);
   Tensor *y = tensor_new(c->op->dtype ? c->op->dtype(c) : DTYPE_REAL, &shape, e);
-  if (y && !c->op->forward(c, y, e)) {
+  if (!y) return NULL;
+  parallel_may_stop();
+  bool ok = c->op->forward(c, y, e);
+  if (parallel_was_stopped()) ok = error_set(e, "interrupted");
+  if (!ok) {
     tensor_release(y);
     return NULL;
   }
@@ -364,6 +370,36 @@ static bool gather(Tensor **slot, Tensor *dx, Error *e) {
   return *slot != NULL;
 }
 
+/* The leaves whose gradients this backward has changed, noted where an interruption may come. */
+static struct {
+  Var **leaf;
+  size_t count, room;
+} touched;
+
+static bool touch(Var *leaf, Error *e) {
+  if (touched.count == touched.room) {
+    size_t room = touched.room ? 2 * touched.room : 64;
+    Var **grown = realloc(touched.leaf, room * sizeof(Var *));
+    if (!grown) return error_set(e, "out of memory");
+    touched.leaf = grown;
+    touched.room = room;
+  }
+  touched.leaf[touched.count++] = var_retain(leaf);
+  return true;
+}
+
+/* A gradient that is half a sum would be taken for a whole one: there is none, then. */
+static void forget_touched(bool discard) {
+  while (touched.count > 0) {
+    Var *leaf = touched.leaf[--touched.count];
+    if (discard) {
+      tensor_release(leaf->grad);
+      leaf->grad = NULL;
+    }
+    var_release(leaf);
+  }
+}
+
 static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
   Edge *edge = &n->edges[i];
   if (!shape_equal(&dx->shape, &n->in[i]->shape)) {
@@ -375,6 +411,10 @@ static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
       return false;
     }
     dx = sum;
+  }
+  if (edge->leaf && signals_raising() && !touch(edge->leaf, e)) {
+    tensor_release(dx);
+    return false;
   }
   if (!gather(edge->node ? &edge->node->grad : &edge->leaf->grad, dx, e)) return false;
   return !edge->node || edge->node->queued || heap_push(heap, edge->node, e);
@@ -492,6 +532,7 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e) {
   bool ok = gather(&root->node->grad, start, e) && heap_push(&heap, root->node, e);
   while (heap.count > 0) {
     Node *n = heap_pop(&heap);
+    if (ok && signals_interrupting()) ok = error_set(e, "interrupted");
     if (ok) ok = backward_node(&heap, n, e);
     Node *orphans = NULL;
     n->spent = true;
@@ -500,6 +541,7 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e) {
     node_release(n);
   }
   free(heap.item);
+  forget_touched(!ok && signals_interrupting());
   graph.walking = false;
   return ok;
 }

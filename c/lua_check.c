@@ -297,5 +297,6 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_numeric(L);
   open_profile(L);
   open_system(L);
+  open_signals(L);
   return 1;
 }

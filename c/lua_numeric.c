@@ -1,6 +1,7 @@
 /* Floor 5: numeric functions that are no ops: optimiser steps, nearest neighbours, images. */
 #include "dispatch.h"
 #include "lua_check.h"
+#include "parallel.h"
 #include "profile.h"
 
 #include <math.h>
@@ -151,8 +152,10 @@ static int l_knn(lua_State *L) {
   query = check_points(L, 2, "query");
   int32_t *at = spare->var->value->data;
   real *d = reals(distance->var->value);
-  if (!isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e))
-    raise_error(L, "knn: %s", e.text);
+  parallel_may_stop();
+  bool ok = isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e);
+  if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
+  if (!ok) raise_error(L, "knn: %s", e.text);
   for (int64_t i = 0; i < m * k; i++) {
     reals(index->var->value)[i] = (real)(at[i] + 1);
     d[i] = (real)sqrt((double)d[i]);
@@ -186,7 +189,10 @@ static int l_resize_bilinear(lua_State *L) {
   push_tensor(L, box, tensor_new(t->dtype, &shape, &e), "resize_bilinear", &e);
   t = check_tensor(L, 1, "resize_bilinear", "images")->value; /* a finaliser may have closed it */
   Images in = images_of(t), out = images_of(box->var->value);
-  if (!isa()->resize_bilinear(&in, &out, &e)) raise_error(L, "resize_bilinear: %s", e.text);
+  parallel_may_stop();
+  bool ok = isa()->resize_bilinear(&in, &out, &e);
+  if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
+  if (!ok) raise_error(L, "resize_bilinear: %s", e.text);
   return 1;
 }
 
@@ -218,8 +224,10 @@ static int l_gather_scaled(lua_State *L) {
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
   t = check_tensor(L, 1, name, "x")->value; /* a finaliser may have closed it */
+  parallel_may_stop();
   isa()->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
                       reals(box->var->value));
+  if (parallel_was_stopped()) raise_error(L, "%s: interrupted", name);
   return 1;
 }
 

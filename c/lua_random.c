@@ -1,5 +1,6 @@
 /* Floor 5: generators and random tensors. */
 #include "lua_check.h"
+#include "parallel.h"
 
 #include <string.h>
 
@@ -84,7 +85,16 @@ static int push_random(lua_State *L, const char *name, Draw *draw) {
   Generator *g = shape_and_generator(L, name, &shape);
   Box *box = box_new(L);
   Tensor *t = tensor_new(DTYPE_REAL, &shape, &e);
-  if (t) draw(g, reals(t), t->numel);
+  if (t) {
+    Generator before = *g;
+    parallel_may_stop();
+    draw(g, reals(t), t->numel);
+    if (parallel_was_stopped()) {
+      *g = before;
+      tensor_release(t);
+      raise_error(L, "%s: interrupted", name);
+    }
+  }
   return push_tensor(L, box, t, name, &e);
 }
 

@@ -1,7 +1,10 @@
 #include "parallel.h"
 
+#include "signals.h"
+
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -57,6 +60,25 @@ static inline void cpu_pause(void) {
 #endif
 }
 
+static atomic_bool may_stop, stopped;
+
+static void run_chunk(const Job *job, int64_t begin, int thread) {
+  int64_t end = begin + job->grain;
+  if (atomic_load_explicit(&may_stop, memory_order_relaxed) && signals_interrupting())
+    atomic_store(&stopped, true);
+  else job->body(job->context, begin, end < job->n ? end : job->n, thread);
+}
+
+void parallel_may_stop(void) {
+  atomic_store(&stopped, false);
+  atomic_store(&may_stop, true);
+}
+
+bool parallel_was_stopped(void) {
+  atomic_store(&may_stop, false);
+  return atomic_load(&stopped);
+}
+
 /* Claims and runs chunks of job number `number` until none is left. */
 static void run_chunks(const Job *job, uint64_t number, int thread) {
   uint64_t t = atomic_load(&ticket);
@@ -64,8 +86,7 @@ static void run_chunks(const Job *job, uint64_t number, int thread) {
     int64_t chunk = chunk_of(t);
     if (job_of(t) != number || chunk >= job->chunks) return;
     if (!atomic_compare_exchange_weak(&ticket, &t, t + 1)) continue;
-    int64_t begin = chunk * job->grain, end = begin + job->grain;
-    job->body(job->context, begin, end < job->n ? end : job->n, thread);
+    run_chunk(job, chunk * job->grain, thread);
     if (atomic_fetch_add(&finished, 1) + 1 == job->chunks && atomic_load(&caller_sleeps)) {
       pthread_mutex_lock(&lock);
       pthread_cond_signal(&done);
@@ -127,7 +148,12 @@ static void start_workers(void) {
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     int thread = workers + 1;
     born[thread] = job_of(atomic_load(&ticket));
+    /* Signals are for the thread that runs Lua: workers inherit a mask that blocks them all. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&id, &attributes, worker_main, (void *)(intptr_t)thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (failed) {
       threads = workers + 1; /* go on with those that the system granted */
@@ -168,8 +194,7 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
   if (n <= 0) return;
   Job job = {body, context, n, grain, (n + grain - 1) / grain};
   if (job.chunks == 1 || parallel_threads() == 1) {
-    for (int64_t begin = 0; begin < n; begin += grain)
-      body(context, begin, begin + grain < n ? begin + grain : n, 0);
+    for (int64_t begin = 0; begin < n; begin += grain) run_chunk(&job, begin, 0);
     return;
   }
   start_workers();

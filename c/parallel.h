@@ -17,6 +17,12 @@ typedef void ParallelBody(void *context, int64_t begin, int64_t end, int thread)
 /* Returns when every chunk is done. A body must not call parallel_for. */
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context);
 
+/* From the first to the second of these, a signal that interrupts (signals.h) makes chunks be left
+ * out; the second tells whether any was. Only for results that nobody has seen yet and that are
+ * then thrown away: never for what changes something in place. */
+void parallel_may_stop(void);
+bool parallel_was_stopped(void);
+
 int parallel_threads(void);
 void parallel_set_threads(int n);
 
