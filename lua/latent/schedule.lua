@@ -3,6 +3,7 @@
 -- @usage local lr = schedule.warmup(schedule.cosine(1e-3, {steps = 9380}), {steps = 100})
 -- for step = 1, 9380 do opt.lr = lr(step) ... end
 -- @module latent.schedule
+local core = require "latent.core"
 local options = require "latent.options"
 
 local M = {}
@@ -56,6 +57,28 @@ function M.warmup(inner, opts)
   opts = options.check("schedule.warmup", opts, {"steps"})
   local steps = options.expect("schedule.warmup", "steps", opts.steps, "count")
   return function(step) return inner(step) * math.min(1, step / steps) end
+end
+
+--- Another schedule, multiplied by a factor that grows from 0 to 1 and stays there, again and again: the
+-- cyclical annealing of a VAE's beta (Fu et al., 2019). After the last cycle the factor is 1.
+-- @tparam number|function inner a schedule, or a number for a constant one
+-- @tparam table opts steps of all cycles together, cycles = 4, ramp = 0.5: the part of a cycle that grows
+-- @treturn function
+function M.cyclical(inner, opts)
+  if type(inner) == "number" then inner = M.constant(inner) end
+  options.expect("schedule.cyclical", "schedule", inner, "function")
+  opts = options.check("schedule.cyclical", opts, {"steps", "cycles", "ramp"})
+  local steps = options.expect("schedule.cyclical", "steps", opts.steps, "count")
+  local cycles = options.expect("schedule.cyclical", "cycles", opts.cycles or 4, "count")
+  local ramp = opts.ramp or 0.5
+  if type(ramp) ~= "number" or not (ramp > 0 and ramp <= 1) then
+    core.raise("schedule.cyclical: ramp: expected a number above 0 and at most 1, got " .. options.describe(ramp))
+  end
+  local length = steps / cycles
+  return function(step)
+    if step > steps then return inner(step) end
+    return inner(step) * math.min(1, ((step - 1) % length + 1) / (ramp * length))
+  end
 end
 
 return M

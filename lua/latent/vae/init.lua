@@ -1,0 +1,344 @@
+--- Variational autoencoders of any encoder and decoder.
+--
+-- A VAE is here whatever has `encode(x)`, giving means and log-variances [n, latent], and `decode(z)`; `vae.new`
+-- makes one of two networks. What an output says about an image is a likelihood: `vae.gaussian`, `vae.bernoulli`,
+-- or `vae.squared`, the mean squared error of the answer sheet.
+--
+--    local model = vae.new{encoder = encoder, decoder = decoder, likelihood = vae.gaussian()}
+--    local elbo = vae.elbo(model, x, {beta = 1})
+--    elbo.total:backward()
+--    print(vae.report(model, test, {train = train}))
+--
+-- Scaling: with a likelihood that has a scale every term is in nats an image (a sum over pixels and latent
+-- dimensions, mean over the batch), and the total is the negative ELBO where beta is 1. `vae.squared` averages over
+-- the pixels instead, and beta alone sets the weight of the KL divergence, which stays in nats;
+-- `vae.beta_of_sigma` converts.
+-- @module latent.vae
+local core = require "latent.core"
+local likelihood = require "latent.vae.likelihood"
+local lt = require "latent"
+local measure = require "latent.vae.measure"
+local module = require "latent.nn.module"
+local options = require "latent.options"
+
+local raise, expect = core.raise, options.expect
+
+local M = {
+  gaussian = likelihood.gaussian, bernoulli = likelihood.bernoulli, squared = likelihood.squared,
+  beta_of_sigma = likelihood.beta_of_sigma, sigma_of_beta = likelihood.sigma_of_beta,
+  active_units = measure.active_units, collapse = measure.collapse, knn_accuracy = measure.knn_accuracy,
+  within_prior = measure.within_prior,
+}
+
+local squared = likelihood.squared()
+
+-- The likelihood of a call: the option's, else the model's own, else the squared error.
+local function likelihood_of(name, model, given)
+  local found = given or model.likelihood or squared
+  if not likelihood.is_likelihood(found) then
+    raise(("%s: likelihood: expected vae.gaussian(), vae.bernoulli() or vae.squared(), got %s"):format(name,
+      module.describe(found)))
+  end
+  return found
+end
+
+local function check_model(name, model, methods)
+  for _, method in ipairs(methods) do
+    if type(model) ~= "table" or type(model[method]) ~= "function" then
+      raise(("%s: model: expected a VAE with a method %s, got %s"):format(name, method, module.describe(model)))
+    end
+  end
+end
+
+local function check_codes(name, mu, log_var)
+  for _, x in ipairs{mu or false, log_var or false} do
+    if not core.is_tensor(x) or x:dim() ~= 2 then
+      raise(("%s: encode: expected means and log-variances [n, latent], got %s"):format(name,
+        core.is_tensor(x) and "[" .. table.concat(x.shape, ", ") .. "]" or options.describe(x or nil)))
+    end
+  end
+end
+
+-- Means and log-variances of images, checked.
+local function encoded(name, model, x)
+  core.check_tensor(x, name .. ": x")
+  local mu, log_var = model:encode(x)
+  check_codes(name, mu, log_var)
+  return mu, log_var
+end
+
+--- A draw of z = mu + exp(log_var / 2) eps with eps ~ N(0, 1): gradients go through it.
+-- @tparam Tensor mu [n, latent]
+-- @tparam Tensor log_var [n, latent]
+-- @tparam ?table opts generator
+-- @treturn Tensor z [n, latent]
+-- @treturn Tensor eps [n, latent]
+function M.sample(mu, log_var, opts)
+  opts = options.check("vae.sample", opts, {"generator"})
+  core.check_tensor(mu, "vae.sample: mu")
+  core.check_tensor(log_var, "vae.sample: log_var")
+  local eps = lt.randn(mu.shape, {generator = opts.generator})
+  return mu + (log_var / 2):exp() * eps, eps
+end
+
+--- A VAE of two networks.
+-- @tparam table parts encoder: a module that gives means and log-variances, or one tensor [n, 2 latent], means
+-- first; decoder: a module from codes [n, latent] to what the likelihood wants; likelihood = vae.squared()
+-- @treturn Module with encode, decode, sample, and forward(x), which gives output, means, log-variances
+-- @raise unless encoder and decoder are modules
+function M.new(parts)
+  options.expect("vae.new", "parts", parts, "table")
+  options.check("vae.new", parts, {"encoder", "decoder", "likelihood"})
+  for _, name in ipairs{"encoder", "decoder"} do
+    if not module.is_module(parts[name]) then
+      raise(("vae.new: %s: expected a module, got %s"):format(name, module.describe(parts[name])))
+    end
+  end
+  return module.new{
+    kind = "VAE", encoder = parts.encoder, decoder = parts.decoder,
+    likelihood = likelihood_of("vae.new", parts),
+    encode = function(self, x)
+      local mu, log_var = self.encoder(x)
+      if log_var then return mu, log_var end
+      if not core.is_tensor(mu) or mu:dim() ~= 2 or mu:size(2) % 2 ~= 0 then
+        raise("vae: encode: expected means and log-variances, or one tensor [n, 2 latent], got "
+          .. (core.is_tensor(mu) and "[" .. table.concat(mu.shape, ", ") .. "]" or options.describe(mu)))
+      end
+      local latent = mu:size(2) // 2
+      return mu:slice(2, 1, latent), mu:slice(2, latent + 1, 2 * latent)
+    end,
+    sample = function(_, mu, log_var) return (M.sample(mu, log_var)) end,
+    decode = function(self, z) return self.decoder(z) end,
+    forward = function(self, x)
+      local mu, log_var = self:encode(x)
+      return self:decode(self:sample(mu, log_var)), mu, log_var
+    end,
+  }
+end
+
+-- KL divergence from the prior of every latent number of every image: [n, latent], nats.
+local function kl_each(mu, log_var)
+  return lt.gaussian_kl(mu:unsqueeze(3), log_var:unsqueeze(3), {reduction = "none"})
+end
+
+--- The training loss of a batch, split into its terms.
+-- @tparam Module model with encode and decode
+-- @tparam Tensor x [n, ...]
+-- @tparam ?table opts beta = 1; likelihood (default the model's, else vae.squared()); free_bits = 0: a latent
+-- dimension whose KL divergence, mean over the batch, lies below so many nats costs that much all the same, so that
+-- nothing is won by emptying it (Kingma et al., 2016); generator of the draw
+-- @treturn table total = reconstruction + beta kl (with free bits the raised kl), reconstruction, kl: tensors of one
+-- element with gradients; kl_per_dimension [latent], detached, nats; unit: that of reconstruction and total;
+-- output, mu, log_var, z
+function M.elbo(model, x, opts)
+  local name = "vae.elbo"
+  opts = options.check(name, opts, {"beta", "likelihood", "free_bits", "generator"})
+  check_model(name, model, {"encode", "decode"})
+  local beta, free = expect(name, "beta", opts.beta or 1, "number"),
+    expect(name, "free_bits", opts.free_bits or 0, "number")
+  local rule = likelihood_of(name, model, opts.likelihood)
+  local mu, log_var = encoded(name, model, x)
+  local z = M.sample(mu, log_var, {generator = opts.generator})
+  local output = model:decode(z)
+  local reconstruction, kl = rule:loss(output, x), lt.gaussian_kl(mu, log_var)
+  local charged = free > 0 and kl_each(mu, log_var):mean(1):clamp(free, math.huge):sum() or kl
+  return {
+    total = reconstruction + beta * charged, reconstruction = reconstruction, kl = kl, beta = beta, unit = rule.unit,
+    kl_per_dimension = lt.no_grad(function() return kl_each(mu, log_var):mean(1) end),
+    output = output, mu = mu, log_var = log_var, z = z,
+  }
+end
+
+--- The importance-weighted bound on log p(x) (Burda, Grosse and Salakhutdinov, 2016): the log of the mean of k
+-- weights p(x | z) p(z) / q(z | x). With one sample it is the ELBO, with more it rises towards log p(x).
+-- @tparam Module model with encode and decode
+-- @tparam Tensor x [n, ...]
+-- @tparam ?table opts samples = 50; likelihood (default the model's; it must have a scale); generator
+-- @treturn Tensor [n], nats, with gradients unless inside no_grad
+function M.importance_bound(model, x, opts)
+  local name = "vae.importance_bound"
+  opts = options.check(name, opts, {"samples", "likelihood", "generator"})
+  check_model(name, model, {"encode", "decode"})
+  local samples = expect(name, "samples", opts.samples or 50, "count")
+  local rule = likelihood_of(name, model, opts.likelihood)
+  local mu, log_var = encoded(name, model, x)
+  local log_weights = {}
+  for i = 1, samples do
+    local z, eps = M.sample(mu, log_var, {generator = opts.generator})
+    -- log p(z) - log q(z | x): both have log(2 pi) / 2 a dimension, which cancels
+    local log_ratio = (eps:square() + log_var - z:square()):sum(2) / 2
+    log_weights[i] = rule:log_prob(model:decode(z), x) + log_ratio
+  end
+  return lt.stack(log_weights, 1):logsumexp(1) - math.log(samples) -- [samples, n] -> [n]
+end
+
+--- An estimate of -log p(x), mean over images: the negative importance-weighted bound, computed in batches and
+-- without recording. It is too high on average, less so with more samples. Of a density it may be negative.
+-- @tparam Module model with encode and decode
+-- @tparam Tensor|Set x [n, ...], or a data set
+-- @tparam ?table opts samples = 50; likelihood; images: only so many, from the first on; batch = 250; generator
+-- @treturn number nats an image
+function M.nll(model, x, opts)
+  opts = options.check("vae.nll", opts, {"samples", "likelihood", "images", "batch", "generator"})
+  check_model("vae.nll", model, {"encode", "decode"})
+  local sum, n = 0, 0
+  for batch in measure.batches("vae.nll", x, opts) do
+    sum = sum - lt.no_grad(function()
+      return M.importance_bound(model, batch, {samples = opts.samples, likelihood = opts.likelihood,
+        generator = opts.generator}):sum():item()
+    end)
+    n = n + #batch
+  end
+  return sum / n
+end
+
+--- Images of codes drawn from the prior N(0, 1).
+-- @tparam Module model with decode
+-- @tparam int n
+-- @tparam table opts latent: how many numbers a code has; temperature = 1: standard deviation of the codes;
+-- likelihood; generator
+-- @treturn Tensor images [n, ...]: the likelihood's means
+-- @treturn Tensor codes [n, latent]
+function M.prior_samples(model, n, opts)
+  local name = "vae.prior_samples"
+  opts = options.check(name, opts, {"latent", "temperature", "likelihood", "generator"})
+  check_model(name, model, {"decode"})
+  local latent = expect(name, "latent", opts.latent, "count")
+  local temperature = expect(name, "temperature", opts.temperature or 1, "number")
+  local rule = likelihood_of(name, model, opts.likelihood)
+  return lt.no_grad(function()
+    local z = lt.randn({expect(name, "n", n, "count"), latent}, {generator = opts.generator}) * temperature
+    return rule:mean(model:decode(z)), z
+  end)
+end
+
+--- Codes on the way from one code to another, ends included.
+-- @tparam Tensor a [n, latent]
+-- @tparam Tensor b [n, latent]
+-- @tparam ?table opts steps = 8; spherical = false: along the arc, which keeps the length that codes of a
+-- prior of many dimensions have, instead of the straight line
+-- @treturn Tensor [n * steps, latent], those of the first pair first
+function M.interpolate(a, b, opts)
+  local name = "vae.interpolate"
+  opts = options.check(name, opts, {"steps", "spherical"})
+  check_codes(name, a, b)
+  if a:size(1) ~= b:size(1) or a:size(2) ~= b:size(2) then
+    raise(("%s: expected codes of one shape, got [%s] and [%s]"):format(name, table.concat(a.shape, ", "),
+      table.concat(b.shape, ", ")))
+  end
+  local steps = expect(name, "steps", opts.steps or 8, "count")
+  local angles = opts.spherical and lt.no_grad(function()
+    return ((a * b):sum(2) / (a:norm(2) * b:norm(2))):table()
+  end)
+  local codes = {}
+  for i = 1, a:size(1) do
+    local angle = angles and math.acos(math.max(-1, math.min(1, angles[i]))) or 0
+    for step = 1, steps do
+      local t = steps > 1 and (step - 1) / (steps - 1) or 0.5
+      -- the straight line is the arc of angle 0 (and near pi the arc is not defined)
+      local arc = math.sin(angle) > 1e-4
+      local from = arc and math.sin((1 - t) * angle) / math.sin(angle) or 1 - t
+      local to = arc and math.sin(t * angle) / math.sin(angle) or t
+      codes[#codes + 1] = a:slice(1, i, i) * from + b:slice(1, i, i) * to
+    end
+  end
+  return lt.cat(codes, 1)
+end
+
+--- Codes that differ from a given one in one dimension at a time.
+-- @tparam Tensor z [latent] or [1, latent]
+-- @tparam ?table opts dimensions = all of them, as a list; range = {-3, 3}; steps = 7
+-- @treturn Tensor [#dimensions * steps, latent], those of the first dimension first
+function M.traversals(z, opts)
+  local name = "vae.traversals"
+  opts = options.check(name, opts, {"dimensions", "range", "steps"})
+  core.check_tensor(z, name .. ": z")
+  if z:dim() > 2 or (z:dim() == 2 and z:size(1) ~= 1) then
+    raise(("%s: z: expected one code, [latent] or [1, latent], got [%s]"):format(name, table.concat(z.shape, ", ")))
+  end
+  local latent, steps = z:numel(), expect(name, "steps", opts.steps or 7, "count")
+  local range = expect(name, "range", opts.range or {-3, 3}, "table")
+  local low, high = expect(name, "range[1]", range[1], "number"), expect(name, "range[2]", range[2], "number")
+  local dimensions = opts.dimensions and expect(name, "dimensions", opts.dimensions, "table")
+    or lt.arange(latent):table()
+  local base, rows = z:reshape(-1):table(), {}
+  for _, d in ipairs(dimensions) do
+    if not math.tointeger(d) or d < 1 or d > latent then
+      raise(("%s: dimensions: expected 1 to %d, got %s"):format(name, latent, options.describe(d)))
+    end
+    for step = 1, steps do
+      local row = table.move(base, 1, latent, 1, {})
+      row[math.tointeger(d)] = steps > 1 and low + (high - low) * (step - 1) / (steps - 1) or (low + high) / 2
+      rows[#rows + 1] = row
+    end
+  end
+  return lt.tensor(rows)
+end
+
+local Report = {}
+Report.__index = Report
+
+-- Fields of a report in the order of its table: what they are, and how their numbers are written.
+local ROWS = {
+  {"images", "images", "%d"}, {"mse", "MSE of the means' pictures", "%.4f"},
+  {"reconstruction", "reconstruction, nats an image", "%.2f"}, {"rate", "rate (KL), nats an image", "%.3f"},
+  {"elbo", "ELBO, nats an image", "%.2f"}, {"nll", "NLL estimate, nats an image", "%.2f"},
+  {"sigma", "sigma of the likelihood", "%.4f"}, {"active_units", "active units", "%d"},
+  {"latent", "of latent dimensions", "%d"}, {"spread", "spread of the means", "%.3f"},
+  {"total_spread", "spread of the codes", "%.3f"}, {"within_prior", "codes within the prior's 95 %, %", "%.1f"},
+  {"knn_accuracy", "k-NN accuracy, %", "%.1f"},
+}
+
+function Report:__tostring()
+  local lines = {}
+  for _, row in ipairs(ROWS) do
+    local value = self[row[1]]
+    if value then lines[#lines + 1] = ("%-34s " .. row[3]):format(row[2], value) end
+  end
+  return table.concat(lines, "\n") .. (self.warning and "\n" .. self.warning or "")
+end
+
+--- Measures a VAE over a data set in one call; printed, the result is a table.
+-- @tparam Module model with encode and decode
+-- @tparam Set|Tensor set the images to measure with, usually those of the test set
+-- @tparam ?table opts train: the set in which neighbours are looked up, for the k-NN accuracy; k = 1; likelihood
+-- (default the model's; where that is vae.squared(), a Gaussian whose variance is the MSE of the sampled codes'
+-- pictures, which fits best); samples = 50 and nll_images = 1000 of the NLL; batch = 250; generator
+-- @treturn table images; mse: of the pictures of the means; reconstruction: -log p(x | z) of sampled codes; rate: the
+-- KL divergence; kl_per_dimension [latent]; elbo = -(reconstruction + rate); nll, all in nats an image; sigma, where
+-- all pixels share one; active_units, of `latent`; spread: standard deviation of the means, mean over the
+-- dimensions; total_spread: the same of sampled codes; within_prior: share of the sampled codes within the ball
+-- that holds 95 % of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior has collapsed
+function M.report(model, set, opts)
+  local name = "vae.report"
+  opts = options.check(name, opts, {"train", "k", "likelihood", "samples", "nll_images", "batch", "generator"})
+  check_model(name, model, {"encode", "decode"})
+  local rule = likelihood_of(name, model, opts.likelihood)
+  local function encode(m, x) return encoded(name, m, x) end
+  local pass = measure.pass(name, model, set, opts, rule, encode)
+  local reconstruction = -pass.log_prob
+  if rule.unit == squared.unit then
+    local variance = math.max(pass.sampled_mse, 1e-12)
+    rule = likelihood.gaussian{sigma = variance ^ 0.5}
+    reconstruction = pass.pixels / 2 * (math.log(2 * math.pi * variance) + 1)
+  end
+  local kl_per_dimension = lt.no_grad(function() return kl_each(pass.mu, pass.log_var):mean(1) end)
+  local rate = kl_per_dimension:sum():item()
+  local r = setmetatable({
+    images = pass.images, mse = pass.mse, reconstruction = reconstruction, rate = rate,
+    elbo = -(reconstruction + rate), kl_per_dimension = kl_per_dimension, latent = pass.mu:size(2),
+    sigma = rule.sigma and rule:sigma(), active_units = (measure.active_units(pass.mu)),
+    spread = pass.mu:std(1):mean():item(), total_spread = pass.z:std(1):mean():item(),
+    within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
+  }, Report)
+  r.nll = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,
+    images = opts.nll_images or 1000, generator = opts.generator})
+  if opts.train then
+    local codes, labels = measure.means(name, model, opts.train, opts, encode)
+    if not labels or not pass.labels then raise(name .. ": train: needs data sets with labels") end
+    r.knn_accuracy = measure.knn_accuracy(codes, labels, pass.mu, pass.labels, {k = opts.k})
+  end
+  return r
+end
+
+return M

@@ -1,0 +1,198 @@
+--- What a decoder's output says about an image: log p(x | z), and the reconstruction term made of it.
+-- A likelihood is a module, so that a scale that is learned is trained with the model it is part of.
+-- @module latent.vae.likelihood
+local core = require "latent.core"
+local lt = require "latent"
+local module = require "latent.nn.module"
+local options = require "latent.options"
+
+local raise, expect = core.raise, options.expect
+
+local M = {}
+
+local LOG_FLOOR = -6 -- below this a learned log sigma bends: a pixel that fits exactly would drive it to -inf
+
+-- Summed over everything but the batch: [n, ...] -> [n].
+local function per_image(x) return x:reshape(x:size(1), -1):sum(2) end
+
+local function check_target(name, output, x)
+  if not core.is_tensor(output) then
+    raise(("%s: the decoder's output: expected a tensor, got %s"):format(name, options.describe(output)))
+  end
+  local got, want = table.concat(output.shape, ", "), table.concat(x.shape, ", ")
+  if got ~= want then
+    raise(("%s: the decoder's output: expected [%s], as the images have, got [%s]"):format(name, want, got))
+  end
+end
+
+-- ---- mean squared error: no likelihood yet, since it has no scale ----
+
+--- @type Squared
+local Squared = module.class("Squared", {unit = "mean squared error a pixel"})
+
+function Squared.init() end
+
+--- The reconstruction term: the squared error, mean over all pixels.
+function Squared.loss(_, output, x)
+  check_target("squared", output, x)
+  return lt.mse_loss(output, x)
+end
+
+function Squared.log_prob()
+  raise("squared: a squared error without a scale is no density; "
+    .. "give a likelihood, such as vae.gaussian{sigma = vae.sigma_of_beta(beta, pixels)}")
+end
+
+--- The picture: the output itself.
+function Squared.mean(_, output) return output end
+
+--- The mean squared error over all pixels, as in the answer sheet: beta sets the scale.
+-- @treturn Squared
+function M.squared() return Squared() end
+
+-- ---- Gaussian ----
+
+--- @type Gaussian
+local Gaussian = module.class("Gaussian", {order = {"log_sigma"}, unit = "nats an image"})
+
+function Gaussian:init(opts)
+  opts = options.check("vae.gaussian", opts, {"sigma", "initial"})
+  local sigma = opts.sigma == nil and "shared" or opts.sigma
+  if sigma == "shared" then
+    local initial = math.log(expect("vae.gaussian", "initial", opts.initial or 1, "positive"))
+    if initial <= LOG_FLOOR then
+      raise(("vae.gaussian: initial: expected more than %.3g, got %g"):format(math.exp(LOG_FLOOR), opts.initial))
+    end
+    self.log_sigma = lt.param(lt.full({1}, LOG_FLOOR + math.log(math.exp(initial - LOG_FLOOR) - 1)))
+  elseif opts.initial ~= nil then
+    raise('vae.gaussian: initial: only sigma = "shared" has one')
+  elseif sigma ~= "pixel" and not (type(sigma) == "number" and sigma > 0) then
+    raise(('vae.gaussian: sigma: expected a number above 0, "shared" or "pixel", got %s'):format(
+      options.describe(sigma)))
+  end
+  self.scale = sigma
+end
+
+function Gaussian:text()
+  local scale = self.log_sigma and ("shared, %.4g now"):format(self:sigma()) or tostring(self.scale)
+  return ("Gaussian(sigma = %s)"):format(scale)
+end
+
+-- log sigma = floor + softplus(raw - floor): the raw number itself wherever it is well above the floor.
+local function bent(raw) return (raw - LOG_FLOOR):softplus() + LOG_FLOOR end
+
+-- Means and log-variances of all pixels.
+local function split(self, output, x)
+  if self.scale ~= "pixel" then
+    check_target("gaussian", output, x)
+    if self.log_sigma then return output, (bent(self.log_sigma) * 2):broadcast_to(x.shape) end
+    return output, lt.full(x.shape, 2 * math.log(self.scale))
+  end
+  local shape = x.shape
+  local channels = shape[#shape]
+  shape[#shape] = 2 * channels
+  if not core.is_tensor(output) or table.concat(output.shape, ", ") ~= table.concat(shape, ", ") then
+    raise(("gaussian: the decoder's output: expected [%s], a mean and a log sigma a value, got %s"):format(
+      table.concat(shape, ", "), core.is_tensor(output) and "[" .. table.concat(output.shape, ", ") .. "]"
+      or options.describe(output)))
+  end
+  return output:slice(-1, 1, channels), bent(output:slice(-1, channels + 1, 2 * channels)) * 2
+end
+
+--- log N(x; mean, sigma^2), summed over the pixels: nats, [n].
+function Gaussian:log_prob(output, x)
+  local mean, log_var = split(self, output, x)
+  return -per_image(lt.gaussian_nll(mean, log_var, x, {constant = true, reduction = "none"}))
+end
+
+--- The reconstruction term: -log p(x | z), mean over the images.
+function Gaussian:loss(output, x)
+  local mean, log_var = split(self, output, x)
+  return lt.gaussian_nll(mean, log_var, x, {constant = true}) * (x:numel() / x:size(1))
+end
+
+--- The picture: the means.
+function Gaussian:mean(output)
+  return self.scale == "pixel" and output:slice(-1, 1, output:size(-1) // 2) or output
+end
+
+--- The scale: one number where all pixels share it, nil where each has its own.
+-- @treturn ?number
+function Gaussian:sigma()
+  if self.scale == "pixel" then return nil end
+  return self.log_sigma and math.exp(lt.no_grad(function() return bent(self.log_sigma):item() end)) or self.scale
+end
+
+--- A Gaussian about the decoder's output.
+-- With sigma = "shared" one scale for all pixels is learned with the weights (Rybkin, Daniilidis and Levine,
+-- 2021: "sigma-VAE"); with a number it is fixed; with "pixel" the decoder has twice as many channels, means
+-- first, then log sigmas.
+-- @tparam ?table opts sigma = "shared"; initial = 1, where the shared one begins
+-- @treturn Gaussian
+function M.gaussian(opts) return Gaussian(opts) end
+
+-- ---- Bernoulli ----
+
+--- @type Bernoulli
+local Bernoulli = module.class("Bernoulli", {unit = "nats an image"})
+
+function Bernoulli:init(opts)
+  opts = options.check("vae.bernoulli", opts, {"range"})
+  local range = opts.range or {0, 1}
+  local low, high = type(range) == "table" and range[1], type(range) == "table" and range[2]
+  if type(low) ~= "number" or type(high) ~= "number" or low >= high then
+    raise("vae.bernoulli: range: expected {black, white}, such as {-1, 1}")
+  end
+  self._low, self._width = low, high - low
+end
+
+-- Images as probabilities.
+local function target(self, x) return (x - self._low) / self._width end
+
+--- log p(x | z) with the output as log-odds, summed over the pixels: nats, [n]. For grey pixels, which are
+-- neither 0 nor 1, it is the negative cross-entropy.
+function Bernoulli:log_prob(output, x)
+  check_target("bernoulli", output, x)
+  return -per_image(lt.bce_with_logits(output, target(self, x), {reduction = "none"}))
+end
+
+--- The reconstruction term: -log p(x | z), mean over the images.
+function Bernoulli:loss(output, x)
+  check_target("bernoulli", output, x)
+  return lt.bce_with_logits(output, target(self, x)) * (x:numel() / x:size(1))
+end
+
+--- The picture: the probabilities, in the images' range.
+function Bernoulli:mean(output) return output:sigmoid() * self._width + self._low end
+
+--- Black or white pixels whose log-odds are the decoder's output.
+-- @tparam ?table opts range = {0, 1}: the values of black and white in the images
+-- @treturn Bernoulli
+function M.bernoulli(opts) return Bernoulli(opts) end
+
+--- The beta of "mean squared error a pixel + beta KL" that weighs as a Gaussian likelihood of this sigma
+-- does: multiplying the negative ELBO by 2 sigma^2 / pixels leaves beta = 2 sigma^2 / pixels.
+-- @tparam number sigma
+-- @tparam int pixels of an image
+-- @treturn number
+function M.beta_of_sigma(sigma, pixels)
+  expect("vae.beta_of_sigma", "sigma", sigma, "positive")
+  return 2 * sigma ^ 2 / expect("vae.beta_of_sigma", "pixels", pixels, "count")
+end
+
+--- The sigma that a beta stands for: sqrt(beta pixels / 2), the inverse of beta_of_sigma.
+-- @tparam number beta
+-- @tparam int pixels of an image
+-- @treturn number
+function M.sigma_of_beta(beta, pixels)
+  expect("vae.sigma_of_beta", "beta", beta, "positive")
+  return (beta * expect("vae.sigma_of_beta", "pixels", pixels, "count") / 2) ^ 0.5
+end
+
+--- Whether a value is a likelihood.
+-- @treturn boolean
+function M.is_likelihood(value)
+  return module.is_module(value) and type(value.log_prob) == "function" and type(value.loss) == "function"
+end
+
+return M
