@@ -18,7 +18,7 @@ FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trappi
 
 # Numeric files are compiled once per instruction set, the others once per library. The symbols of
 # each instruction set carry its name; c/dispatch.c picks one set when the library is loaded.
-NUMERIC := $(wildcard c/ops/*.c c/knn.c c/resize.c c/optimizer.c c/isa_table.c)
+NUMERIC := $(wildcard c/ops/*.c c/knn.c c/kdtree.c c/resize.c c/optimizer.c c/isa_table.c)
 COMMON := $(filter-out $(NUMERIC),$(wildcard c/*.c))
 FLAGS_avx2 = -mavx2 -mfma
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl $(FLAGS_avx2)
