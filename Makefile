@@ -22,7 +22,7 @@ C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden bench lint format
-.PHONY: sanitize repl env install uninstall clean help
+.PHONY: test-isas aarch64 sanitize repl env install uninstall clean help
 
 all: build ## the library (default)
 build:
@@ -44,6 +44,13 @@ demo: setup build ## every picture within a minute, no download and no training
 
 test: setup build64 ## the specs
 	@$(BUSTED)
+test-isas: setup build64 ## ... those not tagged slow, with each instruction set but the default
+	@default=$$($(LUA) -e 'io.write(require("latent").info().isa)'); \
+	for isa in baseline avx2 avx512; do \
+	  [ $$isa = $$default ] && continue; \
+	  LATENT_ISA=$$isa $(LUA) -e 'require "latent"' >/dev/null 2>&1 || continue; \
+	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(BUSTED) --exclude-tags=slow || exit; \
+	done
 gradcheck: setup build64 ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 golden: setup build ## the golden values in DIR=folder
@@ -79,6 +86,20 @@ sanitize: setup-dev ## the specs not tagged slow under ASan and UBSan
 	@PATH="$(CURDIR)/$(SAN)/bin:$$PATH" LUA_CPATH='$(CURDIR)/$(SAN)/?.so;;' LATENT_SANITIZE=1 \
 	  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+
+# The kernels that an ARM processor runs, checked on another machine: see tools/aarch64.sh.
+ARM = build/aarch64
+ARM_LIB = $(CURDIR)/$(ARM)/root/usr/lib/aarch64-linux-gnu
+ARM_RUN = LUA_CPATH='$(CURDIR)/$(ARM)/?.so' tools/aarch64.sh $(ARM)/root $(ARM)/root/usr/bin/lua5.4
+aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulator
+	@tools/setup.sh aarch64
+	@tools/aarch64.sh $(ARM)/root
+	@PKG_CONFIG_SYSROOT_DIR=$(CURDIR)/$(ARM)/root \
+	  PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig:$(ARM_LIB)/openblas-pthread/pkgconfig \
+	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) \
+	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
+	@$(ARM_RUN) spec/support/precision.lua
+	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
 
 repl: setup build ## an interactive Lua with latent as lt
 	@$(LUA) -e 'lt = require "latent"' -i

@@ -23,7 +23,7 @@ COMMON := $(filter-out $(NUMERIC),$(wildcard c/*.c))
 FLAGS_avx2 = -mavx2 -mfma
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl $(FLAGS_avx2)
 ISAS := baseline
-ifneq ($(filter x86_64 amd64,$(shell uname -m)),)
+ifneq ($(filter x86_64-% amd64-%,$(shell $(CC) -dumpmachine)),)
 ISAS += avx2 avx512
 X86 := -DLATENT_X86
 endif

