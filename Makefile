@@ -1,11 +1,15 @@
 # The one way in; `make help` lists the targets.
 
-LUA = lua5.4
+# The interpreter's name differs between systems, and `lua` may be an older one.
+LUA = $(shell for name in lua5.4 lua-5.4 lua54 lua; do \
+  $$name -e 'assert(_VERSION == "Lua 5.4")' 2>/dev/null && echo $$name && exit; done; echo lua5.4)
 BUSTED = busted
 BUILD = build
 PREFIX = /usr/local
 LUADIR = $(PREFIX)/share/lua/5.4
 LIBDIR = $(PREFIX)/lib/lua/5.4
+DOCDIR = $(PREFIX)/share/doc/latent
+VERSION = $(shell sed -n 's/.*_VERSION = "latent \(.*\)"/\1/p' lua/latent/init.lua)
 # A folder of golden values, and options handed on to the exercises.
 DIR = spec/fixtures/golden
 ARGS =
@@ -14,15 +18,16 @@ export LUA_PATH = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;
 export LUA_CPATH = $(CURDIR)/$(BUILD)/?.so;;
 unexport LUA_PATH_5_4 LUA_CPATH_5_4
 
+JOBS = $(shell getconf _NPROCESSORS_ONLN)
 # Compiling is a make of its own: it runs after setup, and it alone is parallel.
-COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
 C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden bench lint format
-.PHONY: test-isas aarch64 sanitize repl env install uninstall clean help
+.PHONY: test-isas aarch64 sanitize repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
 build:
@@ -68,7 +73,7 @@ lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet $(wildcard lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(shell nproc) c bench
+	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(JOBS) c bench
 
 format: setup-dev ## lay the C files out as lint wants them
 	clang-format -i $(C_FILES)
@@ -107,15 +112,23 @@ env: ## the lines that make a shell find latent: eval "$(make env)"
 	@echo 'export LUA_PATH="$(LUA_PATH)"'
 	@echo 'export LUA_CPATH="$(LUA_CPATH)"'
 install: build ## into PREFIX, below DESTDIR
-	install -D $(CORE) $(DESTDIR)$(LIBDIR)/latent/core.so
-	install -D -m 644 plots/style.gp $(DESTDIR)$(LUADIR)/latent/plot/style.gp
-	cd lua && find latent -type f -exec install -D -m 644 {} $(DESTDIR)$(LUADIR)/{} \;
+	@tools/install.sh $(CORE) '$(DESTDIR)$(LIBDIR)/latent' 755
+	@tools/install.sh plots/style.gp '$(DESTDIR)$(LUADIR)/latent/plot'
+	@tools/install.sh LICENSE '$(DESTDIR)$(DOCDIR)'
+	@cd lua && find latent -type f | while read -r file; do \
+	  ../tools/install.sh "$$file" "$(DESTDIR)$(LUADIR)/$$(dirname "$$file")" || exit; \
+	done
 uninstall: ## from there
-	rm -rf $(DESTDIR)$(LIBDIR)/latent $(DESTDIR)$(LUADIR)/latent
+	rm -rf '$(DESTDIR)$(LIBDIR)/latent' '$(DESTDIR)$(LUADIR)/latent' '$(DESTDIR)$(DOCDIR)'
+dist: ## build/latent-VERSION.tar.gz, the source of the last commit
+	@mkdir -p build
+	git archive --prefix=latent-$(VERSION)/ -o build/latent-$(VERSION).tar.gz HEAD
+deb: setup build ## build/latent_VERSION_ARCHITECTURE.deb for this Debian system
+	@tools/deb.sh $(VERSION)
 clean: ## what was built
 	rm -rf build
 help:
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ifdef COMPILING
 include tools/compile.mk

@@ -206,9 +206,11 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
 
 int parallel_threads(void) {
   if (threads == 0) {
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef __linux__
     cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                            : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
+#endif
     parallel_set_threads(cores);
   }
   return threads;

@@ -2,7 +2,7 @@
 
 # The first of some names (they differ between distributions) that pkg-config knows.
 known = $(firstword $(foreach p,$1,$(shell pkg-config --exists '$p' && echo $(firstword $p))))
-LUA_PC := $(call known,lua5.4 lua-5.4 lua54)
+LUA_PC := $(or $(call known,lua5.4 lua-5.4 lua54),$(shell pkg-config --exists 'lua >= 5.4 lua < 5.5' && echo lua))
 BLAS_PC := $(call known,openblas cblas)
 ZLIB_PC := $(call known,zlib)
 ifneq ($(words $(LUA_PC) $(BLAS_PC) $(ZLIB_PC)),3)
@@ -23,9 +23,16 @@ COMMON := $(filter-out $(NUMERIC),$(wildcard c/*.c))
 FLAGS_avx2 = -mavx2 -mfma
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl $(FLAGS_avx2)
 ISAS := baseline
-ifneq ($(filter x86_64-% amd64-%,$(shell $(CC) -dumpmachine)),)
+MACHINE := $(shell $(CC) -dumpmachine)
+ifneq ($(filter x86_64-% amd64-%,$(MACHINE)),)
 ISAS += avx2 avx512
 X86 := -DLATENT_X86
+endif
+
+# Lua closes C modules at its end while a worker thread may still be inside: `nodelete` keeps them.
+SHARED = -shared -Wl,-z,nodelete
+ifneq ($(findstring darwin,$(MACHINE)),)
+SHARED = -bundle -undefined dynamic_lookup
 endif
 
 # $(call compile,library,set of objects,flags)
@@ -44,7 +51,7 @@ $(foreach isa,$2,$(eval $(call compile,$1,$(isa),$3 -DLATENT_ISA=$(isa) $(FLAGS_
 $(BUILD)/latent/$1.so: $$(OBJECTS_$1)
 	@mkdir -p $$(@D)
 	@echo 'ld $$@'
-	@$$(CC) -shared -pthread $$(SANITIZE) $$(LDFLAGS) -Wl,-z,nodelete $$^ -o $$@.new $$(DEPS_LIBS) -lm
+	@$$(CC) $$(SHARED) -pthread $$(SANITIZE) $$(LDFLAGS) $$^ -o $$@.new $$(DEPS_LIBS) -lm
 	@mv $$@.new $$@
 -include $$(OBJECTS_$1:.o=.d)
 endef

@@ -13,10 +13,17 @@ need() {
   "$@" >/dev/null 2>&1 || missing="$missing $package"
 }
 has_lua_busted() {
-  command -v busted && lua5.4 -e 'assert(package.searchpath("busted.runner", package.path))'
+  command -v busted || return
+  ! command -v lua5.4 || lua5.4 -e 'assert(package.searchpath("busted.runner", package.path))'
 }
 has_package() {
   for name; do pkg-config --exists "$name" && return; done
+  return 1
+}
+has_lua() {
+  for name in lua5.4 lua-5.4 lua54 lua; do
+    "$name" -e 'assert(_VERSION == "Lua 5.4")' && return
+  done
   return 1
 }
 # What of the group is not here goes into $missing.
@@ -27,8 +34,8 @@ check() {
     need build-essential command -v cc
     need build-essential command -v make
     need pkg-config command -v pkg-config
-    need lua5.4 command -v lua5.4
-    need liblua5.4-dev has_package lua5.4 lua-5.4 lua54
+    need lua5.4 has_lua
+    need liblua5.4-dev has_package lua5.4 lua-5.4 lua54 'lua >= 5.4 lua < 5.5'
     need libopenblas-dev has_package openblas cblas
     need zlib1g-dev has_package zlib
     need gnuplot-nox command -v gnuplot
