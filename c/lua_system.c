@@ -1,10 +1,11 @@
-/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, SIGPIPE), and the state
- * of memory and threads. */
+/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, CRC-32, fsync, SIGPIPE),
+ * and the state of memory and threads. */
 #include "dispatch.h"
 #include "lua_check.h"
 #include "parallel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -107,6 +108,35 @@ static int l_inflate(lua_State *L) {
   return 2;
 }
 
+/* crc32(string [, so_far]) -> the CRC-32 of the bytes, or of those so far and these */
+static int l_crc32(lua_State *L) {
+  size_t size;
+  const char *data = luaL_checklstring(L, 1, &size);
+  uLong crc = (uLong)luaL_optinteger(L, 2, 0);
+  for (uInt part; size > 0; data += part, size -= part) {
+    part = size < UINT32_MAX ? (uInt)size : UINT32_MAX;
+    crc = crc32(crc, (const Bytef *)data, part);
+  }
+  lua_pushinteger(L, (lua_Integer)crc);
+  return 1;
+}
+
+/* sync(file or folder's name) -> true when what was written is on the disk; or nil, message */
+static int l_sync(lua_State *L) {
+  int status;
+  if (lua_type(L, 1) == LUA_TSTRING) {
+    int fd = open(lua_tostring(L, 1), O_RDONLY | O_CLOEXEC);
+    status = fd < 0 ? -1 : fsync(fd);
+    if (fd >= 0) close(fd);
+  } else {
+    luaL_Stream *file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    if (!file->closef) raise_error(L, "sync: the file is closed");
+    status = fflush(file->f) == 0 ? fsync(fileno(file->f)) : -1;
+  }
+  /* A pipe or a device has nothing to wait for. */
+  return luaL_fileresult(L, status == 0 || errno == EINVAL || errno == ENOTSUP, NULL);
+}
+
 /* ignore_sigpipe(f, ...) -> f's results; writing to a program that died is an error, not a death */
 static int l_ignore_sigpipe(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -167,6 +197,8 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"is_dir", l_is_dir},
                                      {"mkdir", l_mkdir},
                                      {"inflate", l_inflate},
+                                     {"crc32", l_crc32},
+                                     {"sync", l_sync},
                                      {"ignore_sigpipe", l_ignore_sigpipe},
                                      {"set_threads", l_set_threads},
                                      {"threads", l_threads},

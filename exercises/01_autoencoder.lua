@@ -2,8 +2,7 @@
 --   lua5.4 exercises/01_autoencoder.lua            expect a test MSE of about 0.14
 --   lua5.4 exercises/01_autoencoder.lua --recipe sheet         ... of 0.16 to 0.185
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
-local progress, figures = require "latent.progress", require "exercises.figures"
-local models, support = require "exercises.models", require "exercises.support"
+local figures, models, support = require "exercises.figures", require "exercises.models", require "exercises.support"
 
 local o = support.options{
   batch = 64, needs = {"classifier"},
@@ -34,27 +33,18 @@ else
   print(model:summary{o.batch, 32, 32, 1})
 
   local loader = data.loader(train, {batch = o.batch, seed = o.seed})
-  local steps = o.epochs * #loader
-  local lr = optim.schedule.cosine(o.lr, {steps = steps, floor = o.final_lr})
+  local lr = optim.schedule.cosine(o.lr, {steps = o.epochs * #loader, floor = o.final_lr})
   local opt = optim.Adam(model:parameters(), {lr = o.lr})
-  local log = support.log "autoencoder"
-  local bar <close> = progress.new{label = "autoencoder", epochs = o.epochs, steps = #loader}
-  for epoch = 1, o.epochs do
-    local sum = 0
-    for batch in loader do
-      opt.lr = lr(opt.steps + 1)
-      opt:zero_grad()
-      local loss = lt.mse_loss(model(batch.x), batch.x)
-      loss:backward()
-      opt:step()
-      sum = sum + loss:item() * #batch.y
-      bar:step(loss:item())
-    end
-    local entry = {epoch = epoch, train_loss = sum / #train, test_mse = test_mse(), lr = opt.lr}
-    log(entry)
-    bar:epoch("train %.4f  test %.4f", entry.train_loss, entry.test_mse)
+  local run = support.run("autoencoder", {model = model, optimizer = opt, loader = loader, epochs = o.epochs,
+    schedules = {lr = lr}, validate = function() return {test_mse = test_mse()} end})
+  for batch in run:batches() do
+    opt:zero_grad()
+    local loss = lt.mse_loss(model(batch.x), batch.x)
+    loss:backward()
+    opt:step()
+    run:note{loss = loss}
   end
-  support.save(model, "autoencoder", o.epochs)
+  support.finish(run)
 end
 
 local log = support.read_log "autoencoder"

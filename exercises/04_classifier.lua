@@ -1,8 +1,7 @@
 --- Exercise 4: the encoder with a dense layer, trained to classify.
 --   lua5.4 exercises/04_classifier.lua             expect a mean accuracy of about 99.2 % (sheet recipe: 96.4 to 97.7)
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
-local progress, figures = require "latent.progress", require "exercises.figures"
-local models, support = require "exercises.models", require "exercises.support"
+local figures, models, support = require "exercises.figures", require "exercises.models", require "exercises.support"
 
 local o = support.options{
   batch = 64,
@@ -23,24 +22,16 @@ else
   local loader = data.loader(train, {batch = o.batch, seed = o.seed})
   local lr = optim.schedule.cosine(o.lr, {steps = o.epochs * #loader, floor = o.final_lr})
   local opt = optim.Adam(model:parameters(), {lr = o.lr})
-  local log = support.log "classifier"
-  local bar <close> = progress.new{label = "classifier", epochs = o.epochs, steps = #loader}
-  for epoch = 1, o.epochs do
-    local sum = 0
-    for batch in loader do
-      opt.lr = lr(opt.steps + 1)
-      opt:zero_grad()
-      local loss = lt.cross_entropy(model(batch.x), batch.y)
-      loss:backward()
-      opt:step()
-      sum = sum + loss:item() * #batch.y
-      bar:step(loss:item())
-    end
-    local entry = {epoch = epoch, train_loss = sum / #train, test_loss = test_loss(), lr = opt.lr}
-    log(entry)
-    bar:epoch("train %.4f  test %.4f", entry.train_loss, entry.test_loss)
+  local run = support.run("classifier", {model = model, optimizer = opt, loader = loader, epochs = o.epochs,
+    schedules = {lr = lr}, validate = function() return {test_loss = test_loss()} end})
+  for batch in run:batches() do
+    opt:zero_grad()
+    local loss = lt.cross_entropy(model(batch.x), batch.y)
+    loss:backward()
+    opt:step()
+    run:note{loss = loss}
   end
-  support.save(model, "classifier", o.epochs)
+  support.finish(run)
 end
 
 local log = support.read_log "classifier"

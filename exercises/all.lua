@@ -2,6 +2,7 @@
 -- Exercise 4 comes first: its classifier reads the pictures of the others. Options that all of them know are
 -- handed on:
 --   lua5.4 exercises/all.lua --recipe sheet --seed 3
+-- and with --resume, a training that is done is not done again, and one that was stopped goes on.
 local lt = require "latent"
 local files = require "latent.files"
 local support = require "exercises.support"
@@ -30,7 +31,7 @@ local TABLE = {
 }
 
 local o = support.options() -- refuses what not every exercise knows
-if not o.demo then support.forget_answers() end
+if not (o.demo or o.resume) then support.forget_answers() end
 local here = arg[0]:match "^(.*/)" or "./"
 local lowest, words = -1, {}
 while arg[lowest - 1] do lowest = lowest - 1 end -- the interpreter: options of its own may stand before the script

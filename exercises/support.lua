@@ -1,6 +1,7 @@
 --- What the exercises share and no reader needs to see first: options, data, weights, answers, tables.
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
 local json, safetensors = require "latent.json", require "latent.safetensors"
+local training = require "latent.train"
 local options = require "exercises.options"
 local fail = options.fail
 
@@ -13,7 +14,7 @@ if ROOT == "" then ROOT = "." end
 -- ---- options ----
 
 -- Common to all scripts: which recipe and data, where results go.
-local COMMON = {recipe = "default", seed = 1, data = "mnist", threads = 0, demo = false, out = ""}
+local COMMON = {recipe = "default", seed = 1, data = "mnist", threads = 0, demo = false, resume = false, out = ""}
 local settings = COMMON -- those of this run, once M.options has read them
 
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
@@ -132,21 +133,31 @@ function M.load(model, name)
   return model:load_state(state):eval()
 end
 
---- A log of one JSON line an epoch in runs/name.jsonl: call it with a table of numbers. A training that has
--- lost its way ends here.
-function M.log(name)
-  local path = place("runs", name .. ".jsonl")
-  local lines = {}
-  return function(entry)
-    for field, value in pairs(entry) do
-      if value ~= value or math.abs(value) == math.huge then
-        fail(("%s: %s is not finite in epoch %d: try a lower --lr"):format(name, field, entry.epoch))
-      end
-    end
-    lines[#lines + 1] = json.encode(entry) .. "\n"
-    local ok, message = files.write_atomic(path, table.concat(lines))
-    if not ok then fail(message) end
+--- A training run whose log and checkpoint lie in runs/ under a name; with --resume it goes on where it was.
+-- @tparam string name
+-- @tparam table opts as latent.train has them
+function M.run(name, opts)
+  opts.log, opts.checkpoint = place("runs", name .. ".jsonl"), place("runs", name .. ".ckpt")
+  opts.resume, opts.progress = settings.resume, name
+  opts.settings = {recipe = settings.recipe, data = settings.data}
+  local run, message = training.new(opts)
+  if not run then fail(message) end
+  run.name = name
+  if run.resumed then print(("%s: goes on after step %d"):format(name, run.steps)) end
+  return run
+end
+
+local STATUS = {INT = 130, TERM = 143} -- what a shell has for a program that a signal ended
+
+--- Writes the weights of a run that has ended. One that was stopped ends the script, and so does one that has lost
+-- its way.
+function M.finish(run)
+  if run.stopped == "diverged" then fail(("%s: %s: try a lower --lr"):format(run.name, run.message)) end
+  if STATUS[run.stopped] then
+    print(("%s: %s; the same command with --resume goes on from there"):format(run.name, run.message))
+    os.exit(STATUS[run.stopped])
   end
+  M.save(run.model, run.name, run.epochs)
 end
 
 --- The entries of a log: runs/name.jsonl, in the demo the one that comes with the exercises.

@@ -1,6 +1,5 @@
 --- The training loop of the VAEs of exercises 7 and 8 (and 7's other betas).
 local data, optim = require "latent.data", require "latent.optim"
-local progress = require "latent.progress"
 local support = require "exercises.support"
 
 local schedule = optim.schedule
@@ -19,24 +18,14 @@ return function(model, train, o, loss, beta, epochs, name)
   local lr = schedule.cosine(o.lr, {steps = epochs * #loader, floor = o.final_lr})
   local warm = math.min(o.warmup_epochs, epochs // 2) * #loader
   local beta_at = warm > 0 and schedule.warmup(beta, {steps = warm}) or schedule.constant(beta)
-  local opt, log = optim.Adam(model:parameters(), {lr = o.lr}), support.log(name)
-  local bar <close> = progress.new{label = name, epochs = epochs, steps = #loader}
-  for epoch = 1, epochs do
-    local sum_mse, sum_kl = 0, 0
-    for batch in loader do
-      local step = opt.steps + 1
-      opt.lr = lr(step)
-      opt:zero_grad()
-      local total, mse, kl = loss(model, batch.x, beta_at(step))
-      total:backward()
-      opt:step()
-      sum_mse, sum_kl = sum_mse + mse:item() * #batch.y, sum_kl + kl:item() * #batch.y
-      bar:step(total:item())
-    end
-    local mse, kl = sum_mse / #train, sum_kl / #train
-    log{epoch = epoch, train_loss = mse + beta * kl, train_mse = mse, train_kl = kl, lr = opt.lr}
-    bar:epoch("loss %.4f  mse %.4f  kl %.2f nats", mse + beta * kl, mse, kl)
+  local run = support.run(name, {model = model, optimizer = optim.Adam(model:parameters(), {lr = o.lr}),
+    loader = loader, epochs = epochs, schedules = {lr = lr, beta = beta_at},
+    -- The curve that the answers show has the final beta from the first epoch on.
+    callbacks = {on_epoch = function(entry) entry.train_loss = entry.train_mse + beta * entry.train_kl end}})
+  for batch, now in run:batches() do
+    local total, mse, kl = loss(model, batch.x, now.beta)
+    run:step(total, {mse = mse, kl = kl})
   end
-  support.save(model, name, epochs)
+  support.finish(run)
   return model
 end

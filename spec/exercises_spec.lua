@@ -159,7 +159,7 @@ describe("the exercises", function()
 
   it("end a training whose loss is no longer finite, with one line", function()
     local output = run("04_classifier", SMALL .. " --lr 1e10 --out " .. out .. "/diverged")
-    assert.matches("classifier: %w+_loss is not finite in epoch 1: try a lower %-%-lr\nexit 1\n$", output)
+    assert.matches("classifier: %w+ is not finite in epoch 1, step %d+: try a lower %-%-lr\nexit 1\n$", output)
   end)
 
   it("forget the answers of an earlier run, and miss those that do not come #slow", function()

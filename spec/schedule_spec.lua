@@ -37,7 +37,15 @@ describe("schedule", function()
     assert.close(g(7), cosine(7))
   end)
 
+  it("linear goes evenly to the last value, and stays", function()
+    local f = schedule.linear(1, { steps = 4, last = 3 })
+    assert.same({ 1.0, 1.5, 2.5, 3, 3 }, { f(1), f(2), f(4), f(5), f(9) })
+    assert.equal(0, schedule.linear(1, { steps = 2 })(3))
+  end)
+
   local refused = {
+    { "schedule.linear: steps: expected a whole number of at least 1, got nil", schedule.linear, 1 },
+    { 'schedule.linear: last: expected a number, got "x"', schedule.linear, 1, { steps = 2, last = "x" } },
     { 'schedule.constant: value: expected a number, got "1"', schedule.constant, "1" },
     { "schedule.step: every: expected a whole number of at least 1, got nil", schedule.step, 1 },
     { "schedule.step: every: expected a whole number of at least 1, got 0", schedule.step, 1, { every = 0 } },

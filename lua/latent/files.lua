@@ -3,6 +3,7 @@
 -- @module latent.files
 
 local core = require "latent.core"
+local options = require "latent.options"
 local raise = core.raise
 
 local M = {}
@@ -105,9 +106,26 @@ function M.temporary(path)
   return ("%s.tmp-%d-%d"):format(path, core.pid(), counter)
 end
 
-local function write_to(file, content)
-  if type(content) == "string" then return file:write(content) end
-  return content(file)
+local function write_to(file, content, opts)
+  local ok, message
+  if type(content) == "string" then
+    ok, message = file:write(content)
+  else
+    ok, message = content(file)
+  end
+  if ok and opts.sync then ok, message = core.sync(file) end
+  return ok, message
+end
+
+-- The whole new file takes its place; a crash between the two renames leaves the old one as `keep`.
+local function take_place(temporary, path, opts)
+  if opts.keep and M.exists(path) then
+    local ok, message = os.rename(path, opts.keep)
+    if not ok then return nil, message end
+  end
+  local ok, message = os.rename(temporary, path)
+  if ok and opts.sync then ok, message = core.sync(M.dirname(path)) end
+  return ok, message
 end
 
 --- Writes a file whole or not at all: a temporary file in the same folder takes the bytes and is
@@ -115,23 +133,28 @@ end
 -- @tparam string path
 -- @tparam string|function content the bytes, or `function(file)` that writes them and returns a
 --   true value, or nil and a message
+-- @tparam[opt] table opts `sync`: wait until the bytes are on the disk, so that a loss of power
+--   leaves the old or the new too (false); `keep`: a name in the same folder that the old file is
+--   given (default: it is gone); `temporary`: the name in the meantime, in the same folder (default:
+--   one that no other program uses; a constant one leaves no litter where a program is killed)
 -- @return true, or nil and a message
-function M.write_atomic(path, content)
+function M.write_atomic(path, content, opts)
   check_path("write_atomic", path)
   if type(content) ~= "string" and type(content) ~= "function" then
     raise("files.write_atomic: content: expected a string or a function, got " .. type(content))
   end
+  opts = options.check("files.write_atomic", opts, { "sync", "keep", "temporary" })
   if core.is_dir(path) then return nil, path .. ": is a folder, expected a file" end
-  local temporary = M.temporary(path)
+  local temporary = opts.temporary or M.temporary(path)
   local file, message = io.open(temporary, "wb")
   if not file then
     -- The user knows the name that was asked for, not the temporary one.
     return nil, ("%s: cannot be written: %s"):format(path, message:match("[^:]*$"):match("%S.*"))
   end
   -- A `content` that raises must leave no file behind either.
-  local ran, ok, reason = pcall(write_to, file, content)
+  local ran, ok, reason = pcall(write_to, file, content, opts)
   local closed, close_message = file:close()
-  if ran and ok and closed then ok, reason = os.rename(temporary, path) end
+  if ran and ok and closed then ok, reason = take_place(temporary, path, opts) end
   if ran and ok and closed then return true end
   os.remove(temporary)
   if not ran then error(ok, 0) end

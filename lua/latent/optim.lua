@@ -73,6 +73,21 @@ function Optimizer:step()
   self._rule(self._hyper, self.steps, self._parameters, self._state[1], self._state[2])
 end
 
+--- How it was made: its name, its settings except `lr`, and the number of its parameters. A state fits an
+-- optimiser with equal settings.
+-- @treturn table plain values
+function Optimizer:settings()
+  local settings = {name = self.name, parameters = #self._parameters}
+  for key, value in pairs(self._hyper) do
+    if key ~= "lr" then settings[key] = value end
+  end
+  return settings
+end
+
+--- The parameters that it steps.
+-- @treturn {Tensor,...} a copy of the list
+function Optimizer:parameters() return table.move(self._parameters, 1, #self._parameters, 1, {}) end
+
 --- What a resumed run needs: step count, learning rate, and the arrays by name ("mean.3"); these are
 -- the optimiser's own, and change with its next step.
 -- @treturn table {steps =, lr =, arrays = {[string]=Tensor}}

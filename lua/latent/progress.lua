@@ -10,7 +10,8 @@
 -- @module latent.progress
 
 local core = require "latent.core"
-local check = require("latent.options").check
+local options = require "latent.options"
+local check = options.check
 local raise = core.raise
 
 local M = {}
@@ -157,21 +158,23 @@ end
 
 --- Starts a bar.
 -- @tparam[opt] table opts `steps`: steps an epoch (1); `epochs` (1); `label`: said first; `first`:
---   the epoch to begin with, for a resumed run (1); `stream`: where to write (standard output);
+--   the epoch to begin with, for a resumed run (1); `done`: steps of it that are done (0);
+--   `stream`: where to write (standard output);
 --   `terminal`: whether to draw (default: standard output is a terminal and `stream` is not given);
 --   `width`: columns (default: COLUMNS, else 80); `clock`: function that tells seconds
 -- @treturn Bar
 function M.new(opts)
   opts = check("progress.new", opts, {
-    "steps", "epochs", "label", "first", "stream", "terminal", "width", "clock",
+    "steps", "epochs", "label", "first", "done", "stream", "terminal", "width", "clock",
   })
   local terminal = opts.terminal
   if terminal == nil then terminal = not opts.stream and can_draw() end
   local clock = opts.clock or core.clock
+  local done = options.expect("progress.new", "done", opts.done or 0, "size")
   local now, steps, first = clock(), count_of(opts, "steps"), count_of(opts, "first")
   return setmetatable({
     steps = steps, epochs = count_of(opts, "epochs"), label = opts.label,
-    at_epoch = first, at_step = 0, skipped = (first - 1) * steps,
+    at_epoch = first, at_step = done, skipped = (first - 1) * steps + done,
     stream = opts.stream or io.stdout, on_terminal = terminal,
     width = opts.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80,
     clock = clock, started = now, epoch_started = now, drawn_at = now, drawn = false,

@@ -20,27 +20,27 @@ local MAX_AXES = 8
 
 local DTYPE_NAMES = { float32 = "F32", u8 = "U8" }
 
-local function check_tensors(tensors)
+local function check_tensors(fname, tensors)
   if type(tensors) ~= "table" then
-    raise("safetensors.save: tensors: expected a table of tensors, got " .. type(tensors))
+    raise(fname .. ": tensors: expected a table of tensors, got " .. type(tensors))
   end
   local lt = require "latent"
   local names = {}
   for name, tensor in pairs(tensors) do
     if type(name) ~= "string" or not utf8.len(name) then
-      raise("safetensors.save: tensors: expected names that are UTF-8 strings, got "
+      raise(fname .. ": tensors: expected names that are UTF-8 strings, got "
         .. tostring(name))
     end
     if name == "__metadata__" then
-      raise "safetensors.save: tensors: the name __metadata__ is the format's own"
+      raise(fname .. ": tensors: the name __metadata__ is the format's own")
     end
     if not lt.is_tensor(tensor) then
-      raise(('safetensors.save: tensors: "%s": expected a tensor, got %s'):format(
-        name, type(tensor)))
+      raise(('%s: tensors: "%s": expected a tensor, got %s'):format(
+        fname, name, type(tensor)))
     end
     if not DTYPE_NAMES[tensor.dtype] then
-      raise(('safetensors.save: tensors: "%s": dtype %s cannot be saved'):format(
-        name, tensor.dtype))
+      raise(('%s: tensors: "%s": dtype %s cannot be saved'):format(
+        fname, name, tensor.dtype))
     end
     names[#names + 1] = name
   end
@@ -48,15 +48,15 @@ local function check_tensors(tensors)
   return names
 end
 
-local function check_metadata(metadata)
+local function check_metadata(fname, metadata)
   if metadata == nil then return nil end
   if type(metadata) ~= "table" then
-    raise("safetensors.save: metadata: expected a table, got " .. type(metadata))
+    raise(fname .. ": metadata: expected a table, got " .. type(metadata))
   end
   for key, value in pairs(metadata) do
     if type(key) ~= "string" or type(value) ~= "string" then
-      raise(("safetensors.save: metadata: expected strings, got %s: %s (the format knows no other)")
-        :format(tostring(key), tostring(value)))
+      raise(("%s: metadata: expected strings, got %s: %s (the format knows no other)")
+        :format(fname, tostring(key), tostring(value)))
     end
   end
   return next(metadata) and metadata
@@ -79,6 +79,26 @@ local function header_of(tensors, names, metadata)
   return text .. (" "):rep(-#text % 8) -- so that the elements are aligned
 end
 
+--- Writes the bytes of a file that holds the tensors; `save` is what one mostly wants.
+-- The elements come last, in the order of the names.
+-- @param file anything with `file:write(...)` as Lua's files have it
+-- @tparam table tensors name -> tensor (float32 or u8, any shape)
+-- @tparam[opt] table metadata a table of strings
+-- @return true, or nil and a message
+function M.write(file, tensors, metadata)
+  if io.type(file) ~= "file" and not (type(file) == "table" and file.write) then
+    raise("safetensors.write: file: expected an open file, got " .. (io.type(file) or type(file)))
+  end
+  local names = check_tensors("safetensors.write", tensors)
+  local header = header_of(tensors, names, check_metadata("safetensors.write", metadata))
+  local ok, message = file:write(("<I8"):pack(#header), header)
+  for _, name in ipairs(names) do
+    if not ok then return nil, message end
+    ok, message = file:write(tensors[name]:bytes())
+  end
+  return ok, message
+end
+
 --- Saves tensors under names, atomically: the file is whole and new, or what it was before.
 -- @tparam string path
 -- @tparam table tensors name -> tensor (float32 or u8, any shape)
@@ -89,15 +109,11 @@ function M.save(path, tensors, opts)
     raise("safetensors.save: path: expected a string, got " .. type(path))
   end
   opts = check("safetensors.save", opts, { "metadata" })
-  local names = check_tensors(tensors)
-  local header = header_of(tensors, names, check_metadata(opts.metadata))
+  -- Misuse is raised before a file is begun.
+  check_tensors("safetensors.save", tensors)
+  check_metadata("safetensors.save", opts.metadata)
   return files.write_atomic(path, function(file)
-    local ok, message = file:write(("<I8"):pack(#header), header)
-    for _, name in ipairs(names) do
-      if not ok then break end
-      ok, message = file:write(tensors[name]:bytes())
-    end
-    return ok, message
+    return M.write(file, tensors, opts.metadata)
   end)
 end
 

@@ -1,5 +1,5 @@
 --- Schedules: functions from a step (or epoch, counted from 1) to a value, for learning rates and for
--- the VAE's beta alike.
+-- the VAE's beta alike. They know no state: the same step always has the same value.
 -- @usage local lr = schedule.warmup(schedule.cosine(1e-3, {steps = 9380}), {steps = 100})
 -- for step = 1, 9380 do opt.lr = lr(step) ... end
 -- @module latent.schedule
@@ -57,6 +57,20 @@ function M.warmup(inner, opts)
   opts = options.check("schedule.warmup", opts, {"steps"})
   local steps = options.expect("schedule.warmup", "steps", opts.steps, "count")
   return function(step) return inner(step) * math.min(1, step / steps) end
+end
+
+--- Linearly from one value to another, and then that.
+-- @tparam number first the value at step 1
+-- @tparam table opts steps (the step after them is the first with the last value), last = 0
+-- @treturn function
+function M.linear(first, opts)
+  opts = check("schedule.linear", first, opts, {"steps", "last"})
+  local steps = options.expect("schedule.linear", "steps", opts.steps, "count")
+  local last = options.expect("schedule.linear", "last", opts.last or 0, "number")
+  return function(step)
+    if step > steps then return last end
+    return first + (last - first) * ((step - 1) / steps)
+  end
 end
 
 --- Another schedule, multiplied by a factor that grows from 0 to 1 and stays there, again and again: the

@@ -7,6 +7,7 @@ local check = require("latent.options").check
 local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
+local subset = require "latent.data.subset"
 local raise = core.raise
 
 local M = {}
@@ -151,6 +152,16 @@ end
 -- @tparam[opt] table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false)
 -- @return a loader
 function M.loader(set, opts) return loader.new(set, opts) end
+
+--- Splits a set in two at random, in a way that a seed fixes: a part to train with and a part to validate with.
+-- Both are views that share the images of the set.
+-- @usage local train, validation = data.split(data.mnist{split = "train"}, 5000)
+-- @param set a data set
+-- @tparam number held_back how much the second part gets: a number of images, or below 1 a share of them
+-- @tparam[opt] table opts `seed` (1)
+-- @return the first part, a latent.data.subset
+-- @return the second
+function M.split(set, held_back, opts) return subset.split(set, held_back, opts) end
 
 --- Makes sure that MNIST is on this machine; see latent.data.fetch.
 -- @tparam[opt] table opts

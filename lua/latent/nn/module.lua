@@ -234,6 +234,44 @@ function Module:unfreeze()
   return self
 end
 
+--- Which parts are in evaluation mode and which parameters are frozen: what `state` does not tell.
+-- @treturn table {eval = {path, ...}, frozen = {name, ...}}, paths and names as in `modules` and `state`
+function Module:modes()
+  local modes = {eval = {}, frozen = {}}
+  for _, entry in ipairs(self:modules()) do
+    if not entry[2].training then modes.eval[#modes.eval + 1] = entry[1] end
+  end
+  each_tensor(self, function(name, value, _, _, buffer)
+    if not buffer and not value.requires_grad then modes.frozen[#modes.frozen + 1] = name end
+  end)
+  return modes
+end
+
+--- Takes up what `modes` told of a model with the same parts.
+-- @tparam table modes
+-- @treturn Module itself
+function Module:set_modes(modes)
+  options.expect("set_modes", "modes", modes, "table")
+  options.check("set_modes", modes, {"eval", "frozen"})
+  local eval, frozen = {}, {}
+  for _, path in ipairs(options.expect("set_modes", "eval", modes.eval, "table")) do eval[path] = true end
+  for _, name in ipairs(options.expect("set_modes", "frozen", modes.frozen, "table")) do frozen[name] = true end
+  for _, entry in ipairs(self:modules()) do entry[2].training = not eval[entry[1]] end
+  each_tensor(self, function(name, value, module, field, buffer)
+    if buffer then return end
+    if not frozen[name] then
+      value:requires_grad_(true)
+      if module._frozen then module._frozen[field] = nil end
+    else
+      module._frozen = module._frozen or {}
+      module._frozen[field] = true
+      value:requires_grad_(false)
+      value.grad = nil
+    end
+  end)
+  return self
+end
+
 -- While a summary runs: the list that calls are noted in.
 local trace
 

@@ -1,0 +1,87 @@
+--- A part of a data set, picked by position: a view that shares the images of the set.
+-- @module latent.data.subset
+
+local core = require "latent.core"
+local options = require "latent.options"
+local raise = core.raise
+
+local M = {}
+
+--- A part of a set. Fields: `name`, `split`, `classes` as the whole set has them; `labels` (u8 [n]);
+-- `positions` (float32 [n], places in the whole set from 1). `#subset` is the number of images.
+-- @type Subset
+local Subset = {}
+Subset.__index = Subset
+Subset.__name = "latent.data.Subset"
+
+--- Some images and their labels, ready for a model.
+-- @param index positions in the part, from 1: a table or a 1-D tensor
+-- @return x float32 [b, size, size, 1] in [-1, 1]
+-- @return y float32 [b], the labels
+function Subset:batch(index)
+  if not core.is_tensor(index) then
+    if type(index) ~= "table" then
+      raise("batch: index: expected a table or a tensor of positions, got " .. type(index))
+    end
+    index = core.tensor(index)
+  end
+  return self.set:batch(self.positions:gather_rows(index))
+end
+
+function Subset:__len() return self.positions.shape[1] end
+
+function Subset:__tostring()
+  return ("%d of the images of %s"):format(#self, tostring(self.set))
+end
+
+local function check_set(fname, set)
+  local meta = getmetatable(set)
+  if type(set) ~= "table" or type(set.batch) ~= "function" or not (meta and meta.__len) then
+    raise(("%s: set: expected a data set (#set and set:batch(index)), got %s"):format(
+      fname, options.describe(set)))
+  end
+end
+
+--- The images at some positions.
+-- @param set a data set
+-- @param positions float32 [n] or a table, from 1
+-- @treturn Subset
+function M.new(set, positions)
+  require "latent"
+  check_set("data.subset", set)
+  if type(positions) == "table" and #positions > 0 then positions = core.tensor(positions) end
+  if not core.is_tensor(positions) or positions:dim() ~= 1 then
+    raise("data.subset: positions: expected a list of positions, got " .. options.describe(positions))
+  end
+  local least, most = positions:min():item(), positions:max():item()
+  if least < 1 or most > #set then
+    raise(("data.subset: positions: expected 1 to %d, got %d to %d"):format(#set, least // 1, most // 1))
+  end
+  return setmetatable({
+    set = set, positions = positions, name = set.name, split = set.split, classes = set.classes,
+    labels = core.is_tensor(set.labels) and set.labels:gather_rows(positions) or nil,
+  }, Subset)
+end
+
+--- Splits a set in two; see latent.data.split.
+-- @param set a data set
+-- @tparam number held_back number of images, or below 1 a share of them, of the second part
+-- @tparam[opt] table opts `seed` (1)
+-- @return two parts
+function M.split(set, held_back, opts)
+  check_set("data.split", set)
+  opts = options.check("data.split", opts, { "seed" })
+  local seed = options.expect("data.split", "seed", opts.seed or 1, "integer")
+  local count = options.expect("data.split", "held_back", held_back, "number")
+  if count < 1 then count = count * #set // 1 end
+  count = math.tointeger(count)
+  if not count or count < 1 or count >= #set then
+    raise(("data.split: held_back: expected 1 to %d images or a share that leaves both parts some, got %s")
+      :format(#set - 1, tostring(held_back)))
+  end
+  local order = core.randperm(#set, { generator = core.generator(seed) })
+  local kept = #set - count
+  return M.new(set, order:slice(1, 1, kept)), M.new(set, order:slice(1, kept + 1, #set))
+end
+
+return M
