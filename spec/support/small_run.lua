@@ -33,7 +33,8 @@ function M.options(folder, changes)
   local opts = {
     model = model, optimizer = optim.Adam(model:parameters(), {lr = 0.01}),
     loader = data.loader(train_set, {batch = 6, seed = 3}), epochs = 3, clip = 1, validate = held_back,
-    schedules = {lr = train.schedule.cosine(0.02, {steps = 12}), scale = train.schedule.cyclical(1, {steps = 10, cycles = 2})},
+    schedules = {lr = train.schedule.cosine(0.02, {steps = 12}),
+      scale = train.schedule.cyclical(1, {steps = 10, cycles = 2})},
     patience = 5, best = true, log_steps = 5, states = {noise = noise},
     log = folder .. "/log.jsonl", checkpoint = folder .. "/run.ckpt", every = 1,
     loss = function(batch, now)
