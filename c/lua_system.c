@@ -1,5 +1,5 @@
-/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, CRC-32, fsync, SIGPIPE),
- * and the state of memory and threads. */
+/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, CRC-32, fsync,
+ * SIGPIPE), and the state of memory and threads. */
 #include "dispatch.h"
 #include "lua_check.h"
 #include "parallel.h"
