@@ -1,0 +1,100 @@
+-- What README and the chapters say is true: their code runs, the names and files in them exist.
+local files = require "latent.files"
+local lt = require "latent"
+local markdown = require "spec.support.markdown"
+local scratch = require "spec.support.scratch"
+
+local modules = {lt = lt, nn = require "latent.nn", optim = require "latent.optim", data = require "latent.data",
+  plot = require "latent.plot", schedule = require "latent.schedule", safetensors = require "latent.safetensors"}
+
+-- Runs a block as a script of its own, without its output; whatever it sets is put back.
+local function run(path, block)
+  local environment = setmetatable({print = function(...) return select("#", ...) end}, {__index = _G})
+  local threads, state = lt.threads(), lt.rng_state()
+  local code = assert(load(("\n"):rep(block.line) .. block.code, "@" .. path, "t", environment))
+  local ok, message = pcall(code)
+  lt.set_threads(threads)
+  lt.set_rng_state(state)
+  assert(ok, message)
+  for name in pairs(environment) do
+    assert(name == "print", ("%s:%d sets the global %s"):format(path, block.line, name))
+  end
+end
+
+describe("the documents", function()
+  for _, path in ipairs(markdown.documents()) do
+    for _, block in ipairs(markdown.blocks(path)) do
+      if block.info == "lua" then
+        it(("code at %s:%d runs"):format(path, block.line), function() run(path, block) end)
+      end
+    end
+
+    it(path .. " names functions that exist", function()
+      -- The first column of a table holds another library's names.
+      local text = assert(files.read_all(path)):gsub("\n|[^|]+|", "\n|")
+      local tensor = lt.ones(1)
+      for module, name in text:gmatch "%f[%w_]([%w_]+)%.([%w_]+)" do
+        if modules[module] and not (module == "safetensors" and name == "safetensors") then
+          assert(modules[module][name] ~= nil or name == "lua", ("%s.%s is not there"):format(module, name))
+        end
+      end
+      for name in text:gmatch "`x:([%w_]+)" do
+        assert(pcall(function() return tensor[name] end), ("x:%s is not there"):format(name))
+      end
+    end)
+
+    it(path .. " links to files that exist, and names targets of the Makefile", function()
+      local text, folder = markdown.prose(path), files.dirname(path)
+      for target in text:gmatch "%]%(([^)#:]+)%)" do
+        assert(files.exists(files.join(folder, target)), target .. " does not exist")
+      end
+      local makefile = assert(files.read_all "Makefile")
+      for target in text:gmatch "`make ([%w-]+)" do
+        assert(makefile:find("\n" .. target:gsub("%-", "%%-") .. ":"), "no target " .. target)
+      end
+    end)
+  end
+
+  it("show C code as it stands in the sources", function()
+    local sources = assert(files.capture "cat c/*.[ch] c/*/*.[ch]")
+    for _, block in ipairs(markdown.blocks "README.md") do
+      if block.info == "c" then assert(sources:find(block.code, 1, true), "README.md:" .. block.line) end
+    end
+  end)
+end)
+
+describe("the chapter on ops in C #slow", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  -- Replaces the one place where a text stands in a file of the copy.
+  local function replace(name, old, new)
+    local path = files.join(folder, name)
+    local text = assert(files.read_all(path))
+    local first, last = text:find(old, 1, true)
+    assert(first, old .. " is not in " .. name)
+    scratch.write(folder, name, text:sub(1, first - 1) .. new .. text:sub(last + 1))
+  end
+
+  it("leads to an op that passes its gradient check", function()
+    local blocks = {}
+    for _, block in ipairs(markdown.blocks "docs/op-in-c.md") do blocks[block.info] = block.code end
+    assert(files.capture(("cp -r c lua tools spec Makefile %s"):format(files.quote(folder))))
+    local table_head = "const Op *const ISA_NAME(ops_elementwise)[] = {\n"
+    replace("c/ops/elementwise.c", table_head, blocks.c .. "\n" .. table_head .. "    &op_softsign,\n")
+    replace("spec/support/op_cases.lua", 'unary("log", "positive")\n', blocks["lua op_cases"] ..
+      'unary("log", "positive")\n')
+    local command = ("cd %s && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -s build64 ISAS=baseline X86= 2>&1 && "
+      .. "LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='build/?.so;;' lua5.4 -e '%s' 2>&1")
+    local program = [[
+      local gradcheck, cases = require "spec.support.gradcheck", require "spec.support.op_cases"
+      for _, case in ipairs(cases.cases.softsign) do
+        if not case.wide then gradcheck.check(case.f, cases.inputs(require "spec.support.lt64", case)) end
+        assert(require "spec.support.precision".compare(case))
+      end
+      print(require("latent").tensor{-3, 0, 1}:softsign():table()[1])]]
+    local out = assert(files.capture(command:format(files.quote(folder), program:gsub("\n%s+", " "))))
+    assert.matches("%-0%.75%s*$", out)
+  end)
+end)
