@@ -298,5 +298,6 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_profile(L);
   open_system(L);
   open_signals(L);
+  open_zlib(L);
   return 1;
 }

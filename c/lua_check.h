@@ -66,5 +66,6 @@ void open_numeric(lua_State *L);
 void open_profile(lua_State *L);
 void open_system(lua_State *L);
 void open_signals(lua_State *L);
+void open_zlib(lua_State *L);
 
 #endif

@@ -1,5 +1,5 @@
-/* Floor 5: what Lua's own library lacks (clock, terminal, folders, inflate, CRC-32, fsync,
- * SIGPIPE), and the state of memory and threads. */
+/* Floor 5: what Lua's own library lacks (clock, terminal, folders, fsync, SIGPIPE), and the state
+ * of memory and threads. */
 #include "dispatch.h"
 #include "lua_check.h"
 #include "parallel.h"
@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 /* clock() -> seconds of a clock that only goes forward */
 static int l_clock(lua_State *L) {
@@ -52,72 +51,6 @@ static int l_mkdir(lua_State *L) {
     return 2;
   }
   lua_pushboolean(L, 1);
-  return 1;
-}
-
-/* ---- inflate ---- */
-
-#define META_INFLATE META_PREFIX "Inflate"
-enum { CHUNK = 1 << 16 };
-
-static int l_inflate_gc(lua_State *L) {
-  inflateEnd(luaL_checkudata(L, 1, META_INFLATE)); /* may come twice */
-  return 0;
-}
-
-/* What follows a gzip member: another one to be read on, or zeros that pad a file (true and
- * *status is Z_STREAM_END). */
-static bool next_member(z_stream *z, int *status) {
-  while (z->avail_in > 0 && *z->next_in == 0) z->next_in++, z->avail_in--;
-  if (z->avail_in == 0) return true;
-  if (z->avail_in < 2 || z->next_in[0] != 0x1f || z->next_in[1] != 0x8b) return false;
-  *status = inflateReset(z);
-  return true;
-}
-
-/* inflate(string) -> the content of gzip data (of all its members) or zlib data, or nil, message */
-static int l_inflate(lua_State *L) {
-  size_t size;
-  const char *data = luaL_checklstring(L, 1, &size), *why = NULL;
-  if (size > UINT32_MAX) raise_error(L, "inflate: expected less than 4 GB");
-  /* In a userdata: where the buffer cannot grow, Lua raises, and the collector ends the stream. */
-  z_stream *z = lua_newuserdatauv(L, sizeof *z, 0);
-  *z = (z_stream){.next_in = (Bytef *)data, .avail_in = (uInt)size};
-  luaL_setmetatable(L, META_INFLATE);
-  luaL_Buffer out;
-  luaL_buffinit(L, &out);
-  int status = inflateInit2(z, 15 + 32);
-  while (status == Z_OK) {
-    z->next_out = (Bytef *)luaL_prepbuffsize(&out, CHUNK);
-    z->avail_out = CHUNK;
-    status = inflate(z, Z_NO_FLUSH);
-    size_t got = CHUNK - z->avail_out;
-    luaL_addsize(&out, got);
-    if (status == Z_BUF_ERROR || (status == Z_OK && got == 0)) break;
-    if (status == Z_STREAM_END && !next_member(z, &status)) {
-      why = "something else follows its end";
-      break;
-    }
-  }
-  if (!why && status != Z_STREAM_END) why = z->msg ? z->msg : "ends too early";
-  inflateEnd(z);
-  luaL_pushresult(&out);
-  if (!why) return 1;
-  lua_pushnil(L);
-  lua_pushfstring(L, "damaged gzip data: %s", why);
-  return 2;
-}
-
-/* crc32(string [, so_far]) -> the CRC-32 of the bytes, or of those so far and these */
-static int l_crc32(lua_State *L) {
-  size_t size;
-  const char *data = luaL_checklstring(L, 1, &size);
-  uLong crc = (uLong)luaL_optinteger(L, 2, 0);
-  for (uInt part; size > 0; data += part, size -= part) {
-    part = size < UINT32_MAX ? (uInt)size : UINT32_MAX;
-    crc = crc32(crc, (const Bytef *)data, part);
-  }
-  lua_pushinteger(L, (lua_Integer)crc);
   return 1;
 }
 
@@ -196,8 +129,6 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"pid", l_pid},
                                      {"is_dir", l_is_dir},
                                      {"mkdir", l_mkdir},
-                                     {"inflate", l_inflate},
-                                     {"crc32", l_crc32},
                                      {"sync", l_sync},
                                      {"ignore_sigpipe", l_ignore_sigpipe},
                                      {"set_threads", l_set_threads},
@@ -206,10 +137,4 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"trim", l_trim},
                                      {NULL, NULL}};
 
-void open_system(lua_State *L) {
-  luaL_setfuncs(L, functions, 0);
-  luaL_newmetatable(L, META_INFLATE);
-  lua_pushcfunction(L, l_inflate_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
-}
+void open_system(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -6,7 +6,7 @@
 
 local core = require "latent.core"
 local check = require("latent.options").check
-local dtypes = require "latent.safetensors.dtypes"
+local dtypes = require "latent.dtypes"
 local files = require "latent.files"
 local json = require "latent.json"
 local raise = core.raise
@@ -145,19 +145,6 @@ local function is_list(value, length)
   return count == #value
 end
 
--- The number of bytes of a shape; more than `limit` is math.huge, before anything overflows.
-local function shape_bytes(shape, size, limit)
-  local bytes = size
-  for _, n in ipairs(shape) do
-    if n == 0 then return 0 end
-  end
-  for _, n in ipairs(shape) do
-    if n > limit // bytes then return math.huge end
-    bytes = bytes * n
-  end
-  return bytes
-end
-
 local FIELDS = { dtype = true, shape = true, data_offsets = true }
 
 local function check_entry(entry, data_size)
@@ -177,7 +164,7 @@ local function check_entry(entry, data_size)
   if not is_list(offsets, 2) or offsets[1] > offsets[2] or offsets[2] > data_size then
     return nil, ("data_offsets: expected a range within 0 .. %d"):format(data_size)
   end
-  local expected = shape_bytes(shape, dtypes.kinds[dtype].size, data_size)
+  local expected = dtypes.shape_bytes(shape, dtypes.kinds[dtype].size, data_size)
   if offsets[2] - offsets[1] ~= expected then
     return nil, ("shape [%s] of %s does not fill %d bytes"):format(
       table.concat(shape, ", "), dtype, offsets[2] - offsets[1])
@@ -241,14 +228,14 @@ local function read_file(file, size)
     local bytes
     bytes, message = dtypes.read(file, entry.dtype, entry.data_offsets[2] - entry.data_offsets[1])
     if not bytes then return nil, ('"%s": %s'):format(name, message) end
-    local kind = entry.dtype == "U8" and "u8" or "float32"
-    tensors[name] = lt.from_bytes(bytes, entry.shape, kind)
+    tensors[name] = lt.from_bytes(bytes, entry.shape, dtypes.tensor_dtype(entry.dtype))
   end
   return tensors, metadata
 end
 
---- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32, I64
--- and BOOL become float32 (integers beyond 2^24 are rounded); any other dtype is refused by name.
+--- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32,
+-- I64, U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
+-- latent.dtypes); any other dtype is refused by name.
 -- @tparam string path
 -- @return a table name -> tensor and a table of the metadata (empty when there is none); or nil and
 --   a message

@@ -126,12 +126,36 @@ function Module:count()
   return n
 end
 
---- Parameters and buffers (running statistics) by name; the tensors are the model's own.
+-- The options that say how a state stands to PyTorch's.
+local function check_layout(fname, opts)
+  opts = options.check(fname, opts, {"layout", "names", "channels"})
+  if opts.layout ~= nil and opts.layout ~= "torch" then
+    raise(('%s: layout: expected "torch", got %s'):format(fname, options.describe(opts.layout)))
+  end
+  if opts.names ~= "zero-based" then options.expect(fname, "names", opts.names or {}, "table") end
+  options.expect(fname, "channels", opts.channels or {}, "table")
+  return opts
+end
+
+--- Parameters and buffers (running statistics) by name. Without options the tensors are the model's own; with
+-- `layout` or `names` they are copies, made for another program.
+-- @usage pt.save("weights.pt", model:state{layout = "torch", names = "zero-based"})
+-- @tparam ?table opts `layout = "torch"`, `names` and `channels` as `load_state` takes them: what that reads with
+-- the same options is this state again, bit for bit, and PyTorch's `load_state_dict` takes it
 -- @treturn {[string]=Tensor}
-function Module:state()
+-- @raise where `names` gives two names to one array, or does not lead back
+function Module:state(opts)
+  opts = check_layout("state", opts)
   local state = {}
   each_tensor(self, function(name, value) state[name] = value end)
-  return state
+  if not opts.layout and not opts.names then return state end
+  local torch = require "latent.nn.torch"
+  if opts.layout then
+    state = torch.export(self, state, opts.channels or {})
+  else
+    for name, value in pairs(state) do state[name] = value:detach():clone() end
+  end
+  return opts.names and torch.rename_back(state, opts.names) or state
 end
 
 -- What keeps a state from being loaded, as the lines of a table.
@@ -164,19 +188,15 @@ end
 --- Copies a state into the model. Every name must be there, with its shape, and no other.
 -- @tparam {[string]=Tensor} state as `state()` gives it, or as read from a file
 -- @tparam ?table opts `layout = "torch"`: the arrays are PyTorch's and are permuted;
--- `names = {["conv.0"] = "encoder.1", ...}`: their names, or beginnings of names, and ours;
+-- `names = {["conv.0"] = "encoder.1", ...}`: their names, or beginnings of names, and ours; `names = "zero-based"`:
+-- the same names, but for numbers in them, which count from 0 there;
 -- `channels = {["mu.1"] = 16}`: linear layers fed by a flattened map of so many channels, where that
 -- cannot be seen from the layer before (inside a Sequential it is)
 -- @treturn Module itself
 -- @raise a table of what is missing, unexpected or of the wrong shape; nothing is changed then
 function Module:load_state(state, opts)
-  opts = options.check("load_state", opts, {"layout", "names", "channels"})
+  opts = check_layout("load_state", opts)
   options.expect("load_state", "state", state, "table")
-  if opts.layout ~= nil and opts.layout ~= "torch" then
-    raise('load_state: layout: expected "torch", got ' .. options.describe(opts.layout))
-  end
-  options.expect("load_state", "names", opts.names or {}, "table")
-  options.expect("load_state", "channels", opts.channels or {}, "table")
   for name in pairs(state) do options.expect("load_state", "name", name, "string") end
   local torch = require "latent.nn.torch"
   if opts.names then state = torch.rename(state, opts.names) end

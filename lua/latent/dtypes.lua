@@ -1,0 +1,189 @@
+--- The element types of other programs' files and how each becomes float32 (or stays u8).
+-- float32 holds whole numbers up to 2^24 exactly; wider integers and float64 are rounded to the nearest float32,
+-- and what is too large becomes an infinity. `exact = true` makes such a value an error instead.
+-- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
+-- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
+-- @module latent.dtypes
+
+local M = {}
+
+local BLOCK = 1 << 16 -- elements converted at a time
+
+-- A table from the bytes of an element to the bytes of the float32, filled as values occur.
+local function memo(convert)
+  return setmetatable({}, {
+    __index = function(t, element)
+      local bytes = ("<f"):pack(convert(element))
+      t[element] = bytes
+      return bytes
+    end,
+  })
+end
+
+local function by_table(pattern, convert)
+  local lookup = memo(convert)
+  return function(block) return (block:gsub(pattern, lookup)) end
+end
+
+-- Wider types: unpack and pack a few hundred at a time, as many as the stack takes without growing.
+-- `wide` is the letter of 64-bit integers: from those Lua rounds twice, to a double and to a float.
+-- A sticky bit in the double makes the second rounding the right one.
+local function by_unpack(letter, size, wide)
+  local many = 240
+  local unpack_many, pack_many = "<" .. letter:rep(many), "<" .. ("f"):rep(many)
+  local function pack(format, ...)
+    if not wide then return format:pack(...) end
+    local values = {...}
+    for i = 1, #format - 1 do values[i] = M.double(values[i], wide) end
+    return format:pack(table.unpack(values, 1, #format - 1))
+  end
+  return function(block)
+    local out, at, stop = {}, 1, #block + 1
+    while at + many * size <= stop do
+      out[#out + 1] = pack(pack_many, unpack_many:unpack(block, at))
+      at = at + many * size
+    end
+    local rest = (stop - at) // size
+    if rest > 0 then
+      out[#out + 1] = pack("<" .. ("f"):rep(rest), ("<" .. letter:rep(rest)):unpack(block, at))
+    end
+    return table.concat(out)
+  end
+end
+
+--- The double that leads from a 64-bit integer to the nearest float32: the nearest double, or beside a tie the
+-- one on the integer's side.
+-- @tparam int v
+-- @tparam string letter "i8", or "I8" where v's bits mean an unsigned number
+-- @treturn number
+function M.double(v, letter)
+  local scale = 1.0
+  if letter == "I8" and v < 0 then v, scale = v >> 1 | v & 1, 2.0 end
+  if v >= 1 << 53 or v <= -(1 << 53) then
+    local low = v & 0x7FF
+    if low ~= 0 then v = v - low | 0x800 end
+  end
+  return v * scale
+end
+
+local function half_to_number(element)
+  local bits = ("<I2"):unpack(element)
+  local sign = bits < 0x8000 and 1.0 or -1.0
+  local exponent, fraction = bits >> 10 & 31, bits & 1023
+  if exponent == 0 then return sign * fraction * 2.0 ^ -24 end
+  if exponent == 31 then return fraction == 0 and sign * math.huge or 0 / 0 end
+  return sign * (1024 + fraction) * 2.0 ^ (exponent - 25)
+end
+
+local BOOLS = { ["\0"] = ("<f"):pack(0), ["\1"] = ("<f"):pack(1) }
+
+local function bools(block)
+  if block:find("[^\0\1]") then return nil, "a BOOL that is neither 0 nor 1" end
+  return (block:gsub(".", BOOLS))
+end
+
+local function same(block) return block end
+
+-- For `exact`: the letter of types that hold more than float32 does.
+local WIDE = {F64 = "d", I32 = "i4", U32 = "I4", I64 = "i8", U64 = "I8"}
+
+--- The types that can be read: `size` in bytes, `convert(block)` to the bytes of float32.
+M.kinds = {
+  F32 = { size = 4, convert = same },
+  U8 = { size = 1, convert = same },
+  F64 = { size = 8, convert = by_unpack("d", 8) },
+  F16 = { size = 2, convert = by_table("..", half_to_number) },
+  -- bfloat16 is the upper half of a float32.
+  BF16 = { size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end },
+  I8 = { size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end) },
+  I16 = { size = 2, convert = by_table("..", function(s) return (("<i2"):unpack(s)) end) },
+  I32 = { size = 4, convert = by_unpack("i4", 4) },
+  I64 = { size = 8, convert = by_unpack("i8", 8, "i8") },
+  U16 = { size = 2, convert = by_table("..", function(s) return (("<I2"):unpack(s)) end) },
+  U32 = { size = 4, convert = by_unpack("I4", 4) },
+  U64 = { size = 8, convert = by_unpack("i8", 8, "I8") },
+  BOOL = { size = 1, convert = bools },
+}
+
+--- The names of the types, for messages.
+M.list = "F32, U8, F64, F16, BF16, I8, I16, I32, I64, U16, U32, U64, BOOL"
+
+-- The first value of a block that float32 cannot hold, or nil.
+local function first_inexact(block, letter)
+  local format, size = "<" .. letter, ("<" .. letter):packsize()
+  for at = 1, #block, size do
+    local v = format:unpack(block, at)
+    if letter == "I8" and v < 0 then -- 2^63 or more: float32 holds the upper 24 bits
+      if v & (1 << 40) - 1 ~= 0 then return ("0x%X"):format(v) end
+    elseif ("<f"):unpack(("<f"):pack(v)) ~= v and v == v then
+      return tostring(v) -- Lua compares an integer with a float exactly; NaN is no loss
+    end
+  end
+end
+
+-- Converts the elements that next_block(bytes) hands out; `total` bytes in all.
+local function convert_blocks(dtype, total, exact, next_block)
+  local kind = M.kinds[dtype]
+  -- What needs no conversion is taken in one piece.
+  local step = kind.convert == same and math.max(total, 1) or BLOCK * kind.size
+  local out = {}
+  for at = 0, total - 1, step do
+    local want = math.min(step, total - at)
+    local block = next_block(want)
+    if not block or #block < want then return nil, "the file ends inside its data" end
+    local odd = exact and WIDE[dtype] and first_inexact(block, WIDE[dtype])
+    if odd then return nil, ("%s of %s cannot be held by float32 (exact = true asks for that)"):format(odd, dtype) end
+    local converted, message = kind.convert(block)
+    if not converted then return nil, message end
+    out[#out + 1] = converted
+  end
+  return #out == 1 and out[1] or table.concat(out)
+end
+
+--- Reads elements at a file's position and converts them.
+-- @param file an open file
+-- @tparam string dtype a name in `kinds`
+-- @tparam integer bytes how many bytes to read
+-- @tparam ?boolean exact whether a value that float32 cannot hold is an error
+-- @return the converted elements as a string, or nil and a message
+function M.read(file, dtype, bytes, exact)
+  return convert_blocks(dtype, bytes, exact, function(want) return file:read(want) end)
+end
+
+--- Converts elements that are in a string.
+-- @tparam string bytes
+-- @tparam string dtype a name in `kinds`
+-- @tparam int from position of the first byte
+-- @tparam int count bytes to convert
+-- @tparam ?boolean exact whether a value that float32 cannot hold is an error
+-- @return the converted elements as a string, or nil and a message
+function M.convert(bytes, dtype, from, count, exact)
+  local at = from
+  return convert_blocks(dtype, count, exact, function(want)
+    at = at + want
+    return bytes:sub(at - want, at - 1)
+  end)
+end
+
+--- The dtype of the tensor that elements become.
+-- @tparam string dtype a name in `kinds`
+-- @treturn string "u8" or "float32"
+function M.tensor_dtype(dtype) return dtype == "U8" and "u8" or "float32" end
+
+--- The number of bytes of a shape; more than `limit` is math.huge, before anything overflows.
+-- @tparam {int,...} shape
+-- @tparam int size bytes of an element
+-- @tparam int limit
+-- @treturn number
+function M.shape_bytes(shape, size, limit)
+  local bytes, empty = size, false
+  for _, n in ipairs(shape) do empty = empty or n == 0 end
+  if empty then limit = 1 << 48 end -- no shape that a tensor could not have, even one without elements
+  for _, n in ipairs(shape) do
+    if n > limit // bytes then return math.huge end
+    bytes = bytes * math.max(n, 1)
+  end
+  return empty and 0 or bytes
+end
+
+return M

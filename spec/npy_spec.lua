@@ -1,0 +1,333 @@
+local core = require "latent.core"
+local damage = require "spec.support.damage"
+local files = require "latent.files"
+local lt = require "latent"
+local npy = require "latent.npy"
+local npz = require "latent.npz"
+local scratch = require "spec.support.scratch"
+require "spec.support.misuse"
+
+local FIXTURES = "spec/fixtures/interop/"
+
+-- A .npy file with this header and these bytes behind it.
+local function forge(header, data)
+  return "\147NUMPY\1\0" .. ("<s2"):pack(header) .. (data or "")
+end
+
+local function header(descr, order, shape)
+  return ("{'descr': %s, 'fortran_order': %s, 'shape': %s, }\n"):format(descr, order or "False", shape or "(1,)")
+end
+
+local function refused(bytes, pattern)
+  local tensor, message = npy.decode(bytes)
+  assert.is_nil(tensor)
+  assert.is_truthy(message:find(pattern), message)
+end
+
+describe("npy", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  it("reads every dtype in both orders, as NumPy converts it", function()
+    for _, file in ipairs { "arrays.npz", "arrays_packed.npz" } do
+      local arrays = assert(npz.load(FIXTURES .. file))
+      local expected = assert(npz.load(FIXTURES .. "arrays_float32.npz"))
+      local count = 0
+      for name, x in pairs(arrays) do
+        assert.equal(name:find "u1" and "u8" or "float32", x.dtype)
+        assert.same(expected[name].shape, x.shape, name)
+        assert.equal(expected[name]:bytes(), x:float():bytes(), name)
+        count = count + 1
+      end
+      assert.equal(28, count)
+    end
+  end)
+
+  it("reads what np.save wrote, all versions of the header", function()
+    local x = assert(npy.load(FIXTURES .. "f_f8.npy"))
+    assert.same({ 2, 3 }, x.shape)
+    assert.equal(-2.5, x:get(1, 2))
+    assert.equal(60000, x:get(1, 3))
+    for version = 2, 3 do
+      assert.same({ 0, 1, 2, 3, 4 }, npy.load(FIXTURES .. "version" .. version .. ".npy"):table())
+    end
+  end)
+
+  it("refuses what is no array of little-endian numbers", function()
+    for name, pattern in pairs {
+      big_endian = "dtype '>i4' is big%-endian, which is not supported; save it as x.astype%('<i4'%)",
+      complex = "dtype '<c16' %(complex numbers%) is not supported", object = "Python objects",
+      text = "dtype '<U3' %(text%)", structured = "structured arrays are not supported",
+    } do
+      local path = FIXTURES .. "refused_" .. name .. ".npy"
+      local x, message = npy.load(path)
+      assert.is_nil(x)
+      assert.is_truthy(message:find(path, 1, true), message)
+      assert.is_truthy(message:find(pattern), message)
+    end
+  end)
+
+  it("gives back what was saved, bit for bit", function()
+    local path = folder .. "/a.npy"
+    for _, x in ipairs { lt.randn(2, 3, 4), lt.tensor(2.5), lt.zeros(0, 3), lt.randn(7),
+      lt.from_bytes("\0\1\255", { 3, 1 }, "u8") } do
+      assert.is_true(npy.save(path, x))
+      local y = assert(npy.load(path))
+      assert.same(x.shape, y.shape)
+      assert.equal(x.dtype, y.dtype)
+      assert.equal(x:bytes(), y:bytes())
+    end
+    local bytes = files.read_all(path)
+    assert.equal("{'descr': '|u1', 'fortran_order': False, 'shape': (3, 1), }", bytes:match "{.*}")
+    assert.equal("\n", bytes:sub(128, 128))
+    assert.equal(128 + 3, #bytes)
+  end)
+
+  it("rounds to the nearest float32, once, or says what it cannot hold", function()
+    local function two(letter, descr, ...) -- as numbers after loading, and the message of exact = true
+      local bytes = forge(header(descr, "False", "(2,)"), ("<" .. letter:rep(2)):pack(...))
+      local loose, message = assert(npy.decode(bytes)), select(2, npy.decode(bytes, { exact = true }))
+      return loose:table(), message
+    end
+    local values, message = two("i8", "'<i8'", 1 << 24, (1 << 24) + 1)
+    assert.same({ 2.0 ^ 24, 2.0 ^ 24 }, values)
+    assert.equal("16777217 of I64 cannot be held by float32 (exact = true asks for that)", message)
+    values, message = two("d", "'<f8'", 0.5, 0.1)
+    assert.equal(("<f"):unpack(("<f"):pack(0.1)), values[2])
+    assert.is_truthy(message:find "^0.1 of F64")
+    assert.is_nil(select(2, two("d", "'<f8'", 0.5, 0 / 0)))
+    -- The way through a double would round this tie's neighbour down.
+    assert.same({ 2.0 ^ 60 + 2.0 ^ 37, -2.0 ^ 60 - 2.0 ^ 37 },
+      (two("i8", "'<i8'", (1 << 60) + (1 << 36) + 1, -(1 << 60) - (1 << 36) - 1)))
+    values, message = two("i8", "'<u8'", -1, math.mininteger)
+    assert.same({ 2.0 ^ 64, 2.0 ^ 63 }, values)
+    assert.is_truthy(message:find "^0xFFFFFFFFFFFFFFFF of U64")
+    assert.is_nil(select(2, two("i8", "'<u8'", math.mininteger, 5)))
+    values, message = two("I4", "'<u4'", 0xFFFFFFFF, 0xFFFFFF00)
+    assert.same({ 2.0 ^ 32, 0xFFFFFF00 }, values)
+    assert.is_truthy(message:find "^4294967295 of U32")
+  end)
+
+  it("refuses headers that are no dictionary of the three fields", function()
+    refused("", "its magic is missing")
+    refused("\147NUMPY\1\0", "ends inside its header")
+    refused("\147NUMPY\4\0" .. ("\0"):rep(9), "version 4 of .npy is not known")
+    refused("\147NUMPY\2\0\255\255\255\255xx", "ends inside its header")
+    for text, pattern in pairs {
+      ["__import__('os').system('false')"] = "expected a dictionary",
+      ["{'descr': __import__('os'), }"] = "descr: expected a string",
+      ["{'shape': (1,), 'shape': (1,)}"] = 'unexpected name "shape"',
+      ["{'more': 1}"] = 'unexpected name "more"',
+      ["{'descr': '<f4', 'shape': (1,)}"] = '"fortran_order" is missing',
+      ["{'descr': '<f4' 'shape': (1,)}"] = "expected a comma",
+      ["{'descr': '<f4', "] = "expected a name and a value",
+      [header "'<f4'" .. "x"] = "something follows",
+      [header("'<f4'", "1")] = "fortran_order: expected True or False",
+      [header("'<f4'", "False", "[1]")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(1)")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(-1,)")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(1,,)")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(1 1,)")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(99999999999999999999,)")] = "a size is too large",
+      [header "'<f3'"] = "dtype '<f3' is not supported", [header "'f4'"] = "dtype 'f4' is not known",
+      [header "'<f16'"] = "dtype '<f16' is not supported",
+    } do refused(forge(text, "xxxx"), pattern) end
+  end)
+
+  it("refuses shapes that do not fill the file, before it takes memory", function()
+    refused(forge(header("'<f4'", "False", "(2,)"), "xxxx"), "shape %(2%) of <f4: the file ends inside its data")
+    refused(forge(header("'<f4'", "False", "()"), "xxxxx"), "1 bytes follow its data")
+    refused(forge(header("'<f4'", "False", "(4611686018427387904, 4)"), "xxxx"), "ends inside its data")
+    refused(forge(header("'<f4'", "False", "(4611686018427387904, 4611686018427387904, 0)")), "ends inside")
+    refused(forge(header("'<f4'", "False", "(1, 1, 1, 1, 1, 1, 1, 1, 1)"), "xxxx"), "at most 8 axes, found 9")
+    refused(forge(header "'|b1'", "\2"), "neither 0 nor 1")
+  end)
+
+  it("reads tuples as Python writes them", function()
+    for text, shape in pairs { ["()"] = {}, ["(1,)"] = { 1 }, ["(1, 1)"] = { 1, 1 }, ["( 1L , )"] = { 1 } } do
+      assert.same(shape, assert(npy.decode(forge(header("\"<f4\"", "True", text), "xxxx"))).shape)
+    end
+  end)
+
+  it("answers any damage with a message or a tensor", function()
+    assert(npy.save(folder .. "/b.npy", lt.tensor { { 1, 2 }, { 3, 4 } }))
+    damage.try(npy.load, files.read_all(folder .. "/b.npy"), folder)
+  end)
+
+  it("refuses misuse at the caller's line", function()
+    assert.misuse(function() npy.load(1) end, "npy.load: path: expected a string, got 1")
+    assert.misuse(function() npy.load("x", { exakt = true }) end,
+      'npy.load: unknown option "exakt" %(did you mean "exact"%?%)')
+    assert.misuse(function() npy.save(folder .. "/x.npy", { 1 }) end, "npy.save: expected a tensor, got a table")
+    assert.is_nil((npy.load(folder .. "/missing.npy")))
+    assert.is_nil((npy.save(folder .. "/none/x.npy", lt.zeros(1))))
+  end)
+end)
+
+describe("npz", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  local saved = { w = lt.zeros(50, 60), ["layer/bias é"] = lt.randn(3), u = lt.from_bytes("ab", { 2 }, "u8") }
+
+  for _, compress in ipairs { false, true } do
+    it("gives back what was saved" .. (compress and ", compressed" or ""), function()
+      local path = folder .. "/a.npz"
+      assert.is_true(npz.save(path, saved, { compress = compress }))
+      local loaded = assert(npz.load(path))
+      for name, x in pairs(saved) do
+        assert.equal(x:bytes(), loaded[name]:bytes())
+        assert.same(x.shape, loaded[name].shape)
+        loaded[name] = nil
+      end
+      assert.is_nil(next(loaded))
+      assert.equal(compress, #files.read_all(path) < 2000)
+    end)
+  end
+
+  it("answers any damage with a message or tensors", function()
+    for _, compress in ipairs { false, true } do
+      local path = folder .. "/b.npz"
+      assert(npz.save(path, { a = lt.zeros(2, 3), b = lt.tensor { 1 } }, { compress = compress }))
+      damage.try(npz.load, files.read_all(path), folder)
+    end
+    damage.try(npz.load, files.read_all(FIXTURES .. "arrays_packed.npz"), folder, 97)
+  end)
+
+  it("names the member that is wrong", function()
+    local zip = require "latent.zip"
+    local path = folder .. "/c.npz"
+    local function with(name, bytes)
+      assert(files.write_atomic(path, function(file) return zip.write(file, { { name, bytes } }) end))
+      return select(2, npz.load(path))
+    end
+    assert.equal(path .. ': member "x.txt" is no .npy array', with("x.txt", ""))
+    assert.equal(path .. ': member "x.npy": not a .npy file: its magic is missing', with("x.npy", "?"))
+    assert.is_truthy(select(2, npz.load(FIXTURES .. "arrays.npz", { exact = true })):find "exact = true")
+  end)
+
+  it("refuses misuse at the caller's line", function()
+    assert.misuse(function() npz.save(folder .. "/x.npz", { a = 1 }) end, 'npz.save: "a": expected a tensor, got 1')
+    assert.misuse(function() npz.save(folder .. "/x.npz", { lt.zeros(1) }) end, "npz.save: name: expected a string")
+    assert.misuse(function() npz.save(folder .. "/x.npz", {}, { pack = true }) end, 'npz.save: unknown option "pack"')
+    assert.misuse(function() npz.load(nil) end, "npz.load: path: expected a string, got nil")
+  end)
+end)
+
+describe("zip", function()
+  local zip = require "latent.zip"
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  local function write(members, ...)
+    local rest = { ... }
+    local path = folder .. "/a.zip"
+    assert(files.write_atomic(path, function(file) return zip.write(file, members, table.unpack(rest)) end))
+    return path, files.read_all(path)
+  end
+
+  local function refused_archive(bytes, pattern, member)
+    local archive, message = zip.open(scratch.write(folder, "bad.zip", bytes))
+    if archive then
+      archive, message = archive:read(member), select(2, archive:read(member))
+    end
+    assert.is_nil(archive)
+    assert.is_truthy(message:find(pattern), message)
+  end
+
+  -- Replaces bytes of the only member's entry in the directory.
+  local function patched(bytes, at, new)
+    local entry = bytes:find("PK\1\2", 1, true) + at
+    return bytes:sub(1, entry - 1) .. new .. bytes:sub(entry + #new)
+  end
+
+  it("keeps members, their order and their alignment", function()
+    local path, bytes = write({ { "b", "stored" }, { "a/é", ("x"):rep(1000) }, { "empty", "" } }, true, 64)
+    local archive = assert(zip.open(path))
+    assert.same({ "b", "a/é", "empty" }, archive.names)
+    assert.equal("stored", archive:read "b")
+    assert.equal(("x"):rep(1000), archive:read "a/é")
+    assert.equal("", archive:read "empty")
+    assert.equal(1000, archive:size "a/é")
+    assert.is_nil(archive:size "c")
+    assert.equal(path .. ': no member "c"', select(2, archive:read "c"))
+    archive:close()
+    archive:close()
+    assert.equal(0, (bytes:find("stored", 1, true) - 1) % 64)
+    assert.is_true(#bytes < 700)
+  end)
+
+  it("is read by another program", function()
+    local path = write({ { "a", ("hello "):rep(100) }, { "b", "x" } }, true, 64)
+    if not files.has_program "python3" then return pending "no python3" end
+    assert.equal("['a', 'b'] None", files.capture("python3 -c 'import zipfile, sys; z = zipfile.ZipFile(sys.argv[1]); "
+      .. "print(z.namelist(), z.testzip())' " .. files.quote(path)))
+  end)
+
+  it("reads zip64 records", function()
+    local _, bytes = write { { "name", "content" } }
+    local at = bytes:find("PK\1\2", 1, true)
+    local extra = ("<I2I2I8I8I8"):pack(1, 24, 7, 7, 0)
+    local entry = bytes:sub(at, at + 19) .. ("<I4I4I2I2"):pack(0xFFFFFFFF, 0xFFFFFFFF, 4, #extra)
+      .. bytes:sub(at + 32, at + 41) .. "\255\255\255\255name" .. extra
+    local record = "PK\6\6" .. ("<I8I2I2I4I4I8I8I8I8"):pack(44, 45, 45, 0, 0, 1, 1, #entry, at - 1)
+    local locator = "PK\6\7" .. ("<I4I8I4"):pack(0, at - 1 + #entry, 1)
+    local finish = "PK\5\6" .. ("<I2I2I2I2I4I4I2"):pack(0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    local path = scratch.write(folder, "64.zip", bytes:sub(1, at - 1) .. entry .. record .. locator .. finish)
+    local archive = assert(zip.open(path))
+    assert.equal("content", archive:read "name")
+    archive:close()
+    damage.try(function(damaged)
+      local opened, message = zip.open(damaged)
+      if opened then opened:close() end
+      return opened, message
+    end, files.read_all(path), folder)
+    refused_archive(bytes:sub(1, at - 1) .. entry .. finish, "its zip64 record is missing")
+  end)
+
+  it("refuses what it does not know, and sizes that cannot be", function()
+    local _, bytes = write({ { "name", ("x"):rep(5000) } }, true)
+    refused_archive("", "no zip archive")
+    refused_archive(patched(bytes, 8, "\1"), '"name" is encrypted')
+    refused_archive(patched(bytes, 10, "\12"), "packed by method 12")
+    refused_archive(patched(bytes, 10, "\0"), "claims 5000 bytes, which its %d+ cannot hold")
+    refused_archive(patched(bytes, 24, "\0\0\0\127"), "claims 2130706432 bytes, which its %d+ cannot hold")
+    refused_archive(patched(bytes, 20, "\0\0\0\127"), "lies outside the file")
+    refused_archive(patched(bytes, 42, "\0\0\0\127"), "lies outside the file")
+    refused_archive(patched(bytes, 24, "\0\2"), "holds more than was expected", "name")
+    refused_archive(patched(bytes, 24, "\0\64"), "holds 5000 bytes, expected 16384", "name")
+    refused_archive(patched(bytes, 16, "\0\0"), "checksum is wrong", "name")
+    refused_archive(patched(bytes, 46, "nome"), "another name before its data", "nome")
+  end)
+
+  it("refuses members that share bytes or a name", function()
+    local _, bytes = write { { "a", "xyz" } }
+    local at = bytes:find("PK\1\2", 1, true)
+    local entry = bytes:sub(at, at + 46)
+    local function twice(second)
+      return bytes:sub(1, at - 1) .. entry .. second .. "PK\5\6"
+        .. ("<I2I2I2I2I4I4I2"):pack(0, 0, 2, 2, 2 * #entry, at - 1, 0)
+    end
+    refused_archive(twice(entry), '"a" is there twice')
+    refused_archive(twice(entry:sub(1, -2) .. "b"), 'member "." overlaps what follows it')
+  end)
+
+  it("packs and unpacks through zlib", function()
+    local text = ("latent "):rep(5000)
+    for _, format in ipairs { "gzip", "zlib", "raw" } do
+      local packed = core.deflate(text, format, 9)
+      assert.is_true(#packed < 200)
+      assert.equal(text, core.inflate(packed, format))
+      assert.equal(text, core.inflate(packed, format, #text))
+      assert.is_truthy(select(2, core.inflate(packed, format, #text - 1)):find "holds more than was expected")
+      assert.is_truthy(select(2, core.inflate(packed:sub(1, -9), format)):find "ends too early")
+    end
+    assert.equal(0xCBF43926, core.crc32 "123456789")
+    assert.equal(0xCBF43926, core.crc32("56789", core.crc32 "1234"))
+    assert.equal(0, core.crc32 "")
+    assert.misuse(function() core.deflate("x", "zlib", 10) end, "deflate: level: expected 0..9, got 10")
+  end)
+end)
