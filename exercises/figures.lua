@@ -1,6 +1,6 @@
 --- The figures that several exercises draw.
-local plot = require "latent.plot"
-local support = require "exercises.support"
+local lt, plot = require "latent", require "latent.plot"
+local support, sweep = require "exercises.support", require "exercises.sweep"
 
 local M = {}
 
@@ -30,6 +30,67 @@ end
 function M.grid(file, title, images, xs, ys)
   support.figure(plot.image_grid{images = images, columns = #xs, x = xs, y = ys, title = title,
     xlabel = "first latent number", ylabel = "second latent number"}, file)
+end
+
+--- What a picture costs: error against nats, for runs of several betas each, and where a learned sigma lands.
+-- `curves`: {{label, runs, sigma_run}, ...}
+function M.rate_distortion(file, title, curves)
+  local lines = {title = title, xlabel = "rate: KL divergence, nats an image",
+    ylabel = "distortion: mean squared error of sampled codes", markers = true, legend = "top right"}
+  for i, curve in ipairs(curves) do
+    local label, runs, sigma = table.unpack(curve)
+    local betas = {}
+    for j, run in ipairs(runs) do betas[j] = ("%g"):format(run.beta) end
+    lines[2 * i - 1] = {x = sweep.results(runs, "rate"), y = sweep.results(runs, "sampled_mse"), texts = betas,
+      label = label .. ", beta beside the points", color = i}
+    lines[2 * i] = {x = {sigma.result.rate}, y = {sigma.result.sampled_mse}, line = false, color = i + 4,
+      label = ("%s, learned sigma: beta %.2g"):format(label, sigma.result.own_beta)}
+  end
+  support.figure(plot.lines(lines), file)
+end
+
+--- Fields of the results against beta, a panel each. `fields`: {{name, title, ylabel}, ...}; `curves` as above.
+function M.against_beta(file, title, curves, fields)
+  local panels = {}
+  for p, field in ipairs(fields) do
+    local lines = {title = field[2], xlabel = "beta", ylabel = field[3], log = "x", markers = true,
+      legend = p == 1 and "auto" or false}
+    for i, curve in ipairs(curves) do
+      local label, runs, sigma = table.unpack(curve)
+      local betas = {}
+      for j, run in ipairs(runs) do betas[j] = run.beta end
+      lines[2 * i - 1] = {x = betas, y = sweep.results(runs, field[1]), label = label, color = i}
+      lines[2 * i] = {x = {sigma.result.own_beta}, y = {sigma.result[field[1]]}, line = false, color = i + 4,
+        label = label .. ", learned sigma"}
+    end
+    panels[p] = plot.lines(lines)
+  end
+  support.figure(plot.panels(panels, {title = title, columns = 2}), file)
+end
+
+--- The latent spaces of several 2-D runs, in panels: the means of the test images, over the same square, and grids
+-- of decoded codes.
+function M.codes(scatter_file, grid_file, runs, o)
+  local _, test = support.data(o)
+  local axis, list, reach = lt.linspace(-3, 3, o.side):table(), {}, 0
+  for i, run in ipairs(runs) do
+    local model, title = sweep.model(run), ("beta = %g"):format(run.beta)
+    local codes = support.map(test, function(x) return (model:encode(x)) end)
+    local images = lt.no_grad(function() return model:decode(support.grid(axis, axis)) end)
+    list[i] = {title = title, codes = codes, images = images}
+    reach = math.max(reach, 3 * codes:std(1):max():item())
+  end
+  local scatters, grids, names = {}, {}, support.classes(o)
+  for i, entry in ipairs(list) do
+    local last = i == #list
+    scatters[i] = plot.scatter{points = entry.codes, labels = test.labels, names = names, title = entry.title,
+      xrange = {-reach, reach}, yrange = {-reach, reach}, legend = last and "outside" or false,
+      width = last and 600 or 480, height = 480}
+    grids[i] = plot.image_grid{images = entry.images, columns = #axis, x = axis, y = axis, title = entry.title,
+      zoom = 1}
+  end
+  support.figure(plot.panels(scatters, {title = "Means of the test images", columns = #list}), scatter_file)
+  support.figure(plot.panels(grids, {title = "Decoded codes from -3 to 3", columns = #list}), grid_file)
 end
 
 return M

@@ -1,7 +1,7 @@
 --- What the exercises share and no reader needs to see first: options, data, weights, answers, tables.
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
 local json, safetensors = require "latent.json", require "latent.safetensors"
-local training = require "latent.train"
+local subset, training = require "latent.data.subset", require "latent.train"
 local options = require "exercises.options"
 local fail = options.fail
 
@@ -19,7 +19,7 @@ local settings = COMMON -- those of this run, once M.options has read them
 
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
 -- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes,
---   `needs` the models whose weights must be there before anything is trained
+--   `needs` the models whose weights must be there before anything is trained; demo = false: there is none
 function M.options(constants)
   constants = constants or {}
   local recipes, known = constants.recipes or {default = {}, sheet = {}}, {}
@@ -28,6 +28,7 @@ function M.options(constants)
       if type(value) ~= "table" then known[name] = value end
     end
   end
+  if constants.demo == false then known.demo = nil end
   local given = options.parse(arg or {}, known)
   local o = {}
   for _, source in ipairs{known, recipes[given.recipe or "default"], given.demo and constants.in_demo or {}, given} do
@@ -41,6 +42,15 @@ function M.options(constants)
   return o
 end
 
+--- What of the settings decides the result of a training: all but names, places and threads.
+function M.settings(o)
+  local kept, free = {}, {name = true, out = true, threads = true, demo = true, resume = true}
+  for name, value in pairs(o) do
+    if not free[name] then kept[name] = value end
+  end
+  return kept
+end
+
 -- ---- places ----
 
 -- Results lie in runs/ and plots/ of the project, or of the folder that --out names; those of the demo and
@@ -52,10 +62,14 @@ local function place(folder, name)
   elseif settings.data ~= "mnist" then
     path = files.join(path, settings.data)
   end
-  local ok, message = files.mkdir_p(path)
-  if not ok then fail(("--out: the folder %s cannot be made: %s"):format(path, message)) end
-  return files.join(path, name)
+  path = files.join(path, name)
+  local ok, message = files.mkdir_p(files.dirname(path))
+  if not ok then fail(("--out: the folder %s cannot be made: %s"):format(files.dirname(path), message)) end
+  return path
 end
+
+--- The path of a result in "runs" or "plots"; its name may have folders in it.
+M.path = place
 
 local function shipped(name) return files.join(files.join(ROOT, "exercises/weights"), name) end
 
@@ -70,6 +84,12 @@ function M.data(o)
     parts[i] = set or fail(message .. "\n(fetch it with `make data`, or try --data mini)")
   end
   return parts[1], parts[2]
+end
+
+--- A training set in two: all but the last images, and those (at most a twelfth), for choosing settings with.
+function M.split(set, count)
+  local n = #set - math.max(1, math.min(count, #set // 12))
+  return set:take(n), subset.new(set, lt.arange(n + 1, #set))
 end
 
 --- Calls f(x, y) for consecutive batches of a set; returns the means of its results (numbers or one-element
@@ -111,7 +131,7 @@ function M.find(name)
   if not settings.demo and files.exists(own) then return own end
   if settings.data ~= "fashion" and files.exists(along) then return along end
   fail(("%s is missing: run exercise %d first"):format(settings.demo and along or own,
-    TRAINED_BY[name:match "^[^_]+"]))
+    TRAINED_BY[name:match "^[^_]+"] or 9))
 end
 
 --- Writes a model's weights to runs/name.safetensors, and with them how they were trained.
@@ -185,21 +205,32 @@ function M.course(log, field)
   return ("%s from %.3f to %.3f over %d epochs"):format(verb, first, last, #log)
 end
 
---- Forgets the answers of earlier runs.
-function M.forget_answers() os.remove(place("runs", "answers.json")) end
-
 --- The answers so far, by key.
 function M.answers()
   local text = files.read_all(place("runs", "answers.json"))
   return text and json.decode(text) or {}
 end
 
+local function write_answers(all)
+  local ok, message = files.write_atomic(place("runs", "answers.json"), json.encode(all, {indent = 2}))
+  if not ok then fail(message) end
+end
+
 --- Adds answers to runs/answers.json: a table from keys such as "ex1.test_mse" to numbers or lists.
 function M.answer(values)
   local all = M.answers()
   for key, value in pairs(values) do all[key] = value end
-  local ok, message = files.write_atomic(place("runs", "answers.json"), json.encode(all, {indent = 2}))
-  if not ok then fail(message) end
+  write_answers(all)
+end
+
+--- Forgets the answers of earlier runs, but for those of other exercises than those from first to last.
+function M.forget_answers(first, last)
+  local kept = {}
+  for key, value in pairs(M.answers()) do
+    local exercise = tonumber(key:match "^ex(%d+)%.")
+    if exercise and (exercise < first or exercise > last) then kept[key] = value end
+  end
+  if next(kept) then write_answers(kept) else os.remove(place("runs", "answers.json")) end
 end
 
 --- Saves a figure in plots/ and says so.
@@ -330,11 +361,14 @@ end
 --- Prints rows of a table with a title; numbers with one decimal.
 function M.print_table(title, head, rows)
   print("\n" .. title)
+  local first = 26
+  for _, row in ipairs(rows) do first = math.max(first, #row[1] + 1) end
   local function line(cells)
     local parts = {}
     for i, cell in ipairs(cells) do
       local text = type(cell) == "number" and ("%.1f"):format(cell) or tostring(cell)
-      parts[i] = i == 1 and ("%-26s"):format(text) or ("%8s"):format(text)
+      local width = i == 1 and first or math.max(8, #head[i] + 1)
+      parts[i] = i == 1 and text .. (" "):rep(width - #text) or (" "):rep(width - #text) .. text
     end
     print("  " .. table.concat(parts))
   end
@@ -342,10 +376,13 @@ function M.print_table(title, head, rows)
   for _, row in ipairs(rows) do line(row) end
 end
 
---- Prints percentages a class beside those of the answer sheet (ten, and their `mean`).
+--- Whether what the answer sheet says can be compared with: it is about MNIST's digits.
+function M.has_sheet() return settings.data ~= "fashion" end
+
+--- Prints percentages a class beside those of the answer sheet (ten, and their `mean`), which are about digits.
 function M.compare(title, names, accuracy, mean, label, theirs)
-  M.print_table(title, {"", "mean", table.unpack(names)},
-    {{"ours", mean, table.unpack(accuracy)}, {label, theirs.mean, table.unpack(theirs)}})
+  M.print_table(title, {"", "mean", table.unpack(names)}, {{"ours", mean, table.unpack(accuracy)},
+    M.has_sheet() and {label, theirs.mean, table.unpack(theirs)} or nil})
 end
 
 --- Prints a paragraph, broken into lines of at most 100 characters.

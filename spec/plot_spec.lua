@@ -144,6 +144,17 @@ describe("plot", function()
       assert.equal(before, read(path))
     end)
 
+    it("writes texts beside points, left of those at the right edge, and leaves out what is not finite", function()
+      local path = folder .. "/texts.png"
+      assert(plot.lines{ { x = { 1, 10, 100, 100 }, y = { 1, 2, 3, 0 / 0 }, texts = { 0.5, "it's_b", "c", "d" } },
+        log = "x" }:save(path, { keep = true }))
+      local script = read(folder .. "/texts.gp")
+      assert.matches("set label '0%.5' at first 1, first 1 left", script)
+      assert.matches("set label 'it''s_b' at first 10, first 2 left", script)
+      assert.matches("set label 'c' at first 100, first 3 right", script)
+      assert.not_matches("set label 'd'", script)
+    end)
+
     it("draws every kind, alone and in panels", function()
       local image = picture(8, 8)
       local figures = {
@@ -293,6 +304,8 @@ describe("plot", function()
       { "empty y", "lines", { { y = {} } }, "series 1: y: is empty" },
       { "x and y of different length", "lines", { { x = { 1 }, y = { 1, 2 } } },
         "x has 1 values and y has 2" },
+      { "texts that are not one a point", "lines", { { y = { 1, 2 }, texts = { "a" } } },
+        "series 1: texts: expected a list of 2, one a point" },
       { "nothing finite", "lines", { { y = { nan, 1 / 0 } } }, "y: no finite value to draw" },
       { "nothing positive on a log axis", "lines", { { y = { 0, -1 } }, log = "y" },
         "no positive finite value" },

@@ -103,9 +103,10 @@ end
 
 --- Lines over common axes.
 -- @tparam table arguments series first: {y = [n], x = [n] (default 1..n), label = text, color = number of
---   the palette or "#rrggbb", width, dashed, markers, line = false for points alone}; then options: title,
---   xlabel, ylabel, log = "x", "y" or "xy", xrange, yrange = {lo, hi}, markers = true for all series,
---   legend = "auto" (default), "outside", "top right", ..., or false; width, height in pixels (900 x 600)
+--   the palette or "#rrggbb", width, dashed, markers, line = false for points alone, texts = one beside each
+--   point}; then options: title, xlabel, ylabel, log = "x", "y" or "xy", xrange, yrange = {lo, hi}, markers = true
+--   for all series, legend = "auto" (default), "outside", "top right", ..., or false; width, height in pixels
+--   (900 x 600)
 -- @treturn Figure
 function M.lines(arguments)
   return figure_of("lines", lines.lines(arguments, "plot.lines"))

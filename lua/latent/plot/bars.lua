@@ -12,6 +12,9 @@ local M = {}
 
 local quote, number = script_of.quote, script_of.number
 
+-- For the width of a chart of bars before it is drawn, in pixels: a character of a name, and what lies beside the axes.
+local NAME_CHAR, BESIDE = 8.5, 180
+
 local function histogram_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   local list
@@ -126,6 +129,15 @@ local function bar_series(fname, i, series)
   }
 end
 
+--- A width at which long names do not touch each other.
+local function room_for(groups)
+  local longest = 0
+  for _, name in ipairs(groups) do
+    longest = math.max(longest, script_of.length(tostring(name)))
+  end
+  return BESIDE + #groups * (longest + 2) * NAME_CHAR
+end
+
 local function bar_axes_range(fname, list, yrange)
   local lo, hi = 0, 0
   for _, series in ipairs(list) do
@@ -195,7 +207,7 @@ function M.bars(arguments, fname)
   local names = chart.labels_of(list)
   local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
 
-  local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
+  local panel = chart.panel_of(fname, o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
   function panel.draw(s, rect)
     local x = axes.named(groups)
     local y = axes.new(yrange[1], yrange[2], { count = rect.h / 65 })

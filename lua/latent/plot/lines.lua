@@ -11,7 +11,7 @@ local values = require "latent.plot.values"
 local M = {}
 
 local quote, number = script_of.quote, script_of.number
-local SERIES = { "x", "y", "label", "color", "width", "dashed", "markers", "line" }
+local SERIES = { "x", "y", "label", "color", "width", "dashed", "markers", "line", "texts" }
 
 local function read_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
@@ -23,6 +23,9 @@ local function read_series(fname, i, series)
   local x = series.x and values.list(name .. ": x", series.x) or chart.count_up(#y)
   if #x ~= #y then
     raise(("%s: x has %d values and y has %d"):format(name, #x, #y))
+  end
+  if series.texts ~= nil and (type(series.texts) ~= "table" or #series.texts ~= #y) then
+    raise(("%s: texts: expected a list of %d, one a point"):format(name, #y))
   end
   chart.at_least(name .. ": width", series.width, 0)
   chart.check_colour(name, series.color)
@@ -85,6 +88,20 @@ local function line_element(s, series, index, markers)
   return table.concat(words, " ")
 end
 
+--- Texts beside the points of a series: to the upper right, or left of points near the right edge.
+local function write_texts(s, series, xrange, log)
+  for i, text in ipairs(series.o.texts or {}) do
+    local x = series.x[i]
+    local place = log and math.log(x / xrange[1]) / math.log(xrange[2] / xrange[1])
+      or (x - xrange[1]) / (xrange[2] - xrange[1])
+    local side = place > 0.88 and "right offset character -0.7,0.5" or "left offset character 0.5,0.6"
+    if values.is_finite(x) and values.is_finite(series.y[i]) then
+      s:add("set label %s at first %s, first %s %s noenhanced front textcolor rgb '#222222'", quote(tostring(text)),
+        number(x), number(series.y[i]), side)
+    end
+  end
+end
+
 --- See latent.plot.lines.
 function M.lines(arguments, fname)
   local o = chart.options_of(fname, arguments, chart.with_common("log", "markers"))
@@ -125,6 +142,7 @@ function M.lines(arguments, fname)
     local elements = {}
     for i, series in ipairs(list) do
       elements[i] = line_element(s, series, i, o.markers)
+      write_texts(s, series, xrange, log.x)
     end
     s:plot(elements)
   end

@@ -281,6 +281,7 @@ Report.__index = Report
 -- Fields of a report in the order of its table: what they are, and how their numbers are written.
 local ROWS = {
   {"images", "images", "%d"}, {"mse", "MSE of the means' pictures", "%.4f"},
+  {"sampled_mse", "MSE of sampled codes' pictures", "%.4f"},
   {"reconstruction", "reconstruction, nats an image", "%.2f"}, {"rate", "rate (KL), nats an image", "%.3f"},
   {"elbo", "ELBO, nats an image", "%.2f"}, {"nll", "NLL estimate, nats an image", "%.2f"},
   {"sigma", "sigma of the likelihood", "%.4f"}, {"active_units", "active units", "%d"},
@@ -304,11 +305,12 @@ end
 -- @tparam ?table opts train: the set in which neighbours are looked up, for the k-NN accuracy; k = 1; likelihood
 -- (default the model's; where that is vae.squared(), a Gaussian whose variance is the MSE of the sampled codes'
 -- pictures, which fits best); samples = 50 and nll_images = 1000 of the NLL; batch = 250; generator
--- @treturn table images; mse: of the pictures of the means; reconstruction: -log p(x | z) of sampled codes; rate: the
--- KL divergence; kl_per_dimension [latent]; elbo = -(reconstruction + rate); nll, all in nats an image; sigma, where
--- all pixels share one; active_units, of `latent`; spread: standard deviation of the means, mean over the
--- dimensions; total_spread: the same of sampled codes; within_prior: share of the sampled codes within the ball
--- that holds 95 % of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior has collapsed
+-- @treturn table images; mse: of the pictures of the means; sampled_mse: of those of sampled codes, the distortion
+-- that belongs to the rate; reconstruction: -log p(x | z) of sampled codes; rate: the KL divergence;
+-- kl_per_dimension [latent]; elbo = -(reconstruction + rate); nll, all in nats an image; sigma, where all pixels
+-- share one; active_units, of `latent`; spread: standard deviation of the means, mean over the dimensions;
+-- total_spread: the same of sampled codes; within_prior: share of the sampled codes within the ball that holds 95 %
+-- of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior has collapsed
 function M.report(model, set, opts)
   local name = "vae.report"
   opts = options.check(name, opts, {"train", "k", "likelihood", "samples", "nll_images", "batch", "generator"})
@@ -325,9 +327,9 @@ function M.report(model, set, opts)
   local kl_per_dimension = lt.no_grad(function() return kl_each(pass.mu, pass.log_var):mean(1) end)
   local rate = kl_per_dimension:sum():item()
   local r = setmetatable({
-    images = pass.images, mse = pass.mse, reconstruction = reconstruction, rate = rate,
-    elbo = -(reconstruction + rate), kl_per_dimension = kl_per_dimension, latent = pass.mu:size(2),
-    sigma = rule.sigma and rule:sigma(), active_units = (measure.active_units(pass.mu)),
+    images = pass.images, mse = pass.mse, sampled_mse = pass.sampled_mse, reconstruction = reconstruction,
+    rate = rate, elbo = -(reconstruction + rate), kl_per_dimension = kl_per_dimension,
+    sigma = rule.sigma and rule:sigma(), active_units = (measure.active_units(pass.mu)), latent = pass.mu:size(2),
     spread = pass.mu:std(1):mean():item(), total_spread = pass.z:std(1):mean():item(),
     within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
   }, Report)
