@@ -8,7 +8,7 @@ local models, support = require "exercises.models", require "exercises.support"
 local train_vae = require "exercises.train_vae"
 
 local o = support.options{
-  batch = 64, latent = 2, beta = 0.01, learn_sigma = false, valid = 5000, name = "trial",
+  batch = 64, latent = 2, beta = 0.01, learn_sigma = false, valid = 5000, name = "trial", demo = false,
   recipes = {
     default = {lr = 4e-3, final_lr = 0.0, epochs = 10, warmup_epochs = 0},
     sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup_epochs = 0},

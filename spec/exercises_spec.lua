@@ -5,6 +5,7 @@ local scratch = require "spec.support.scratch"
 
 -- Training scripts with the settings that make them short; the others take weights as they find them.
 local SMALL = " --data mini --epochs 1 --seed 2 --threads 1"
+local BETA = " --side 4 --betas 3 --seeds 1 --jobs 2"
 local SCRIPTS = {
   {"04_classifier", SMALL, figures = {"04_loss"},
     answers = {"ex4.accuracy", "ex4.mean", "ex4.train_ce", "ex4.test_ce"}},
@@ -20,6 +21,10 @@ local SCRIPTS = {
   {"08_map_denoise", SMALL .. " --images 20 --map_steps 5", figures = {"08_bottleneck", "08_map", "08_map_loss"},
     answers = {"ex8.noisy_mse", "ex8.bottleneck_mse", "ex8.bottleneck_mean_mse", "ex8.map_mse", "ex8.map_loss_first",
       "ex8.map_loss_last", "ex8.knn_mean"}},
+  {"09_beta_tuning", SMALL .. BETA, slow = " #slow",
+    figures = {"09_rate_distortion", "09_against_beta", "09_latent_scatter", "09_generator"},
+    answers = {"ex9.beta", "ex9.knn_mean", "ex9.knn1_mean", "ex9.knn_constant", "ex9.sigma_beta_2d",
+      "ex9.sigma_beta_16d", "ex9.mse_sheet", "ex9.mse_beta1", "ex9.spread_sheet", "ex9.spread_beta1"}},
 }
 
 local function run(script, options, lua)
@@ -38,7 +43,7 @@ describe("the exercises", function()
   teardown(function() remove() end)
 
   for _, script in ipairs(SCRIPTS) do
-    it("run: " .. script[1], function()
+    it("run: " .. script[1] .. (script.slow or ""), function()
       local output, code = run(script[1], script[2] .. " --out " .. out)
       assert.equal(0, code, output)
       for _, name in ipairs(script.figures) do
@@ -102,6 +107,8 @@ describe("the exercises", function()
     {"--map_steps 0", '--map_steps: expected a whole number of at least 1, got "0"', script = "08_map_denoise"},
     {"--map_lr 0", '--map_lr: expected a number above 0, got "0"', script = "08_map_denoise"},
     {"--noise -1", '--noise: expected a number of at least 0, got "-1"', script = "06_denoise_bottleneck"},
+    {"--betas 7", '--betas: expected one of 9, 5, 3, got "7"', script = "09_beta_tuning"},
+    {"--seeds 0", '--seeds: expected a whole number of at least 1, got "0"', script = "09_beta_tuning"},
     {"--sweep_epochs 0", '--sweep_epochs: expected a whole number of at least 1, got "0"', script = "07_vae"},
   } do
     it("refuse " .. case[1], function()
@@ -172,6 +179,62 @@ describe("the exercises", function()
     local answers = json.decode(assert(files.read_all(place .. "/runs/mini/answers.json")))
     assert.is_nil(answers.stale)
     assert.is_true(answers["ex1.test_mse"] < 1)
+  end)
+
+  it("train a sweep side by side: done runs are kept, broken ones go on, other settings begin anew #slow", function()
+    local options = SMALL .. BETA .. " --out " .. out .. "/sweep"
+    local function measured(name) return assert(files.read_all(("%s/sweep/runs/mini/beta/%s"):format(out, name))) end
+    local output, code = run("09_beta_tuning", options)
+    assert.equal(0, code, output)
+    assert.matches("\n8 trainings of 1 epochs %(0 of the 8 runs are done already%), 2 at a time", "\n" .. output)
+    local before = measured "vae2_beta1_seed2.json"
+    os.remove(out .. "/sweep/runs/mini/beta/vae2_beta1_seed2.json")
+    output = run("09_beta_tuning", options)
+    assert.matches("^1 trainings of 1 epochs %(7 of the 8 runs are done already%), 1 at a time", output)
+    assert.matches("goes on after step 8", measured "vae2_beta1_seed2.txt")
+    assert.equal(before, measured "vae2_beta1_seed2.json")
+    assert.matches("^run,latent,beta,.*\nvae16_sigma_seed2,16,,0,2,", measured "table.csv")
+    output = run("09_beta_tuning", options .. " --lr 1e-4")
+    assert.matches("^8 trainings of 1 epochs %(0 of the 8 runs are done already%)", output)
+    assert.not_matches("goes on", measured "vae2_beta1_seed2.txt")
+  end)
+
+  it("say which run of a sweep failed, and what it said last", function()
+    local output, code = run("09_beta_tuning", SMALL .. BETA .. " --lr 1e10 --out " .. out .. "/failed")
+    assert.equal(1, code)
+    assert.matches("%[8/8%] %S+ failed", output)
+    assert.matches("vae2_beta0.0001_seed2: %S+ loss is not finite in epoch 1, step %d+: try a lower %-%-lr\n", output)
+  end)
+
+  it("have no demo of the sweep, which has no weights to show", function()
+    assert.matches('^unknown option "%-%-demo"', (run("09_beta_tuning", " --demo")))
+  end)
+
+  it("name the classes of Fashion-MNIST, and do not compare them with the sheet's digits #slow", function()
+    if not files.exists "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz" then
+      pending "dataset-fashion-mnist is not installed"
+    end
+    local output, code = run("04_classifier", " --data fashion --epochs 1 --out " .. out)
+    assert.equal(0, code, output)
+    assert.matches("mean T%-shirt/top Trouser Pullover", output)
+    assert.not_matches("sheet", output)
+    assert.matches("\n  ours +%d", output)
+  end)
+
+  it("forget only the answers of the exercises that they run", function()
+    local place = out .. "/forget"
+    assert(files.mkdir_p(place .. "/runs/mini"))
+    assert(files.write_atomic(place .. "/runs/mini/answers.json", '{"ex1.a": 1, "ex8.b": 2, "ex9.c": 3, "stale": 4}'))
+    local program = ("local s = require 'exercises.support' s.options() s.forget_answers(%d, %d)")
+    local function answers_after(first, last)
+      local command = ("LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s - --data mini --out %s </dev/null"):format(
+        files.quote(package.path), files.quote(package.cpath), files.quote(program:format(first, last)), place)
+      assert(os.execute(command))
+      local text = files.read_all(place .. "/runs/mini/answers.json")
+      return text and json.decode(text)
+    end
+    assert.same({["ex9.c"] = 3}, answers_after(1, 8))
+    assert.is_nil(answers_after(9, 10))
   end)
 
   it("need no weights of one's own: the demo takes those that come along #slow", function()
