@@ -12,19 +12,19 @@
   static void NAME(real *y, const real *const *in, const int64_t *step, int64_t n) {               \
     const real *as = in[0], *bs = in[1];                                                           \
     if (step[0] && step[1]) {                                                                      \
-      for (int64_t i = 0; i < n; i++) {                                                            \
+      EACH_ALONE for (int64_t i = 0; i < n; i++) {                                                 \
         real a = as[i], b = bs[i];                                                                 \
         y[i] = (EXPRESSION);                                                                       \
       }                                                                                            \
     } else if (step[0]) {                                                                          \
       real b = *bs;                                                                                \
-      for (int64_t i = 0; i < n; i++) {                                                            \
+      EACH_ALONE for (int64_t i = 0; i < n; i++) {                                                 \
         real a = as[i];                                                                            \
         y[i] = (EXPRESSION);                                                                       \
       }                                                                                            \
     } else {                                                                                       \
       real a = *as;                                                                                \
-      for (int64_t i = 0; i < n; i++) {                                                            \
+      EACH_ALONE for (int64_t i = 0; i < n; i++) {                                                 \
         real b = bs[step[1] * i];                                                                  \
         y[i] = (EXPRESSION);                                                                       \
       }                                                                                            \

@@ -25,7 +25,7 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
     const Map *m = context;                                                                        \
     const double *p = m->p;                                                                        \
     (void)p;                                                                                       \
-    for (int64_t i = begin; i < end; i++) {                                                        \
+    EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
       real x = m->x[i];                                                                            \
       m->out[i] = (real)(FORMULA);                                                                 \
     }                                                                                              \
@@ -43,7 +43,7 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
     (void)p;                                                                                       \
     const real *restrict xs = m->x, *restrict ys = m->y, *restrict dys = m->dy;                    \
     real *restrict out = m->out;                                                                   \
-    for (int64_t i = begin; i < end; i++) {                                                        \
+    EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
       real x = xs ? xs[i] : 0, y = ys ? ys[i] : 0, dy = dys[i];                                    \
       (void)x;                                                                                     \
       (void)y;                                                                                     \
@@ -120,7 +120,7 @@ ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.",
     {"slope", PARAM_NUMBER, false, 0.01, NULL})
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */
-ELEMENTWISE(elu, x <= 0 ? (real)p[0] * REAL_MATH(expm1)(x) : x,
+ELEMENTWISE(elu, x <= 0 ? (real)p[0] * real_expm1(x) : x,
             x <= 0 ? dy * (real)p[0] * real_exp(x) : dy)
 ROW(elu, SAVE_IN0, "x where positive, alpha * (e^x - 1) elsewhere.",
     {"alpha", PARAM_NUMBER, false, 1, NULL})

@@ -192,7 +192,7 @@ static const Op op_gaussian_nll = {
  * otherwise be infinite and poison every weight. */
 enum { STEEPEST = 80 };
 static real excess_variance(real v) { /* e^v - 1, exact near 0 */
-  return v > STEEPEST ? real_exp(STEEPEST) * (1 + v - STEEPEST) : REAL_MATH(expm1)(v);
+  return v > STEEPEST ? real_exp(STEEPEST) * (1 + v - STEEPEST) : real_expm1(v);
 }
 static real excess_variance_slope(real v) { return real_exp(v > STEEPEST ? STEEPEST : v); }
 

@@ -2,7 +2,7 @@
 #include "../broadcast.h"
 #include "../isa.h"
 #include "../parallel.h"
-#include "../simd/vec.h"
+#include "../simd/rows.h"
 #include "axis.h"
 #include "families.h"
 
@@ -46,9 +46,7 @@ static bool sum_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
-enum { SUM_CHUNK = 4096 };
-
-/* Sums of fixed chunks in vector lanes; the chunks are added up in double precision. */
+/* Sums of fixed chunks; the chunks are added up in double precision. */
 typedef struct SumAll {
   const real *x;
   double *part;
@@ -57,27 +55,74 @@ typedef struct SumAll {
 static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const SumAll *s = context;
-  Vec a = vec_zero(), b = vec_zero();
-  int64_t i = begin;
-  for (; i + 2 * LANES <= end; i += 2 * LANES) {
-    a += vec_load(s->x + i);
-    b += vec_load(s->x + i + LANES);
-  }
-  double sum = (double)vec_sum(a + b);
-  for (; i < end; i++) sum += (double)s->x[i];
-  s->part[begin / SUM_CHUNK] = sum;
+  s->part[begin / ROW_CHUNK] = row_sum_chunk(s->x + begin, end - begin);
 }
 
 static bool sum_all(const real *x, int64_t n, double *sum, Error *e) {
-  int64_t chunks = (n + SUM_CHUNK - 1) / SUM_CHUNK;
+  int64_t chunks = (n + ROW_CHUNK - 1) / ROW_CHUNK;
   double small[16], *part = small;
   if (chunks > 16 && !(part = malloc((size_t)chunks * sizeof *part)))
     return error_set(e, "out of memory");
   SumAll s = {x, part};
-  parallel_for(n, SUM_CHUNK, sum_chunk, &s);
+  parallel_for(n, ROW_CHUNK, sum_chunk, &s);
   *sum = 0;
   for (int64_t i = 0; i < chunks; i++) *sum += part[i];
   if (part != small) free(part);
+  return true;
+}
+
+/* A matrix (rows, columns) summed along one of its axes. */
+typedef struct Matrix {
+  const real *x;
+  int64_t rows, columns;
+  real *y;
+} Matrix;
+
+static void rows_body(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Matrix *m = context;
+  for (int64_t r = begin; r < end; r++) m->y[r] = (real)row_sum(m->x + r * m->columns, m->columns);
+}
+
+enum { STRIP = 128, BLOCK = 8 };
+
+/* A strip of columns: blocks of rows are added in the precision of the elements, those sums in
+ * double precision, because a bias may gather a million terms. */
+static void columns_body(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Matrix *m = context;
+  double sum[STRIP] = {0};
+  int64_t n = end - begin;
+  for (int64_t r = 0; r < m->rows; r += BLOCK) {
+    const real *x = m->x + r * m->columns + begin;
+    real block[STRIP];
+    int64_t rows = m->rows - r < BLOCK ? m->rows - r : BLOCK, step = m->columns;
+    if (rows == BLOCK) {
+      for (int64_t i = 0; i < n; i++)
+        block[i] = ((x[i] + x[i + step]) + (x[i + 2 * step] + x[i + 3 * step])) +
+                   ((x[i + 4 * step] + x[i + 5 * step]) + (x[i + 6 * step] + x[i + 7 * step]));
+    } else {
+      for (int64_t i = 0; i < n; i++) block[i] = x[i];
+      for (int64_t k = 1; k < rows; k++)
+        for (int64_t i = 0; i < n; i++) block[i] += x[i + k * step];
+    }
+    for (int64_t i = 0; i < n; i++) sum[i] += (double)block[i];
+  }
+  for (int64_t i = 0; i < n; i++) m->y[begin + i] = (real)sum[i];
+}
+
+/* Sums over the last axes or over the first ones; false where it is neither. */
+static bool sum_matrix(const Tensor *x, const Shape *kept, Tensor *y) {
+  enum { ROWS_GRAIN = 32768 };
+  BroadcastPlan p;
+  broadcast_plan(&p, &x->shape, &kept, 1);
+  if (p.dims != 2 || x->numel == 0) return false;
+  Matrix m = {reals(x), p.size[0], p.size[1], reals(y)};
+  if (p.stride[0][0] == 1 && p.stride[0][1] == 0)
+    parallel_for(m.rows, ROWS_GRAIN / m.columns + 1, rows_body, &m);
+  else if (p.stride[0][0] == 0 && p.stride[0][1] == 1)
+    parallel_for(m.columns, STRIP, columns_body, &m);
+  else return false;
   return true;
 }
 
@@ -90,6 +135,7 @@ static bool sum_forward(Call *c, Tensor *y, Error *e) {
     return true;
   }
   Shape kept = kept_shape(c);
+  if (sum_matrix(x, &kept, y)) return true;
   Tensor *to = tensor_view(y, &kept, 0, e);
   bool ok = to && broadcast_sum(x, to, e);
   tensor_release(to);
@@ -175,9 +221,21 @@ static bool extreme_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
+/* The extreme of n neighbours; a NaN wins. */
+static real extreme_of(const real *x, int64_t n, bool largest) {
+  bool nan;
+  real sign = largest ? 1 : -1, most = row_largest(x, n, sign, &nan) * sign;
+  return nan ? (real)NAN : most;
+}
+
 /* The position of the extreme of n numbers, `step` apart; the first of equals; a NaN wins. */
 static int64_t extreme_at(const real *x, int64_t n, int64_t step, bool largest) {
   int64_t best = 0;
+  if (step == 1) { /* the value first, in vectors, then its place */
+    real most = extreme_of(x, n, largest);
+    while (most == most ? x[best] != most : x[best] == x[best]) best++;
+    return best;
+  }
   for (int64_t i = 1; i < n; i++) {
     real v = x[i * step], b = x[best * step];
     if (b != b) break;
@@ -192,7 +250,12 @@ static void extremes(const Call *c, real *y, int32_t *at, bool largest, bool ind
   for (int64_t o = 0; o < v.outer; o++)
     for (int64_t i = 0; i < v.inner; i++) {
       const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
-      int64_t best = extreme_at(x, v.n, v.inner, largest), k = o * v.inner + i;
+      int64_t k = o * v.inner + i;
+      if (v.inner == 1 && !index && !at) {
+        y[k] = extreme_of(x, v.n, largest);
+        continue;
+      }
+      int64_t best = extreme_at(x, v.n, v.inner, largest);
       y[k] = index ? (real)(best + 1) : x[best * v.inner];
       if (at) at[k] = (int32_t)best;
     }

@@ -3,6 +3,7 @@
 #include "../isa.h"
 #include "../parallel.h"
 #include "../simd/math.h"
+#include "../simd/rows.h"
 #include "axis.h"
 #include "families.h"
 
@@ -48,6 +49,8 @@ static bool run(const Call *c, const Tensor *x, const Tensor *dy, Tensor *out, L
 }
 
 static real largest(const real *x, int64_t n, int64_t step) {
+  bool nan;
+  if (step == 1) return row_largest(x, n, 1, &nan);
   real m = -INFINITY;
   for (int64_t i = 0; i < n; i++) {
     if (x[i * step] > m) m = x[i * step];
@@ -55,25 +58,50 @@ static real largest(const real *x, int64_t n, int64_t step) {
   return m;
 }
 
+static real sum(const real *x, int64_t n, int64_t step) {
+  if (step == 1) return (real)row_sum(x, n);
+  real s = 0;
+  for (int64_t i = 0; i < n; i++) s += x[i * step];
+  return s;
+}
+
+/* y = e^(x - shift); y may be x. The loop of neighbours is apart because it becomes vectors. */
+static void exponentials(const real *x, real shift, real *y, int64_t n, int64_t step) {
+  if (step == 1) {
+    EACH_ALONE for (int64_t i = 0; i < n; i++) y[i] = real_exp(x[i] - shift);
+  } else {
+    for (int64_t i = 0; i < n; i++) y[i * step] = real_exp(x[i * step] - shift);
+  }
+}
+
 /* log sum e^x = m + log sum e^(x - m), m the largest; an infinite m is the answer itself */
 static real log_sum_exp(const real *x, int64_t n, int64_t step) {
-  real m = largest(x, n, step), shift = isinf(m) ? 0 : m, sum = 0;
-  for (int64_t i = 0; i < n; i++) sum += real_exp(x[i * step] - shift);
-  return isinf(m) && m > 0 ? m : shift + real_log(sum);
+  enum { PART = 256 };
+  real m = largest(x, n, step), shift = isinf(m) ? 0 : m, part[PART];
+  double total = 0;
+  for (int64_t i = 0; i < n; i += PART) {
+    int64_t count = n - i < PART ? n - i : PART;
+    for (int64_t k = 0; k < count; k++) part[k] = x[(i + k) * step];
+    exponentials(part, shift, part, count, 1);
+    total += row_sum(part, count);
+  }
+  return isinf(m) && m > 0 ? m : shift + real_log((real)total);
 }
 
 /* softmax: y = e^x / sum e^x,   dx = y (dy - sum(y dy)) */
 static void softmax_line(const real *x, const real *dy, real *y, int64_t n, int64_t step) {
   (void)dy;
-  real m = largest(x, n, step), sum = 0;
-  for (int64_t i = 0; i < n; i++) sum += y[i * step] = real_exp(x[i * step] - m);
-  for (int64_t i = 0; i < n; i++) y[i * step] /= sum;
+  exponentials(x, largest(x, n, step), y, n, step);
+  real total = sum(y, n, step);
+  EACH_ALONE for (int64_t i = 0; i < n; i++) y[i * step] /= total;
 }
 static void softmax_gradient_line(const real *y, const real *dy, real *dx, int64_t n,
                                   int64_t step) {
   real dot = 0;
-  for (int64_t i = 0; i < n; i++) dot += y[i * step] * dy[i * step];
-  for (int64_t i = 0; i < n; i++) dx[i * step] = y[i * step] * (dy[i * step] - dot);
+  if (step == 1) dot = row_dot(y, dy, n);
+  else
+    for (int64_t i = 0; i < n; i++) dot += y[i * step] * dy[i * step];
+  EACH_ALONE for (int64_t i = 0; i < n; i++) dx[i * step] = y[i * step] * (dy[i * step] - dot);
 }
 static bool softmax_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
@@ -97,13 +125,13 @@ static const Op op_softmax = {.name = "softmax",
 static void log_softmax_line(const real *x, const real *dy, real *y, int64_t n, int64_t step) {
   (void)dy;
   real total = log_sum_exp(x, n, step);
-  for (int64_t i = 0; i < n; i++) y[i * step] = x[i * step] - total;
+  EACH_ALONE for (int64_t i = 0; i < n; i++) y[i * step] = x[i * step] - total;
 }
 static void log_softmax_gradient_line(const real *y, const real *dy, real *dx, int64_t n,
                                       int64_t step) {
-  real sum = 0;
-  for (int64_t i = 0; i < n; i++) sum += dy[i * step];
-  for (int64_t i = 0; i < n; i++) dx[i * step] = dy[i * step] - real_exp(y[i * step]) * sum;
+  real total = sum(dy, n, step);
+  exponentials(y, 0, dx, n, step);
+  EACH_ALONE for (int64_t i = 0; i < n; i++) dx[i * step] = dy[i * step] - dx[i * step] * total;
 }
 static bool log_softmax_forward(Call *c, Tensor *y, Error *e) {
   (void)e;

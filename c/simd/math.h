@@ -1,10 +1,18 @@
-/* Floor 2: the mathematical functions in the precision of `real`. */
+/* Floor 2: the mathematical functions in the precision of `real`.
+ *
+ * In single precision the common ones are written out here, without branches, tables or calls, so
+ * that the compiler makes vectors of any loop that uses them. exp, expm1, log and log1p are within
+ * one unit in the last place of the exact value for every argument, what is made of them within
+ * two and a half; all are right at infinity, NaN, overflow and among the denormal numbers. In
+ * double precision, and for the others, they are the C library's. The polynomials are weighted
+ * least-squares fits, near minimax, made for this file. */
 #ifndef LATENT_SIMD_MATH_H
 #define LATENT_SIMD_MATH_H
 
 #include "../tensor.h"
 
 #include <math.h>
+#include <string.h>
 
 #ifdef LATENT_DOUBLE
 #define REAL_MATH(name) name
@@ -12,12 +20,15 @@
 #define REAL_MATH(name) name##f
 #endif
 
-static inline real real_exp(real x) { return REAL_MATH(exp)(x); }
-static inline real real_log(real x) { return REAL_MATH(log)(x); }
-static inline real real_log1p(real x) { return REAL_MATH(log1p)(x); }
+/* Before a loop in which no iteration needs what an earlier one wrote, though compilers cannot see
+ * it: an output may be an input, element for element. */
+#if defined __clang__
+#define EACH_ALONE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define EACH_ALONE _Pragma("GCC ivdep")
+#endif
+
 static inline real real_sqrt(real x) { return REAL_MATH(sqrt)(x); }
-static inline real real_tanh(real x) { return REAL_MATH(tanh)(x); }
-static inline real real_erf(real x) { return REAL_MATH(erf)(x); }
 static inline real real_abs(real x) { return REAL_MATH(fabs)(x); }
 static inline real real_pow(real x, real y) { return REAL_MATH(pow)(x, y); }
 static inline real real_sin(real x) { return REAL_MATH(sin)(x); }
@@ -25,6 +36,122 @@ static inline real real_cos(real x) { return REAL_MATH(cos)(x); }
 static inline real real_floor(real x) { return REAL_MATH(floor)(x); }
 static inline real real_ceil(real x) { return REAL_MATH(ceil)(x); }
 static inline real real_round(real x) { return REAL_MATH(rint)(x); }
+
+#ifdef LATENT_DOUBLE
+
+static inline real real_exp(real x) { return exp(x); }
+static inline real real_expm1(real x) { return expm1(x); }
+static inline real real_log(real x) { return log(x); }
+static inline real real_log1p(real x) { return log1p(x); }
+static inline real real_tanh(real x) { return tanh(x); }
+static inline real real_erf(real x) { return erf(x); }
+
+#else
+
+static inline int32_t real_bits(float x) {
+  int32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+static inline float real_of_bits(int32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+/* 2^n for -126 <= n <= 127 */
+static inline float real_power_of_2(int32_t n) { return real_of_bits((n + 127) << 23); }
+
+/* x = n log 2 + r, |r| <= log(2) / 2, for |x| < 2^20: the addition rounds x / log 2 to a whole
+ * number, which is then in the last bits. log 2 in two parts: n times the first is exact. */
+typedef struct RealSplit {
+  int32_t n;
+  float r;
+} RealSplit;
+static inline RealSplit real_split(float x) {
+  const float shift = 0x1.8p23f, rounded = x * 0x1.715476p0f + shift, n = rounded - shift;
+  return (RealSplit){real_bits(rounded) - real_bits(shift),
+                     (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f};
+}
+
+/* e^r - 1 = r + r^2 P(r), |r| <= log(2) / 2 */
+static inline float real_expm1_part(float r) {
+  float p = 0.0013951717f;
+  p = p * r + 0.0083695984f;
+  p = p * r + 0.041666187f;
+  p = p * r + 0.16666513f;
+  p = p * r + 0.5f;
+  return r + r * r * p;
+}
+
+/* e^x = 2^n e^r; 2^n in two factors, so that results overflow and become denormal as they should */
+static inline float real_exp(float x) {
+  x = x < -104 ? -104 : x > 89 ? 89 : x;
+  RealSplit s = real_split(x);
+  int32_t half = s.n >> 1;
+  return (1 + real_expm1_part(s.r)) * real_power_of_2(half) * real_power_of_2(s.n - half);
+}
+
+/* e^x - 1 = 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)), exact near 0, where n = 0 */
+static inline float real_expm1(float x) {
+  RealSplit s = real_split(x < -18 ? -18 : x > 89 ? 89 : x);
+  float half = real_power_of_2(s.n - 1);
+  float y = 2 * (half * real_expm1_part(s.r) + (half - 0.5f));
+  return fabsf(x) < 0x1p-25f ? x : y; /* half of a denormal number is not exact */
+}
+
+/* log x = k log 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = f - f^2 / 2 + f^3 P(f).
+ * `carry` is added to the small parts. */
+static inline float real_log_carry(float x, float carry) {
+  float lifted = x < 0x1p-126f ? x * 0x1p24f : x;
+  int32_t bits = real_bits(lifted), up = bits - 0x3f3504f3, k = up >> 23;
+  float f = real_of_bits(bits - (up & (int32_t)0xff800000)) - 1;
+  float n = (float)(x < 0x1p-126f ? k - 24 : k), p = -0.078595458f;
+  p = p * f + 0.12881622f;
+  p = p * f + -0.13128768f;
+  p = p * f + 0.14181196f;
+  p = p * f + -0.16624553f;
+  p = p * f + 0.20002286f;
+  p = p * f + -0.25000811f;
+  p = p * f + 0.33333317f;
+  float tail = f * f * (f * p - 0.5f) + (n * 0x1.7f7d1cp-20f + carry);
+  float y = n * 0x1.62e4p-1f + (f + tail);
+  return x > 0 && x < INFINITY ? y : x == 0 ? -INFINITY : x > 0 ? x : NAN;
+}
+static inline float real_log(float x) { return real_log_carry(x, 0); }
+
+/* log(1 + x) = log u + (what u = 1 + x lost) / u */
+static inline float real_log1p(float x) {
+  float u = 1 + x, lost = x - (u - 1);
+  float y = real_log_carry(u, u > 0 && u < INFINITY ? lost / u : 0);
+  return u == 1 ? x : y;
+}
+
+/* tanh |x| = -e / (2 + e), e = e^(-2|x|) - 1 */
+static inline float real_tanh(float x) {
+  float e = real_expm1(-2 * fabsf(x));
+  return copysignf(-e / (2 + e), x);
+}
+
+/* erf x = x P(x^2) below 1, 1 - e^Q(x) above; from 4 on it is 1 in single precision */
+static inline float real_erf(float x) {
+  float a = fabsf(x), s = a * a, p = 7.854009e-05f;
+  p = p * s + -0.00080102419f;
+  p = p * s + 0.0051883338f;
+  p = p * s + -0.026853816f;
+  p = p * s + 0.11283585f;
+  p = p * s + -0.37612626f;
+  p = p * s + 1.1283792f;
+  float b = a > 4 ? 4 : a, q = 0.00018797255f;
+  q = q * b + -0.0029640143f;
+  q = q * b + 0.021906508f;
+  q = q * b + -0.10325627f;
+  q = q * b + -0.63796493f;
+  q = q * b + -1.1272023f;
+  q = q * b + -0.00031245974f;
+  return copysignf(a < 1 ? a * p : 1 - real_exp(q), x);
+}
+
+#endif
 
 /* 1 / (1 + e^-x); the exponential is of a number that is never positive, so nothing overflows */
 static inline real real_sigmoid(real x) {
