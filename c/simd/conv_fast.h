@@ -72,14 +72,6 @@ static int64_t conv_window_bytes(const ConvCut *c) {
   return c->direct ? 0 : conv_ceil((c->images * c->image + LANES) * (int64_t)sizeof(real), 64) * 64;
 }
 
-/* Offsets of a job's pixels, in the order image, row, column. */
-static void conv_offsets(int32_t *to, int64_t images, int64_t rows, int64_t columns, int64_t image,
-                         int64_t row, int64_t column) {
-  for (int64_t n = 0; n < images; n++)
-    for (int64_t y = 0; y < rows; y++)
-      for (int64_t x = 0; x < columns; x++) *to++ = (int32_t)(n * image + y * row + x * column);
-}
-
 /* One phase of a correlation: its taps, its packed weights and where its pixels lie. */
 typedef struct CorrelationPhase {
   ConvPhase axis[2];
@@ -88,7 +80,8 @@ typedef struct CorrelationPhase {
   int64_t first, origin; /* of the first tap in the window, of the first pixel in the output */
   int64_t weight_count;
   real *weights;
-  int32_t *source_offset, *out_offset;
+  ConvSpan *row_taps, *column_taps;
+  ConvPlace *place, *last_place; /* of all jobs but the last of an image or batch; of that one */
 } CorrelationPhase;
 
 typedef struct Correlation {
@@ -106,6 +99,8 @@ static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row
   ConvTaps t = {.rows = axis[0].taps,
                 .columns = axis[1].taps,
                 .run = channels,
+                .across = axis[1].taps,
+                .unit = channels,
                 .row_pitch = axis[0].tap_step * row,
                 .column_pitch = axis[1].tap_step * channels};
   if (t.rows > 0 && t.columns > 0 && (axis[1].tap_step == 1 || t.columns == 1)) {
@@ -212,6 +207,11 @@ static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, 
   }
 }
 
+/* Rows of a job in a phase: the last job of an image may have fewer, or none. */
+static int64_t correlation_rows(const Correlation *c, const CorrelationPhase *p, int64_t row) {
+  return conv_max(conv_min(p->axis[0].count - row, c->cut.rows), 0);
+}
+
 static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const Correlation *c = context;
   for (int64_t number = begin; number < end; number++) {
@@ -219,18 +219,54 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
         conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number, parallel_scratch(thread));
     for (int64_t f = 0; f < c->phase_count; f++) {
       const CorrelationPhase *p = &c->phases[f];
-      int64_t rows = conv_min(p->axis[0].count - j.row, c->cut.rows);
-      if (rows <= 0) continue;
+      int64_t rows = correlation_rows(c, p, j.row);
+      if (rows == 0) continue;
       int64_t line = j.image * c->axis[0].out + j.row * c->axis[0].phases;
+      bool whole = j.images == c->cut.images && rows == correlation_rows(c, p, 0);
       ConvPixels x = {.count = j.images * rows * p->axis[1].count,
+                      .rows = rows,
                       .source = j.window + p->first,
                       .out = c->result + line * c->axis[1].out * c->out + p->origin,
-                      .source_offset = p->source_offset,
-                      .out_offset = p->out_offset};
+                      .place = whole ? p->place : p->last_place,
+                      .row_taps = p->row_taps + j.row,
+                      .column_taps = p->column_taps};
       if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
       else correlation_blocks(c, p, x);
     }
   }
+}
+
+/* The pixels of a job, as tiles want them: see ConvPixels. */
+static void correlation_places(const Correlation *c, const CorrelationPhase *p, int64_t images,
+                               int64_t rows, ConvPlace *to) {
+  int64_t source_row = c->cut.row * c->axis[0].step, source_pixel = c->in * c->axis[1].step;
+  int64_t out_line = c->axis[1].out * c->out, out_pixel = c->axis[1].phases * c->out;
+  for (int64_t left = 0, right = 0; left < p->axis[1].count; left = right) {
+    while (right < p->axis[1].count && conv_same_span(p->column_taps[left], p->column_taps[right]))
+      right++;
+    for (int64_t y = 0; y < rows; y++)
+      for (int64_t n = 0; n < images; n++) {
+        int64_t source = n * c->cut.image + y * source_row;
+        int64_t out = (n * c->axis[0].out + y * c->axis[0].phases) * out_line;
+        for (int64_t x = left; x < right; x++)
+          *to++ = (ConvPlace){(int32_t)(source + x * source_pixel), (int32_t)(out + x * out_pixel),
+                              (int32_t)y, (int32_t)x};
+      }
+  }
+}
+
+/* A phase's spans, and the places of its jobs. */
+static void correlation_tables(const Correlation *c, const CorrelationPhase *p) {
+  for (int64_t y = 0; y < p->axis[0].count; y++)
+    p->row_taps[y] = conv_span(&c->axis[0], &p->axis[0], y);
+  for (int64_t x = 0; x < p->axis[1].count; x++)
+    p->column_taps[x] = p->dots ? (ConvSpan){0, (int32_t)p->axis[1].taps} /* one strip */
+                                : conv_span(&c->axis[1], &p->axis[1], x);
+  correlation_places(c, p, c->cut.images, correlation_rows(c, p, 0), p->place);
+  if (p->last_place)
+    correlation_places(c, p, c->batch - (c->cut.groups - 1) * c->cut.images,
+                       correlation_rows(c, p, (c->cut.bands - 1) * c->cut.rows), p->last_place);
+  if (p->taps.list) conv_list(&p->taps, p->taps.run, 1, p->taps.list);
 }
 
 /* Places phases, tables, bias and weights in the workspace; the bytes they need. */
@@ -240,21 +276,18 @@ static int64_t correlation_place(Correlation *c, char *base) {
   c->bias = conv_take(base, &used, padded);
   for (int64_t f = 0; f < c->phase_count; f++) {
     CorrelationPhase p = correlation_phase(c, f);
-    int64_t rows = conv_min(c->cut.rows, p.axis[0].count);
-    int64_t table = c->cut.images * rows * p.axis[1].count * (int64_t)sizeof(int32_t);
+    int64_t last = correlation_rows(c, &p, (c->cut.bands - 1) * c->cut.rows);
+    int64_t rows = correlation_rows(c, &p, 0), terms = p.taps.rows * p.taps.columns * p.taps.run;
+    int64_t places = c->cut.images * rows * p.axis[1].count * (int64_t)sizeof(ConvPlace);
     p.weights = conv_take(base, &used, p.weight_count * (int64_t)sizeof(real));
-    p.source_offset = conv_take(base, &used, table);
-    p.out_offset = conv_take(base, &used, table);
+    p.row_taps = conv_take(base, &used, p.axis[0].count * (int64_t)sizeof(ConvSpan));
+    p.column_taps = conv_take(base, &used, p.axis[1].count * (int64_t)sizeof(ConvSpan));
+    p.place = conv_take(base, &used, places);
+    if (last < rows || c->batch % c->cut.images != 0) p.last_place = conv_take(base, &used, places);
     if (!p.dots && p.taps.run < CONV_SHORT)
-      p.taps.list = conv_take(base, &used,
-                              p.taps.rows * p.taps.columns * CONV_SHORT * (int64_t)sizeof(int32_t));
+      p.taps.list = conv_take(base, &used, terms * (int64_t)sizeof(int32_t));
     if (!base) continue;
-    if (p.taps.list) conv_list(&p.taps, p.taps.run, 1, p.taps.list);
-    conv_offsets(p.source_offset, c->cut.images, rows, p.axis[1].count, c->cut.image,
-                 c->cut.row * c->axis[0].step, c->in * c->axis[1].step);
-    conv_offsets(p.out_offset, c->cut.images, rows, p.axis[1].count,
-                 c->axis[0].out * c->axis[1].out * c->out,
-                 c->axis[0].phases * c->axis[1].out * c->out, c->axis[1].phases * c->out);
+    correlation_tables(c, &p);
     c->phases[f] = p;
   }
   return used;

@@ -72,6 +72,28 @@ static inline ConvPhase conv_phase(const ConvAxis *a, int64_t r) {
   return p;
 }
 
+/* Some of a row of things: [first, end). */
+typedef struct ConvSpan {
+  int32_t first, end;
+} ConvSpan;
+
+/* The steps j from 0 to count - 1 for which start + j * step lies in [0, size). */
+static inline ConvSpan conv_inside(int64_t start, int64_t step, int64_t size, int64_t count) {
+  int64_t first = start < 0 ? conv_ceil(-start, step) : 0;
+  int64_t end = start < size ? conv_min(conv_ceil(size - start, step), count) : 0;
+  return (ConvSpan){(int32_t)conv_min(first, end), (int32_t)end};
+}
+
+/* The taps of output q that lie inside the source. */
+static inline ConvSpan conv_span(const ConvAxis *a, const ConvPhase *p, int64_t q) {
+  if (p->taps == 0) return (ConvSpan){0, 0};
+  return conv_inside(q * a->step - a->before + p->first, p->tap_step, a->source, p->taps);
+}
+
+static inline bool conv_same_span(ConvSpan a, ConvSpan b) {
+  return a.first == b.first && a.end == b.end;
+}
+
 static inline ConvAxis conv_axis(const ConvGeometry *g, int d, bool up) {
   ConvAxis a = {.up = up,
                 .source = up ? g->small[d] : g->big[d],
@@ -134,7 +156,8 @@ static inline ConvCut conv_cut(const ConvAxis axis[2], int64_t batch, int64_t in
   if (area < CONV_PIXELS) {
     int64_t image = conv_max(c.row * c.height, axis[0].out * axis[1].out * out);
     int64_t fit = conv_min(CONV_PIXELS / area, CONV_WINDOW / image);
-    c.images = conv_max(conv_min(fit, batch), 1);
+    int64_t groups = conv_ceil(batch, conv_max(fit, 1));
+    c.images = conv_max(conv_ceil(batch, conv_max(groups, 1)), 1); /* all groups alike */
   } else {
     int64_t fit = (CONV_WINDOW / c.row - axis[0].span) / axis[0].step + 1;
     int64_t wanted = conv_min(CONV_JOBS / conv_max(batch, 1), work / CONV_WORK);

@@ -24,38 +24,37 @@ typedef struct WeightGradient {
   int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
   int64_t pitch;                 /* of a row of sums */
   int64_t vectors;               /* of a run, for stretches */
+  int64_t step, segment;         /* of the big image from pixel to pixel; pixels of a segment */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
+  bool flat;                     /* all pixels of a job lie evenly, and no tap falls outside */
   int32_t *tap;                  /* offsets of the rows */
-  int32_t *source_offset;        /* of the pixels */
+  ConvBounds *bounds;            /* of the tiles */
+  ConvLine *line;                /* of a job */
   real *sums;
 } WeightGradient;
 
-#define PRODUCTS(NAME, ROWS, BLOCK)                                                                \
-  static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap, int skip,   \
-                                             real *sums, int64_t pitch) {                          \
-    tile_products(s, tap, skip, sums, pitch, ROWS, BLOCK);                                         \
-  }
-#define STRETCHES(NAME, ROWS)                                                                      \
-  static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap, int skip,   \
-                                             real *sums, int64_t pitch) {                          \
-    (void)pitch;                                                                                   \
-    tile_stretches(s, tap, skip, sums, ROWS);                                                      \
-  }
-PRODUCTS(products_1, TILE_ROWS, 1)
-PRODUCTS(products_2, TILE_ROWS, 2)
-PRODUCTS(products_few_1, TILE_ROWS_FEW, 1)
-PRODUCTS(products_few_2, TILE_ROWS_FEW, 2)
-STRETCHES(stretches_all, TILE_ROWS)
-STRETCHES(stretches_few, TILE_ROWS_FEW)
+typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
+                      real *sums, int64_t pitch);
 
-typedef void ConvTile(const ConvSegment *s, const int32_t *tap, int skip, real *sums,
-                      int64_t pitch);
+#define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES)                                                     \
+  static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap,             \
+                                             const ConvBounds *bounds, int skip, real *sums,       \
+                                             int64_t pitch) {                                      \
+    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES);                      \
+  }
+PRODUCTS(products_1, TILE_ROWS, 1, false)
+PRODUCTS(products_2, TILE_ROWS, 2, false)
+PRODUCTS(products_few_1, TILE_ROWS_FEW, 1, false)
+PRODUCTS(products_few_2, TILE_ROWS_FEW, 2, false)
+PRODUCTS(stretches_all, TILE_ROWS, 1, true)
+PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true)
 
 static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
                           real *sums) {
   for (int64_t m = 0; m < g->rows; m += g->tile) {
     int64_t first = conv_min(m, g->rows - g->tile);
-    run(s, g->tap + first, (int)(m - first), sums + first * g->pitch, g->pitch);
+    run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), sums + first * g->pitch,
+        g->pitch);
   }
 }
 
@@ -94,19 +93,22 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
   real *sums = g->sums + begin / g->grain * g->buffer;
   for (int64_t number = begin; number < end; number++) {
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
-    int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows);
-    int64_t pixels = j.images * rows * g->axis[1].count;
-    const real *other =
-        g->small + (j.image * g->axis[0].count + j.row) * g->axis[1].count * g->small_channels;
-    for (int64_t p = 0; p < pixels; p += CONV_SEGMENT) {
-      ConvSegment s = {.count = conv_min(CONV_SEGMENT, pixels - p),
-                       .source = j.window,
-                       .source_offset = g->source_offset + p,
+    int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
+    const real *other = g->small + (j.image * g->axis[0].count + j.row) * width * g->small_channels;
+    int64_t pixels = j.images * rows * width;
+    for (int64_t p = 0; p < pixels; p += g->segment) {
+      int64_t count = conv_min(g->segment, pixels - p);
+      ConvSegment s = {.lines = g->flat ? 1 : count / width,
+                       .width = g->flat ? count : width,
+                       .source = j.window + (g->flat ? p * g->step : 0),
+                       .line = g->line + (g->flat ? 0 : p / width),
+                       .step = g->step,
+                       .row = j.row,
                        .other = other + p * g->small_channels,
                        .other_pitch = g->small_channels,
                        .first = number == begin && p == 0};
       if (g->copy) {
-        conv_widen(wide, s.other, s.count, g->small_channels);
+        conv_widen(wide, s.other, count, g->small_channels);
         s.other = wide;
         s.other_pitch = conv_vectors(g->small_channels) * LANES;
       }
@@ -130,11 +132,58 @@ static void gradient_form(WeightGradient *g) {
   g->buffer = g->rows * g->pitch * (g->stretches ? g->small_channels : 1);
 }
 
+/* How the pixels of a job are cut. */
+static void gradient_segments(WeightGradient *g) {
+  int64_t width = g->axis[1].count, line = g->cut.row * g->axis[0].step;
+  g->step = g->big_channels * g->axis[1].step;
+  g->flat = g->cut.direct && line == width * g->step &&
+            (g->cut.images == 1 || g->cut.image == g->cut.rows * line);
+  g->segment = g->flat ? CONV_SEGMENT : conv_max(CONV_SEGMENT / width, 1) * width;
+}
+
 /* The offsets of the rows; those beyond the last, which fill up a tile, repeat it. */
 static void gradient_taps(const WeightGradient *g) {
   int64_t m = g->stretches ? conv_list(&g->taps, g->vectors, LANES, g->tap)
                            : conv_list(&g->taps, g->taps.run, 1, g->tap);
   for (; m < g->rows; m++) g->tap[m] = g->tap[m - 1];
+}
+
+/* The pixels for which tap j of axis d lies inside. */
+static ConvSpan gradient_span(const WeightGradient *g, int d, int64_t j) {
+  const ConvAxis *a = &g->axis[d];
+  return conv_inside(j * a->dilation - a->padding, a->step, a->source, a->count);
+}
+
+static ConvSpan gradient_union(ConvSpan a, ConvSpan b) {
+  return (ConvSpan){a.first < b.first ? a.first : b.first, a.end > b.end ? a.end : b.end};
+}
+
+/* The pixels that a tile of rows from `first` on has to visit. */
+static ConvBounds gradient_bounds(const WeightGradient *g, int64_t first) {
+  const ConvTaps *k = &g->taps;
+  if (g->flat) return (ConvBounds){{0, INT32_MAX}, {0, INT32_MAX}};
+  ConvBounds b = {{INT32_MAX, 0}, {INT32_MAX, 0}};
+  int64_t of_run = g->stretches ? g->vectors : k->run, length = g->stretches ? LANES : 1;
+  int64_t last = conv_min(first + g->tile, k->rows * k->columns * of_run) - 1;
+  for (int64_t m = first; m <= last; m++) {
+    int64_t run = m / of_run, begin = m % of_run * length;
+    int64_t left = run % k->columns + begin / k->unit;
+    int64_t right = run % k->columns + (conv_min(begin + length, k->run) - 1) / k->unit;
+    b.rows = gradient_union(b.rows, gradient_span(g, 0, run / k->columns));
+    for (int64_t x = left; x <= right; x++)
+      b.columns = gradient_union(b.columns, gradient_span(g, 1, x));
+  }
+  return b;
+}
+
+static void gradient_tables(const WeightGradient *g) {
+  gradient_taps(g);
+  for (int64_t m = 0; m < g->rows; m += g->tile)
+    g->bounds[m / g->tile] = gradient_bounds(g, conv_min(m, g->rows - g->tile));
+  for (int64_t n = 0; n < g->cut.images; n++)
+    for (int64_t y = 0; y < g->cut.rows; y++)
+      g->line[n * g->cut.rows + y] =
+          (ConvLine){(int32_t)(n * g->cut.image + y * g->cut.row * g->axis[0].step), (int32_t)y};
 }
 
 /* Adds the chunks' sums in order and lays them out as the weight. */
@@ -157,7 +206,8 @@ static void gradient_finish(const WeightGradient *g, const ConvGeometry *geometr
 static int64_t gradient_place(WeightGradient *g, char *base) {
   int64_t used = 0;
   g->tap = conv_take(base, &used, g->rows * (int64_t)sizeof(int32_t));
-  g->source_offset = conv_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
+  g->bounds = conv_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
+  g->line = conv_take(base, &used, g->cut.images * g->cut.rows * (int64_t)sizeof(ConvLine));
   g->sums = conv_take(base, &used, g->chunks * g->buffer * (int64_t)sizeof(real));
   return used;
 }
@@ -183,21 +233,20 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.cut = conv_cut(g.axis, g.batch, g.big_channels, g.small_channels, work, whole);
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
+  gradient_segments(&g);
   int64_t chunks = conv_min(work * g.batch / (4 * CONV_WORK), CONV_BUFFERS / g.buffer);
   chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g.cut.jobs), 1);
   g.grain = conv_ceil(g.cut.jobs, chunks);
   g.chunks = conv_ceil(g.cut.jobs, g.grain);
   Tensor *space = conv_workspace(gradient_place(&g, NULL), e);
   if (!space) return false;
-  int64_t wide = g.copy ? CONV_SEGMENT * g.pitch * (int64_t)sizeof(real) : 0;
+  int64_t wide = g.copy ? g.segment * g.pitch * (int64_t)sizeof(real) : 0;
   if (!parallel_reserve((size_t)(conv_window_bytes(&g.cut) + wide) + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");
   }
   gradient_place(&g, space->data);
-  gradient_taps(&g);
-  conv_offsets(g.source_offset, g.cut.images, g.cut.rows, g.axis[1].count, g.cut.image,
-               g.cut.row * g.axis[0].step, g.big_channels * g.axis[1].step);
+  gradient_tables(&g);
   parallel_for(g.cut.jobs, g.grain, gradient_jobs, &g);
   gradient_finish(&g, geometry, dw);
   tensor_release(space);

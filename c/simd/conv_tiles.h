@@ -30,33 +30,48 @@ enum {
 /* The taps of one phase. A run is a stretch of the source that lies together: the channels of one
  * tap, or of a whole row of taps where these are neighbours. */
 typedef struct ConvTaps {
-  int64_t rows, columns, run;
+  int64_t rows, columns, run;      /* runs: rows * columns */
+  int64_t across, unit;            /* taps of a row, channels of a tap */
   int64_t row_pitch, column_pitch; /* in the source */
   int32_t *list;                   /* offsets of all terms, where runs are short; else NULL */
 } ConvTaps;
 
-/* Outputs of one job and phase. */
+/* Where a pixel's source and output begin, and which row of the job and column of the image it is.
+ */
+typedef struct ConvPlace {
+  int32_t source, out, row, column;
+} ConvPlace;
+
+/* Outputs of one job and phase. Places come in strips of columns that have the same taps inside the
+ * image, from left to right; in a strip, by row. */
 typedef struct ConvPixels {
-  int64_t count;
+  int64_t count, rows;
   const real *source;
   real *out;
-  const int32_t *source_offset, *out_offset;
+  const ConvPlace *place;
+  const ConvSpan *row_taps, *column_taps; /* those inside the image, of each row and column */
 } ConvPixels;
 
-/* For fewer pixels than a tile has: offsets that repeat the last pixel until the tile is full. */
-typedef struct ConvFill {
-  int32_t source_offset[8], out_offset[8];
-} ConvFill;
-
-VEC_INLINE void tile_fill(ConvPixels *x, ConvFill *fill, int64_t tile) {
+/* For fewer pixels than a tile has: the last one is repeated until the tile is full. */
+VEC_INLINE void tile_fill(ConvPixels *x, ConvPlace fill[8], int64_t tile) {
   if (x->count >= tile) return;
-  for (int64_t t = 0; t < tile; t++) {
-    fill->source_offset[t] = x->source_offset[conv_min(t, x->count - 1)];
-    fill->out_offset[t] = x->out_offset[conv_min(t, x->count - 1)];
-  }
-  x->source_offset = fill->source_offset;
-  x->out_offset = fill->out_offset;
+  for (int64_t t = 0; t < tile; t++) fill[t] = x->place[conv_min(t, x->count - 1)];
+  x->place = fill;
   x->count = tile;
+}
+
+/* The columns of taps that any pixel of a tile has inside the image: what the others would add is
+ * zero. Both ends of the spans fall from left to right, and from top to bottom. */
+VEC_INLINE ConvSpan tile_columns(const ConvPixels *x, const ConvPlace *first,
+                                 const ConvPlace *last) {
+  return (ConvSpan){x->column_taps[last->column].first, x->column_taps[first->column].end};
+}
+
+/* The rows of taps: those of the whole job where the tile reaches from one strip into the next. */
+VEC_INLINE ConvSpan tile_rows(const ConvPixels *x, const ConvPlace *first, const ConvPlace *last) {
+  bool one = conv_same_span(x->column_taps[first->column], x->column_taps[last->column]);
+  int64_t top = one ? first->row : 0, bottom = one ? last->row : x->rows - 1;
+  return (ConvSpan){x->row_taps[bottom].first, x->row_taps[top].end};
 }
 
 /* out[pixel][o] = bias[o] + sum over taps, i of source[pixel + tap][i] * weights[tap][i][o], for
@@ -65,22 +80,26 @@ VEC_INLINE void tile_fill(ConvPixels *x, ConvFill *fill, int64_t tile) {
  * PyTorch's very bits, and so the same winners where a pooling window has two nearly equal ones. */
 VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
                              int lanes, const int tile, const int block, const bool listed) {
-  int64_t rows = listed ? k->rows * k->columns * k->run : k->rows;
-  int64_t columns = listed ? 1 : k->columns, run = listed ? 1 : k->run;
-  ConvFill fill;
-  tile_fill(&x, &fill, tile);
+  int64_t across = listed ? 1 : k->across, unit = listed ? 1 : k->unit;
+  ConvSpan rows = {0, (int32_t)(k->rows * k->columns * k->run)}, columns = {0, 1};
+  ConvPlace fill[8];
+  tile_fill(&x, fill, tile);
   for (int64_t p = 0; p < x.count; p += tile) {
-    int64_t first = conv_min(p, x.count - tile);
-    const real *source[8], *w = weights;
+    const ConvPlace *place = x.place + conv_min(p, x.count - tile);
+    const real *source[8];
     Vec sum[8][TILE_BLOCK];
     VEC_UNROLL for (int t = 0; t < tile; t++) {
-      source[t] = x.source + x.source_offset[first + t];
+      source[t] = x.source + place[t].source;
       VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] = vec_zero();
     }
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t c = 0; c < columns; c++) {
-        int64_t i = listed ? k->list[r] : r * k->row_pitch + c * k->column_pitch, end = i + run;
-        for (; i < end; i++, w += block * LANES) {
+    if (!listed) rows = tile_rows(&x, place, place + tile - 1);
+    if (!listed) columns = tile_columns(&x, place, place + tile - 1);
+    int64_t step = k->columns == 1 ? columns.end - columns.first : 1;
+    for (int64_t r = rows.first; r < rows.end; r++)
+      for (int64_t c = columns.first; c < columns.end; c += step) {
+        int64_t i = listed ? k->list[r] : r * k->row_pitch + c * k->column_pitch;
+        const real *w = weights + (r * across + c) * unit * block * LANES;
+        for (int64_t end = i + step * unit; i < end; i++, w += block * LANES) {
           /* no loop over the block: clang would leave the sums of a single vector in memory */
           Vec one = vec_load(w), two = block > 1 ? vec_load(w + LANES) : one;
           VEC_UNROLL for (int t = 0; t < tile; t++) {
@@ -91,7 +110,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
         }
       }
     VEC_UNROLL for (int t = 0; t < tile; t++) {
-      real *out = x.out + x.out_offset[first + t];
+      real *out = x.out + place[t].out;
       VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] += vec_load(bias + b * LANES);
       VEC_UNROLL for (int b = 0; b < block - 1; b++) vec_store(out + b * LANES, sum[t][b]);
       out += (block - 1) * LANES;
@@ -138,18 +157,23 @@ VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, 
                           int64_t outs) {
   int64_t whole = k->run / LANES * LANES;
   VecMask rest = vec_mask_first((int)(k->run - whole));
-  bool full = x.count >= TILE_DOTS; /* then offsets only increase */
-  ConvFill fill;
-  tile_fill(&x, &fill, TILE_DOTS);
+  int64_t row = k->columns * conv_ceil(k->run, LANES) * LANES; /* weights of a row of taps */
+  ConvPlace fill[8];
+  tile_fill(&x, fill, TILE_DOTS);
   for (int64_t p = 0; p < x.count; p += TILE_DOTS) {
-    int64_t first = conv_min(p, x.count - TILE_DOTS);
-    const real *source[8], *w = weights;
-    VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) source[t] =
-        x.source + x.source_offset[first + t];
+    const ConvPlace *place = x.place + conv_min(p, x.count - TILE_DOTS);
+    ConvSpan rows = tile_rows(&x, place, place + TILE_DOTS - 1);
+    const real *source[8];
+    bool in_row = outs == 1;
+    VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) {
+      source[t] = x.source + place[t].source;
+      in_row &= place[t].out - place->out == t;
+    }
     for (int64_t o = 0; o < outs; o++) {
       Vec sum[8];
       VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] = vec_zero();
-      for (int64_t r = 0; r < k->rows; r++)
+      const real *w = weights + (o * k->rows + rows.first) * row;
+      for (int64_t r = rows.first; r < rows.end; r++)
         for (int64_t c = 0; c < k->columns; c++) {
           int64_t i = r * k->row_pitch + c * k->column_pitch, end = i + whole;
           for (; i < end; i += LANES, w += LANES) {
@@ -165,46 +189,67 @@ VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, 
               vec_select(rest, vec_load(source[t] + i), vec_zero()) * weight;
         }
       Vec total = tile_sums(sum) + vec_fill(bias[o]);
-      if (full && x.out_offset[first + TILE_DOTS - 1] - x.out_offset[first] == TILE_DOTS - 1) {
-        vec_store_part(x.out + x.out_offset[first], total, TILE_DOTS); /* one output, in a row */
+      if (in_row) {
+        vec_store_part(x.out + place->out, total, TILE_DOTS);
         continue;
       }
       real dots[LANES];
       vec_store(dots, total);
-      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) x.out[x.out_offset[first + t] + o] = dots[t];
+      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) x.out[place[t].out + o] = dots[t];
     }
   }
 }
 
-/* Weight gradients. A segment is a stretch of pixels short enough to stay in the innermost cache
- * and for its sums to be chained. */
+/* Weight gradients. A segment is a stretch of lines (rows of pixels) short enough to stay in the
+ * innermost cache and for its sums to be chained. */
+typedef struct ConvLine {
+  int32_t source, row; /* where it begins in the window; its number in the job */
+} ConvLine;
+
 typedef struct ConvSegment {
-  int64_t count;
-  const real *source; /* the window; pixel p begins at source_offset[p] */
-  const int32_t *source_offset;
-  const real *other; /* the other image: pixel p's channels are at p * other_pitch */
+  int64_t lines, width; /* pixels of a line */
+  const real *source;   /* the window */
+  const ConvLine *line;
+  int64_t step, row; /* of the source from pixel to pixel; of the small image, the job's first */
+  const real *other; /* the other image: the channels of pixel p are at p * other_pitch */
   int64_t other_pitch;
   bool first; /* the sums are stored, not added */
 } ConvSegment;
 
+/* The pixels for which any tap of a tile of sums lies inside the image. */
+typedef struct ConvBounds {
+  ConvSpan rows, columns;
+} ConvBounds;
+
 /* sums[m][o] += sum over pixels of source[pixel + tap[m]] * other[pixel][o] for rows m of the tile
- * from `skip` on (the others were another tile's) and `block` vectors of o. */
-VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, int skip, real *sums,
-                              int64_t pitch, const int rows, const int block) {
+ * from `skip` on (the others were another tile's) and `block` vectors of o. `stretches`: the roles
+ * are exchanged, for an `other` of few channels: sums[m] += source[pixel + tap[m]] (a vector) *
+ * other[pixel], which points to one channel. */
+VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds,
+                              int skip, real *sums, int64_t pitch, const int rows, const int block,
+                              const bool stretches) {
   const real *source[8];
   Vec sum[8][TILE_BLOCK];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     source[m] = s->source + tap[m];
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
-  const real *other = s->other;
-  for (int64_t p = 0; p < s->count; p++, other += s->other_pitch) {
-    int64_t offset = s->source_offset[p];
-    Vec v[TILE_BLOCK];
-    VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
-    VEC_UNROLL for (int m = 0; m < rows; m++) {
-      Vec x = vec_fill(source[m][offset]);
-      VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] += x * v[b];
+  int64_t begin = bounds->columns.first;
+  int64_t count = conv_min(bounds->columns.end, s->width) - begin;
+  for (int64_t l = 0; l < s->lines; l++) {
+    int64_t row = s->row + s->line[l].row;
+    if (row < bounds->rows.first || row >= bounds->rows.end) continue;
+    int64_t offset = s->line[l].source + begin * s->step, end = offset + count * s->step;
+    const real *other = s->other + (l * s->width + begin) * s->other_pitch;
+    for (; offset < end; offset += s->step, other += s->other_pitch) {
+      Vec v[TILE_BLOCK];
+      if (stretches) v[0] = vec_fill(*other);
+      else VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
+      VEC_UNROLL for (int m = 0; m < rows; m++) {
+        const real *at = source[m] + offset;
+        Vec x = stretches ? vec_load(at) : vec_fill(*at);
+        VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] += x * v[b];
+      }
     }
   }
   VEC_UNROLL for (int m = 0; m < rows; m++) {
@@ -213,29 +258,6 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, int skip
       real *to = sums + m * pitch + b * LANES;
       vec_store(to, s->first ? sum[m][b] : vec_load(to) + sum[m][b]);
     }
-  }
-}
-
-/* The same with the roles exchanged, for an `other` of few channels: sums[m] += source[pixel +
- * tap[m]] (a vector) * other[pixel], which points to one channel. */
-VEC_INLINE void tile_stretches(const ConvSegment *s, const int32_t *tap, int skip, real *sums,
-                               const int rows) {
-  const real *source[8];
-  Vec sum[8];
-  VEC_UNROLL for (int m = 0; m < rows; m++) {
-    source[m] = s->source + tap[m];
-    sum[m] = vec_zero();
-  }
-  const real *other = s->other;
-  for (int64_t p = 0; p < s->count; p++, other += s->other_pitch) {
-    int64_t offset = s->source_offset[p];
-    Vec v = vec_fill(*other);
-    VEC_UNROLL for (int m = 0; m < rows; m++) sum[m] += vec_load(source[m] + offset) * v;
-  }
-  VEC_UNROLL for (int m = 0; m < rows; m++) {
-    if (m < skip) continue;
-    real *to = sums + m * LANES;
-    vec_store(to, s->first ? sum[m] : vec_load(to) + sum[m]);
   }
 }
 
