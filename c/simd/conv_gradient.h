@@ -24,12 +24,11 @@ typedef struct WeightGradient {
   int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
   int64_t pitch;                 /* of a row of sums */
   int64_t vectors;               /* of a run, for stretches */
-  int64_t step, segment;         /* of the big image from pixel to pixel; pixels of a segment */
+  int64_t lines;                 /* of a segment */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
-  bool flat;                     /* all pixels of a job lie evenly, and no tap falls outside */
   int32_t *tap;                  /* offsets of the rows */
   ConvBounds *bounds;            /* of the tiles */
-  ConvLine *line;                /* of a job */
+  int32_t *source_offset;        /* of the pixels of a job */
   real *sums;
 } WeightGradient;
 
@@ -95,20 +94,20 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
     const real *other = g->small + (j.image * g->axis[0].count + j.row) * width * g->small_channels;
-    int64_t pixels = j.images * rows * width;
-    for (int64_t p = 0; p < pixels; p += g->segment) {
-      int64_t count = conv_min(g->segment, pixels - p);
-      ConvSegment s = {.lines = g->flat ? 1 : count / width,
-                       .width = g->flat ? count : width,
-                       .source = j.window + (g->flat ? p * g->step : 0),
-                       .line = g->line + (g->flat ? 0 : p / width),
-                       .step = g->step,
-                       .row = j.row,
-                       .other = other + p * g->small_channels,
+    int64_t lines = j.images * rows;
+    for (int64_t l = 0; l < lines; l += g->lines) {
+      ConvSegment s = {.lines = conv_min(g->lines, lines - l),
+                       .width = width,
+                       .source = j.window,
+                       .source_offset = g->source_offset + l * width,
+                       .other = other + l * width * g->small_channels,
                        .other_pitch = g->small_channels,
-                       .first = number == begin && p == 0};
+                       .row = j.row + l % rows,
+                       .top = j.row,
+                       .bottom = j.row + rows,
+                       .first = number == begin && l == 0};
       if (g->copy) {
-        conv_widen(wide, s.other, count, g->small_channels);
+        conv_widen(wide, s.other, s.lines * width, g->small_channels);
         s.other = wide;
         s.other_pitch = conv_vectors(g->small_channels) * LANES;
       }
@@ -132,15 +131,6 @@ static void gradient_form(WeightGradient *g) {
   g->buffer = g->rows * g->pitch * (g->stretches ? g->small_channels : 1);
 }
 
-/* How the pixels of a job are cut. */
-static void gradient_segments(WeightGradient *g) {
-  int64_t width = g->axis[1].count, line = g->cut.row * g->axis[0].step;
-  g->step = g->big_channels * g->axis[1].step;
-  g->flat = g->cut.direct && line == width * g->step &&
-            (g->cut.images == 1 || g->cut.image == g->cut.rows * line);
-  g->segment = g->flat ? CONV_SEGMENT : conv_max(CONV_SEGMENT / width, 1) * width;
-}
-
 /* The offsets of the rows; those beyond the last, which fill up a tile, repeat it. */
 static void gradient_taps(const WeightGradient *g) {
   int64_t m = g->stretches ? conv_list(&g->taps, g->vectors, LANES, g->tap)
@@ -161,8 +151,7 @@ static ConvSpan gradient_union(ConvSpan a, ConvSpan b) {
 /* The pixels that a tile of rows from `first` on has to visit. */
 static ConvBounds gradient_bounds(const WeightGradient *g, int64_t first) {
   const ConvTaps *k = &g->taps;
-  if (g->flat) return (ConvBounds){{0, INT32_MAX}, {0, INT32_MAX}};
-  ConvBounds b = {{INT32_MAX, 0}, {INT32_MAX, 0}};
+  ConvBounds b = {.rows = {INT32_MAX, 0}, .columns = {INT32_MAX, 0}};
   int64_t of_run = g->stretches ? g->vectors : k->run, length = g->stretches ? LANES : 1;
   int64_t last = conv_min(first + g->tile, k->rows * k->columns * of_run) - 1;
   for (int64_t m = first; m <= last; m++) {
@@ -173,6 +162,8 @@ static ConvBounds gradient_bounds(const WeightGradient *g, int64_t first) {
     for (int64_t x = left; x <= right; x++)
       b.columns = gradient_union(b.columns, gradient_span(g, 1, x));
   }
+  b.all = b.rows.first == 0 && b.rows.end == g->axis[0].count && b.columns.first == 0 &&
+          b.columns.end == g->axis[1].count;
   return b;
 }
 
@@ -180,10 +171,12 @@ static void gradient_tables(const WeightGradient *g) {
   gradient_taps(g);
   for (int64_t m = 0; m < g->rows; m += g->tile)
     g->bounds[m / g->tile] = gradient_bounds(g, conv_min(m, g->rows - g->tile));
+  int32_t *to = g->source_offset;
   for (int64_t n = 0; n < g->cut.images; n++)
     for (int64_t y = 0; y < g->cut.rows; y++)
-      g->line[n * g->cut.rows + y] =
-          (ConvLine){(int32_t)(n * g->cut.image + y * g->cut.row * g->axis[0].step), (int32_t)y};
+      for (int64_t x = 0; x < g->axis[1].count; x++)
+        *to++ = (int32_t)(n * g->cut.image + y * g->axis[0].step * g->cut.row +
+                          x * g->axis[1].step * g->big_channels);
 }
 
 /* Adds the chunks' sums in order and lays them out as the weight. */
@@ -207,7 +200,7 @@ static int64_t gradient_place(WeightGradient *g, char *base) {
   int64_t used = 0;
   g->tap = conv_take(base, &used, g->rows * (int64_t)sizeof(int32_t));
   g->bounds = conv_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
-  g->line = conv_take(base, &used, g->cut.images * g->cut.rows * (int64_t)sizeof(ConvLine));
+  g->source_offset = conv_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
   g->sums = conv_take(base, &used, g->chunks * g->buffer * (int64_t)sizeof(real));
   return used;
 }
@@ -233,14 +226,14 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.cut = conv_cut(g.axis, g.batch, g.big_channels, g.small_channels, work, whole);
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
-  gradient_segments(&g);
+  g.lines = conv_max(CONV_SEGMENT / g.axis[1].count, 1);
   int64_t chunks = conv_min(work * g.batch / (4 * CONV_WORK), CONV_BUFFERS / g.buffer);
   chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g.cut.jobs), 1);
   g.grain = conv_ceil(g.cut.jobs, chunks);
   g.chunks = conv_ceil(g.cut.jobs, g.grain);
   Tensor *space = conv_workspace(gradient_place(&g, NULL), e);
   if (!space) return false;
-  int64_t wide = g.copy ? g.segment * g.pitch * (int64_t)sizeof(real) : 0;
+  int64_t wide = g.copy ? g.lines * g.axis[1].count * g.pitch * (int64_t)sizeof(real) : 0;
   if (!parallel_reserve((size_t)(conv_window_bytes(&g.cut) + wide) + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");

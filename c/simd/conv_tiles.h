@@ -202,22 +202,19 @@ VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, 
 
 /* Weight gradients. A segment is a stretch of lines (rows of pixels) short enough to stay in the
  * innermost cache and for its sums to be chained. */
-typedef struct ConvLine {
-  int32_t source, row; /* where it begins in the window; its number in the job */
-} ConvLine;
-
 typedef struct ConvSegment {
   int64_t lines, width; /* pixels of a line */
-  const real *source;   /* the window */
-  const ConvLine *line;
-  int64_t step, row; /* of the source from pixel to pixel; of the small image, the job's first */
+  const real *source;   /* the window; pixel p begins at source_offset[p] */
+  const int32_t *source_offset;
   const real *other; /* the other image: the channels of pixel p are at p * other_pitch */
   int64_t other_pitch;
-  bool first; /* the sums are stored, not added */
+  int64_t row, top, bottom; /* of the first line; after bottom - 1 comes the next image's top */
+  bool first;               /* the sums are stored, not added */
 } ConvSegment;
 
 /* The pixels for which any tap of a tile of sums lies inside the image. */
 typedef struct ConvBounds {
+  bool all;
   ConvSpan rows, columns;
 } ConvBounds;
 
@@ -234,14 +231,15 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
     source[m] = s->source + tap[m];
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
-  int64_t begin = bounds->columns.first;
-  int64_t count = conv_min(bounds->columns.end, s->width) - begin;
-  for (int64_t l = 0; l < s->lines; l++) {
-    int64_t row = s->row + s->line[l].row;
-    if (row < bounds->rows.first || row >= bounds->rows.end) continue;
-    int64_t offset = s->line[l].source + begin * s->step, end = offset + count * s->step;
-    const real *other = s->other + (l * s->width + begin) * s->other_pitch;
-    for (; offset < end; offset += s->step, other += s->other_pitch) {
+  int64_t lines = bounds->all ? 1 : s->lines, width = bounds->all ? s->lines * s->width : s->width;
+  int64_t left = bounds->all ? 0 : bounds->columns.first;
+  int64_t right = bounds->all ? width : bounds->columns.end;
+  for (int64_t l = 0, row = s->row; l < lines; l++, row++) {
+    if (row == s->bottom) row = s->top;
+    if (!bounds->all && (row < bounds->rows.first || row >= bounds->rows.end)) continue;
+    const real *other = s->other + (l * width + left) * s->other_pitch;
+    for (int64_t p = l * width + left; p < l * width + right; p++, other += s->other_pitch) {
+      int64_t offset = s->source_offset[p];
       Vec v[TILE_BLOCK];
       if (stretches) v[0] = vec_fill(*other);
       else VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
