@@ -10,6 +10,32 @@ local raise = core.raise
 
 local M = {schedule = schedule}
 
+--- Minimises each row of a tensor by itself, by L-BFGS with a line search for the strong Wolfe conditions. The rows
+-- are independent problems, each with its own history, step lengths and reason to stop; the function is evaluated for
+-- all that ask for it in one batch.
+--
+-- Why a row stopped: "gradient" (its largest element is at most gradient_tolerance * max(1, |value|)),
+-- "change" (the value fell by at most change_tolerance * max(1, |value|)), "line search" (no step downhill
+-- found, not even along the gradient), "enough" (f said so), "iterations", "evaluations", or "not finite"
+-- (value or gradient at the start).
+-- @function lbfgs
+-- @tparam function f of (x, rows): x [k, ...] holds the problems whose numbers the list `rows` names; it
+-- returns their values [k], recorded on the tape, each depending on its own row alone; and, if wanted, a
+-- tensor [k] that is not 0 where the row is good enough to stop
+-- @tparam Tensor start [n, ...], float32
+-- @tparam ?table opts memory = 10 pairs, iterations = 200, evaluations = 1000 (a row; the search under way is
+-- finished), gradient_tolerance = 1e-6, change_tolerance = 1e-7; of the line search: decrease = 1e-4,
+-- curvature = 0.9, search_evaluations = 20
+-- @treturn table x [n, ...]; values [n]; and lists, one entry a row: reasons, iterations, evaluations; `stopped`,
+-- the number of rows for each reason; `searches`, how the line searches ended ("wolfe", "narrow",
+-- "evaluations", "ascent") and how often; `trace`, the mean over the rows of the best value after 1, 2, ...
+-- evaluations
+-- @raise if an option, the start or what f returns is not as said
+-- @usage
+-- local result = optim.lbfgs(function(x) return (x - 3):square():sum(2) end, lt.zeros(5, 2))
+-- print(result.x, result.reasons[1])
+M.lbfgs = require("latent.optim.lbfgs").minimize
+
 local Optimizer = {}
 Optimizer.__index = Optimizer
 

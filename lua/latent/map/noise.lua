@@ -1,0 +1,52 @@
+--- The noise level of images, from the images themselves.
+-- @module latent.map.noise
+local lt = require "latent"
+local core = require "latent.core"
+
+local M = {}
+
+local HALVINGS = 30 -- of the interval that holds a median
+local NORMAL_QUARTILE = 0.67448975 -- the median of |N(0, 1)|
+
+-- Differences across the diagonals of all 2 x 2 squares, (a - b - c + d) / 2: [n, height - 1, width - 1, channels].
+-- White noise keeps its standard deviation; planes, and edges along rows or columns, vanish.
+local function diagonal(x)
+  local _, h, w = table.unpack(x.shape)
+  local function corner(down, right) return x:slice(2, 1 + down, h - 1 + down):slice(3, 1 + right, w - 1 + right) end
+  return (corner(0, 0) - corner(0, 1) - corner(1, 0) + corner(1, 1)) / 2
+end
+
+-- The same corners, all of which have to be seen.
+local function all_seen(mask)
+  local _, h, w = table.unpack(mask.shape)
+  local function corner(down, right) return mask:slice(2, 1 + down, h - 1 + down):slice(3, 1 + right, w - 1 + right) end
+  return corner(0, 0) * corner(0, 1) * corner(1, 0) * corner(1, 1)
+end
+
+-- The median of each row [n, k] of values of at least 0, each with a weight of 0 or 1: [n].
+local function medians(values, weights)
+  local low, high = lt.zeros(#values, 1), values:max(2, true)
+  local half = weights:sum(2, true) / 2
+  for _ = 1, HALVINGS do
+    local middle = (low + high) / 2
+    local enough = (values:le(middle) * weights):sum(2, true):ge(half)
+    low, high = lt.where(enough, low, middle), lt.where(enough, middle, high)
+  end
+  return ((low + high) / 2):reshape(-1)
+end
+
+--- See latent.map.estimate_noise.
+function M.estimate(images, mask)
+  core.check_tensor(images, "map.estimate_noise: images")
+  if images.dtype ~= "float32" or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
+    core.raise(("map.estimate_noise: images: expected float32 [n, height, width, channels] of at least 2 x 2 pixels, "
+      .. "got %s [%s]"):format(images.dtype, table.concat(images.shape, ", ")))
+  end
+  return lt.no_grad(function()
+    local x = diagonal(images):abs()
+    local weights = mask and lt.broadcast_to(all_seen(mask:ne(0)), x.shape) or lt.ones(x.shape)
+    return medians(x:reshape(#x, -1), weights:reshape(#x, -1)) / NORMAL_QUARTILE
+  end)
+end
+
+return M

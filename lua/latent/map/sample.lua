@@ -1,0 +1,224 @@
+--- Draws from the posterior of codes: Hamiltonian Monte Carlo and Langevin steps through the decoder, for all images
+-- and chains as one batch, each chain with a step size of its own.
+--
+-- Sources: R. Neal, "MCMC using Hamiltonian dynamics", Handbook of Markov Chain Monte Carlo (2011); G. Roberts and
+-- R. Tweedie, "Exponential convergence of Langevin distributions and their discrete approximations", Bernoulli 2
+-- (1996), whose algorithm with its Metropolis test is HMC of one leapfrog step; M. Hoffman and A. Gelman, "The
+-- No-U-Turn Sampler", JMLR 15 (2014), section 3.2, for the step sizes by dual averaging.
+-- @module latent.map.sample
+local lt = require "latent"
+local core = require "latent.core"
+local diagnostics = require "latent.map.diagnostics"
+local options = require "latent.options"
+
+local raise = core.raise
+
+local M = {}
+
+local NAME = "map.sample"
+-- Of dual averaging: how strongly the step is drawn towards its centre, how many iterations count as started with,
+-- and how fast old ones are forgotten; the values of Hoffman and Gelman.
+local GAMMA, T0, KAPPA = 0.05, 10, 0.75
+local FIRST_STEP = 0.1
+-- Where in the warm-up the scales of the latent dimensions are taken from what has been drawn so far.
+local WINDOWS = {0.15, 0.4, 0.8}
+
+-- ---- one transition ----
+
+-- Energy [R, 1] and its gradient [R, d], without a tape.
+local function energy_of(run, q)
+  local point = lt.param(q)
+  local energy = run.problem:energy(point, run.rows)
+  energy:sum():backward()
+  return energy:detach():reshape(-1, 1), point.grad
+end
+
+-- Where a value is not finite, 0: a diverged chain is rejected, and must not spread.
+local function finite(x) return x:sub(x):eq(0) end
+
+-- Leapfrog steps from (q, p); returns where they end. `scale`: the inverse masses [R, d].
+local function leapfrog(run, q, p, gradient, steps)
+  local energy
+  for _ = 1, steps do
+    p = p - gradient * (run.step / 2)
+    q = q + p * run.scale * run.step
+    energy, gradient = energy_of(run, q)
+    p = p - gradient * (run.step / 2)
+  end
+  return q, p, energy, gradient
+end
+
+local function kinetic(run, p) return (p:square() * run.scale):sum(2, true) / 2 end
+
+-- One iteration of all chains; returns the probabilities with which they accepted, [R, 1].
+local function transition(run, state)
+  local generator = {generator = run.generator}
+  local p = lt.randn(state.q.shape, generator) / run.scale:sqrt()
+  local steps = run.steps
+  if steps > 1 then -- of varying length, so that no chain walks in circles
+    local least = math.max(1, steps // 2)
+    steps = least + math.floor(lt.rand({1}, generator):item() * (2 * steps - 2 * least + 1))
+  end
+  local q, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, steps)
+  local change = state.energy + kinetic(run, p) - energy - kinetic(run, p_end)
+  local sound = finite(change) * finite(gradient):min(2, true)
+  local probability = lt.where(sound, change, -1e4):minimum(0):exp() * sound
+  local accepted = lt.rand(probability.shape, generator):lt(probability)
+  state.q = lt.where(accepted, q, state.q)
+  state.energy = lt.where(accepted, energy, state.energy)
+  state.gradient = lt.where(accepted, gradient, state.gradient)
+  return probability
+end
+
+-- ---- adaptation ----
+
+local function new_averaging(step)
+  return {centre = (step * 10):log(), t = 0, error = lt.zeros(step.shape), mean = lt.zeros(step.shape)}
+end
+
+-- Moves the logarithm of each chain's step so that its acceptance comes to `target`.
+local function adapt_step(run, averaging, probability)
+  local t = averaging.t + 1
+  local share, weight = 1 / (t + T0), t ^ -KAPPA
+  averaging.t = t
+  averaging.error = averaging.error * (1 - share) + (run.target - probability) * share
+  local log_step = averaging.centre - averaging.error * (t ^ 0.5 / GAMMA)
+  averaging.mean = log_step * weight + averaging.mean * (1 - weight)
+  run.step = log_step:exp()
+end
+
+-- Running mean and sum of squares of what chains draw (Welford), in place.
+local function accumulate(sums, x)
+  sums.n = sums.n + 1
+  local difference = x - sums.mean
+  sums.mean:add_(difference / sums.n)
+  sums.square:add_(difference * (x - sums.mean))
+end
+
+local function new_sums(shape) return {n = 0, mean = lt.zeros(shape), square = lt.zeros(shape)} end
+
+-- The scale of each dimension of each image: the variance within its chains, drawn a little towards 1e-3 as long as
+-- there are few draws.
+local function adapt_scale(run, sums)
+  local n = sums.n
+  if n < 5 then return end
+  local variance = sums.square / (n - 1) * (n / (n + 5)) + 1e-3 * 5 / (n + 5)
+  local an_image = variance:reshape(run.chains, run.problem.images, -1):mean(1)
+  run.scale = an_image:gather_rows(run.rows)
+end
+
+local function warm_up(run, state, warmup)
+  local averaging, window, sums = new_averaging(run.step), 1, new_sums(state.q.shape)
+  for t = 1, warmup do
+    adapt_step(run, averaging, transition(run, state))
+    if window > 1 then accumulate(sums, state.q) end
+    if WINDOWS[window] and t >= WINDOWS[window] * warmup then
+      if run.adapt_scale and sums.n >= 5 then
+        adapt_scale(run, sums)
+        averaging = new_averaging(lt.full(run.step.shape, 1))
+      end
+      sums, window = new_sums(state.q.shape), window + 1
+    end
+  end
+  if averaging.t > 0 then run.step = averaging.mean:exp() end
+end
+
+-- ---- what is drawn ----
+
+-- Adds the pictures of one draw of all chains to their mean and spread, image by image.
+local function add_pictures(run, sums, q)
+  local pictures = run.problem:pictures(q)
+  local n = run.problem.images
+  for chain = 1, run.chains do
+    local of_chain = pictures:slice(1, (chain - 1) * n + 1, chain * n)
+    sums = sums or new_sums(of_chain.shape)
+    accumulate(sums, of_chain)
+  end
+  return sums
+end
+
+local Posterior = {}
+Posterior.__index = Posterior
+
+--- R-hat and bulk effective sample size of the codes of some images (see `map.rhat`, `map.ess`).
+-- @tparam ?{int,...} images their numbers (default: all)
+-- @treturn table rhat and ess, tensors [images, latent]
+-- @function Posterior:diagnose
+function Posterior:diagnose(images)
+  local codes = self.codes
+  if images then
+    local draws, chains, n, d = table.unpack(codes.shape)
+    local chosen, rows = options.expect("Posterior:diagnose", "images", images, "table"), {}
+    for k = 0, draws * chains - 1 do
+      for _, i in ipairs(chosen) do rows[#rows + 1] = k * n + i end
+    end
+    codes = codes:reshape(-1, d):gather_rows(lt.tensor(rows)):reshape(draws, chains, #chosen, d)
+  end
+  return {rhat = diagnostics.rhat(codes), ess = diagnostics.ess(codes)}
+end
+
+-- ---- the face ----
+
+local METHODS = {hmc = {steps = 10, target = 0.8}, mala = {steps = 1, target = 0.574}}
+
+local function start_of(run, start)
+  local n, d = run.problem.images, run.problem.latent
+  if start == nil then return lt.randn({run.chains * n, d}, {generator = run.generator}) end
+  core.check_tensor(start, NAME .. ": start")
+  local fits = start.dtype == "float32" and start:dim() == 2 and start:size(2) == d
+  if not fits or (#start ~= n and #start ~= run.chains * n) then
+    raise(("%s: start: expected float32 [%d, %d], or one such block a chain, got %s [%s]"):format(NAME, n, d,
+      start.dtype, table.concat(start.shape, ", ")))
+  end
+  return #start == n and start:detach():gather_rows(run.rows) or start:detach():clone()
+end
+
+local function prepare(problem, opts)
+  if type(problem) ~= "table" or not problem.energy then
+    raise(("%s: problem: expected one made by map.problem, got %s"):format(NAME, options.describe(problem)))
+  end
+  opts = options.check(NAME, opts, {"method", "chains", "warmup", "draws", "steps", "step", "target", "start",
+    "adapt_scale", "pictures", "generator"})
+  local preset = METHODS[opts.method or "hmc"]
+  if not preset then
+    raise(('%s: method: expected "hmc" or "mala", got %s'):format(NAME, options.describe(opts.method)))
+  end
+  local run = {problem = problem, generator = opts.generator,
+    chains = options.expect(NAME, "chains", opts.chains or 4, "count"),
+    steps = options.expect(NAME, "steps", opts.steps or preset.steps, "count"),
+    target = options.expect(NAME, "target", opts.target or preset.target, "positive"),
+    adapt_scale = options.expect(NAME, "adapt_scale", opts.adapt_scale ~= false and (opts.adapt_scale or true),
+      "boolean")}
+  if run.target >= 1 then raise(("%s: target: expected a number in (0, 1), got %g"):format(NAME, run.target)) end
+  if opts.method == "mala" and run.steps ~= 1 then raise(NAME .. ": steps: expected 1 with mala") end
+  local rows = {}
+  for i = 1, run.chains * problem.images do rows[i] = (i - 1) % problem.images + 1 end
+  run.rows, run.scale = lt.tensor(rows), lt.ones(#rows, problem.latent)
+  run.step = lt.full({#rows, 1}, options.expect(NAME, "step", opts.step or FIRST_STEP, "positive"))
+  return run, opts
+end
+
+--- See latent.map.sample.
+function M.sample(problem, opts)
+  local run
+  run, opts = prepare(problem, opts)
+  local warmup = options.expect(NAME, "warmup", opts.warmup or 200, "size")
+  local draws = options.expect(NAME, "draws", opts.draws or 200, "count")
+  local before = problem.evaluations
+  local state = {q = start_of(run, opts.start)}
+  state.energy, state.gradient = energy_of(run, state.q)
+  warm_up(run, state, warmup)
+  local accept, codes, sums = lt.zeros(#run.rows, 1), {}, nil
+  for t = 1, draws do
+    accept = accept + transition(run, state)
+    codes[t] = state.q
+    if opts.pictures ~= false then sums = add_pictures(run, sums, state.q) end
+  end
+  local n, d = problem.images, problem.latent
+  return setmetatable({codes = lt.stack(codes, 1):reshape(draws, run.chains, n, d),
+    mean = sums and sums.mean, std = sums and (sums.square / sums.n):sqrt(),
+    accept = (accept / draws):reshape(run.chains, n), step = run.step:reshape(run.chains, n),
+    evaluations = (problem.evaluations - before) / n}, Posterior)
+end
+
+return M

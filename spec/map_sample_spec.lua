@@ -1,0 +1,185 @@
+-- Sampling: a Gaussian posterior that is known in closed form, and diagnostics on chains whose values are.
+local lt = require "latent"
+local map = require "latent.map"
+require "spec.support.close"
+
+local W = lt.tensor{{1, 0.5, -1, 2, 0.3}, {0.2, -1.5, 0.4, 1, 0.9}}
+local NOISE, N = 0.4, 3
+
+local function decode(z) return z:matmul(W) end
+
+local function problem(noise)
+  local generator = lt.generator(4)
+  local y = lt.randn({N, 2}, {generator = generator}):matmul(W) + lt.randn({N, 5}, {generator = generator}) * NOISE
+  return map.problem{decode = decode, measured = y, latent = 2, noise = noise or NOISE}, y
+end
+
+-- Mean [N, 2] and covariance {{a, b}, {b, c}} of the codes, standard deviations [5] of the pictures.
+local function closed_form(y, noise)
+  local h = (W:matmul(W:transpose()) / noise ^ 2 + lt.eye(2)):table()
+  local determinant = h[1][1] * h[2][2] - h[1][2] * h[2][1]
+  local covariance = lt.tensor{{h[2][2], -h[1][2]}, {-h[2][1], h[1][1]}} / determinant
+  local std = (W:transpose():matmul(covariance) * W:transpose()):sum(2):sqrt()
+  return y:matmul(W:transpose()):matmul(covariance) / noise ^ 2, covariance, std
+end
+
+local function covariance_of(codes) -- of draws [k, 2]
+  local centred = codes - codes:mean(1)
+  return centred:transpose():matmul(centred) / (#codes - 1)
+end
+
+describe("map.sample", function()
+  for name, opts in pairs{hmc = {draws = 400, warmup = 200, steps = 6}, mala = {draws = 1500, warmup = 300}} do
+    it("draws from the posterior of a linear decoder: " .. name, function()
+      local p, y = problem()
+      opts.method, opts.generator = name, lt.generator(11)
+      local posterior = map.sample(p, opts)
+      local mean, covariance, std = closed_form(y, NOISE)
+      assert.same({opts.draws, 4, N, 2}, posterior.codes.shape)
+      local sigma = covariance:get(1, 1) ^ 0.5
+      for i = 1, N do
+        local codes = posterior.codes:reshape(-1, N, 2):slice(2, i, i):reshape(-1, 2)
+        assert.is_true((codes:mean(1) - mean[i]):abs():max():item() < 0.15 * sigma)
+        assert.close(covariance_of(codes), covariance, 0.15)
+        assert.close(posterior.std[i], std, 0.1)
+      end
+      assert.close(posterior.mean, decode(posterior.codes:reshape(-1, N, 2):mean(1)), 1e-4)
+      local diagnosis = posterior:diagnose()
+      assert.is_true(diagnosis.rhat:max():item() < 1.05, tostring(diagnosis.rhat))
+      assert.is_true(diagnosis.ess:min():item() > 150, tostring(diagnosis.ess))
+      local target = name == "hmc" and 0.8 or 0.574
+      assert.is_true(math.abs(posterior.accept:mean():item() - target) < 0.17, tostring(posterior.accept))
+    end)
+  end
+
+  it("finds steps for posteriors of very different widths", function()
+    for _, noise in ipairs{0.01, 0.1, 5} do
+      local p, y = problem(noise)
+      local posterior = map.sample(p, {generator = lt.generator(2), draws = 200, warmup = 200, steps = 8,
+        start = map.solve(p).codes})
+      local _, covariance = closed_form(y, noise)
+      local spread = posterior.codes:reshape(-1, N, 2):slice(2, 1, 1):reshape(-1, 2):std(1)
+      assert.close(spread, {covariance:get(1, 1) ^ 0.5, covariance:get(2, 2) ^ 0.5}, 0.3)
+      assert.is_true(posterior.accept:min():item() > 0.5)
+    end
+  end)
+
+  it("gives the same for the same generator, another for another", function()
+    local p = problem()
+    local function once(seed)
+      return map.sample(p, {draws = 5, warmup = 5, generator = lt.generator(seed)}).codes:bytes()
+    end
+    assert.equal(once(3), once(3))
+    assert.not_equal(once(3), once(4))
+  end)
+
+  it("starts where it is told, and counts what it decodes", function()
+    local p = problem()
+    local start = lt.full({N, 2}, 0.5)
+    local posterior = map.sample(p, {start = start, warmup = 0, draws = 1, chains = 2, step = 1e-6, pictures = false,
+      method = "mala"})
+    assert.close(posterior.codes:reshape(2, N, 2), lt.full({2, N, 2}, 0.5), 1e-3)
+    assert.equal(2 * (1 + 1), posterior.evaluations)
+    assert.is_nil(posterior.mean)
+    assert.close(posterior.step, lt.full({2, N}, 1e-6))
+    local apart = lt.cat({start, start * -1}, 1)
+    posterior = map.sample(p, {start = apart, warmup = 0, draws = 1, chains = 2, step = 1e-6})
+    assert.close(posterior.codes:reshape(6, 2), apart, 1e-3)
+  end)
+
+  it("rejects where the energy is not finite, and stays sound", function()
+    local wall = map.problem{decode = function(z) return lt.where(z:gt(0), z:log(), lt.zeros(z.shape) / 0) end,
+      measured = lt.zeros(2, 1), latent = 1, noise = 0.5}
+    local posterior = map.sample(wall, {start = lt.ones(2, 1), warmup = 50, draws = 50, generator = lt.generator(1)})
+    assert.is_true(posterior.codes:min():item() > 0)
+    assert.is_true(posterior.codes:std():item() > 0.1)
+    assert.is_true(posterior.mean:sub(posterior.mean):eq(0):min():item() == 1)
+  end)
+
+  it("diagnoses the images that it is asked about", function()
+    local posterior = map.sample(problem(), {draws = 20, warmup = 20, generator = lt.generator(1)})
+    local all, some = posterior:diagnose(), posterior:diagnose{3, 1}
+    assert.same({N, 2}, all.rhat.shape)
+    assert.close(some.rhat, lt.stack{all.rhat[3], all.rhat[1]}, 0)
+    assert.close(some.ess, lt.stack{all.ess[3], all.ess[1]}, 0)
+  end)
+
+  it("refuses what makes no sense", function()
+    local p = problem()
+    local function refused(pattern, q, opts)
+      local ok, message = pcall(function() map.sample(q, opts) end)
+      assert.is_false(ok)
+      assert.matches("map_sample_spec.lua:%d+: map.sample: " .. pattern, message)
+    end
+    refused("problem: expected one made by map.problem, got 3", 3)
+    refused('method: expected "hmc" or "mala", got "nuts"', p, {method = "nuts"})
+    refused("steps: expected 1 with mala", p, {method = "mala", steps = 3})
+    refused("chains: expected a whole number of at least 1, got 0", p, {chains = 0})
+    refused("draws: expected a whole number of at least 1, got 0", p, {draws = 0})
+    refused("target: expected a number in %(0, 1%), got 1", p, {target = 1})
+    refused("step: expected a number above 0, got %-1", p, {step = -1})
+    refused("start: expected float32 %[3, 2%], or one such block a chain, got float32 %[4, 2%]", p,
+      {start = lt.ones(4, 2)})
+    refused('unknown option "warmpu"', p, {warmpu = 3})
+    refused("adapt_scale: expected a boolean, got 3", p, {adapt_scale = 3})
+  end)
+end)
+
+describe("diagnostics", function()
+  local generator = lt.generator(7)
+  local independent = lt.randn({500, 4}, {generator = generator})
+
+  it("call independent draws what they are", function()
+    assert.is_true(math.abs(map.rhat(independent):item() - 1) < 0.01)
+    assert.is_true(math.abs(map.ess(independent):item() / 2000 - 1) < 0.15)
+  end)
+
+  it("see chains that disagree, in place or in spread", function()
+    local apart = independent + lt.tensor{{0, 0, 0, 2}}
+    assert.is_true(map.rhat(apart):item() > 1.2)
+    assert.is_true(map.ess(apart):item() < 30)
+    assert.is_true(map.rhat(independent * lt.tensor{{1, 1, 1, 5}}):item() > 1.1)
+    local trend = lt.linspace(0, 3, 500):reshape(500, 1) + independent -- halves of one chain disagree
+    assert.is_true(map.rhat(trend):item() > 1.2)
+  end)
+
+  it("know the correlation time of an autoregressive chain", function()
+    local phi, chains, noise = 0.6, {}, lt.randn({4000, 4}, {generator = generator}):table()
+    local now = {0, 0, 0, 0}
+    for t, row in ipairs(noise) do
+      chains[t] = {}
+      for c = 1, 4 do
+        now[c] = phi * now[c] + (1 - phi * phi) ^ 0.5 * row[c]
+        chains[t][c] = now[c]
+      end
+    end
+    local want = 16000 * (1 - phi) / (1 + phi)
+    assert.is_true(math.abs(map.ess(lt.tensor(chains)):item() / want - 1) < 0.1)
+  end)
+
+  it("do not change when the values are bent, but not reordered", function()
+    assert.close(map.ess(independent:exp()), map.ess(independent), 1e-6)
+  end)
+
+  it("take columns of any shape", function()
+    local two = lt.stack({independent, independent * 3 + 1}, 3):reshape(500, 4, 2, 1)
+    local rhat = map.rhat(two)
+    assert.same({2, 1}, rhat.shape)
+    assert.close(rhat:get(1, 1), map.rhat(independent):item(), 1e-6)
+  end)
+
+  it("say what cannot be said", function()
+    assert.equal(1, map.rhat(lt.ones(10, 2)):item())
+    assert.is_true(map.ess(lt.ones(10, 2)):item() ~= map.ess(lt.ones(10, 2)):item())
+    local still = lt.broadcast_to(lt.tensor{{1, 2}}, 10, 2)
+    assert.equal(math.huge, map.rhat(still):item())
+    local hole = lt.tensor(independent)
+    hole:set(3, 1, 0 / 0)
+    assert.is_true(map.rhat(hole):item() ~= map.rhat(hole):item())
+    local _, message = pcall(function() map.rhat(lt.ones(3, 2)) end)
+    assert.matches("map_sample_spec.lua:%d+: map.rhat: draws: expected float32 %[draws, chains, ...%] with at least 4 "
+      .. "draws, got float32 %[3, 2%]", message)
+    _, message = pcall(function() map.ess(lt.ones(8)) end)
+    assert.matches("map.ess: draws: expected .* got float32 %[8%]", message)
+  end)
+end)
