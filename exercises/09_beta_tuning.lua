@@ -30,7 +30,7 @@ plan:table()
 
 -- (a) What a nat buys.
 local small, sheet, large = two[1], two[#two // 2 + 1], two[#two]
-local curves = {{"2 dimensions", two, sigma2}, {"16 dimensions", sixteen, sigma16}}
+local curves = {{"2 dimensions", two, sigma2, warm}, {"16 dimensions", sixteen, sigma16}}
 figures.rate_distortion("09_rate_distortion.png", "What a picture costs: the rate-distortion curve", curves)
 figures.against_beta("09_against_beta.png", "What beta does", curves, {
   {"spread", "Spread of the means", "standard deviation"}, {"knn_accuracy", "k-NN accuracy", "% right"},

@@ -32,21 +32,27 @@ function M.grid(file, title, images, xs, ys)
     xlabel = "first latent number", ylabel = "second latent number"}, file)
 end
 
---- What a picture costs: error against nats, for runs of several betas each, and where a learned sigma lands.
--- `curves`: {{label, runs, sigma_run}, ...}
+-- Marks of a learned sigma and of a warm-up: other colours than the curves'.
+local SIGMA, WARM = 2, 3
+
+--- What a picture costs, a panel a curve: error against nats, for runs of several betas each, and where a learned
+-- sigma lands. `curves`: {{label, runs, sigma_run, runs with a warm-up}, ...}
 function M.rate_distortion(file, title, curves)
-  local lines = {title = title, xlabel = "rate: KL divergence, nats an image",
-    ylabel = "distortion: mean squared error of sampled codes", markers = true, legend = "top right"}
+  local panels = {}
   for i, curve in ipairs(curves) do
-    local label, runs, sigma = table.unpack(curve)
+    local label, runs, sigma, warm = table.unpack(curve)
     local betas = {}
     for j, run in ipairs(runs) do betas[j] = ("%g"):format(run.beta) end
-    lines[2 * i - 1] = {x = sweep.results(runs, "rate"), y = sweep.results(runs, "sampled_mse"), texts = betas,
-      label = label .. ", beta beside the points", color = i}
-    lines[2 * i] = {x = {sigma.result.rate}, y = {sigma.result.sampled_mse}, line = false, color = i + 4,
-      label = ("%s, learned sigma: beta %.2g"):format(label, sigma.result.own_beta)}
+    panels[i] = plot.lines{
+      {x = sweep.results(runs, "rate"), y = sweep.results(runs, "sampled_mse"), texts = betas, label = "constant beta"},
+      {x = {sigma.result.rate}, y = {sigma.result.sampled_mse}, line = false, color = SIGMA,
+        label = ("learned sigma: beta %.2g"):format(sigma.result.own_beta)},
+      warm and {x = sweep.results(warm, "rate"), y = sweep.results(warm, "sampled_mse"), line = false, color = WARM,
+        label = ("beta %g after a warm-up, %d seeds"):format(warm[1].beta, #warm)} or nil,
+      title = label, xlabel = "rate: KL divergence, nats an image", ylabel = "distortion: MSE of sampled codes",
+      markers = true, legend = "top right", width = 620, height = 460}
   end
-  support.figure(plot.lines(lines), file)
+  support.figure(plot.panels(panels, {title = title, columns = #panels}), file)
 end
 
 --- Fields of the results against beta, a panel each. `fields`: {{name, title, ylabel}, ...}; `curves` as above.
@@ -54,13 +60,13 @@ function M.against_beta(file, title, curves, fields)
   local panels = {}
   for p, field in ipairs(fields) do
     local lines = {title = field[2], xlabel = "beta", ylabel = field[3], log = "x", markers = true,
-      legend = p == 1 and "auto" or false}
+      legend = p == 1 and "top right" or false, width = 620, height = 400}
     for i, curve in ipairs(curves) do
       local label, runs, sigma = table.unpack(curve)
       local betas = {}
       for j, run in ipairs(runs) do betas[j] = run.beta end
       lines[2 * i - 1] = {x = betas, y = sweep.results(runs, field[1]), label = label, color = i}
-      lines[2 * i] = {x = {sigma.result.own_beta}, y = {sigma.result[field[1]]}, line = false, color = i + 4,
+      lines[2 * i] = {x = {sigma.result.own_beta}, y = {sigma.result[field[1]]}, line = false, color = i + 2,
         label = label .. ", learned sigma"}
     end
     panels[p] = plot.lines(lines)
@@ -78,14 +84,17 @@ function M.codes(scatter_file, grid_file, runs, o)
     local codes = support.map(test, function(x) return (model:encode(x)) end)
     local images = lt.no_grad(function() return model:decode(support.grid(axis, axis)) end)
     list[i] = {title = title, codes = codes, images = images}
-    reach = math.max(reach, 3 * codes:std(1):max():item())
+    local farthest = codes:abs():max(2):table()
+    table.sort(farthest)
+    reach = math.max(reach, 1.05 * farthest[math.ceil(0.998 * #farthest)]) -- a few far ones may fall outside
   end
-  local scatters, grids, names = {}, {}, support.classes(o)
+  local scatters, grids, names, longest = {}, {}, support.classes(o), 0
+  for _, name in ipairs(names) do longest = math.max(longest, #name) end
   for i, entry in ipairs(list) do
     local last = i == #list
     scatters[i] = plot.scatter{points = entry.codes, labels = test.labels, names = names, title = entry.title,
       xrange = {-reach, reach}, yrange = {-reach, reach}, legend = last and "outside" or false,
-      width = last and 600 or 480, height = 480}
+      width = last and 530 + 9 * longest or 480, height = 480}
     grids[i] = plot.image_grid{images = entry.images, columns = #axis, x = axis, y = axis, title = entry.title,
       zoom = 1}
   end
