@@ -144,6 +144,15 @@ describe("plot", function()
       assert.equal(before, read(path))
     end)
 
+    it("makes bars with long names wider, so that the names do not touch", function()
+      assert.equal(900, plot.bars{ { 1, 2 }, names = { "a", "b" } }.width)
+      local names = {}
+      for i = 1, 10 do
+        names[i] = "a long name"
+      end
+      assert.is_true(plot.bars{ { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, names = names }.width > 1200)
+    end)
+
     it("writes texts beside points, left of those at the right edge, and leaves out what is not finite", function()
       local path = folder .. "/texts.png"
       assert(plot.lines{ { x = { 1, 10, 100, 100 }, y = { 1, 2, 3, 0 / 0 }, texts = { 0.5, "it's_b", "c", "d" } },

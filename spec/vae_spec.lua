@@ -1,6 +1,6 @@
 -- latent.vae against closed forms: a linear-Gaussian model, whose evidence and posterior are known.
 local lt, nn, optim, vae = require "latent", require "latent.nn", require "latent.optim", require "latent.vae"
-local data, measure = require "latent.data", require "latent.vae.measure"
+local data = require "latent.data"
 local schedule = require "latent.schedule"
 require "spec.support.close"
 
@@ -249,7 +249,7 @@ describe("measures of codes", function()
   for _, case in ipairs{{1, 0.95, 3.841459}, {2, 0.95, 5.991465}, {3, 0.99, 11.3449}, {16, 0.95, 26.2962},
     {16, 0.05, 7.9616}, {200, 0.95, 233.9943}} do
     it(("the prior's ball in %d dimensions holds %g"):format(case[1], case[2]), function()
-      assert.close(measure.prior_radius(case[1], case[2]) ^ 2, case[3], 1e-5)
+      assert.close(vae.prior_radius(case[1], case[2]) ^ 2, case[3], 1e-5)
     end)
   end
 
@@ -410,7 +410,7 @@ describe("latent.vae refuses", function()
     {"vae.knn_accuracy: labels: expected [3], got [2]", vae.knn_accuracy, lt.zeros(3, 2), lt.zeros(2),
       lt.zeros(1, 2), lt.zeros(1)},
     {"vae.within_prior: z: expected codes [n, latent], got 1", vae.within_prior, 1},
-    {"vae.prior_radius: share: expected a number between 0 and 1, got 1", measure.prior_radius, 2, 1},
+    {"vae.prior_radius: share: expected a number between 0 and 1, got 1", vae.prior_radius, 2, 1},
     {"vae.report: train: needs data sets with labels", vae.report, linear_gaussian(0), x,
       {train = x, likelihood = vae.gaussian{sigma = 1}, samples = 1}},
   } do

@@ -27,7 +27,7 @@ local M = {
   gaussian = likelihood.gaussian, bernoulli = likelihood.bernoulli, squared = likelihood.squared,
   beta_of_sigma = likelihood.beta_of_sigma, sigma_of_beta = likelihood.sigma_of_beta,
   active_units = measure.active_units, collapse = measure.collapse, knn_accuracy = measure.knn_accuracy,
-  within_prior = measure.within_prior,
+  within_prior = measure.within_prior, prior_radius = measure.prior_radius,
 }
 
 local squared = likelihood.squared()
