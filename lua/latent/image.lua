@@ -1,0 +1,88 @@
+--- Grey pictures from files and into files: PNG and PGM.
+-- A picture is a tensor [height, width] in 0..1, 0 black and 1 white, as the file stores it (no gamma is undone).
+-- Digits of one's own, dark on white paper, become what the models of the exercises expect so:
+-- @usage
+-- local x = assert(image.read "seven.png")                                   -- [h, w], ink is 0
+-- x = lt.resize_bilinear(x:reshape(1, x:size(1), x:size(2), 1), 32, 32)      -- [1, 32, 32, 1]
+-- x = (1 - x) * 2 - 1                                                        -- ink is 1, paper is -1, like MNIST
+-- print(model:encode(x))
+-- @module latent.image
+
+require "latent" -- tensors get their methods
+local core = require "latent.core"
+local files = require "latent.files"
+local options = require "latent.options"
+local pgm = require "latent.image.pgm"
+local png = require "latent.image.png"
+
+local M = {}
+
+local MANY = 200 -- as many numbers as the stack takes without growing
+
+local function tensor_of(values, height, width)
+  local parts, many = {}, ("<" .. ("f"):rep(MANY))
+  for at = 1, #values, MANY do
+    local count = math.min(MANY, #values - at + 1)
+    local format = count == MANY and many or "<" .. ("f"):rep(count)
+    parts[#parts + 1] = format:pack(table.unpack(values, at, at + count - 1))
+  end
+  return core.from_bytes(table.concat(parts), {height, width}, "float32")
+end
+
+--- Reads a PNG or PGM file; its content tells which. Colours become grey as 0.299 R + 0.587 G + 0.114 B, and what is
+-- transparent lies on white.
+-- @tparam string path
+-- @return a tensor [height, width], float32 in 0..1; or nil and a message
+function M.read(path)
+  options.expect("image.read", "path", path, "string")
+  local bytes, message = files.read_all(path)
+  if not bytes then return nil, message end
+  local kind = png.is(bytes) and png or pgm.is(bytes) and pgm
+  if not kind then return nil, path .. ": expected a PNG or PGM picture (P2, P5)" end
+  local values, height, width = kind.decode(bytes)
+  if not values then return nil, ("%s: %s"):format(path, height) end
+  return tensor_of(values, height, width)
+end
+
+-- Height, width and channels of a tensor that can be a picture.
+local function picture_shape(tensor)
+  core.check_tensor(tensor, "image.write")
+  local shape = tensor.shape
+  local channels = #shape == 2 and 1 or shape[3]
+  if #shape < 2 or #shape > 3 or channels ~= 1 and channels ~= 3 or tensor:numel() == 0 then
+    core.raise(("image.write: tensor: expected [height, width], [height, width, 1] or [height, width, 3], got [%s]")
+      :format(table.concat(shape, ", ")))
+  end
+  return shape[1], shape[2], channels
+end
+
+-- A byte a sample: of float32 0..1 rounded to 0..255, of u8 as it is.
+local function samples_of(tensor)
+  if tensor.dtype == "u8" then return tensor:bytes() end
+  local x = tensor:detach()
+  local nan = x:ne(x):sum():item()
+  if nan > 0 then core.raise(("image.write: tensor: %d of its elements are NaN"):format(nan)) end
+  return (x * 255):u8():bytes()
+end
+
+--- Writes a picture, atomically; the name's ending says which kind: .png (grey or RGB) or .pgm (grey).
+-- @tparam string path
+-- @tparam Tensor tensor [height, width], [height, width, 1], or for PNG [height, width, 3] (red, green, blue);
+-- float32 in 0..1 (what lies outside is cut off) or u8 in 0..255
+-- @return true, or nil and a message
+-- @raise where the shape is no picture's, the ending is another or the tensor holds NaN
+function M.write(path, tensor)
+  options.expect("image.write", "path", path, "string")
+  local height, width, channels = picture_shape(tensor)
+  local ending = (path:match "%.(%w+)$" or ""):lower()
+  if ending ~= "png" and ending ~= "pgm" then
+    core.raise(("image.write: path: expected a name ending in .png or .pgm, got %q"):format(path))
+  end
+  if ending == "pgm" and channels ~= 1 then
+    core.raise "image.write: tensor: PGM is grey, expected [height, width] or [height, width, 1]"
+  end
+  local encode = ending == "png" and png.encode or pgm.encode
+  return files.write_atomic(path, encode(samples_of(tensor), height, width, channels))
+end
+
+return M

@@ -1,0 +1,88 @@
+--- PGM, the plainest of grey pictures: P5 (bytes) and P2 (text) are read, P5 is written.
+-- @module latent.image.pgm
+
+local png = require "latent.image.png" -- for the limits of a picture's size
+
+local M = {}
+
+-- The number at a position and the position behind it; comments run from # to the line's end.
+local function number(bytes, at)
+  while true do
+    local digits, next_at = bytes:match("^%s*(%d+)()", at)
+    if digits then return tonumber(digits), next_at end
+    at = bytes:match("^%s*#[^\n]*\n()", at)
+    if not at then return nil end
+  end
+end
+
+local function read_header(bytes)
+  local width, height, most
+  local at = 3
+  width, at = number(bytes, at)
+  if width then height, at = number(bytes, at) end
+  if height then most, at = number(bytes, at) end
+  if not most then return nil, "its header is cut off" end
+  if width < 1 or height < 1 or width > png.max_side or height > png.max_side or width * height > png.max_pixels then
+    return nil, ("%.0f x %.0f pixels; expected 1 to %d a side and at most %d"):format(width, height, png.max_side,
+      png.max_pixels)
+  end
+  if most < 1 or most > 65535 then return nil, ("its largest value is %.0f, expected 1 to 65535"):format(most) end
+  return {width = width, height = height, most = most, at = at}
+end
+
+local READERS = {}
+
+-- One white space follows the header, then a byte a pixel, or two with the high one first.
+function READERS.P5(bytes, picture)
+  local count, size = picture.width * picture.height, picture.most > 255 and 2 or 1
+  local first = picture.at + 1
+  if not bytes:find("^%s", picture.at) or #bytes - first + 1 < count * size then
+    return nil, ("ends after %d bytes of its pixels, expected %d"):format(math.max(#bytes - first + 1, 0),
+      count * size)
+  end
+  local values, format = {}, size == 2 and ">I2" or "B"
+  for i = 1, count do values[i] = (format:unpack(bytes, first + (i - 1) * size)) end
+  return values
+end
+
+function READERS.P2(bytes, picture)
+  local count = picture.width * picture.height
+  if #bytes - picture.at < 2 * count - 1 then return nil, ("is too short for %d pixels"):format(count) end
+  local values, at = {}, picture.at
+  for i = 1, count do
+    values[i], at = number(bytes, at)
+    if not values[i] then return nil, ("ends after %d pixels, expected %d"):format(i - 1, count) end
+  end
+  return values
+end
+
+--- Whether bytes begin as a PGM file does.
+-- @tparam string bytes
+-- @treturn boolean
+function M.is(bytes) return READERS[bytes:match "^(P[25])[%s#]"] ~= nil end
+
+--- Reads a picture.
+-- @tparam string bytes of the file
+-- @return a list of numbers in 0..1, row by row, height and width; or nil and a message
+function M.decode(bytes)
+  local picture, message = read_header(bytes)
+  if not picture then return nil, message end
+  local values
+  values, message = READERS[bytes:sub(1, 2)](bytes, picture)
+  if not values then return nil, message end
+  for i, value in ipairs(values) do
+    if value > picture.most then return nil, ("pixel %d is %.0f, above its largest value %.0f"):format(i, value,
+      picture.most) end
+    values[i] = value / picture.most
+  end
+  return values, picture.height, picture.width
+end
+
+--- The bytes of a PGM file with 8 bits a pixel.
+-- @tparam string samples height x width bytes
+-- @tparam int height
+-- @tparam int width
+-- @treturn string
+function M.encode(samples, height, width) return ("P5\n%d %d\n255\n"):format(width, height) .. samples end
+
+return M
