@@ -169,6 +169,34 @@ describe("the exercises", function()
     assert.matches("classifier: %w+ is not finite in epoch 1, step %d+: try a lower %-%-lr\nexit 1\n$", output)
   end)
 
+  it("end on a signal with its status, and go on with --resume to the same weights", function()
+    local place = {whole = out .. "/whole", cut = out .. "/cut"}
+    local options = " --data mini --epochs 6 --threads 1 --out "
+    local _, code = run("04_classifier", options .. place.whole)
+    assert.equal(0, code)
+    local runs = place.cut .. "/runs/mini/classifier"
+    -- The signal comes when the log has its first line.
+    local output = files.capture(([[LUA_PATH=%s LUA_CPATH=%s lua5.4 exercises/04_classifier.lua %s %s 2>&1 & child=$!
+      while [ ! -s %s.jsonl ] && kill -0 $child 2>/dev/null; do sleep 0.01; done
+      kill -TERM $child; wait $child; echo status $?]]):format(files.quote(package.path), files.quote(package.cpath),
+      options, place.cut, runs))
+    assert.matches("classifier: stopped by SIGTERM after step %d+ %(epoch %d of 6%); the same command with %-%-resume "
+      .. "goes on from there\nstatus 143$", output)
+    assert.is_false(files.exists(runs .. ".safetensors"))
+    output, code = run("04_classifier", options .. place.cut .. " --resume")
+    assert.equal(0, code, output)
+    assert.matches("classifier: goes on after step %d+\n", output)
+    for _, name in ipairs{"classifier.safetensors", "classifier.jsonl", "answers.json"} do
+      assert.is_true(files.read_all(place.whole .. "/runs/mini/" .. name)
+        == files.read_all(place.cut .. "/runs/mini/" .. name), name)
+    end
+    -- with another setting it is refused, in one line
+    output, code = run("04_classifier", options .. place.cut .. " --resume --lr 0.1")
+    assert.equal(1, code)
+    assert.matches("classifier.ckpt: was made with other settings: schedule lr: 0.002 in step 1 in the checkpoint, "
+      .. "0.1 here\nexit 1\n$", output)
+  end)
+
   it("forget the answers of an earlier run, and miss those that do not come #slow", function()
     local place = out .. "/all"
     assert(files.mkdir_p(place .. "/runs/mini"))

@@ -139,7 +139,7 @@ end
 
 local function read_every(run, every)
   if type(every) == "number" then every = {steps = every} end
-  if every == nil then every = {seconds = 30} end
+  if every == nil then every = {seconds = 10} end
   options.check(NAME .. ": every", options.expect(NAME, "every", every, "table"), {"steps", "seconds"})
   run.every = {steps = optional(every, "steps", "count"), seconds = optional(every, "seconds", "positive")}
 end
@@ -219,7 +219,7 @@ end
 --   - `log`: a file that gets a JSON line an epoch (epoch, step, lr, `train_<name>` for what is noted, what
 --     validation found), and with `log_steps = n` one without `epoch` every n steps
 --   - `checkpoint`: a file that holds the whole run, written at the beginning, at the end, and `every` = n steps or
---     {steps =, seconds =} (30 seconds); `<file>.prev` is the one before it
+--     {steps =, seconds =} (10 seconds); `<file>.prev` is the one before it
 --   - `resume` (false): go on where the checkpoint stands, or begin where there is none
 --   - `states`: what else changes from step to step, by name: generators, or objects with `state()` (plain values)
 --     and `set_state(state)`

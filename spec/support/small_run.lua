@@ -1,7 +1,7 @@
 --- For specs: a small run with everything in it whose state must survive (dropout, batch norm with its buffers, a
 -- generator of its own, a validation set, a schedule, early stopping, best weights), and all its bits as a string.
 -- Run as a script, `lua5.4 spec/support/small_run.lua folder`, it goes on with the run in the folder, slowly enough to
--- be killed on the way, and in the end writes the bits to folder/bits.
+-- be killed on the way; folder/alive says that a step is made, and in the end folder/bits has the bits.
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local files, train = require "latent.files", require "latent.train"
 
@@ -36,7 +36,7 @@ function M.options(folder, changes)
     schedules = {lr = train.schedule.cosine(0.02, {steps = 12}),
       scale = train.schedule.cyclical(1, {steps = 10, cycles = 2})},
     patience = 5, best = true, log_steps = 5, states = {noise = noise},
-    log = folder .. "/log.jsonl", checkpoint = folder .. "/run.ckpt", every = 1,
+    log = folder .. "/log.jsonl", checkpoint = folder .. "/run.ckpt", every = 6,
     loss = function(batch, now)
       local x = batch.x + lt.randn(batch.x.shape, {generator = noise}) * (0.1 * now.scale)
       x = x + lt.randn(x.shape) * 0.1
@@ -64,15 +64,22 @@ function M.bits(run)
   return table.concat(parts, "\n")
 end
 
+-- A hundredth of a second a step, besides the checkpoint that each one writes.
+local function slowly(folder)
+  local alive = false
+  return function()
+    if not alive then assert(files.write_atomic(folder .. "/alive", "")) end
+    alive = true
+    local till = lt.clock() + 0.01
+    repeat until lt.clock() >= till
+  end
+end
+
 if arg and arg[0] and arg[0]:find "small_run%.lua$" then
   local folder = arg[1]
   lt.set_threads(1)
-  local start = lt.clock()
-  local function slowly(now)
-    while lt.clock() - start < 0.01 * now.step do start = start + 0 end -- a hundredth of a second a step
-  end
-  local run = assert(train.run(M.options(folder, {resume = true, epochs = 10, patience = 20,
-    schedules = {lr = 0.01, scale = 1}, callbacks = {on_step = slowly}})))
+  local run = assert(train.run(M.options(folder, {resume = true, every = 1, epochs = 10, patience = 20,
+    schedules = {lr = 0.01, scale = 1}, callbacks = {on_step = slowly(folder)}})))
   print(run.steps, run.stopped, run.message or "")
   if run.stopped == "done" then assert(files.write_atomic(folder .. "/bits", M.bits(run))) end
 end
