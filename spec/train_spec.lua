@@ -225,6 +225,82 @@ describe("train", function()
     end)
   end)
 
+  describe("refuses", function()
+    local function new(changes, removed)
+      local opts = plain(changes)
+      if removed then opts[removed] = nil end
+      return function() train.new(opts) end
+    end
+    local stray = lt.param(lt.ones(1))
+    for _, case in ipairs{
+      {"a misspelt option", new{epoch = 3},
+        'train.run: unknown option "epoch" %(did you mean "epochs"%?%); options: model, '},
+      {"no model", new({}, "model"), "train.run: model: expected a model, got nil"},
+      {"a class for a model", new{model = nn.ReLU},
+        "train.run: model: expected a model, got nn.ReLU; write nn.ReLU%(...%)"},
+      {"no optimiser", new{optimizer = {step = 1}},
+        "train.run: optimizer: expected an optimiser, such as .*, got a table"},
+      {"parameters that the model has not", new{optimizer = optim.SGD({stray})},
+        "train.run: optimizer: its parameter 1 is none of the model's; make it a field of the model"},
+      {"no loader", new{loader = 5}, "train.run: loader: expected a loader, such as .*, got 5"},
+      {"no epochs", new({}, "epochs"), "train.run: epochs: expected a whole number of at least 1, got nil"},
+      {"a loss that is no function", new{loss = lt.ones(1)}, "train.run: loss: expected a function, got a tensor"},
+      {"schedules in a list", new{schedules = {5}}, "train.run: schedules: expected names such as lr and beta, got 1"},
+      {"a schedule of text", new{schedules = {lr = "cosine"}},
+        'train.run: schedules.lr: expected a function, got "cosine"'},
+      {"a clip of 0", new{clip = 0}, "train.run: clip: expected a number above 0, got 0"},
+      {"to validate with a number", new{validate = 0.1},
+        "train.run: validate: expected a data set or a function that returns numbers, got 0.1"},
+      {"to validate over a set without loss", new({validate = small.set(3)}, "loss"),
+        "train.run: validate: a data set needs the option loss"},
+      {"patience without a name to watch", new{patience = 2, validate = function() return {} end},
+        "train.run: watch: expected the name of a number that validate returns, got nil"},
+      {"no such goal", new{goal = "low"}, 'train.run: goal: expected "min" or "max", got "low"'},
+      {"a gain below 0", new{min_delta = -1}, "train.run: min_delta: expected a number of at least 0, got %-1"},
+      {"no such interval", new{every = {minutes = 1}}, 'train.run: every: unknown option "minutes"'},
+      {"no interval", new{every = 0}, "train.run: steps: expected a whole number of at least 1, got 0"},
+      {"to resume nothing", new{resume = true}, "train.run: resume: needs the option checkpoint"},
+      {"a log that is no name", new{log = true}, "train.run: log: expected a string, got true"},
+      {"states without state", new{states = {noise = {}}},
+
+        "train.run: states.noise: expected a generator, or anything with state%(%) and set_state%(state%), got a table"},
+      {"a number for progress", new{progress = 1},
+        "train.run: progress: expected true, a label or options of progress.new, got 1"},
+      {"no such callback", new{callbacks = {on_batch = print}}, 'train.run: callbacks: unknown option "on_batch"'},
+      {"no options", function() train.new() end, "train.run: options: expected a table, got nil"},
+      {"no loss", function() train.run((plain{loss = 1})) end, "train.run: loss: expected a function, got 1"},
+      {"no options to run", function() train.run "x" end, 'train.run: options: expected a table, got "x"'},
+    } do
+      it(case[1], function() assert.misuse(case[2], case[3]) end)
+    end
+
+    it("a loader in the middle of an epoch", function()
+      local opts = plain()
+      opts.loader:next()
+      assert.misuse(function() train.new(opts) end,
+        "train.run: loader: expected one at the beginning of an epoch, got one at 2")
+    end)
+
+    it("what the loop is given", function()
+      local function run(changes) return function() train.run((plain(changes))) end end
+      assert.misuse(run{loss = function() return 5 end}, "train: loss: expected a tensor, got 5")
+      assert.misuse(run{schedules = {beta = function() end}}, "train.run: schedules.beta: expected a number, got nil")
+      assert.misuse(run{validate = function() return 5 end},
+        "train: validate: expected it to return a table of numbers, got 5")
+      assert.misuse(run{validate = function() return {a = "x"} end}, 'train: validate: a: expected a number, got "x"')
+      assert.misuse(run{watch = "mse"},
+        'train: watch: an epoch has no number "mse"; it has epoch, lr, step, train_loss')
+      local one = assert(train.new((plain())))
+      for _ in one:batches() do
+        assert.misuse(function() one:note(5) end, "train: note: values: expected a table, got 5")
+        assert.misuse(function() one:note{5} end, "train: note: expected names, got 1")
+        assert.misuse(function() one:note{epoch = 5} end, 'train: note: expected names, got "epoch"')
+        assert.misuse(function() one:note{a = "x"} end, 'train: note: a: expected a number, got "x"')
+      end
+      assert.misuse(function() one:save() end, "train: save: the run was made without the option checkpoint")
+    end)
+  end)
+
   describe("resumed", function()
     local wanted
     setup(function()

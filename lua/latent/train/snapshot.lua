@@ -70,7 +70,7 @@ function M.probes(schedules, steps)
     out[name] = {}
     for i = 0, 4 do
       local step = 1 + i * (steps - 1) // 4
-      out[name][i + 1] = {step, f(step)}
+      out[name][i + 1] = {step, options.expect("train.run", "schedules." .. name, f(step), "number")}
     end
   end
   return out
