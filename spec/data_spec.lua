@@ -253,6 +253,55 @@ describe("data", function()
     end)
   end)
 
+  describe("split", function()
+    local test = data.mnist { split = "test", mini = true }
+
+    it("parts a set in two, in a way that the seed fixes", function()
+      local a, b = data.split(test, 0.2)
+      local c, d = data.split(test, 100, { seed = 2 })
+      assert.same({ #test - 100, 100, #test - 100, 100 }, { #a, #b, #c, #d })
+      local seen = {}
+      for _, part in ipairs { a, b } do
+        for _, position in ipairs(part.positions:table()) do seen[position] = (seen[position] or 0) + 1 end
+      end
+      for i = 1, #test do assert.equal(1, seen[i]) end
+      local again = data.split(test, 0.2)
+      assert.equal(a.positions:bytes(), again.positions:bytes())
+      assert.not_equal(a.positions:bytes(), c.positions:bytes())
+      assert.equal("100 of the images of " .. tostring(test), tostring(b))
+    end)
+
+    it("gives views that hand out the images of the set", function()
+      local _, part = data.split(test, 50)
+      local positions = part.positions:table()
+      local x, y = part:batch { 3, 50 }
+      local wanted_x, wanted_y = test:batch { positions[3], positions[50] }
+      assert.equal(wanted_x:bytes(), x:bytes())
+      assert.equal(wanted_y:bytes(), y:bytes())
+      assert.equal(wanted_y:get(2), part.labels:float():get(50))
+      assert.equal(test.classes, part.classes)
+      -- and can be parted again, and loaded
+      local _, inner = data.split(part, 7)
+      assert.equal(test:batch { positions[inner.positions:get(1)] }:bytes(), inner:batch { 1 }:bytes())
+      assert.equal(4, #data.loader(inner, { batch = 2 }))
+    end)
+
+    it("refuses misuse", function()
+      local range = "data.split: held_back: expected 1 to %d+ images or a share that leaves both parts some, got "
+      assert.error_matches(function() data.split(3, 1) end, "data.split: set: expected a data set %(.*%), got 3")
+      assert.error_matches(function() data.split(test, "a") end, 'data.split: held_back: expected a number, got "a"')
+      for _, bad in ipairs { 0, 1.5, #test, -1, 1e-9, 0 / 0 } do
+        assert.error_matches(function() data.split(test, bad) end, range)
+      end
+      assert.error_matches(function() data.split(test, 5, { sed = 1 }) end, 'did you mean "seed"')
+      local _, part = data.split(test, 5)
+      assert.error_matches(function() part:batch(5) end, "batch: index: expected a table or a tensor of positions")
+      local subset = require "latent.data.subset"
+      assert.error_matches(function() subset.new(test, { 1, 9999 }) end, "data.subset: positions: expected 1 to %d+, ")
+      assert.error_matches(function() subset.new(test, {}) end, "positions: expected a list of positions, got a table")
+    end)
+  end)
+
   describe("loader", function()
     -- A set that hands out only positions.
     local function numbers(n)
@@ -500,6 +549,19 @@ describe("data", function()
       assert.same(before, scratch.list(folder))
       assert(files.write_atomic(path, "new"))
       assert.equal("new", files.read_all(path))
+    end)
+
+    it("writes with the old content kept, brought to the disk, by a constant temporary name", function()
+      local place, clear = scratch.folder()
+      local path = place .. "/x"
+      local opts = { sync = true, keep = path .. ".old", temporary = path .. ".tmp" }
+      for _, text in ipairs { "one", "two", "three" } do assert(files.write_atomic(path, text, opts)) end
+      assert.equal("three", files.read_all(path))
+      assert.equal("two", files.read_all(path .. ".old"))
+      fails("no luck", files.write_atomic(path, function() return nil, "no luck" end, opts))
+      assert.same({ "x", "x.old" }, scratch.list(place))
+      assert.error_matches(function() files.write_atomic(path, "", { sinc = true }) end, 'did you mean "sync"')
+      clear()
     end)
 
     it("quotes any name for the shell", function()

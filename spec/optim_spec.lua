@@ -42,6 +42,17 @@ for name, make in pairs(makers) do
       assert.equal(400, opt.steps)
     end)
 
+    it("tells its settings and parameters", function()
+      local w = lt.param(lt.zeros(2, 2))
+      local opt = make { w }
+      local settings = opt:settings()
+      assert.equal(opt.name, settings.name)
+      assert.equal(1, settings.parameters)
+      assert.is_number(settings.weight_decay)
+      assert.is_nil(settings.lr)
+      assert.same({ w }, opt:parameters())
+    end)
+
     it("goes on from its state to the bit", function()
       local w = lt.param(lt.zeros(2, 2))
       local opt = make { w }

@@ -84,6 +84,14 @@ describe("progress", function()
     assert.equal("epoch 9/10  1.0 s\n", out.text())
   end)
 
+  it("counts the steps of an epoch that were made before", function()
+    local out = recorder()
+    local bar = progress.new { steps = 10, done = 4, stream = out, terminal = true, clock = ticking(1) }
+    bar:step()
+    assert.matches("5/10  1.0/s  left 5.0 s", out.text(), 1, true)
+    assert.error_matches(function() progress.new { done = -1 } end, "progress.new: done: expected a whole number")
+  end)
+
   it("prints text as it is where there are no values for it", function()
     local out = recorder()
     progress.new { stream = out, clock = ticking(1) }:epoch("100 %")

@@ -77,6 +77,21 @@ describe("safetensors", function()
     assert.same({}, metadata)
   end)
 
+  it("writes the same bytes to anything that takes them", function()
+    local tensors, pieces = { b = lt.tensor { 1, 2 }, a = lt.ones(2, 2) }, {}
+    local sink = {}
+    function sink:write(...)
+      for _, piece in ipairs { ... } do pieces[#pieces + 1] = piece end
+      return self
+    end
+    assert(safetensors.write(sink, tensors, { made = "here" }))
+    assert(safetensors.save(path, tensors, { metadata = { made = "here" } }))
+    assert.equal(files.read_all(path), table.concat(pieces))
+    assert.same({ nil, "full" }, { safetensors.write({ write = function() return nil, "full" end }, tensors) })
+    assert.error_matches(function() safetensors.write(nil, {}) end, "safetensors.write: file: expected an open file")
+    assert.error_matches(function() safetensors.write(sink, { 1 }) end, "safetensors.write: tensors: expected names")
+  end)
+
   it("replaces a file whole, and leaves the old one when it cannot", function()
     local path = folder .. "/c.safetensors"
     assert(safetensors.save(path, { x = lt.tensor { 1 } }))

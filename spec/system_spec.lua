@@ -29,3 +29,32 @@ describe("inflate", function()
     end
   end)
 end)
+
+describe("crc32", function()
+  local core = require "latent.core"
+
+  it("is the sum that zlib and gzip have, in one piece or in several", function()
+    assert.equal(0, core.crc32 "")
+    assert.equal(0xCBF43926, core.crc32 "123456789") -- the check value of the algorithm's catalogues
+    assert.equal(0xCBF43926, core.crc32("6789", core.crc32 "12345"))
+  end)
+end)
+
+describe("sync", function()
+  local core = require "latent.core"
+  local scratch = require "spec.support.scratch"
+
+  it("brings a file and a folder to the disk", function()
+    local folder, remove = scratch.folder()
+    local file <close> = assert(io.open(folder .. "/x", "w"))
+    file:write "text"
+    assert.is_true(core.sync(file))
+    assert.is_true(core.sync(folder))
+    local ok, message = core.sync(folder .. "/none")
+    assert.is_nil(ok)
+    assert.matches("No such file", message)
+    file:close()
+    assert.has_error(function() core.sync(file) end)
+    remove()
+  end)
+end)

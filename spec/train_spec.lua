@@ -262,8 +262,7 @@ describe("train", function()
       {"to resume nothing", new{resume = true}, "train.run: resume: needs the option checkpoint"},
       {"a log that is no name", new{log = true}, "train.run: log: expected a string, got true"},
       {"states without state", new{states = {noise = {}}},
-
-        "train.run: states.noise: expected a generator, or anything with state%(%) and set_state%(state%), got a table"},
+        "train.run: states.noise: expected a generator, or anything with state%(%) and set_state%(state%), got a t"},
       {"a number for progress", new{progress = 1},
         "train.run: progress: expected true, a label or options of progress.new, got 1"},
       {"no such callback", new{callbacks = {on_batch = print}}, 'train.run: callbacks: unknown option "on_batch"'},

@@ -297,10 +297,8 @@ function Run:batches()
     self:restore(table.unpack(self.restored))
     self.restored = nil
   end
-  if core.trap then
-    core.trap("INT", "TERM")
-    self.trapped = true
-  end
+  core.trap("INT", "TERM")
+  self.trapped = true
   start_bar(self)
   return advance, self, nil, self
 end
