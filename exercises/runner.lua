@@ -17,8 +17,10 @@ function M.run(scripts)
     print(("\n==== exercise %d: %s ===="):format(tonumber(name:sub(1, 2)), name:sub(4):gsub("_", " ")))
     io.stdout:flush()
     local script = files.quote(HERE .. name .. ".lua")
-    local ok, _, code = os.execute(("%s %s %s"):format(files.quote(arg[lowest]), script, table.concat(words, " ")))
-    if not ok then os.exit(code) end
+    -- Without a shell in between, which a Ctrl-C would end before the script has written its checkpoint.
+    local command = ("exec %s %s %s"):format(files.quote(arg[lowest]), script, table.concat(words, " "))
+    local ok, how, code = os.execute(command)
+    if not ok then os.exit(how == "signal" and 128 + code or code) end
   end
 end
 

@@ -1,4 +1,4 @@
-local json = require "latent.json"
+local files, json = require "latent.files", require "latent.json"
 local lt = require "latent"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
@@ -78,6 +78,7 @@ describe("safetensors", function()
   end)
 
   it("writes the same bytes to anything that takes them", function()
+    local path = folder .. "/pieces.safetensors"
     local tensors, pieces = { b = lt.tensor { 1, 2 }, a = lt.ones(2, 2) }, {}
     local sink = {}
     function sink:write(...)
