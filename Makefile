@@ -10,6 +10,7 @@ LUADIR = $(PREFIX)/share/lua/5.4
 LIBDIR = $(PREFIX)/lib/lua/5.4
 DOCDIR = $(PREFIX)/share/doc/latent
 VERSION = $(shell sed -n 's/.*_VERSION = "latent \(.*\)"/\1/p' lua/latent/init.lua)
+BINDIR = $(PREFIX)/bin
 # A folder of golden values, and options handed on to the exercises.
 DIR = spec/fixtures/golden
 ARGS =
@@ -23,6 +24,7 @@ JOBS = $(shell getconf _NPROCESSORS_ONLN)
 COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
+READLINE = $(BUILD)/latent/readline.so
 C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
@@ -31,9 +33,9 @@ C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 all: build ## the library (default)
 build:
-	$(COMPILE) $(CORE)
+	$(COMPILE) $(CORE) prompt
 build64: ## the library, and its double precision twin for the specs
-	$(COMPILE) $(CORE) $(CORE64)
+	$(COMPILE) $(CORE) $(CORE64) prompt
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
 setup-dev: setup ## ... and those of lint and sanitize
@@ -73,7 +75,7 @@ $(PEAK): bench/peak.c
 
 lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
-	luacheck --quiet $(wildcard lua exercises spec tools bench)
+	luacheck --quiet $(wildcard bin/latent lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(JOBS) c bench
 
@@ -108,13 +110,16 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
 
-repl: setup build ## an interactive Lua with latent as lt
-	@$(LUA) -e 'lt = require "latent"' -i
+repl: setup build ## the interactive prompt, with latent as lt
+	@$(LUA) bin/latent
 env: ## the lines that make a shell find latent: eval "$(make env)"
 	@echo 'export LUA_PATH="$(LUA_PATH)"'
 	@echo 'export LUA_CPATH="$(LUA_CPATH)"'
 install: build ## into PREFIX, below DESTDIR
 	@tools/install.sh $(CORE) '$(DESTDIR)$(LIBDIR)/latent' 755
+	@! test -f $(READLINE) || tools/install.sh $(READLINE) '$(DESTDIR)$(LIBDIR)/latent' 755
+	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
+	@tools/install.sh $(BUILD)/bin/latent '$(DESTDIR)$(BINDIR)' 755
 	@tools/install.sh plots/style.gp '$(DESTDIR)$(LUADIR)/latent/plot'
 	@tools/install.sh LICENSE '$(DESTDIR)$(DOCDIR)'
 	@cd lua && find latent -type f | while read -r file; do \
@@ -122,6 +127,7 @@ install: build ## into PREFIX, below DESTDIR
 	done
 uninstall: ## from there
 	rm -rf '$(DESTDIR)$(LIBDIR)/latent' '$(DESTDIR)$(LUADIR)/latent' '$(DESTDIR)$(DOCDIR)'
+	rm -f '$(DESTDIR)$(BINDIR)/latent'
 dist: ## build/latent-VERSION.tar.gz, the source of the last commit
 	@mkdir -p build
 	git archive --prefix=latent-$(VERSION)/ -o build/latent-$(VERSION).tar.gz HEAD

@@ -3,13 +3,25 @@
 #include "parallel.h"
 
 #include <cblas.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Absent from a CBLAS that is not OpenBLAS, which then has to be told by its own means. */
 extern void openblas_set_num_threads(int n) __attribute__((weak));
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
 
 void gemm_prepare(void) {
   if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
+void gemm_describe(char *text, size_t size) {
+  const char *config = openblas_get_config ? openblas_get_config() : "a BLAS that is not OpenBLAS";
+  const char *core = openblas_get_corename ? openblas_get_corename() : "of unknown name";
+  /* The configuration begins with name and version. */
+  const char *space = strchr(config, ' '), *end = space ? strchr(space + 1, ' ') : NULL;
+  if (!openblas_get_config || !end) end = config + strlen(config);
+  snprintf(text, size, "%.*s, kernel %s", (int)(end - config), config, core);
 }
 
 typedef struct Product {

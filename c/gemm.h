@@ -11,5 +11,7 @@ void gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k,
 
 /* Keeps the BLAS on one thread: the threads are ours. Call once, at load. */
 void gemm_prepare(void);
+/* The library that multiplies and the kernel that it chose, as far as it tells. */
+void gemm_describe(char *text, size_t size);
 
 #endif

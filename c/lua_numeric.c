@@ -164,6 +164,33 @@ static int l_knn(lua_State *L) {
   return 2;
 }
 
+/* statistics(x) -> least, mean, greatest of the elements that are numbers, count of NaNs; nil for
+ * the first three where there is no number */
+static int l_statistics(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "statistics", NULL)->value;
+  double least = INFINITY, greatest = -INFINITY, sum = 0;
+  int64_t nans = 0;
+  for (int64_t i = 0; i < t->numel; i++) {
+    double v = t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
+    if (isnan(v)) {
+      nans++;
+      continue;
+    }
+    sum += v;
+    if (v < least) least = v;
+    if (v > greatest) greatest = v;
+  }
+  if (nans == t->numel) {
+    for (int i = 0; i < 3; i++) lua_pushnil(L);
+  } else {
+    lua_pushnumber(L, least);
+    lua_pushnumber(L, sum / (double)(t->numel - nans));
+    lua_pushnumber(L, greatest);
+  }
+  lua_pushinteger(L, nans);
+  return 4;
+}
+
 /* ---- images ---- */
 
 static Images images_of(const Tensor *t) {
@@ -236,6 +263,7 @@ static const luaL_Reg functions[] = {{"sgd", l_sgd},
                                      {"rmsprop", l_rmsprop},
                                      {"clip_grad_norm", l_clip_grad_norm},
                                      {"knn", l_knn},
+                                     {"statistics", l_statistics},
                                      {"resize_bilinear", l_resize_bilinear},
                                      {"gather_scaled", l_gather_scaled},
                                      {NULL, NULL}};

@@ -1,6 +1,7 @@
 /* Floor 5: what Lua's own library lacks (clock, terminal, folders, fsync, SIGPIPE), and the state
  * of memory and threads. */
 #include "dispatch.h"
+#include "gemm.h"
 #include "lua_check.h"
 #include "parallel.h"
 
@@ -117,6 +118,14 @@ static int l_info(lua_State *L) {
   return 1;
 }
 
+/* blas() -> "OpenBLAS 0.3.21, kernel SkylakeX" */
+static int l_blas(lua_State *L) {
+  char text[160];
+  gemm_describe(text, sizeof text);
+  lua_pushstring(L, text);
+  return 1;
+}
+
 /* trim(): gives the pooled buffers back to the system */
 static int l_trim(lua_State *L) {
   (void)L;
@@ -134,6 +143,7 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"set_threads", l_set_threads},
                                      {"threads", l_threads},
                                      {"info", l_info},
+                                     {"blas", l_blas},
                                      {"trim", l_trim},
                                      {NULL, NULL}};
 

@@ -5,6 +5,7 @@ known = $(firstword $(foreach p,$1,$(shell pkg-config --exists '$p' && echo $(fi
 LUA_PC := $(or $(call known,lua5.4 lua-5.4 lua54),$(shell pkg-config --exists 'lua >= 5.4 lua < 5.5' && echo lua))
 BLAS_PC := $(call known,openblas cblas)
 ZLIB_PC := $(call known,zlib)
+READLINE_PC := $(call known,readline libedit)
 ifneq ($(words $(LUA_PC) $(BLAS_PC) $(ZLIB_PC)),3)
 $(error Lua 5.4, OpenBLAS or zlib is missing (development files): run `make setup`)
 endif
@@ -57,3 +58,13 @@ $(BUILD)/latent/$1.so: $$(OBJECTS_$1)
 endef
 $(eval $(call library,core,$(ISAS),$(X86)))
 $(eval $(call library,core64,baseline,-DLATENT_DOUBLE))
+
+# Line editing for the prompt, where a library for it is installed: a module of its own.
+.PHONY: prompt
+prompt: $(if $(READLINE_PC),$(READLINE))
+$(READLINE): c/readline/module.c Makefile tools/compile.mk
+	@mkdir -p $(@D)
+	@echo 'cc $< ($(READLINE_PC))'
+	@$(CC) $(FLAGS) $(if $(filter libedit,$(READLINE_PC)),-DLATENT_LIBEDIT) $(shell pkg-config --cflags $(READLINE_PC)) \
+	  -shared $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(READLINE_PC))
+	@mv $@.new $@

@@ -38,6 +38,7 @@ check() {
     need liblua5.4-dev has_package lua5.4 lua-5.4 lua54 'lua >= 5.4 lua < 5.5'
     need libopenblas-dev has_package openblas cblas
     need zlib1g-dev has_package zlib
+    need libreadline-dev has_package readline libedit
     need gnuplot-nox command -v gnuplot
     need lua-busted has_lua_busted
     need curl command -v curl

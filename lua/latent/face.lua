@@ -14,7 +14,8 @@ local PRIVATE = {ops = true, methods = true, metatable = true, registry = true, 
   sync = true,
   ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
   sgd = true, adam = true, rmsprop = true, trap = true, untrap = true, pending = true,
-  clear_signal = true, raise_signal = true, interruptible = true, resume = true, wrap = true}
+  clear_signal = true, raise_signal = true, interruptible = true, resume = true, wrap = true,
+  statistics = true, blas = true}
 
 local function add_methods(core, lt)
   local methods = core.methods

@@ -1,5 +1,7 @@
 --- How a tensor reads: one line of facts, then a cut of its values that never floods the screen.
 -- @module latent.format
+local core = require "latent.core"
+
 local M = {}
 
 local EDGE = 3 -- elements shown at each end of a long axis
@@ -66,14 +68,30 @@ local function render(cell, width, indent)
   return "[" .. table.concat(parts, nested and ",\n" .. (" "):rep(indent + 1) or ", ") .. "]"
 end
 
+--- A number in few digits, as within a tensor.
+-- @tparam number x
+-- @treturn string
+M.number = number
+
+--- Least, mean and greatest element and how many are NaN, which the others leave out.
+-- @tparam Tensor x
+-- @treturn string e.g. `min -1.3  mean 0.02  max 2.1  NaN 0`
+function M.statistics(x)
+  local least, mean, greatest, nans = core.statistics(x)
+  if not least then return ("NaN %d"):format(nans) end
+  return ("min %s  mean %s  max %s  NaN %d"):format(number(least), number(mean), number(greatest), nans)
+end
+
 --- The text of a tensor.
 -- @tparam Tensor x
+-- @tparam ?boolean statistics true: they stand in the first line
 -- @treturn string e.g. `tensor [2, 3] float32` and the values on the next lines
-function M.tensor(x)
+function M.tensor(x, statistics)
   local shape = x.shape
   local head = ("tensor [%s] %s%s"):format(table.concat(shape, ", "), x.dtype,
     x.requires_grad and ", wants gradient" or "")
   if x:numel() == 0 then return head .. ", empty" end
+  if statistics and x:numel() > 1 then head = head .. "  " .. M.statistics(x:detach()) end
   local edge, width = EDGE, {0}
   while edge > 0 and lines(shape, edge) > LINES do edge = edge - 1 end
   local cell = cells(x:detach(), shape, edge, {}, 1, width)

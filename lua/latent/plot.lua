@@ -69,6 +69,19 @@ local function build(figure, o)
   return s:finish()
 end
 
+-- What plot.show and figure:show are: `fname` is for messages.
+local function show(fname, figure, opts)
+  local o = check(fname, opts or {}, { "terminal" })
+  local ok, message = the_style()
+  if ok then
+    ok, message = terminal.show(figure, o.terminal, build)
+  end
+  if not ok then
+    return nil, fname .. ": " .. message
+  end
+  return true
+end
+
 --- Draws the figure into a file.
 -- @tparam string path name ending in .png, .svg or .pdf; its folder must exist
 -- @tparam[opt] table opts {keep = true: leave the gnuplot script and its data beside the picture, as
@@ -94,6 +107,14 @@ function Figure:save(path, opts)
     return nil, ("%s: %s"):format(path, message)
   end
   return path
+end
+
+--- Draws the figure in the terminal or in a window; see `plot.show`.
+-- @tparam[opt] table opts terminal
+-- @treturn ?boolean true, or nil and a message
+-- @function Figure:show
+function Figure:show(opts)
+  return show("figure:show", self, opts)
 end
 
 local function figure_of(kind, panel)
@@ -290,18 +311,10 @@ end
 --   says the terminal can do)
 -- @treturn ?boolean true, or nil and a message
 function M.show(figure, opts)
-  local o = check("plot.show", opts or {}, { "terminal" })
   if not is_figure(figure) then
     raise("plot.show: expected a figure, got a " .. type(figure))
   end
-  local ok, message = the_style()
-  if ok then
-    ok, message = terminal.show(figure, o.terminal, build)
-  end
-  if not ok then
-    return nil, "plot.show: " .. message
-  end
-  return true
+  return show("plot.show", figure, opts)
 end
 
 return M

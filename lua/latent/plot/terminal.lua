@@ -2,6 +2,7 @@
 -- @module latent.plot.terminal
 
 local core = require "latent.core"
+local files = require "latent.files"
 local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}
@@ -46,7 +47,7 @@ local function has_any(text, words)
   return false
 end
 
---- What the terminal on standard output can show.
+--- What the terminal on standard output can show; the variable LATENT_TERMINAL overrides it.
 -- @tparam[opt=os.getenv] function getenv
 -- @tparam[opt] boolean on_terminal whether standard output is a terminal
 -- @treturn string "kitty", "sixel", "window" or "text"
@@ -54,6 +55,10 @@ function M.detect(getenv, on_terminal)
   getenv = getenv or os.getenv
   if on_terminal == nil then
     on_terminal = core.isatty(1)
+  end
+  local named = getenv "LATENT_TERMINAL"
+  if KINDS[named] then
+    return named
   end
   local term, program = getenv "TERM" or "", getenv "TERM_PROGRAM" or ""
   -- tmux and screen keep the outer terminal's variables but pass no graphics through
@@ -65,7 +70,7 @@ function M.detect(getenv, on_terminal)
       return "kitty"
     elseif has_any(term, { "sixel", "foot", "mlterm", "yaft", "contour" })
       or has_any(program, { "WezTerm", "mintty", "iTerm" }) then
-      return "sixel"
+      return gnuplot.has_terminal "sixelgd" and "sixel" or "text"
     end
   end
   if (getenv "DISPLAY" or getenv "WAYLAND_DISPLAY") and window_terminal() then
@@ -116,9 +121,13 @@ function M.kitty(png)
   return table.concat(out)
 end
 
+--- Columns and lines for a drawing in text: those of the terminal, but for the prompt's.
 local function text_size()
-  local columns = tonumber(os.getenv "COLUMNS") or 100
-  return { columns = math.max(40, math.min(200, columns)), lines = 30 }
+  local size = core.isatty(0) and files.capture "stty size 2>/dev/null" or ""
+  local lines, columns = size:match "^(%d+) (%d+)$"
+  columns = tonumber(columns) or tonumber(os.getenv "COLUMNS") or 100
+  return { columns = math.max(40, math.min(160, columns - 1)),
+    lines = math.max(15, math.min(40, (tonumber(lines) or 32) - 2)) }
 end
 
 --- See latent.plot.show.

@@ -1,0 +1,117 @@
+--- The command `latent`.
+-- @module latent.command
+local M = {}
+
+local USAGE = [[
+usage: latent                       the prompt
+       latent [options] script.lua [arguments]
+       latent doctor                looks whether everything is there that the library needs
+
+  -e CODE         runs a piece of Lua
+  -i              the prompt after the script or the code
+  -v, --version   versions
+  -h, --help      this text
+  -               a script from standard input, as where that is no terminal
+Scripts are plain Lua that finds the library: local lt = require "latent".
+At the prompt lt, nn, optim, data and plot are there already.]]
+
+local function fail(message)
+  io.stderr:write("latent: ", message, "\n")
+  return 1
+end
+
+local function traceback(message)
+  if type(message) ~= "string" then
+    local meta = getmetatable(message)
+    if not (meta and meta.__tostring) then return ("(error object is a %s value)"):format(type(message)) end
+    message = tostring(message)
+  end
+  -- What calls the script is of no interest.
+  return (debug.traceback(message, 2):gsub("\n%s+%[C%]: in function 'xpcall'.*$", ""))
+end
+
+-- Runs a chunk as lua5.4 does: message and traceback on standard error.
+local function run(f, message, ...)
+  if not f then return fail(message) end
+  local ok, problem = xpcall(f, traceback, ...)
+  return ok and 0 or fail(problem)
+end
+
+-- The arguments' options, up to the script: {code = {...}, prompt = true, script = path, rest = index}.
+local function parse(arguments)
+  local o, i = {code = {}}, 1
+  while arguments[i] do
+    local word = arguments[i]
+    if word == "-e" or (word:find "^%-e" and #word > 2) then
+      local code = #word > 2 and word:sub(3) or arguments[i + 1]
+      if not code then return nil, "-e: expected a piece of Lua" end
+      o.code[#o.code + 1] = code
+      i = i + (#word > 2 and 1 or 2)
+    elseif word == "-i" then
+      o.prompt, i = true, i + 1
+    elseif word == "-v" or word == "--version" then
+      o.version, i = true, i + 1
+    elseif word == "-h" or word == "--help" then
+      o.help, i = true, i + 1
+    elseif word:sub(1, 1) == "-" and word ~= "-" and word ~= "--" then
+      return nil, ("unknown option %s (latent --help)"):format(word)
+    else
+      o.script = word == "--" and i + 1 or i
+      break
+    end
+  end
+  return o
+end
+
+-- The global `arg` as lua5.4 makes it: the script at 0, what stood before it at negative places.
+local function set_arg(arguments, script)
+  local shifted = {}
+  for i = -10, #arguments do
+    if arguments[i] then shifted[i - script] = arguments[i] end
+  end
+  rawset(_G, "arg", shifted)
+  return table.unpack(shifted)
+end
+
+local function run_script(arguments, index)
+  local path = arguments[index]
+  local f, message = loadfile(path ~= "-" and path or nil)
+  return run(f, message, set_arg(arguments, index))
+end
+
+local function version_text()
+  local lt = require "latent"
+  local info = lt.info()
+  return ("%s, %s, kernels %s, %d thread%s"):format(lt._VERSION, _VERSION, info.isa, info.threads,
+    info.threads == 1 and "" or "s")
+end
+
+--- Runs the command.
+-- @tparam {string,...} arguments as in the global `arg`
+-- @treturn int the exit status
+function M.main(arguments)
+  local o, message = parse(arguments)
+  if not o then return fail(message) end
+  if o.help then
+    print(USAGE)
+    return 0
+  elseif o.version then
+    print(version_text())
+    return 0
+  elseif o.script and arguments[o.script] == "doctor" and not require("latent.files").exists "doctor" then
+    return require("latent.doctor").main()
+  end
+  local status = 0
+  for _, code in ipairs(o.code) do
+    local f, why = load(code, "=(command line)")
+    status = run(f, why)
+    if status ~= 0 then break end
+  end
+  if status == 0 and o.script and arguments[o.script] then status = run_script(arguments, o.script) end
+  local bare = #o.code == 0 and not o.script
+  if bare and not o.prompt and not require("latent.core").isatty(0) then return run_script({[0] = "-"}, 0) end
+  if o.prompt or bare then require("latent.repl").run() end
+  return status
+end
+
+return M

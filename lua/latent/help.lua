@@ -1,0 +1,320 @@
+--- What the library's functions do, as text: from the table of ops and the comments of the installed sources.
+-- @module latent.help
+local comments = require "latent.help.comments"
+local core = require "latent.core"
+local files = require "latent.files"
+local lt = require "latent"
+
+local M = {}
+
+local WIDTH = 92
+-- Short names come from the first of these that has them.
+local ORDER = {"lt", "nn", "optim", "data", "plot", "schedule"}
+
+-- ---- texts ----
+
+local function wrap(text, indent)
+  local lines = {}
+  for paragraph in (text .. "\n"):gmatch "(.-)\n" do
+    if paragraph:find "^%s%s%s" then
+      lines[#lines + 1] = indent .. paragraph
+    else
+      local line = ""
+      for word in paragraph:gmatch "%S+" do
+        if line ~= "" and #line + #word + #indent >= WIDTH then
+          lines[#lines + 1] = indent .. line
+          line = ""
+        end
+        line = line == "" and word or line .. " " .. word
+      end
+      lines[#lines + 1] = line == "" and "" or indent .. line
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+local function default_text(param)
+  if param.choices then return '"' .. param.choices[param.default // 1 + 1] .. '"' end
+  if param.kind == "bool" then return tostring(param.default ~= 0) end
+  return ("%g"):format(param.default or 0)
+end
+
+local function op_signature(op)
+  local words = {}
+  for i, input in ipairs(op.inputs) do words[i] = input end
+  local named = {}
+  for _, param in ipairs(op.params) do
+    if param.required or param.default == nil or param.kind == "axes" or param.kind == "ints"
+      or (param.kind == "axis" and param.default == 0) then
+      named[#named + 1] = param.name
+    else
+      named[#named + 1] = ("%s = %s"):format(param.name, default_text(param))
+    end
+  end
+  if #named > 0 then words[#words + 1] = "{" .. table.concat(named, ", ") .. "}" end
+  return ("lt.%s(%s)"):format(op.name, table.concat(words, ", "))
+end
+
+local function op_text(op)
+  local lines = {op_signature(op), "", wrap(op.doc, "  "), ""}
+  local notes = {}
+  if not op.inputs[1]:find "%*" then notes[1] = ("Also a method: x:%s(...)."):format(op.name) end
+  if #op.params > 0 then notes[#notes + 1] = "What stands in braces may also be given in its order, without names." end
+  if op.elementwise then notes[#notes + 1] = ("In place: x:%s_(...)."):format(op.name) end
+  if not op.differentiable then notes[#notes + 1] = "No gradient goes through it." end
+  lines[#lines + 1] = wrap(table.concat(notes, " "), "  ")
+  return table.concat(lines, "\n")
+end
+
+local LABELS = {treturn = "returns", ["return"] = "returns", raise = "raises"}
+
+-- A line of a parameter or result, its text to the right of its name.
+local function labelled(label, text)
+  local lines = wrap(text, (" "):rep(14))
+  return ("  %-11s %s"):format(label, (lines:gsub("^%s+", "")))
+end
+
+local function tag_line(tag)
+  local kind, text = tag[1], tag[2]
+  if kind == "tparam" then
+    local type_name, name, rest = text:match "^(%b{}[^%s]*)%s+([%w_.]+)%s*(.*)$"
+    if not type_name then type_name, name, rest = text:match "^(%S+)%s+([%w_.]+)%s*(.*)$" end
+    if not name then return nil end
+    local optional = tag.optional or type_name:find "^%?"
+    local head = type_name:gsub("^%?", "") .. (optional and ", optional" or "")
+    return labelled(name, rest == "" and head or head .. ": " .. rest)
+  elseif kind == "param" then
+    local name, rest = text:match "^(%S+)%s*(.*)$"
+    return name and labelled(name, rest)
+  elseif kind == "usage" then
+    return "\n  " .. text:gsub("\n", "\n  ")
+  end
+  return LABELS[kind] and labelled(LABELS[kind], (text:gsub("^%?", "")))
+end
+
+local function signature_of(entry)
+  if entry.is_module then return "module " .. entry.module end
+  local parameters = entry.parameters
+  if not parameters then
+    local names = {}
+    for _, tag in ipairs(entry.tags) do
+      local name = tag[1] == "tparam" and (tag[2]:match "^%b{}[^%s]*%s+([%w_.]+)" or tag[2]:match "^%S+%s+([%w_.]+)")
+      if name then names[#names + 1] = name end
+    end
+    parameters = "(" .. table.concat(names, ", ") .. ")"
+  end
+  return entry.name .. parameters
+end
+
+local function entry_text(entry)
+  local lines = {signature_of(entry), "", wrap(entry.tags[1][2], "  ")}
+  local rest = {}
+  for i = 2, #entry.tags do rest[#rest + 1] = tag_line(entry.tags[i]) end
+  if #rest > 0 then
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = table.concat(rest, "\n")
+  end
+  return table.concat(lines, "\n")
+end
+
+local function first_sentence(text)
+  text = text:gsub("%s+", " ")
+  return text:match "^(.-[.:;])%s" or text
+end
+
+-- ---- the index ----
+
+local index -- {entries = list, by_name = entries by name, options = lists by name}
+
+local function add_ops(entries)
+  for _, op in ipairs(lt.ops()) do
+    entries[#entries + 1] = {name = "lt." .. op.name, module = "latent", field = op.name, op = op}
+  end
+end
+
+local function build()
+  local entries, options, by_name = {}, {}, {}
+  add_ops(entries)
+  for _, path in ipairs(comments.sources()) do
+    local text = files.read_all(path)
+    if text then
+      comments.read(text, entries)
+      comments.read_options(text, options)
+    end
+  end
+  for _, entry in ipairs(entries) do by_name[entry.name] = by_name[entry.name] or entry end
+  return {entries = entries, by_name = by_name, options = options}
+end
+
+local function the_index()
+  index = index or build()
+  return index
+end
+
+-- The values that have public names, by value.
+local function names_of_values()
+  local names = {}
+  local function note(value, name)
+    local kind = type(value)
+    if (kind == "function" or kind == "table") and not names[value] then names[value] = name end
+  end
+  for _, prefix in ipairs(ORDER) do
+    local module = package.loaded[prefix == "lt" and "latent" or "latent." .. prefix]
+    if module then
+      note(module, prefix)
+      for name, value in pairs(module) do note(value, prefix .. "." .. tostring(name)) end
+    end
+  end
+  for name, value in pairs(core.methods) do note(value, "Tensor:" .. name) end
+  for name, module in pairs(package.loaded) do
+    local prefix = type(module) == "table" and name:match "^latent%.(.+)$"
+    if prefix then
+      note(module, prefix)
+      for field, value in pairs(module) do note(value, prefix .. "." .. tostring(field)) end
+    end
+  end
+  return names
+end
+
+--- The public name of a function or module of the library.
+-- @param value
+-- @treturn ?string e.g. "lt.conv2d"
+function M.name_of(value) return names_of_values()[value] end
+
+local function by_value(value)
+  local known = the_index()
+  local name = M.name_of(value)
+  if name and known.by_name[name] then return known.by_name[name] end
+  -- A method of tensors may be documented as the function of the same name; nn.Module is made elsewhere.
+  local plain = name and known.by_name["lt." .. name:match "[^.:]+$"]
+  if plain then return plain end
+  for _, entry in ipairs(known.entries) do
+    local module = package.loaded[entry.module]
+    if entry.field and type(module) == "table" and rawget(module, entry.field) == value then return entry end
+  end
+  -- A layer: its class.
+  local class = type(value) == "table" and getmetatable(value)
+  return class and value.kind and known.by_name["nn." .. tostring(value.kind)]
+end
+
+-- All entries whose last part is the word, those of the best known modules first.
+local function by_short_name(word)
+  local found, rank = {}, {}
+  for i, prefix in ipairs(ORDER) do rank[prefix] = i end
+  for i, entry in ipairs(the_index().entries) do
+    if entry.name:match "[^.:]+$" == word then
+      found[#found + 1] = {entry, (rank[entry.name:match "^[^.:]+"] or 99) * 10000 + i}
+    end
+  end
+  table.sort(found, function(a, b) return a[2] < b[2] end)
+  for i, item in ipairs(found) do found[i] = item[1] end
+  return found
+end
+
+local function by_name(name)
+  local known = the_index().by_name
+  name = name:gsub("^latent%.", ""):gsub("%(.*$", "")
+  if name == "latent" then name = "lt" end
+  if known[name] then return known[name], {} end
+  local found = by_short_name(name:match "[^.:]+$" or name)
+  -- "x:relu" asks for any relu, "nn.relu" for one of nn.
+  local prefix = name:match "^([%w_]+)%."
+  if prefix and #prefix > 1 then return nil end
+  return table.remove(found, 1), found
+end
+
+local function nearest(name)
+  local words, seen = {}, {}
+  for _, entry in ipairs(the_index().entries) do
+    local word = entry.name:match "[^.:]+$"
+    if not seen[word] then words[#words + 1] = word end
+    seen[word] = true
+  end
+  local near = core.nearest(name:match "[^.:]+$" or name, words)
+  local full = near and by_short_name(near)[1]
+  return full and full.name
+end
+
+local function members(entry)
+  local names, prefix = {}, entry.name .. "."
+  for _, other in ipairs(the_index().entries) do
+    if other.name:sub(1, #prefix) == prefix and not other.name:find("[.:]", #prefix + 1) then
+      names[#names + 1] = other.name:sub(#prefix + 1)
+    end
+  end
+  table.sort(names)
+  return #names > 0 and "\n\n" .. wrap(table.concat(names, "  "), "  ") or ""
+end
+
+--- The help text of a function, method, layer or module.
+-- @param what its name ("conv2d", "nn.Linear", "x:relu") or the value itself
+-- @treturn ?string nil where nothing is known of it
+-- @treturn ?string then a message with the nearest name
+function M.text(what)
+  local entry, others
+  if type(what) == "string" then entry, others = by_name(what) else entry = by_value(what) end
+  if not entry then
+    if type(what) ~= "string" then return nil, "no help for " .. tostring(what):match "[^\n]*" end
+    local near = nearest(what)
+    return nil, ('no help for "%s"%s'):format(what, near and (' (did you mean "%s"?)'):format(near) or "")
+  end
+  local text = entry.op and op_text(entry.op) or entry_text(entry)
+  if entry.is_module then text = text .. members(entry) end
+  local also = {}
+  for _, other in ipairs(others or {}) do
+    if other.name ~= entry.name then also[#also + 1] = other.name end
+  end
+  return #also > 0 and text .. "\n\n  See also: " .. table.concat(also, ", ") or text
+end
+
+--- Searches names and texts.
+-- @tparam string word found in any case, as plain text
+-- @treturn {table,...} each {name = "lt.max_pool2d", summary = one sentence}; those with the word in their name
+-- come first
+function M.apropos(word)
+  if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. type(word)) end
+  local named, mentioned, seen = {}, {}, {}
+  word = word:lower()
+  for _, entry in ipairs(the_index().entries) do
+    local text = entry.op and entry.op.doc or entry.tags[1][2]
+    local in_name = entry.name:lower():find(word, 1, true)
+    if not seen[entry.name] and (in_name or text:lower():find(word, 1, true)) then
+      seen[entry.name] = true
+      local list = in_name and named or mentioned
+      list[#list + 1] = {name = entry.name, summary = first_sentence(text)}
+    end
+  end
+  local function by_name_order(a, b) return a.name < b.name end
+  table.sort(named, by_name_order)
+  table.sort(mentioned, by_name_order)
+  return table.move(mentioned, 1, #mentioned, #named + 1, named)
+end
+
+-- The words of `name = ` in what a comment says of an options table.
+local function options_in(entry)
+  local names = {}
+  for _, tag in ipairs(entry.tags or {}) do
+    local text = tag[1] == "tparam" and tag[2]:match "^%??table%s+[%w_]+%s+(.*)$"
+    for name in (text or ""):gmatch "([%l_][%w_]*) = " do names[#names + 1] = name end
+    for name in (text or ""):gmatch "`([%l_][%w_]*)" do names[#names + 1] = name end
+  end
+  return #names > 0 and names or nil
+end
+
+--- The names of the options that a function takes.
+-- @param what its name or the function or class itself
+-- @treturn ?{string,...} nil where it is not known to take any
+function M.options(what)
+  local entry
+  if type(what) == "string" then entry = by_name(what) else entry = by_value(what) end
+  local name = entry and entry.name or M.name_of(what)
+  local checked = name and the_index().options[name]
+  if checked then return checked end
+  if not entry then return nil end
+  if not entry.op then return options_in(entry) end
+  local names = {}
+  for i, param in ipairs(entry.op.params) do names[i] = param.name end
+  return #names > 0 and names or nil
+end
+
+return M

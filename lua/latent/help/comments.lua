@@ -1,0 +1,135 @@
+--- Reads the documentation comments of the library's own source files.
+-- @module latent.help.comments
+local files = require "latent.files"
+
+local M = {}
+
+-- What stands before the names of a module's functions.
+local PREFIX = {["latent"] = "lt", ["latent.face"] = "lt", ["latent.reference"] = "lt",
+  ["latent.nn.layers"] = "nn", ["latent.nn.activations"] = "nn", ["latent.nn.module"] = "nn"}
+
+local function prefix_of(name) return PREFIX[name] or name:gsub("^latent%.", "") end
+
+-- The tags of a comment: {{"tparam", "int n the count"}, ...}; the text before them comes first, as "text".
+local function parse_tags(lines)
+  local tags = {{"text", ""}}
+  for _, line in ipairs(lines) do
+    local tag, rest = line:match "^%s*@(%w+)%s*(.*)$"
+    if tag then
+      local modifier = line:match "^%s*@%w+(%b[])"
+      tags[#tags + 1] = {tag, modifier and rest:sub(#modifier + 1):gsub("^%s+", "") or rest,
+        optional = modifier and modifier:find "opt" ~= nil or nil}
+    else
+      local last = tags[#tags]
+      -- An indented line of the text is an example and keeps its place.
+      local join = (last[1] == "usage" or line:find "^%s%s%s" or line == "") and "\n" or " "
+      if last[1] ~= "text" then join, line = last[1] == "usage" and "\n" or " ", line:gsub("^%s+", "") end
+      last[2] = last[2] == "" and line or last[2] .. join .. line:gsub(join == " " and "^%s+" or "^$", "")
+    end
+  end
+  return tags
+end
+
+-- The name that a line of code defines, and its parameters; nil for what is local or no definition.
+local function defined(line)
+  local name, parameters = line:match "^%s*function ([%w_.:]+)(%b())"
+  if name then return name, parameters end
+  return line:match "^%s*([%w_]+%.[%w_.]+) =", nil
+end
+
+local function find_tag(tags, wanted)
+  for _, tag in ipairs(tags) do
+    if tag[1] == wanted then return tag[2] end
+  end
+end
+
+-- "conv.Conv:run" from what a line or @function says; fields of M and of the face's tables are the module's.
+local function public_name(prefix, name)
+  local owner, separator, field = name:match "^([%w_]+)([.:])(.+)$"
+  if not owner then return prefix .. "." .. name end
+  if owner == "M" or owner == "lt" then return prefix .. "." .. field end
+  if owner == "methods" or owner == "Tensor" then return "Tensor:" .. field end
+  return ("%s.%s%s%s"):format(prefix, owner, separator, field)
+end
+
+local function entry_of(comment, code, module)
+  local tags = parse_tags(comment)
+  local named = find_tag(tags, "function")
+  local name, parameters = defined(code)
+  if find_tag(tags, "module") then
+    return {module = find_tag(tags, "module"), tags = tags, is_module = true}
+  end
+  if not named and (not name or find_tag(tags, "local")) then return nil end
+  if named and name and parameters and not named:find "[.:]" then name = nil end
+  return {module = module, name = named or name, parameters = not named and parameters or nil, tags = tags}
+end
+
+local function add(entries, entry)
+  local prefix = prefix_of(entry.module)
+  if entry.is_module then
+    -- Several files may make up one module; the one of its own name speaks for it.
+    if not PREFIX[entry.module] or entry.module == "latent" then
+      entry.name = prefix
+      entries[#entries + 1] = entry
+    end
+    return
+  end
+  entry.field = entry.name:match "[^.:]+$"
+  entry.name = public_name(prefix, entry.name)
+  entries[#entries + 1] = entry
+end
+
+local function lines_of(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  return lines
+end
+
+--- The documented names of one file.
+-- @tparam string text of the file
+-- @tparam {table,...} entries to which they are added: {name, module, field, parameters, tags, is_module}
+function M.read(text, entries)
+  local lines, i, module = lines_of(text), 1, "latent"
+  while i <= #lines do
+    local first = lines[i]:match "^%s*%-%-%-%s?([^-].*)$"
+    i = i + 1
+    if first then
+      local comment = {first}
+      while lines[i] and lines[i]:find "^%s*%-%-" and not lines[i]:find "^%s*%-%-%-" do
+        comment[#comment + 1] = lines[i]:match "^%s*%-%-%s?(.*)$"
+        i = i + 1
+      end
+      local entry = entry_of(comment, lines[i] or "", module)
+      if entry then
+        module = entry.module
+        add(entries, entry)
+      end
+    end
+  end
+end
+
+--- The option names that the code itself checks, by the name of the function.
+-- @tparam string text of a file
+-- @tparam {[string]={string,...}} options to which they are added
+function M.read_options(text, options)
+  for name, list in text:gmatch 'check%(%s*"([%w_.:]+)",[^{}\n]-({[%s%w_",]+})' do
+    local names = {}
+    for word in list:gmatch '"([%w_]+)"' do names[#names + 1] = word end
+    options[name] = names
+  end
+  -- Where the list has a name: check(fname, arguments, OPTIONS) is of no help here.
+end
+
+--- The library's source files.
+-- @treturn {string,...} paths; none where the shell is of no help
+function M.sources()
+  local main = package.searchpath("latent", package.path)
+  if not main then return {} end
+  local listing = files.capture("find " .. files.quote(files.dirname(main)) .. " -name '*.lua' 2>/dev/null") or ""
+  local list = {}
+  for path in listing:gmatch "[^\n]+" do list[#list + 1] = path end
+  table.sort(list)
+  return list
+end
+
+return M
