@@ -25,6 +25,13 @@ describe("make install #slow", function()
     assert.matches("^tensor %[2, 2%] float32\n", run [[-l latent -e 'print(latent.ones(2, 2))']])
   end)
 
+  it("installs the command, which finds the library beside itself", function()
+    local latent = files.quote(folder .. "/usr/bin/latent")
+    local command = "cd / && env -u LUA_PATH -u LUA_CPATH %s %s 2>&1"
+    assert.equal("3.0", files.capture(command:format(latent, [[-e 'print(require("latent").tensor(3):item())']])))
+    assert.matches("arithmetic ok", files.capture(command:format(latent, "doctor")))
+  end)
+
   it("installs every module, and each can be required alone", function()
     local count = 0
     for path in assert(files.capture "cd lua && find latent -name '*.lua'"):gmatch "[^\n]+" do
@@ -46,7 +53,9 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
 
   it("leaves nothing else behind", function()
     assert.same({ "user.lua", "usr" }, scratch.list(folder))
-    assert.same({ "lib", "share" }, scratch.list(folder .. "/usr"))
-    assert.same({ "core.so" }, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
+    assert.same({ "bin", "lib", "share" }, scratch.list(folder .. "/usr"))
+    assert.same({ "latent" }, scratch.list(folder .. "/usr/bin"))
+    local modules = files.exists "build/latent/readline.so" and { "core.so", "readline.so" } or { "core.so" }
+    assert.same(modules, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
   end)
 end)

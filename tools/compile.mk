@@ -66,5 +66,5 @@ $(READLINE): c/readline/module.c Makefile tools/compile.mk
 	@mkdir -p $(@D)
 	@echo 'cc $< ($(READLINE_PC))'
 	@$(CC) $(FLAGS) $(if $(filter libedit,$(READLINE_PC)),-DLATENT_LIBEDIT) $(shell pkg-config --cflags $(READLINE_PC)) \
-	  -shared $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(READLINE_PC))
+	  $(SHARED) $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(READLINE_PC))
 	@mv $@.new $@

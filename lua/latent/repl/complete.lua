@@ -148,8 +148,8 @@ local function member_words(tokens, i, environment)
     if not name then return {} end
     local nn = package.loaded["latent.nn"]
     if name:find "^nn%." and nn then return fields(nn.Sequential{}, methods_only) end
-    return name:find "^lt%." or name:find "^Tensor:" and core.metatable
-      and fields(core.zeros(1), methods_only) or {}
+    local gives_tensor = name:find "^lt%." or name:find "^Tensor:"
+    return gives_tensor and fields(core.zeros(1), methods_only) or {}
   end
   return fields(value_before(tokens, i - 1, environment), methods_only)
 end

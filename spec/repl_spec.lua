@@ -1,0 +1,204 @@
+-- The prompt as its user sees it, through a pseudo-terminal, and the command around it.
+require "latent"
+local core = require "latent.core"
+local files = require "latent.files"
+local pty = require "spec.support.pty"
+local scratch = require "spec.support.scratch"
+
+-- With the library's paths, which the specs' own interpreter may have from Busted's options.
+local COMMAND = "lua5.4 bin/latent"
+
+describe("the prompt", function()
+  local folder, remove, terminal
+
+  setup(function()
+    folder, remove = scratch.folder()
+    terminal = pty.open(COMMAND, folder, "LATENT_HISTORY=" .. folder .. "/history")
+    terminal:expect "Ctrl%-D leaves%.\n> "
+  end)
+  teardown(function()
+    terminal:close()
+    remove()
+  end)
+
+  it("prints expressions, and keeps the last value and locals", function()
+    terminal:enter("1 + 1", "^2\n> ")
+    terminal:enter("_ * 10, nil, 'a\"b'", '^20\nnil\n"a\\"b"\n> ')
+    terminal:enter("local half <const>, names = 0.5, {'x', y = {1}}", "^> ")
+    terminal:enter("half", "^0%.5\n> ")
+    terminal:enter("names", '^{"x", y = {1}}\n> ')
+    terminal:enter("= half * 2", "^1%.0\n> ")
+    terminal:enter("_G.half", "^nil\n> ")
+  end)
+
+  it("prints tensors with their statistics, and layers as a tree", function()
+    terminal:enter("lt.tensor{{1, 2}, {3, 0/0}}",
+      "^tensor %[2, 2%] float32  min 1  mean 2  max 3  NaN 1\n%[%[  1,   2%],\n %[  3, nan%]%]\n> ")
+    terminal:enter("nn.Sequential{nn.Linear(2, 3), nn.ReLU()}",
+      "^Sequential%(\n  1: Linear%(2 %-> 3%)\n  2: ReLU\n%)\n9 parameters\n> ")
+  end)
+
+  it("takes inputs of several lines", function()
+    terminal:enter("for i = 1, 2 do", "^>> ")
+    terminal:enter("print(i * 11)", "^>> ")
+    terminal:enter("end", "^11\n22\n> ")
+    terminal:enter("f = function(", "^>> ")
+    terminal:send "\3"
+    terminal:expect "%^C\n> "
+    terminal:enter("f", "^nil\n> ")
+  end)
+
+  it("tells errors with a short traceback and goes on", function()
+    terminal:enter("x = = 2", "^prompt:1: unexpected symbol near '='\n> ")
+    terminal:enter("function outer() lt.ones(2):matmul(lt.ones(3)) end outer()",
+      "^prompt:1: matmul: [^\n]+\n    prompt:1: in [^\n]*'outer'\n> ")
+    terminal:enter("error{code = 5}", "^error: {code = 5}\n> ")
+    terminal:enter("half", "^0%.5\n> ")
+  end)
+
+  it("completes names, methods, options and files", function()
+    terminal:send "lt.conv_\t"
+    terminal:expect "lt%.conv_transpose2d"
+    terminal:send "\3"
+    terminal:expect "%^C\n> "
+    terminal:enter("t = lt.ones(2)", "^> ")
+    terminal:send "t:resh\t"
+    terminal:expect "t:reshape"
+    terminal:send "(1, 2).sh\t"
+    terminal:expect "%.shape"
+    terminal:send "\n"
+    terminal:expect "{1, 2}\n> "
+    terminal:send "nn.Conv2d(1, 2, 3, {pad\t1})\n"
+    terminal:expect "{padding = 1}%)\nConv2d%(1 %-> 2, 3x3, padding 1%)\n20 parameters\n> "
+    scratch.write(folder, "a-file.txt", "")
+    terminal:send(('io.open("%s/a-f\t"):close()\n'):format(folder))
+    terminal:expect 'a%-file%.txt"%):close%(%)\n'
+    terminal:expect "true\n> "
+  end)
+
+  it("shows help", function()
+    terminal:enter("help(lt.conv2d)", "^lt%.conv2d%(x, weight, bias%?, {stride = 1.-\n> ")
+    terminal:enter('help "nn.Linear"', "^nn%.Linear%(inputs, outputs, opts%).-bias = false.-\n> ")
+    terminal:enter('help "conv2"', '^no help for "conv2" %(did you mean "lt.conv2d"%?%)\n> ')
+    terminal:enter('apropos "max_pool"', "^lt%.max_pool2d +The maximum.-\n> ")
+  end)
+
+  it("is interrupted in loops, coroutines, the core and backward, and everything is still there", function()
+    local function interrupt(line)
+      terminal:enter(line, "^")
+      core.ignore_sigpipe(os.execute, "sleep 0.2")
+      terminal:send "\3"
+      terminal:expect "%^C\ninterrupted\n> "
+    end
+    terminal:enter("kept, w = 7, lt.param(lt.zeros(2000, 2000))", "^> ")
+    interrupt "while true do end"
+    interrupt "while true do pcall(error) end"
+    terminal:enter("co = coroutine.wrap(function() while true do end end)", "^> ")
+    interrupt "while true do pcall(co) end"
+    interrupt "p = lt.zeros(200000, 40) q = lt.knn(p, p, 2)"
+    interrupt "y = w for i = 1, 200 do y = y:matmul(w) end"
+    terminal:enter("y = w for i = 1, 60 do y = lt.conv2d(lt.ones(8, 8, 8, 1), y:slice(1, 1, 9):reshape(3, 3, 1, 2000))"
+      .. ":sum() * w end", "> $")
+    interrupt "while true do (w * 1):matmul(w):sum():backward() end"
+    terminal:enter("kept, p.shape, w.grad == nil or w.grad.shape", "^7\n{200000, 40}\n[^\n]+\n> ")
+  end)
+
+  it("clears the line at Ctrl-C, and appends each input to the history", function()
+    terminal:send "not finished"
+    terminal:expect "not finished"
+    terminal:send "\3"
+    terminal:expect "%^C\n> "
+    terminal:enter("'after'", '^"after"\n> ')
+    local text = assert(files.read_all(folder .. "/history"))
+    assert.matches("^1 %+ 1\n_ %* 10", text)
+    assert.matches("\nfor i = 1, 2 do\\nprint%(i %* 11%)\\nend\n", text)
+    assert.matches("\n'after'\n$", text)
+    assert.is_nil(text:find("not finished", 1, true))
+    terminal:send "\27[A\27[A\27[B\n" -- up, up, down
+    terminal:expect '"after"\n> '
+  end)
+
+  it("leaves at Ctrl-D, and the next session knows the history", function()
+    terminal:send "\4"
+    terminal:expect "Script done"
+    terminal:close()
+    os.remove(folder .. "/keys")
+    terminal = pty.open(COMMAND, folder, "LATENT_HISTORY=" .. folder .. "/history")
+    terminal:expect "Ctrl%-D leaves%.\n> "
+    terminal:send "\27[A\n"
+    terminal:expect "'after'\n\"after\"\n> "
+  end)
+end)
+
+describe("the prompt without line editing", function()
+  it("reads plain lines, and Ctrl-C clears one", function()
+    local folder, remove = scratch.folder()
+    local terminal = pty.open(COMMAND, folder, "TERM=dumb LATENT_HISTORY=off")
+    finally(function()
+      terminal:close()
+      remove()
+    end)
+    terminal:expect "> "
+    terminal:send "6 * 7\n"
+    terminal:expect "\n42\n> "
+    terminal:send "\3"
+    terminal:expect "%^C\n> "
+    terminal:send "while true do end\n"
+    terminal:expect "end\n"
+    os.execute "sleep 0.2"
+    terminal:send "\3"
+    terminal:expect "interrupted\n> "
+    terminal:send "\4"
+    terminal:expect "Script done"
+  end)
+end)
+
+describe("the command latent", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  local function run(arguments, input)
+    local output = assert(files.capture(("{ %s %s; echo \"status $?\"; } 2>&1 <%s"):format(COMMAND, arguments,
+      input and files.quote(scratch.write(folder, "input", input)) or "/dev/null")))
+    return output
+  end
+
+  it("runs scripts with their arguments", function()
+    local script = scratch.write(folder, "script.lua",
+      'print(arg[0]:match "[^/]*$", #arg, arg[2], select("#", ...), lt) os.exit(3)')
+    assert.equal("script.lua\t2\t-e\t2\tnil\nstatus 3", run(script .. " one -e"))
+  end)
+
+  it("tells a script's error as lua5.4 does", function()
+    local script = scratch.write(folder, "bad.lua", "local function f() error 'broken' end\nf() return 1")
+    local output = run(script)
+    assert.matches("^latent: [^\n]*bad.lua:1: broken\nstack traceback:\n.*bad.lua:2: in main chunk\nstatus 1$", output)
+    assert.matches("cannot open", run "no_such_script.lua")
+  end)
+
+  it("runs pieces of code, standard input, and then the prompt where it is asked for", function()
+    assert.equal("1\n2\nstatus 0", run "-e 'x = 1 print(x)' -e 'print(x + 1)'")
+    assert.matches("^latent: .-unexpected symbol.-status 1$", run "-e 'x ='")
+    assert.equal("5\nstatus 0", run("", "print(5)"))
+    assert.equal("6\nstatus 0", run("-", "print(6)"))
+    assert.equal("1\n> 2\n> status 0", run("-e 'print(1) y = 2' -i", "y"))
+  end)
+
+  it("tells its version and use, and refuses unknown options", function()
+    assert.matches("^latent %d+%.%d+%.%d+, Lua 5%.4, kernels %w+, %d+ threads?\nstatus 0$", run "--version")
+    assert.matches("^usage: latent.-status 0$", run "--help")
+    assert.matches("unknown option %-%-vresion.-status 1$", run "--vresion")
+    assert.matches("%-e: expected a piece of Lua.-status 1$", run "-e")
+  end)
+
+  it("has a doctor, which says what is missing", function()
+    assert.matches("arithmetic ok .-writing +ok .-all that is needed is there\nstatus 0$", run "doctor")
+    local crippled = assert(files.capture(([[cd %s && env HOME=/proc/nowhere XDG_CACHE_HOME=/proc/nowhere/x \
+      LATENT_GNUPLOT=/no/gnuplot lua5.4 %s/bin/latent doctor; echo "status $?"]]):format(files.quote(folder),
+      files.quote(assert(files.capture "pwd")))))
+    assert.matches("gnuplot +note +/no/gnuplot is not found", crippled)
+    assert.matches("writing +missing +cannot write /proc/nowhere/x", crippled)
+    assert.matches("something needed is missing\nstatus 1$", crippled)
+  end)
+end)
