@@ -45,7 +45,8 @@ local function gnuplot_check()
   local gnuplot, files = require "latent.plot.gnuplot", require "latent.files"
   local program = gnuplot.executable()
   if not files.has_program(program) then
-    return "note", program .. " is not found, so there are no figures: " .. package_hint("gnuplot-nox", ", or set LATENT_GNUPLOT")
+    return "note", program .. " is not found, so there are no figures: "
+      .. package_hint("gnuplot-nox", ", or set LATENT_GNUPLOT")
   end
   local version = files.capture(files.quote(program) .. " --version 2>/dev/null") or "gnuplot of unknown version"
   local found, lacking = {}, {}

@@ -190,7 +190,9 @@ local function by_value(value)
   if plain then return plain end
   for _, entry in ipairs(known.entries) do
     local module = package.loaded[entry.module]
-    if entry.field and type(module) == "table" and rawget(module, entry.field) == value then return entry end
+    if entry.field and type(module) == "table" and rawget(module, entry.field) == value then
+      return setmetatable({name = name or entry.name}, {__index = entry})
+    end
   end
   -- A layer: its class.
   local class = type(value) == "table" and getmetatable(value)
@@ -238,7 +240,7 @@ end
 local function members(entry)
   local names, prefix = {}, entry.name .. "."
   for _, other in ipairs(the_index().entries) do
-    if other.name:sub(1, #prefix) == prefix and not other.name:find("[.:]", #prefix + 1) then
+    if other.name:sub(1, #prefix) == prefix and not other.is_module and not other.name:find("[.:]", #prefix + 1) then
       names[#names + 1] = other.name:sub(#prefix + 1)
     end
   end

@@ -35,7 +35,7 @@ function Terminal:send(text) self.keys:write((text:gsub("\n", "\r"))) end
 
 --- Waits until a pattern appears behind what was waited for last; returns what it captures.
 function Terminal:expect(pattern)
-  local start, text = core.clock(), nil
+  local start, text = core.clock()
   repeat
     text = readable(self.transcript)
     local found = table.pack(text:find(pattern, self.seen + 1))

@@ -107,7 +107,10 @@ function M.environment(globals)
   end
 end
 
-local function is_incomplete(message) return message:find("near <eof>", 1, true) ~= nil end
+-- A quoted string ends with its line, whatever follows.
+local function is_incomplete(message)
+  return message:find("near <eof>", 1, true) ~= nil and not message:find("unfinished string", 1, true)
+end
 
 local function pass(...) return ... end
 

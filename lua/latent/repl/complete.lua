@@ -86,7 +86,8 @@ local function chain_start(tokens, i)
     local token = tokens[i]
     if token.text == "]" then
       local index, bracket = tokens[i - 1], tokens[i - 2]
-      if not (bracket and bracket.text == "[" and (index.kind == "number" or index.kind == "string")) then return nil end
+      local constant = index and (index.kind == "number" or index.kind == "string")
+      if not (constant and bracket and bracket.text == "[") then return nil end
       i = i - 3
     elseif token.kind == "name" then
       local before = tokens[i - 1]

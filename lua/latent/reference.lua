@@ -1,0 +1,259 @@
+--- The documentation of what the core itself offers: functions of `lt` and methods of tensors that are
+-- neither ops nor written in Lua. Holds comments alone, for help and reference.
+-- @module latent.reference
+
+-- ---- making tensors ----
+
+--- A tensor of the given values; of a tensor, a copy.
+-- @function lt.tensor
+-- @tparam number|table|Tensor data a number (shape []), or tables nested as deep as the shape
+-- @treturn Tensor float32
+-- @raise where the tables are ragged or hold something else than numbers
+-- @usage lt.tensor{{1, 2}, {3, 4}}
+
+--- A tensor of zeros: `lt.zeros(2, 3)`, `lt.zeros{2, 3}`, or `lt.zeros(x)` for the shape of x.
+-- @function lt.zeros
+-- @tparam int|{int,...}|Tensor shape
+-- @treturn Tensor float32
+
+--- A tensor of ones; its shape is given as to `lt.zeros`.
+-- @function lt.ones
+-- @tparam int|{int,...}|Tensor shape
+-- @treturn Tensor float32
+
+--- A tensor of one value.
+-- @function lt.full
+-- @tparam {int,...} shape
+-- @tparam number value
+-- @tparam ?string dtype "float32" (unless said) or "u8"
+-- @treturn Tensor
+
+--- The numbers first, first + step, ... up to and including last; `lt.arange(n)` gives 1..n.
+-- @function lt.arange
+-- @tparam number first
+-- @tparam number last
+-- @tparam ?number step 1 unless said; not 0
+-- @treturn Tensor float32 [n]
+
+--- n numbers evenly spaced, both ends included.
+-- @function lt.linspace
+-- @tparam number first
+-- @tparam number last
+-- @tparam int n at least 1
+-- @treturn Tensor float32 [n]
+
+--- The identity matrix.
+-- @function lt.eye
+-- @tparam int n
+-- @treturn Tensor float32 [n, n]
+
+--- A tensor from raw elements, little-endian and row by row, as `x:bytes()` gives them.
+-- @function lt.from_bytes
+-- @tparam string bytes
+-- @tparam {int,...} shape
+-- @tparam ?string dtype "float32" (unless said) or "u8"
+-- @treturn Tensor
+
+--- A leaf on the elements of x whose gradient is wanted; shares the storage of x.
+-- @function lt.param
+-- @tparam Tensor|number|table x float32
+-- @treturn Tensor
+
+--- Whether a value is a tensor (a closed one too).
+-- @function lt.is_tensor
+-- @param value
+-- @treturn boolean
+
+-- ---- random numbers ----
+
+--- Uniform random numbers in [0, 1): `lt.rand(2, 3)`, `lt.rand{2, 3}`, or `lt.rand(x)` for the shape of x.
+-- The same seed gives the same numbers for any number of threads.
+-- @function lt.rand
+-- @tparam int|{int,...}|Tensor shape
+-- @tparam ?table opts generator = one made by `lt.generator`
+-- @treturn Tensor float32
+
+--- Random numbers of the normal distribution N(0, 1); arguments as for `lt.rand`.
+-- @function lt.randn
+-- @tparam int|{int,...}|Tensor shape
+-- @tparam ?table opts generator = one made by `lt.generator`
+-- @treturn Tensor float32
+
+--- The numbers 1..n in random order.
+-- @function lt.randperm
+-- @tparam int n at most 2^24
+-- @tparam ?table opts generator = one made by `lt.generator`
+-- @treturn Tensor float32 [n]
+
+--- A stream of random numbers of its own, with the methods `state` and `set_state`.
+-- @function lt.generator
+-- @tparam int seed
+-- @treturn Generator
+
+--- Restarts the default generator.
+-- @function lt.manual_seed
+-- @tparam int seed
+
+--- Where the default generator stands.
+-- @function lt.rng_state
+-- @treturn {int,int} seed and block, for `lt.set_rng_state`
+
+--- Sets the default generator to a place that `lt.rng_state` told.
+-- @function lt.set_rng_state
+-- @tparam {int,int} state
+
+-- ---- gradients ----
+
+--- Runs f without recording for gradients; in it, parameters may be changed in place.
+-- @function lt.no_grad
+-- @tparam function f
+-- @param ... its arguments
+-- @return what f returns
+
+--- Whether operations are recorded for gradients now.
+-- @function lt.is_recording
+-- @treturn boolean
+
+--- Makes backward stop at the first gradient that is infinite or NaN, and name the op and the line of it.
+-- @function lt.check_finite
+-- @tparam boolean on
+
+--- An op of your own, with its gradient. `forward(ctx, ...)` computes; what it gives to `ctx:save(...)`,
+-- `ctx:saved()` returns in `backward(ctx, dy)`, which returns a gradient (or nil) for each tensor that forward
+-- was given.
+-- @function lt.op
+-- @tparam table definition name, forward, backward
+-- @treturn function
+
+--- Scales all gradients together so that their Euclidean norm is at most max_norm.
+-- @function lt.clip_grad_norm
+-- @tparam {Tensor,...} parameters
+-- @tparam number max_norm above 0
+-- @treturn number the norm before
+
+-- ---- nearest neighbours and images ----
+
+--- The nearest points of a set, exactly; of equally near ones the first.
+-- @function lt.knn
+-- @tparam Tensor train float32 [n, dimensions]
+-- @tparam Tensor query float32 [m, dimensions]
+-- @tparam ?int k how many for each; 1 unless said
+-- @treturn Tensor their positions in train, from 1, nearest first [m, k]
+-- @treturn Tensor the Euclidean distances [m, k]
+
+--- Images at another size, bilinearly interpolated between the centres of the pixels.
+-- @function lt.resize_bilinear
+-- @tparam Tensor images float32 or u8 [n, height, width, channels]
+-- @tparam int height
+-- @tparam int width
+-- @treturn Tensor [n, height, width, channels] of the same dtype
+
+--- Rows of a u8 tensor as real numbers, each times scale plus shift: how batches are made.
+-- @function lt.gather_scaled
+-- @tparam Tensor x u8 [n, ...]
+-- @tparam Tensor|{int,...} index row numbers from 1 [b]
+-- @tparam number scale
+-- @tparam number shift
+-- @treturn Tensor float32 [b, ...]
+
+-- ---- threads, memory, time ----
+
+--- The number of threads that compute.
+-- @function lt.threads
+-- @treturn int
+
+--- Sets the number of threads. The results do not depend on it.
+-- @function lt.set_threads
+-- @tparam int n 1 to 64
+
+--- What the core runs with, and its memory.
+-- @function lt.info
+-- @treturn table isa (the kernels' instruction set), vector_bytes, dtype, threads, live_bytes (held by tensors),
+-- pooled_bytes (kept for reuse), peak_bytes, system_allocs
+
+--- Gives the memory that is kept for reuse back to the system.
+-- @function lt.trim
+
+--- Seconds of a clock that only goes forward.
+-- @function lt.clock
+-- @treturn number
+
+-- ---- methods of tensors ----
+
+--- The size of an axis.
+-- @function Tensor:size
+-- @tparam int axis from 1, or from the end: -1 is the last
+-- @treturn int
+
+--- The number of axes.
+-- @function Tensor:dim
+-- @treturn int
+
+--- The number of elements.
+-- @function Tensor:numel
+-- @treturn int
+
+--- One element as a number.
+-- @function Tensor:get
+-- @tparam int ... an index for each axis, from 1 or from the end
+-- @treturn number
+
+--- Sets one element in place.
+-- @function Tensor:set
+-- @tparam int ... an index for each axis, then the value
+-- @treturn Tensor itself
+
+--- The number in a tensor of one element.
+-- @function Tensor:item
+-- @treturn number
+
+--- The elements as nested tables; of a scalar, a number.
+-- @function Tensor:table
+-- @treturn table|number
+
+--- The raw elements, little-endian and row by row.
+-- @function Tensor:bytes
+-- @treturn string
+
+--- The same values as float32; itself where it has them already.
+-- @function Tensor:float
+-- @treturn Tensor
+
+--- Rounded to whole numbers and limited to 0..255; itself where it is u8 already.
+-- @function Tensor:u8
+-- @treturn Tensor
+-- @raise where an element is NaN
+
+--- The same elements outside of any graph; shares the storage.
+-- @function Tensor:detach
+-- @treturn Tensor
+
+--- Copies the elements of another tensor of the same shape and dtype into this one.
+-- @function Tensor:copy_
+-- @tparam Tensor source
+-- @treturn Tensor itself
+
+--- Sets every element, in place.
+-- @function Tensor:fill_
+-- @tparam number value
+-- @treturn Tensor itself
+
+--- Frees the tensor at once; using it afterwards raises. `local x <close> = ...` does the same at the end of
+-- a block.
+-- @function Tensor:close
+
+--- Sets whether a leaf wants a gradient.
+-- @function Tensor:requires_grad_
+-- @tparam ?boolean on true unless said
+-- @treturn Tensor itself
+
+--- Zeroes the gradient in place, where there is one.
+-- @function Tensor:zero_grad
+-- @treturn Tensor itself
+
+--- Computes the gradients of this tensor with respect to the parameters that it was made from, adds them to
+-- their `grad`, and frees the graph.
+-- @function Tensor:backward
+-- @tparam ?Tensor gradient of what is minimised with respect to this tensor; not needed for one element
+
+return {}

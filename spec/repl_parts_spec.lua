@@ -1,0 +1,310 @@
+-- The parts of the prompt by themselves: inputs, completion, printing, history, help.
+local lt = require "latent"
+local nn = require "latent.nn"
+local files = require "latent.files"
+local scratch = require "spec.support.scratch"
+
+describe("repl.lexer", function()
+  local lexer = require "latent.repl.lexer"
+
+  it("cuts any source into tokens", function()
+    local texts, kinds = {}, {}
+    for i, token in ipairs(lexer.tokens 'local x <const> = 0x1F + 1e-3 .. "a\\"b" -- c\nreturn [==[ ]] ]==]') do
+      texts[i], kinds[i] = token.text, token.kind:sub(1, 2)
+    end
+    assert.same({"local", "x", "<", "const", ">", "=", "0x1F", "+", "1e-3", "..", '"a\\"b"', "-- c", "return",
+      "[==[ ]] ]==]"}, texts)
+    assert.same({"ke", "na", "op", "na", "op", "op", "nu", "op", "nu", "op", "st", "co", "ke", "st"}, kinds)
+  end)
+
+  it("marks what is not finished", function()
+    for source, open in pairs{["'a"] = true, ["[[a"] = true, ["--[[a"] = true, ["'a'"] = false, ["--a\n"] = false} do
+      assert.equal(open, lexer.tokens(source)[1].open == true, source)
+    end
+  end)
+end)
+
+describe("repl.chunk", function()
+  local chunk = require "latent.repl.chunk"
+  local globals, environment, declare
+
+  before_each(function()
+    globals = {print = print, error = error, pairs = pairs, shadowed = 1}
+    environment, declare = chunk.environment(globals)
+  end)
+
+  local function run(source)
+    local f, message = chunk.compile(source, "prompt", environment, declare)
+    assert(f, message)
+    return f()
+  end
+
+  it("gives the values of expressions", function()
+    assert.same({1, nil, 3, n = 3}, table.pack(run "1, nil, 3"))
+    assert.equal(4, run "= 2 + 2")
+    assert.equal(5, run "5;")
+    assert.equal(6, run "return 6")
+    assert.equal(0, select("#", run ""))
+    assert.equal(0, select("#", run "-- nothing"))
+    assert.equal(0, select("#", run "x = 1"))
+  end)
+
+  it("keeps locals that stand outside of blocks, and leaves the globals alone", function()
+    run "local a, b <const> = 1, 2"
+    run "local function f(n) if n == 0 then local hidden = 1 return a end return f(n - 1) end"
+    run "if true then local inner = 1 end for _ = 1, 1 do local other end"
+    assert.equal(1, run "f(3)")
+    assert.equal(3, run "a + b")
+    assert.same({nil, nil, n = 2}, table.pack(run "inner, other"))
+    assert.same({"error", "pairs", "print", "shadowed"}, (function()
+      local names = {}
+      for name in pairs(globals) do names[#names + 1] = name end
+      table.sort(names)
+      return names
+    end)())
+  end)
+
+  it("reads the old value in `local x = x`, and writes to a declared name stay in the session", function()
+    run "local shadowed = shadowed + 1"
+    run "shadowed = shadowed + 1"
+    assert.equal(3, run "shadowed")
+    assert.equal(1, globals.shadowed)
+    run "local empty"
+    run "empty = 4"
+    assert.is_nil(globals.empty)
+    run "new = 5"
+    assert.equal(5, globals.new)
+  end)
+
+  it("keeps lines and columns, and a <close> variable", function()
+    local source, names = chunk.share_locals "local x <const>, y = 1, 2 -- local\nlocal z\nlocal c <close> = nil"
+    assert.equal("      x        , y = 1, 2 -- local\n      z = nil\nlocal c <close> = nil", source)
+    assert.same({"x", "y", "z"}, names)
+    assert.same({"local = 3"}, {(chunk.share_locals "local = 3")})
+  end)
+
+  it("knows what more lines would complete", function()
+    for source, more in pairs{["for i = 1, 2 do"] = true, ["x = {1,"] = true, ["f("] = true, ["x = [[a"] = true,
+      ["--[[ x"] = true, ["x = = 1"] = false, ["f)"] = false, ["'a"] = false, ["1) + (2"] = false} do
+      local f, message, incomplete = chunk.compile(source, "prompt", environment, declare)
+      assert.is_nil(f)
+      assert.matches("^prompt:1: ", message)
+      assert.equal(more, incomplete, source)
+    end
+  end)
+
+  it("keeps the line of an expression in messages", function()
+    local ok, message = pcall(run, "\nerror('here')")
+    assert.is_false(ok)
+    assert.equal("prompt:2: here", message)
+  end)
+end)
+
+describe("repl.complete", function()
+  local globals = {lt = lt, nn = nn, x = lt.ones(2), model = nn.Sequential{nn.Linear(2, 3)}, text = "a",
+    list = {{alpha = 1, run = print}, ["key"] = {beta = 2}}, loud = setmetatable({}, {__index = error})}
+  local complete = require("latent.repl.complete").new(setmetatable({own = 1}, {__index = globals}), globals)
+
+  local function offered(text, expected, rest)
+    local words, first = complete(text)
+    assert.same(expected, words, text)
+    if rest then assert.equal(rest, text:sub(first), text) end
+  end
+
+  it("offers globals, names of the prompt and Lua's words", function()
+    offered("y = mod", {"model"}, "mod")
+    offered("ow", {"own"})
+    offered("whi", {"while"})
+    offered("", {})
+    offered("1.5", {})
+    offered("-- mod", {})
+  end)
+
+  it("offers fields and methods", function()
+    offered("lt.max_p", {"max_pool2d"}, "max_p")
+    offered("(x:resh", {"reshape"}, "resh")
+    offered("x.requires_grad", {"requires_grad", "requires_grad_"})
+    offered("x:requires_grad", {"requires_grad_"})
+    offered("model:load", {"load_state"})
+    offered("model[1].wei", {"weight"})
+    offered("model[1]:wei", {})
+    offered("list[1].", {"alpha", "run"})
+    offered("list[1]:", {"run"})
+    offered("list['key'].b", {"beta"})
+    offered("text:up", {"upper"})
+    offered("('a'):up", {})
+    offered("nope.a.b", {})
+    offered("loud.a.b", {})
+  end)
+
+  it("offers what a call of the library most likely gives", function()
+    offered("lt.randn(3, {1}):resh", {"reshape"})
+    offered("nn.Sequential{nn.ReLU()}:param", {"parameters"})
+    offered("print(3):resh", {})
+  end)
+
+  it("offers the names of options where a key may stand", function()
+    offered("lt.conv2d(x, x, nil, {", {"dilation = ", "padding = ", "stride = "})
+    offered("lt.conv2d(x, x, nil, {stride = {1, 2}, pa", {"padding = "}, "pa")
+    offered("x:conv2d(x, nil, {pa", {"padding = "})
+    offered("nn.Linear(1, 2, {b", {"bias = "})
+    offered("nn.Linear(1, 2, {bias = mod", {"model"})
+    offered("print({mod", {"model"})
+  end)
+
+  it("offers files within strings", function()
+    local folder, remove = scratch.folder()
+    finally(remove)
+    scratch.write(folder, "one file.txt", "")
+    scratch.write(folder, ".hidden", "")
+    assert(files.mkdir_p(folder .. "/other"))
+    offered(('io.open("%s/o'):format(folder), {folder .. "/one file.txt", folder .. "/other/"}, folder .. "/o")
+    offered(("dofile '%s/one f"):format(folder), {folder .. "/one file.txt"})
+    offered(("dofile '%s/.h"):format(folder), {folder .. "/.hidden"})
+    offered("'/no/such/folder/", {})
+    offered("[[/tm", {})
+  end)
+end)
+
+describe("repl.print", function()
+  local text = require("latent.repl.print").text
+
+  it("quotes strings and cuts long ones", function()
+    assert.equal([["a\"b\\\n\0é"]], text 'a"b\\\n\0é')
+    assert.equal([["\xFF"]], text "\255")
+    assert.matches('^"x+"%.%.%. %(5000 bytes%)$', text(("x"):rep(5000)))
+    assert.equal("1000", tostring(#text(("x"):rep(5000)):match "x+"))
+  end)
+
+  it("nests tables, the list first, with limits and without running into cycles", function()
+    assert.equal('{1, 2, [10] = "z", a = true, ["b c"] = {}}', text{1, 2, [10] = "z", a = true, ["b c"] = {}})
+    local cycle = {}
+    cycle.self = cycle
+    assert.equal("{self = <cycle>}", text(cycle))
+    local shared = {}
+    assert.equal("{{1}, {1}}", text{{1}, {1}})
+    assert.equal("{{}, {}}", text{shared, shared})
+    assert.equal("{{{{{...}}}}}", text{{{{{1}}}}})
+    local long = {}
+    for i = 1, 1000 do long[i] = {i, ("name"):rep(10)} end
+    assert.matches("\n  %.%.%. 976 more\n}$", text(long))
+    for depth = 1, 3 do long = {long, long, long, long, depth} end
+    assert.is_true(select(2, text(long):gsub("\n", "")) <= 60)
+  end)
+
+  it("shows tensors with statistics, and short within tables", function()
+    assert.equal("tensor [3] float32  min -1  mean 0.5  max 2  NaN 1\n[ -1,   2, nan]", text(lt.tensor{-1, 2, 0 / 0}))
+    assert.equal("tensor [2] float32  NaN 2\n[nan, nan]", text(lt.tensor{0 / 0, 0 / 0}))
+    assert.equal("tensor [2] u8  min 3  mean 4  max 5  NaN 0\n[3, 5]", text(lt.tensor{3, 5}:u8()))
+    assert.equal("tensor [0, 2] float32, empty", text(lt.zeros(0, 2)))
+    assert.equal("tensor [] float32\n3", text(lt.tensor(3)))
+    assert.equal("{tensor 3, x = tensor [2, 2] float32}", text{lt.tensor(3), x = lt.ones(2, 2)})
+    local closed = lt.ones(2)
+    closed:close()
+    assert.equal("closed tensor", text(closed))
+    assert.equal("{closed tensor}", text{closed})
+  end)
+
+  it("shows layers as a tree, and functions by their names", function()
+    local model = nn.Sequential{nn.Linear(2, 3), nn.Sequential{nn.ReLU()}}
+    assert.equal("Sequential(\n  1: Linear(2 -> 3)\n  2: Sequential(\n    1: ReLU\n  )\n)\n9 parameters", text(model))
+    assert.equal("{Sequential (9 parameters), l = Linear(2 -> 3)}", text{model, l = model[1]})
+    assert.equal("function lt.conv2d", text(lt.conv2d, require("latent.help").name_of))
+    assert.matches("^function %(spec/repl_parts_spec.lua:%d+%)$", text(function() end))
+    assert.matches("^function: ", text(print))
+  end)
+end)
+
+describe("repl.history", function()
+  local history = require "latent.repl.history"
+
+  it("appends inputs and reads them back", function()
+    local folder, remove = scratch.folder()
+    finally(remove)
+    local path = folder .. "/deep/history"
+    assert.same({}, history.load(path))
+    assert.is_true(history.append(path, "x = 1"))
+    assert.is_true(history.append(path, "for i = 1, 2 do\n  print('\\n')\nend"))
+    assert.same({"x = 1", "for i = 1, 2 do\n  print('\\n')\nend"}, history.load(path))
+  end)
+
+  it("cuts a long file, and does without one", function()
+    local folder, remove = scratch.folder()
+    finally(remove)
+    local path = scratch.write(folder, "history", ("line\n"):rep(10000) .. "last\n")
+    local lines = history.load(path)
+    assert.equal(5000, #lines)
+    assert.equal("last", lines[5000])
+    assert.equal(5000, #history.load(path))
+    assert.same({}, history.load(nil))
+    assert.is_true(history.append(nil, "x"))
+    local ok, message = history.append("/proc/nowhere/history", "x")
+    assert.is_nil(ok)
+    assert.matches("/proc/nowhere", message)
+  end)
+end)
+
+describe("help", function()
+  local help = require "latent.help"
+
+  it("knows ops, layers, methods and modules by name and by value", function()
+    for _, what in ipairs{"conv2d", "lt.conv2d", "x:conv2d", lt.conv2d, lt.ones(1).conv2d} do
+      assert.matches("^lt%.conv2d%(x, weight, bias%?, {stride = 1, padding = 0, dilation = 1}%)\n", help.text(what))
+    end
+    for _, what in ipairs{"nn.Linear", nn.Linear, nn.Linear(1, 2)} do
+      assert.matches("^nn%.Linear%(inputs, outputs, opts%)\n.*bias = false", help.text(what))
+    end
+    assert.matches("^nn%.Module:load_state%(state, opts%)", help.text "load_state")
+    assert.matches("^module latent%.nn\n.*Conv2d", help.text(nn))
+    assert.matches("one_hot", help.text(lt))
+    assert.matches("See also", help.text "load_state")
+  end)
+
+  it("suggests the nearest name", function()
+    local text, message = help.text "conv2"
+    assert.is_nil(text)
+    assert.equal('no help for "conv2" (did you mean "lt.conv2d"?)', message)
+    assert.same({nil, 'no help for "qqqqqqqq"'}, {help.text "qqqqqqqq"})
+    assert.same({nil, "no help for 5"}, {help.text(5)})
+  end)
+
+  it("has a text for every op and every layer", function()
+    for _, op in ipairs(lt.ops()) do assert.is_string(help.text("lt." .. op.name), op.name) end
+    for name, class in pairs(nn) do
+      if type(class) == "table" and rawget(class, "kind") then
+        assert.matches("^nn%." .. name .. "%(", help.text(class) or "nothing for " .. name)
+      end
+    end
+  end)
+
+  it("has a text for every function and method of the core", function()
+    for name, value in pairs(lt) do
+      if type(value) == "function" and name ~= "ops" then
+        assert.is_string(help.text(value), "lt." .. name)
+      end
+    end
+    for name in pairs(require("latent.core").methods) do
+      local plain = name:gsub("_$", "")
+      if name ~= "__unknown" and not lt[plain] then assert.is_string(help.text("Tensor:" .. name), name) end
+    end
+  end)
+
+  it("searches names and texts", function()
+    local names = {}
+    for i, entry in ipairs(help.apropos "POOL") do
+      names[i] = entry.name
+      assert.is_string(entry.summary)
+    end
+    assert.same({"lt.avg_pool2d", "lt.max_pool2d", "nn.AvgPool2d", "nn.MaxPool2d"}, {table.unpack(names, 1, 4)})
+    assert.same({}, help.apropos "qqqqqqqq")
+    assert.error_matches(function() help.apropos(1) end, "apropos: expected a string, got number")
+  end)
+
+  it("knows option names", function()
+    assert.same({"stride", "padding", "dilation"}, help.options(lt.conv2d))
+    assert.same({"bias"}, help.options "nn.Linear")
+    assert.same({"split", "dir", "size", "mini", "verify"}, help.options(require("latent.data").mnist))
+    assert.is_nil(help.options(lt.relu))
+    assert.is_nil(help.options(print))
+  end)
+end)
