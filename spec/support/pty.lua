@@ -35,17 +35,18 @@ function Terminal:send(text) self.keys:write((text:gsub("\n", "\r"))) end
 
 --- Waits until a pattern appears behind what was waited for last; returns what it captures.
 function Terminal:expect(pattern)
-  local start, text = core.clock()
-  repeat
-    text = readable(self.transcript)
+  local start = core.clock()
+  while true do
+    local text = readable(self.transcript)
     local found = table.pack(text:find(pattern, self.seen + 1))
     if found[1] then
       self.seen = found[2]
       return table.unpack(found, 3, found.n)
+    elseif core.clock() > start + PATIENCE then
+      error(("expected %q, got %q"):format(pattern, text:sub(self.seen + 1)), 2)
     end
     os.execute "sleep 0.02"
-  until core.clock() > start + PATIENCE
-  error(("expected %q, got %q"):format(pattern, text:sub(self.seen + 1)), 2)
+  end
 end
 
 --- Types a line and waits for its echo and a pattern.
