@@ -29,7 +29,7 @@ describe("repl.chunk", function()
   local globals, environment, declare
 
   before_each(function()
-    globals = {print = print, error = error, pairs = pairs, shadowed = 1}
+    globals = {lt = lt, print = print, error = error, pairs = pairs, shadowed = 1}
     environment, declare = chunk.environment(globals)
   end)
 
@@ -56,7 +56,7 @@ describe("repl.chunk", function()
     assert.equal(1, run "f(3)")
     assert.equal(3, run "a + b")
     assert.same({nil, nil, n = 2}, table.pack(run "inner, other"))
-    assert.same({"error", "pairs", "print", "shadowed"}, (function()
+    assert.same({"error", "lt", "pairs", "print", "shadowed"}, (function()
       local names = {}
       for name in pairs(globals) do names[#names + 1] = name end
       table.sort(names)
@@ -97,6 +97,8 @@ describe("repl.chunk", function()
     local ok, message = pcall(run, "\nerror('here')")
     assert.is_false(ok)
     assert.equal("prompt:2: here", message)
+    assert.matches("^prompt:1: ", select(2, pcall(run, "lt.ones(3)[5]")))
+    assert.matches("^prompt:1: ", select(2, pcall(run, "lt.ones(3)[5] -- a comment")))
   end)
 end)
 
@@ -173,6 +175,9 @@ describe("repl.print", function()
     assert.equal([["a\"b\\\n\0é"]], text 'a"b\\\n\0é')
     assert.equal([["\xFF"]], text "\255")
     assert.matches('^"x+"%.%.%. %(5000 bytes%)$', text(("x"):rep(5000)))
+    assert.equal("[[\none\n\ttwo]]", text "one\n\ttwo")
+    assert.equal('{"one\\ntwo"}', text{"one\ntwo"})
+    assert.equal('"one\\n]]"', text "one\n]]")
     assert.equal("1000", tostring(#text(("x"):rep(5000)):match "x+"))
   end)
 
@@ -183,6 +188,8 @@ describe("repl.print", function()
     assert.equal("{self = <cycle>}", text(cycle))
     local shared = {}
     assert.equal("{{1}, {1}}", text{{1}, {1}})
+    assert.equal("{_own = 1}", text{_own = 1})
+    assert.equal("{open = 2}", text(setmetatable({_own = 1, open = 2}, {})))
     assert.equal("{{}, {}}", text{shared, shared})
     assert.equal("{{{{{...}}}}}", text{{{{{1}}}}})
     local long = {}

@@ -29,6 +29,8 @@ describe("the prompt", function()
     terminal:enter("names", '^{"x", y = {1}}\n> ')
     terminal:enter("= half * 2", "^1%.0\n> ")
     terminal:enter("_G.half", "^nil\n> ")
+    terminal:enter("half + 1;", "^> ")
+    terminal:enter("_", "^1%.5\n> ")
   end)
 
   it("prints tensors with their statistics, and layers as a tree", function()

@@ -153,6 +153,9 @@ function M.show(figure, kind, build)
   if not bytes then
     return nil, message
   end
+  if kind == "text" then
+    bytes = bytes:gsub("^\f?%s*\n", "") -- a new page, for a printer
+  end
   io.stdout:write(kind == "kitty" and M.kitty(bytes) or bytes, kind == "sixel" and "\n" or "")
   io.stdout:flush()
   return true

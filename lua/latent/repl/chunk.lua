@@ -112,13 +112,21 @@ local function is_incomplete(message)
   return message:find("near <eof>", 1, true) ~= nil and not message:find("unfinished string", 1, true)
 end
 
+-- A comment at the end would swallow what is put behind it.
+local function without_comment(source)
+  local tokens = lexer.tokens(source)
+  local last = tokens[#tokens]
+  return last and last.kind == "comment" and source:sub(1, last.first - 1) or source
+end
+
 local function pass(...) return ... end
 
 -- The values go through a function, so that the line is no tail call and keeps its place in messages.
 local function as_expression(source, name, environment)
   local plain = load("return " .. source, name, "t", environment)
-  local f = plain and load("return (...)(" .. source .. "\n)", name, "t", environment)
-  return f and function() return f(pass) end or plain -- plain: a semicolon at the end
+  local f = plain and load("return (...)(" .. without_comment(source) .. ")", name, "t", environment)
+  if f then return function() return f(pass) end, nil, false end
+  return plain, nil, true
 end
 
 --- Compiles an input.
@@ -128,12 +136,13 @@ end
 -- @tparam function declare as `environment` gave it
 -- @treturn ?function whose values are to be printed; nil where the source is wrong or not finished
 -- @treturn ?string message
--- @treturn ?boolean true where more lines could complete it
+-- @treturn ?boolean with a function, true where a semicolon at the end asks for silence; else, true where more
+-- lines could complete the source
 function M.compile(source, name, environment, declare)
   source = source:gsub("^%s*=", " ")
   if not source:find "%S" then return function() end end
-  local f = as_expression(source, "=" .. name, environment)
-  if f then return f end
+  local f, _, silent = as_expression(source, "=" .. name, environment)
+  if f then return f, nil, silent end
   local shared, names = M.share_locals(source)
   local message
   f, message = load(shared, "=" .. name, "t", environment)

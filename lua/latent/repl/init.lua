@@ -77,7 +77,9 @@ local function guarded(f)
   end
 end
 
+-- Nothing is said of the nil where a message would have been.
 local function show(values)
+  while values.n > 1 and values[values.n] == nil do values.n = values.n - 1 end
   for i = 1, values.n do write(printer.text(values[i], help.name_of), "\n") end
   io.stdout:flush()
 end
@@ -91,8 +93,8 @@ Session.__index = Session
 -- @tparam string source
 -- @treturn boolean true where it wants more lines
 function Session:enter(source)
-  local f, message, incomplete = chunk.compile(source, NAME, self.environment, self.declare)
-  if incomplete then return true end
+  local f, message, more = chunk.compile(source, NAME, self.environment, self.declare)
+  if not f and more then return true end
   if not f then
     write(message, "\n")
     return false
@@ -100,7 +102,7 @@ function Session:enter(source)
   local values = guarded(f)
   if values and values.n > 0 then
     if values[1] ~= nil then rawset(self.environment, "_", values[1]) end
-    guarded(function() show(values) end)
+    if not more then guarded(function() show(values) end) end -- a semicolon at the end keeps quiet
   end
   io.stdout:flush()
   return false

@@ -26,6 +26,13 @@ local function quoted(text, most)
   return cut and ('"%s"... (%d bytes)'):format(shown, #text) or '"' .. shown .. '"'
 end
 
+-- Alone, a text of several lines is shown as it is, in long brackets.
+local function string_text(text, depth)
+  local plain = text:find "\n" and not text:find "[^%C\n\t]" and not text:find("]]", 1, true) and utf8.len(text)
+  if depth > 1 or not plain then return quoted(text, depth == 1 and STRING or INNER_STRING) end
+  return "[[\n" .. text .. "]]"
+end
+
 local function function_text(f, state)
   local name = state.name_of and state.name_of(f)
   if name then return "function " .. name end
@@ -48,10 +55,15 @@ end
 
 local RANK = {number = 1, string = 2, boolean = 3}
 
+-- What an object keeps for itself begins with an underscore.
+local function is_private(t, key)
+  return type(key) == "string" and key:sub(1, 1) == "_" and getmetatable(t) ~= nil
+end
+
 local function sorted_keys(t, skip)
   local keys = {}
   for key in next, t do
-    if not skip[key] then keys[#keys + 1] = key end
+    if not skip[key] and not is_private(t, key) then keys[#keys + 1] = key end
   end
   table.sort(keys, function(a, b)
     local ra, rb = RANK[type(a)] or 4, RANK[type(b)] or 4
@@ -119,7 +131,7 @@ end
 
 function text_of(value, state, depth)
   local kind = type(value)
-  if kind == "string" then return quoted(value, depth == 1 and STRING or INNER_STRING) end
+  if kind == "string" then return string_text(value, depth) end
   if kind == "function" then return function_text(value, state) end
   if core.is_tensor(value) then
     local ok, text = pcall(depth == 1 and format.tensor or brief, value, true)
