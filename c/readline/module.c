@@ -119,13 +119,14 @@ static bool is_pending(lua_State *L) {
 
 /* Leaves the line as it stands on the screen and forgets it. */
 static void abandon(void) {
+  FILE *out = rl_outstream ? rl_outstream : stdout;
+  fputs("^C\n", out); /* first: readline goes to the line's beginning when it lets go */
+  fflush(out);
 #ifndef LATENT_LIBEDIT
   rl_free_line_state();
   rl_callback_sigcleanup();
 #endif
   rl_callback_handler_remove();
-  fputs("^C\n", rl_outstream ? rl_outstream : stdout);
-  fflush(rl_outstream ? rl_outstream : stdout);
 }
 
 /* read(prompt, complete, pending) -> the line, nil at the end of the input, or false where
