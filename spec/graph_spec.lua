@@ -222,6 +222,19 @@ describe("memory", function()
     end)
   end
 
+  it("comes back in generational mode while it still lies in the cache", function()
+    settle()
+    local before = collectgarbage("generational")
+    local start, highest = live(), 0
+    for round = 1, 4000 do
+      local t = lt.zeros(100000)
+      assert.equal(100000, #t)
+      if round > 3900 then highest = math.max(highest, live()) end
+    end
+    collectgarbage(before)
+    assert(highest - start < 20e6, ("%.0f MB live"):format((highest - start) / 1e6))
+  end)
+
   it("is given back at once by close and <close>", function()
     settle()
     local before = live()
