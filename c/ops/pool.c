@@ -1,6 +1,6 @@
 /* Floor 3: pooling and its opposite, on images [batch, height, width, channels]. Forward makes the
- * rows of the output one by one. Backward makes the rows of the input: each gathers from the
- * windows that cover it, so that overlapping windows need no order and threads never meet. */
+ * rows of the output one by one. Backward goes through the windows of an image, which may overlap,
+ * in order; each image is one thread's. */
 #include "families.h"
 
 #include "../parallel.h"
@@ -21,7 +21,7 @@ typedef struct PoolRun {
   Pool p;
   const real *x, *dy;
   real *y, *dx;
-  lane_int *winner; /* of each output: the tap of its window, row * kernel width + column */
+  lane_int *winner; /* of each output: its pixel, counted from the window's first one */
 } PoolRun;
 
 static Pool pool_of(const Call *c) {
@@ -94,15 +94,6 @@ static int64_t first_tap(const Pool *p, int d, int64_t o) {
 static int64_t end_tap(const Pool *p, int d, int64_t o) {
   return least(p->in[d] + p->padding[d] - o * p->stride[d], p->kernel[d]);
 }
-/* The windows that cover row h of the input: [first, end). */
-static int64_t first_window(const Pool *p, int64_t h) {
-  int64_t beyond = h + p->padding[0] - p->kernel[0];
-  return beyond < 0 ? 0 : beyond / p->stride[0] + 1;
-}
-static int64_t end_window(const Pool *p, int64_t h) {
-  return least((h + p->padding[0]) / p->stride[0] + 1, p->out[0]);
-}
-
 /* y[c] = scale * sum over a block of pixels of x */
 static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t rows, int64_t columns,
                       real scale) {
@@ -125,37 +116,35 @@ static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t ro
  *   dx: dy goes to the winner. The first of equals wins; NaN beats everything, the last NaN NaNs.
  */
 
-/* One output pixel from the taps [first, end) of its window, of which x is tap 0. */
+/* `lanes` channels of an output pixel from the taps [first, end) of its window, of which x is tap
+ * 0. */
+VEC_INLINE void max_channels(const Pool *p, const real *x, const int64_t first[2],
+                             const int64_t end[2], real *y, lane_int *winner, const int lanes) {
+  Vec best = vec_fill(-INFINITY);
+  VecMask place = (VecMask){0} + (lane_int)(first[0] * p->in[1] + first[1]);
+  for (int64_t u = first[0]; u < end[0]; u++)
+    for (int64_t v = first[1]; v < end[1]; v++) {
+      const real *at = x + (u * p->in[1] + v) * p->channels;
+      Vec value = lanes == LANES ? vec_load(at) : vec_load_part(at, lanes);
+      VecMask better = (value > best) | (value != value);
+      best = vec_select(better, value, best);
+      place = (better & (lane_int)(u * p->in[1] + v)) | (~better & place);
+    }
+  if (lanes == LANES) {
+    vec_store(y, best);
+    if (winner) memcpy(winner, &place, sizeof place);
+  } else {
+    vec_store_part(y, best, lanes);
+    if (winner) vec_store_part((real *)winner, (Vec)place, lanes);
+  }
+}
+
 static void max_pixel(const Pool *p, const real *x, const int64_t first[2], const int64_t end[2],
                       real *y, lane_int *winner) {
-  int64_t n = p->channels, c = 0, row = p->in[1] * n;
-  lane_int start = (lane_int)(first[0] * p->kernel[1] + first[1]);
-  for (; c + LANES <= n; c += LANES) {
-    Vec best = vec_fill(-INFINITY);
-    VecMask tap = (VecMask){0} + start;
-    for (int64_t u = first[0]; u < end[0]; u++)
-      for (int64_t v = first[1]; v < end[1]; v++) {
-        Vec value = vec_load(x + u * row + v * n + c);
-        VecMask better = (value > best) | (value != value);
-        best = vec_select(better, value, best);
-        tap = (better & (lane_int)(u * p->kernel[1] + v)) | (~better & tap);
-      }
-    vec_store(y + c, best);
-    if (winner) memcpy(winner + c, &tap, sizeof tap);
-  }
-  for (; c < n; c++) {
-    real best = -INFINITY;
-    lane_int tap = start;
-    for (int64_t u = first[0]; u < end[0]; u++)
-      for (int64_t v = first[1]; v < end[1]; v++) {
-        real value = x[u * row + v * n + c];
-        if (!(value > best) && value == value) continue;
-        best = value;
-        tap = (lane_int)(u * p->kernel[1] + v);
-      }
-    y[c] = best;
-    if (winner) winner[c] = tap;
-  }
+  int64_t n = p->channels, c = 0;
+  for (; c + LANES <= n; c += LANES)
+    max_channels(p, x + c, first, end, y + c, winner ? winner + c : NULL, LANES);
+  if (c < n) max_channels(p, x + c, first, end, y + c, winner ? winner + c : NULL, (int)(n - c));
 }
 
 static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
@@ -187,17 +176,29 @@ static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
   return true;
 }
 
-/* dx[c] += dy[c] where the window's winner is `tap` */
-VEC_INLINE void max_share(real *dx, const real *dy, const lane_int *winner, lane_int tap,
+/* dx[c] += dy[c] where the window's winner is `place` */
+VEC_INLINE void max_share(real *dx, const real *dy, const lane_int *winner, lane_int place,
                           int64_t n) {
-  int64_t c = 0;
-  for (; c + LANES <= n; c += LANES) {
+  for (int64_t c = 0; c < n; c += LANES) {
     VecMask won;
     memcpy(&won, winner + c, sizeof won);
-    won = won == (VecMask){0} + tap;
+    won = won == (VecMask){0} + place;
     vec_store(dx + c, vec_load(dx + c) + vec_select(won, vec_load(dy + c), vec_zero()));
   }
-  for (; c < n; c++) dx[c] += winner[c] == tap ? dy[c] : 0;
+}
+
+/* One window's gradient: whole vectors of channels ask every pixel whether it won, the remaining
+ * channels go straight to their winners. */
+VEC_INLINE void max_window(const Pool *p, real *dx, const real *dy, const lane_int *winner,
+                           const int64_t rows[2], const int64_t columns[2]) {
+  int64_t n = p->channels, whole = n / LANES * LANES;
+  if (whole > 0)
+    for (int64_t u = rows[0]; u < rows[1]; u++)
+      for (int64_t v = columns[0]; v < columns[1]; v++) {
+        int64_t place = u * p->in[1] + v;
+        max_share(dx + place * n, dy, winner, (lane_int)place, whole);
+      }
+  for (int64_t c = whole; c < n; c++) dx[winner[c] * n + c] += dy[c];
 }
 
 /* avg_pool2d: y = mean of the window, zeros outside the image counted,   dx: dy / window */
@@ -237,28 +238,40 @@ static bool avg_pool2d_forward(Call *c, Tensor *y, Error *e) {
   return true;
 }
 
-/* Both poolings backward: the rows of dx, each from the windows over it. */
-static void pool_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
+/* Row i of the windows of one image gives its gradient to the pixels under it. */
+static void pool_gradient_row(const PoolRun *r, real *dx, int64_t image, int64_t i) {
+  const Pool *p = &r->p;
+  int64_t n = p->channels, rows[2] = {first_tap(p, 0, i), end_tap(p, 0, i)};
+  int64_t at = (image * p->out[0] + i) * p->out[1] * n;
+  real scale = 1 / (real)(p->kernel[0] * p->kernel[1]);
+  dx += ((i * p->stride[0] - p->padding[0]) * p->in[1] - p->padding[1]) * n;
+  for (int64_t j = 0; j < p->out[1]; j++, at += n, dx += p->stride[1] * n) {
+    int64_t columns[2] = {first_tap(p, 1, j), end_tap(p, 1, j)};
+    if (r->winner) {
+      max_window(p, dx, r->dy + at, r->winner + at, rows, columns);
+      continue;
+    }
+    for (int64_t u = rows[0]; u < rows[1]; u++)
+      for (int64_t v = columns[0]; v < columns[1]; v++)
+        avg_share(dx + (u * p->in[1] + v) * n, r->dy + at, scale, n);
+  }
+}
+
+/* Both poolings backward, by images. Rows of dx are cleared just before they are first needed. */
+static void pool_gradient_images(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const PoolRun *r = context;
   const Pool *p = &r->p;
-  int64_t n = p->channels;
-  real scale = 1 / (real)(p->kernel[0] * p->kernel[1]);
-  for (int64_t line = begin; line < end; line++) {
-    int64_t image = line / p->in[0], h = line % p->in[0];
-    real *dx = r->dx + line * p->in[1] * n;
-    memset(dx, 0, (size_t)(p->in[1] * n) * sizeof(real));
-    for (int64_t i = first_window(p, h); i < end_window(p, h); i++) {
-      int64_t u = h + p->padding[0] - i * p->stride[0],
-              at = (image * p->out[0] + i) * p->out[1] * n;
-      for (int64_t j = 0; j < p->out[1]; j++, at += n) {
-        int64_t left = j * p->stride[1] - p->padding[1], stop = end_tap(p, 1, j);
-        for (int64_t v = first_tap(p, 1, j); v < stop; v++) {
-          real *to = dx + (left + v) * n;
-          if (!r->winner) avg_share(to, r->dy + at, scale, n);
-          else max_share(to, r->dy + at, r->winner + at, (lane_int)(u * p->kernel[1] + v), n);
-        }
-      }
+  int64_t row = p->in[1] * p->channels;
+  for (int64_t image = begin; image < end; image++) {
+    real *dx = r->dx + image * p->in[0] * row;
+    int64_t clear = 0;
+    for (int64_t i = 0; i < p->out[0]; i++) {
+      int64_t reach = i * p->stride[0] - p->padding[0] + end_tap(p, 0, i);
+      if (i == p->out[0] - 1) reach = p->in[0];
+      if (reach > clear) memset(dx + clear * row, 0, (size_t)((reach - clear) * row) * sizeof *dx);
+      clear = most(clear, reach);
+      pool_gradient_row(r, dx, image, i);
     }
   }
 }
@@ -270,8 +283,8 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   if (!dx[0]) return true;
   PoolRun r = {.p = pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
   if (c->extra[0]) r.winner = c->extra[0]->data;
-  parallel_for(r.p.batch * r.p.in[0], rows_grain(2 * r.p.in[1] * r.p.channels), pool_gradient_rows,
-               &r);
+  parallel_for(r.p.batch, rows_grain(2 * r.p.in[0] * r.p.in[1] * r.p.channels),
+               pool_gradient_images, &r);
   return true;
 }
 
