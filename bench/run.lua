@@ -272,15 +272,21 @@ local function threads_of(case, o)
   return case.name == "ae" and cores() > 1 and {1, cores()} or {1}
 end
 
-local function summary_of(rows)
-  local ratios, least = {}, math.huge
+--- The convolution grid in a few numbers.
+-- @tparam {table,...} rows of a run; those of other cases, and those without a peer, do not count
+-- @treturn ?table `cases`, `geometric_mean`, `least` and `least_case`, `below` (how many miss 0.8)
+function M.grid(rows)
+  local ratios, worst, below = {}, nil, 0
   for _, row in ipairs(rows) do
     if row.case:find "^conv%." and row.ratio then
-      ratios[#ratios + 1], least = row.ratio, math.min(least, row.ratio)
+      ratios[#ratios + 1] = row.ratio
+      if not worst or row.ratio < worst.ratio then worst = row end
+      if row.ratio < 0.8 then below = below + 1 end
     end
   end
-  if #ratios == 0 then return nil end
-  return {cases = #ratios, geometric_mean = harness.geometric_mean(ratios), least = least}
+  if not worst then return nil end
+  return {cases = #ratios, geometric_mean = harness.geometric_mean(ratios), least = worst.ratio,
+    least_case = worst.case, below = below}
 end
 
 local function report(rows, state)
@@ -295,7 +301,7 @@ local function report(rows, state)
       peak_source = state.peak_source},
     latent = lt._VERSION, isa = lt.info().isa, peer = peer and peer.version or nil,
     compiled = state.o.peer == "compile", date = os.date "!%Y-%m-%dT%H:%M:%SZ",
-    conv_grid = summary_of(rows), rows = json.array(rows),
+    conv_grid = M.grid(rows), rows = json.array(rows),
   }
 end
 
@@ -330,8 +336,8 @@ function M.run(o, write)
   local result = report(rows, state)
   local grid = result.conv_grid
   if grid then
-    write(("conv grid: %d cases, geometric mean %.2fx, least %.2fx"):format(grid.cases, grid.geometric_mean,
-      grid.least))
+    write(("conv grid: %d cases, geometric mean %.2fx, least %.2fx (%s), %d below 0.8x"):format(grid.cases,
+      grid.geometric_mean, grid.least, grid.least_case, grid.below))
   end
   for _, p in ipairs(result.machine.peak) do
     write(("peak with %d thread(s): %.0f GFLOP/s (%s)"):format(p.threads, p.gflops, result.machine.peak_source))

@@ -51,6 +51,16 @@ describe("bench harness", function()
       ours_mb = 110, target_text = "<=100", reached = false})
   end)
 
+  it("sums up the convolution grid", function()
+    assert.is_nil(bench.grid {})
+    assert.is_nil(bench.grid {{case = "ae", ratio = 9}, {case = "conv.c3"}})
+    local grid = bench.grid {{case = "ae", ratio = 0.1}, {case = "conv.a", ratio = 8}, {case = "conv.b", ratio = 0.5},
+      {case = "conv.c", ratio = 0.8}, {case = "conv.d"}}
+    assert.close(grid.geometric_mean, (8 * 0.5 * 0.8) ^ (1 / 3))
+    grid.geometric_mean = nil
+    assert.same({cases = 3, least = 0.5, least_case = "conv.b", below = 1}, grid)
+  end)
+
   it("chooses cases", function()
     local names = {ae = true, ["ae.16"] = true, ["map.10"] = true, ["map.1000"] = true}
     local function wanted(...) return harness.wants({...}, "ae", names), harness.wants({...}, "ae.16", names),

@@ -251,6 +251,15 @@ for _, channels in ipairs {{1, 16}, {3, 17}, {16, 16}, {16, 1}, {17, 33}, {33, 3
   conv("conv2d", {4, 3, 3, channels[1]}, {1, 1}, channels[2], {}, {wide = true, plain = true})
 end
 
+-- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
+for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do
+  for _, name in ipairs {"conv2d", "conv_transpose2d"} do
+    conv(name, {11, 7, 7, channels[1]}, {7, 7}, channels[2], {padding = 3}, {wide = true})
+    conv(name, {7, 6, 5, channels[1]}, {5, 3}, channels[2], {stride = 2, padding = 2, dilation = {1, 2}}, {wide = true})
+    conv(name, {1, 37, 33, channels[1]}, {5, 5}, channels[2], {padding = 2}, {wide = true})
+  end
+end
+
 -- Pooling and upsampling.
 local POOLS = {
   {{1, 4, 4, 2}, 2}, {{2, 2, 2, 1}, {1, 2}}, {{1, 5, 7, 3}, {3, 3}, {2, 2}}, {{1, 5, 4, 2}, {2, 1}, 1},
