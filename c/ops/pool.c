@@ -135,7 +135,7 @@ VEC_INLINE void max_channels(const Pool *p, const real *x, const int64_t first[2
     if (winner) memcpy(winner, &place, sizeof place);
   } else {
     vec_store_part(y, best, lanes);
-    if (winner) vec_store_part((real *)winner, (Vec)place, lanes);
+    if (winner) vec_store_mask_part(winner, place, lanes);
   }
 }
 

@@ -77,6 +77,7 @@ typedef struct CorrelationPhase {
   ConvPhase axis[2];
   ConvTaps taps;
   bool dots;             /* few outputs: dot products */
+  int64_t line;          /* places of a row: pixels, or groups of them that share a vector */
   int64_t first, origin; /* of the first tap in the window, of the first pixel in the output */
   int64_t weight_count;
   real *weights;
@@ -122,6 +123,14 @@ static int64_t conv_list(const ConvTaps *k, int64_t units, int64_t unit, int32_t
 
 static int64_t conv_vectors(int64_t n) { return conv_ceil(n, LANES); }
 
+/* How many neighbouring pixels' outputs a vector can take: they lie together, and so must the
+ * vector's sources. */
+static int64_t correlation_spread(const Correlation *c, const CorrelationPhase *p) {
+  if (LANES < 8 || c->axis[1].phases > 1) return 1;
+  int64_t fit = conv_min(LANES / c->out, (LANES - 1) / (c->in * c->axis[1].step) + 1);
+  return fit <= p->axis[1].count ? fit : 1;
+}
+
 static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) {
   int64_t y = number / conv_min(c->axis[1].phases, c->axis[1].out);
   int64_t x = number % conv_min(c->axis[1].phases, c->axis[1].out);
@@ -129,11 +138,20 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   p.taps = conv_taps(p.axis, c->in, c->cut.row);
   p.first = p.axis[0].first * c->cut.row + p.axis[1].first * c->in;
   p.origin = (y * c->axis[1].out + x) * c->out;
-  int64_t runs = p.taps.rows * p.taps.columns;
-  int64_t outputs = runs * p.taps.run * conv_vectors(c->out);
+  int64_t runs = p.taps.rows * p.taps.columns, terms = runs * p.taps.run;
+  int64_t outputs = terms * conv_vectors(c->out);
   int64_t dots = runs * conv_vectors(p.taps.run) * c->out;
-  /* a sum over lanes costs about four products */
+  p.line = p.axis[1].count;
+  /* a sum over lanes costs about four products, a permutation half of one */
   p.dots = c->out < LANES && dots + 4 * c->out < outputs;
+  int64_t spread = correlation_spread(c, &p);
+  if (spread > 1 && 3 * terms < 2 * spread * (p.dots ? dots + 4 * c->out : outputs)) {
+    p.dots = false;
+    p.line = conv_ceil(p.axis[1].count, spread);
+    p.taps.spread = spread;
+    for (int l = 0; l < LANES; l++)
+      p.taps.order[l] = (int32_t)(conv_min(l / c->out, spread - 1) * c->in * c->axis[1].step);
+  }
   p.weight_count = (p.dots ? dots : outputs) * LANES;
   return p;
 }
@@ -152,7 +170,7 @@ static void correlation_pack(const Correlation *c, const CorrelationPhase *p, co
         const real *tap = w + (ky * kernel_width + kx) * c->in * c->out + o * out_step;
         for (int64_t i = 0; i < c->in; i++, to += wide) {
           for (int64_t k = 0; k < n; k++) to[k] = tap[i * in_step + k * out_step];
-          for (int64_t k = n; k < wide; k++) to[k] = 0;
+          for (int64_t k = n; k < wide; k++) to[k] = p->taps.spread ? to[k - n] : 0;
         }
       }
   }
@@ -177,15 +195,16 @@ static void correlation_pack_dots(const Correlation *c, const CorrelationPhase *
 }
 
 /* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */
-#define OUTPUTS(NAME, TILE, BLOCK, LISTED)                                                         \
+#define OUTPUTS(NAME, TILE, BLOCK, LISTED, SPREAD)                                                 \
   static __attribute__((noinline)) void NAME(const ConvPixels *x, const ConvTaps *k,               \
                                              const real *w, const real *bias, int lanes) {         \
-    tile_outputs(*x, k, w, bias, lanes, TILE, BLOCK, LISTED);                                      \
+    tile_outputs(*x, k, w, bias, lanes, TILE, BLOCK, LISTED, SPREAD);                              \
   }
-OUTPUTS(outputs_1, TILE_PIXELS_1, 1, false)
-OUTPUTS(outputs_2, TILE_PIXELS_2, 2, false)
-OUTPUTS(outputs_listed_1, TILE_PIXELS_1, 1, true)
-OUTPUTS(outputs_listed_2, TILE_PIXELS_2, 2, true)
+OUTPUTS(outputs_1, TILE_PIXELS_1, 1, false, false)
+OUTPUTS(outputs_2, TILE_PIXELS_2, 2, false, false)
+OUTPUTS(outputs_listed_1, TILE_PIXELS_1, 1, true, false)
+OUTPUTS(outputs_listed_2, TILE_PIXELS_2, 2, true, false)
+OUTPUTS(outputs_spread, TILE_PIXELS_1, 1, false, true)
 
 static __attribute__((noinline)) void outputs_few(const ConvPixels *x, const ConvTaps *k,
                                                   const real *w, const real *bias, int64_t outs) {
@@ -194,6 +213,10 @@ static __attribute__((noinline)) void outputs_few(const ConvPixels *x, const Con
 
 static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x) {
   const real *w = p->weights;
+  if (p->taps.spread) {
+    outputs_spread(&x, &p->taps, w, c->bias, (int)(p->taps.spread * c->out));
+    return;
+  }
   int64_t terms = p->taps.rows * p->taps.columns * p->taps.run;
   for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
     int64_t vectors = conv_min(conv_vectors(c->out - o), TILE_BLOCK);
@@ -223,7 +246,7 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
       if (rows == 0) continue;
       int64_t line = j.image * c->axis[0].out + j.row * c->axis[0].phases;
       bool whole = j.images == c->cut.images && rows == correlation_rows(c, p, 0);
-      ConvPixels x = {.count = j.images * rows * p->axis[1].count,
+      ConvPixels x = {.count = j.images * rows * p->line,
                       .rows = rows,
                       .source = j.window + p->first,
                       .out = c->result + line * c->axis[1].out * c->out + p->origin,
@@ -241,6 +264,7 @@ static void correlation_places(const Correlation *c, const CorrelationPhase *p, 
                                int64_t rows, ConvPlace *to) {
   int64_t source_row = c->cut.row * c->axis[0].step, source_pixel = c->in * c->axis[1].step;
   int64_t out_line = c->axis[1].out * c->out, out_pixel = c->axis[1].phases * c->out;
+  int64_t group = conv_max(p->taps.spread, 1);
   for (int64_t left = 0, right = 0; left < p->axis[1].count; left = right) {
     while (right < p->axis[1].count && conv_same_span(p->column_taps[left], p->column_taps[right]))
       right++;
@@ -248,9 +272,11 @@ static void correlation_places(const Correlation *c, const CorrelationPhase *p, 
       for (int64_t n = 0; n < images; n++) {
         int64_t source = n * c->cut.image + y * source_row;
         int64_t out = (n * c->axis[0].out + y * c->axis[0].phases) * out_line;
-        for (int64_t x = left; x < right; x++)
+        for (int64_t next = left; next < right; next += group) {
+          int64_t x = conv_min(next, right - group); /* the last group overlaps the one before */
           *to++ = (ConvPlace){(int32_t)(source + x * source_pixel), (int32_t)(out + x * out_pixel),
                               (int32_t)y, (int32_t)x};
+        }
       }
   }
 }
@@ -260,8 +286,9 @@ static void correlation_tables(const Correlation *c, const CorrelationPhase *p) 
   for (int64_t y = 0; y < p->axis[0].count; y++)
     p->row_taps[y] = conv_span(&c->axis[0], &p->axis[0], y);
   for (int64_t x = 0; x < p->axis[1].count; x++)
-    p->column_taps[x] = p->dots ? (ConvSpan){0, (int32_t)p->axis[1].taps} /* one strip */
-                                : conv_span(&c->axis[1], &p->axis[1], x);
+    p->column_taps[x] = p->dots || p->taps.spread ? (ConvSpan){0, (int32_t)p->axis[1].taps}
+                                                  /* one strip */
+                                                  : conv_span(&c->axis[1], &p->axis[1], x);
   correlation_places(c, p, c->cut.images, correlation_rows(c, p, 0), p->place);
   if (p->last_place)
     correlation_places(c, p, c->batch - (c->cut.groups - 1) * c->cut.images,
@@ -278,13 +305,13 @@ static int64_t correlation_place(Correlation *c, char *base) {
     CorrelationPhase p = correlation_phase(c, f);
     int64_t last = correlation_rows(c, &p, (c->cut.bands - 1) * c->cut.rows);
     int64_t rows = correlation_rows(c, &p, 0), terms = p.taps.rows * p.taps.columns * p.taps.run;
-    int64_t places = c->cut.images * rows * p.axis[1].count * (int64_t)sizeof(ConvPlace);
+    int64_t places = c->cut.images * rows * p.line * (int64_t)sizeof(ConvPlace);
     p.weights = conv_take(base, &used, p.weight_count * (int64_t)sizeof(real));
     p.row_taps = conv_take(base, &used, p.axis[0].count * (int64_t)sizeof(ConvSpan));
     p.column_taps = conv_take(base, &used, p.axis[1].count * (int64_t)sizeof(ConvSpan));
     p.place = conv_take(base, &used, places);
     if (last < rows || c->batch % c->cut.images != 0) p.last_place = conv_take(base, &used, places);
-    if (!p.dots && p.taps.run < CONV_SHORT)
+    if (!p.dots && !p.taps.spread && p.taps.run < CONV_SHORT)
       p.taps.list = conv_take(base, &used, terms * (int64_t)sizeof(int32_t));
     if (!base) continue;
     correlation_tables(c, &p);
@@ -317,7 +344,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   correlation_place(&c, space->data);
   real *padded = (real *)c.bias;
   memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
-  if (bias) memcpy(padded, bias, (size_t)c.out * sizeof(real));
+  for (int64_t o = 0; bias && o < conv_vectors(c.out) * LANES; o++) padded[o] = bias[o % c.out];
   int64_t in_step = up ? g->weight_small : g->weight_big;
   int64_t out_step = up ? g->weight_big : g->weight_small;
   for (int64_t f = 0; f < c.phase_count; f++) {

@@ -9,6 +9,8 @@
 #include "conv_geometry.h"
 #include "vec.h"
 
+#include <string.h>
+
 /* Tile sizes by register file: 32 long registers, or 16. BLOCK is the most vectors of output
  * channels of a tile, PIXELS_n its pixels when it has n of them. */
 enum {
@@ -34,6 +36,8 @@ typedef struct ConvTaps {
   int64_t across, unit;            /* taps of a row, channels of a tap */
   int64_t row_pitch, column_pitch; /* in the source */
   int32_t *list;                   /* offsets of all terms, where runs are short; else NULL */
+  int64_t spread;                  /* neighbouring pixels in one vector, where all fit; else 0 */
+  int32_t order[LANES];            /* ... and the source of each lane, counted from the first's */
 } ConvTaps;
 
 /* Where a pixel's source and output begin, and which row of the job and column of the image it is.
@@ -76,13 +80,18 @@ VEC_INLINE ConvSpan tile_rows(const ConvPixels *x, const ConvPlace *first, const
 
 /* out[pixel][o] = bias[o] + sum over taps, i of source[pixel + tap][i] * weights[tap][i][o], for
  * `block` vectors of o, the last of which has `lanes` channels. `listed`: the terms' offsets are in
- * a list, which is faster for short runs. The bias comes last: with fused multiply-adds that gives
- * PyTorch's very bits, and so the same winners where a pooling window has two nearly equal ones. */
+ * a list, which is faster for short runs. `spread`: few inputs and outputs, of which a vector takes
+ * those of several pixels; a place stands for all of them. The bias comes last: with fused
+ * multiply-adds that gives PyTorch's very bits, and so the same winners where a pooling window has
+ * two nearly equal ones. */
 VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
-                             int lanes, const int tile, const int block, const bool listed) {
+                             int lanes, const int tile, const int block, const bool listed,
+                             const bool spread) {
   int64_t across = listed ? 1 : k->across, unit = listed ? 1 : k->unit;
   ConvSpan rows = {0, (int32_t)(k->rows * k->columns * k->run)}, columns = {0, 1};
   ConvPlace fill[8];
+  VecMask order = {0};
+  if (spread) memcpy(&order, k->order, sizeof order);
   tile_fill(&x, fill, tile);
   for (int64_t p = 0; p < x.count; p += tile) {
     const ConvPlace *place = x.place + conv_min(p, x.count - tile);
@@ -103,7 +112,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
           /* no loop over the block: clang would leave the sums of a single vector in memory */
           Vec one = vec_load(w), two = block > 1 ? vec_load(w + LANES) : one;
           VEC_UNROLL for (int t = 0; t < tile; t++) {
-            Vec v = vec_fill(source[t][i]);
+            Vec v = spread ? vec_permute(vec_load(source[t] + i), order) : vec_fill(source[t][i]);
             sum[t][0] += v * one;
             if (block > 1) sum[t][1] += v * two;
           }

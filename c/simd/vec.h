@@ -77,6 +77,28 @@ VEC_INLINE void vec_store_part(real *p, Vec v, int n) {
   for (int i = 0; i < n; i++) p[i] = v[i];
 #endif
 }
+/* The same for whole numbers. */
+VEC_INLINE void vec_store_mask_part(lane_int *p, VecMask v, int n) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  _mm512_mask_storeu_epi32(p, (__mmask16)((1u << n) - 1), (__m512i)v);
+#elif defined __AVX2__ && !defined LATENT_DOUBLE
+  _mm256_maskstore_epi32(p, (__m256i)vec_mask_first(n), (__m256i)v);
+#else
+  for (int i = 0; i < n; i++) p[i] = v[i];
+#endif
+}
+/* Lane i of the result is lane order[i] of v. */
+VEC_INLINE Vec vec_permute(Vec v, VecMask order) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  return (Vec)_mm512_permutexvar_ps((__m512i)order, (__m512)v);
+#elif defined __AVX2__ && !defined LATENT_DOUBLE
+  return (Vec)_mm256_permutevar8x32_ps((__m256)v, (__m256i)order);
+#else
+  Vec to;
+  for (int i = 0; i < LANES; i++) to[i] = v[order[i]];
+  return to;
+#endif
+}
 /* Lanes added as a tree, always in the same order: each half onto the other. */
 VEC_INLINE real vec_sum(Vec v) {
 #if VEC_BYTES == 64 && !defined LATENT_DOUBLE
