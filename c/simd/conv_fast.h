@@ -90,10 +90,12 @@ typedef struct Correlation {
   ConvCut cut;
   int64_t batch, in, out;
   const real *source;
+  bool has_bias;
   const real *bias; /* padded to whole blocks */
   real *result;
   CorrelationPhase *phases;
   int64_t phase_count;
+  bool gaps; /* outputs that are zero, because no tap reaches them */
 } Correlation;
 
 static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row) {
@@ -235,15 +237,25 @@ static int64_t correlation_rows(const Correlation *c, const CorrelationPhase *p,
   return conv_max(conv_min(p->axis[0].count - row, c->cut.rows), 0);
 }
 
+/* Where a phase has no taps and there is no bias, the outputs of a job are cleared all at once, and
+ * that phase is left out. */
+static void correlation_clear(const Correlation *c, const ConvJob *j) {
+  int64_t row = c->axis[1].out * c->out, first = j->row * c->axis[0].phases;
+  int64_t rows = conv_min(c->axis[0].out - first, c->cut.rows * c->axis[0].phases);
+  memset(c->result + (j->image * c->axis[0].out + first) * row, 0,
+         (size_t)(j->images * rows * row) * sizeof(real));
+}
+
 static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const Correlation *c = context;
   for (int64_t number = begin; number < end; number++) {
     ConvJob j =
         conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number, parallel_scratch(thread));
+    if (c->gaps) correlation_clear(c, &j);
     for (int64_t f = 0; f < c->phase_count; f++) {
       const CorrelationPhase *p = &c->phases[f];
       int64_t rows = correlation_rows(c, p, j.row);
-      if (rows == 0) continue;
+      if (rows == 0 || (c->gaps && p->taps.rows * p->taps.columns == 0)) continue;
       int64_t line = j.image * c->axis[0].out + j.row * c->axis[0].phases;
       bool whole = j.images == c->cut.images && rows == correlation_rows(c, p, 0);
       ConvPixels x = {.count = j.images * rows * p->line,
@@ -314,6 +326,7 @@ static int64_t correlation_place(Correlation *c, char *base) {
     if (!p.dots && !p.taps.spread && p.taps.run < CONV_SHORT)
       p.taps.list = conv_take(base, &used, terms * (int64_t)sizeof(int32_t));
     if (!base) continue;
+    if (!c->has_bias && p.taps.rows * p.taps.columns == 0) c->gaps = true;
     correlation_tables(c, &p);
     c->phases[f] = p;
   }
@@ -328,6 +341,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
                    .in = up ? g->small_channels : g->big_channels,
                    .out = up ? g->big_channels : g->small_channels,
                    .source = source,
+                   .has_bias = bias != NULL,
                    .result = result};
   int64_t pixels = g->small[0] * g->small[1];
   int64_t work = pixels * g->kernel[0] * g->kernel[1] * c.in * conv_vectors(c.out) * LANES;

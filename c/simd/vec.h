@@ -94,7 +94,7 @@ VEC_INLINE Vec vec_permute(Vec v, VecMask order) {
 #elif defined __AVX2__ && !defined LATENT_DOUBLE
   return (Vec)_mm256_permutevar8x32_ps((__m256)v, (__m256i)order);
 #else
-  Vec to;
+  Vec to = vec_zero();
   for (int i = 0; i < LANES; i++) to[i] = v[order[i]];
   return to;
 #endif
