@@ -130,6 +130,11 @@ describe("the prompt", function()
     terminal:send "\27[A\n"
     terminal:expect "'after'\n\"after\"\n> "
   end)
+
+  it("leaves in order when it is told to end", function()
+    terminal:send 'require("latent.core").raise_signal "TERM"\n'
+    terminal:expect 'interrupted\n.-Script done[^\n]-COMMAND_EXIT_CODE="0"'
+  end)
 end)
 
 describe("the prompt without line editing", function()

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 
 enum { LOOK = 200 /* milliseconds between two looks at the signal flag */ };
 
@@ -117,6 +119,23 @@ static bool is_pending(lua_State *L) {
   return pending;
 }
 
+/* Between two keys readline has no signal handlers: after Ctrl-Z and `fg` the terminal is as the
+ * shell set it, and a new size of the window is not known. */
+static void look_after_terminal(int fd) {
+  static struct winsize last;
+  struct winsize size;
+  if (ioctl(fd, TIOCGWINSZ, &size) == 0) {
+    bool changed = last.ws_col && (size.ws_col != last.ws_col || size.ws_row != last.ws_row);
+    last = size;
+    if (changed) rl_resize_terminal();
+  }
+  struct termios mode;
+  if (tcgetattr(fd, &mode) != 0 || !(mode.c_lflag & ICANON)) return;
+  rl_deprep_terminal();
+  rl_prep_terminal(1);
+  rl_forced_update_display();
+}
+
 /* Leaves the line as it stands on the screen and forgets it. */
 static void abandon(void) {
   FILE *out = rl_outstream ? rl_outstream : stdout;
@@ -143,6 +162,7 @@ static int l_read(lua_State *L) {
   while (!reader.finished) {
     struct pollfd input = {.fd = fileno(rl_instream ? rl_instream : stdin), .events = POLLIN};
     int ready = poll(&input, 1, LOOK);
+    look_after_terminal(input.fd);
     if (is_pending(L)) { /* what was typed after it stays for the next line */
       abandon();
       lua_pushboolean(L, 0);

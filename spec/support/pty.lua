@@ -12,6 +12,7 @@ local PATIENCE = 30 -- seconds; a machine may be busy
 --- Starts a command. `folder` takes its transcript; `environment` is text such as "A=1 B=2".
 function M.open(command, folder, environment)
   local fifo, transcript = folder .. "/keys", folder .. "/transcript"
+  os.remove(transcript) -- of a program before this one
   assert(files.capture("mkfifo " .. files.quote(fifo)))
   local inner = ("stty cols 100 rows 40; exec env TERM=xterm INPUTRC=/dev/null %s %s"):format(environment, command)
   -- Redirected by exec: else the shell would keep our pipe open while it waits for the keys.

@@ -63,11 +63,15 @@ end
 
 -- ---- computing and printing ----
 
+-- Whether a signal came that ends the program.
+local leaving = false
+
 -- Runs f where Ctrl-C interrupts it. Returns its values packed, or nil.
 local function guarded(f)
   local outcome = pack_values(core.interruptible(f, caught))
   local signal = core.pending()
   core.clear_signal()
+  leaving = leaving or (signal or "INT") ~= "INT"
   if outcome[1] then
     return {n = outcome.n - 1, table.unpack(outcome, 2, outcome.n)}
   elseif signal then
@@ -160,20 +164,18 @@ local function watch_coroutines()
 end
 
 --- Runs the prompt until the end of the input.
--- @tparam ?function before called with the session first
-function M.run(before)
+function M.run()
   local session = M.session()
   local read, remember, editor = line.reader(complete.new(session.environment))
   local path = history.path()
   for _, text in ipairs(editor and history.load(path) or {}) do remember(text) end
   watch_coroutines()
-  core.trap "INT"
-  if before then guarded(function() before(session) end) end
+  core.trap("INT", "TERM", "HUP")
   if core.isatty(0) then write(require("latent")._VERSION, ", ", _VERSION, '. help() tells more, Ctrl-D leaves.\n') end
   local previous
   while true do
     local text = read_input(session, read)
-    if text == nil then break end
+    if text == nil or leaving or (core.pending() or "INT") ~= "INT" then break end
     core.clear_signal()
     if text and text:find "%S" and text ~= previous then
       remember(text)
@@ -182,6 +184,7 @@ function M.run(before)
     end
   end
   if core.isatty(0) then write "\n" end
+  core.clear_signal()
   core.untrap()
 end
 
