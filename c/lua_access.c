@@ -214,7 +214,9 @@ static int l_length(lua_State *L) {
 
 /* __gc, __close and x:close() are one, and may come twice. */
 static int l_close(lua_State *L) {
-  Box *box = luaL_checkudata(L, 1, META_TENSOR);
+  Box *box = luaL_testudata(L, 1, META_TENSOR);
+  char got[80];
+  if (!box) raise_error(L, "close: expected a tensor, got %s", describe(L, 1, got, sizeof got));
   Var *v = box->var;
   box->var = NULL;
   var_release(v);

@@ -10,8 +10,9 @@
 
 /* ---- errors ---- */
 
-/* The folder of the library's Lua files, as their chunk names give it; set by the Lua face. */
-static const char home_key;
+/* The folder of the library's Lua files, as their chunk names give it, and a function that puts the
+ * name by which the user knows a function into a message; set by the Lua face. */
+static const char home_key, rename_key;
 
 static bool is_user_frame(lua_State *L, lua_Debug *ar, const char *home) {
   lua_getinfo(L, "Sl", ar);
@@ -19,44 +20,66 @@ static bool is_user_frame(lua_State *L, lua_Debug *ar, const char *home) {
   return !home || strncmp(ar->source, home, strlen(home)) != 0;
 }
 
-void user_place(lua_State *L, char *text, size_t size) {
-  lua_Debug ar;
+/* The level of the first frame outside the library, or -1. */
+static int user_level(lua_State *L, lua_Debug *ar) {
+  int found = -1;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
   const char *home = lua_tostring(L, -1);
-  text[0] = 0;
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
-    if (!is_user_frame(L, &ar, home)) continue;
-    snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
-    break;
-  }
+  for (int level = 0; found < 0 && lua_getstack(L, level, ar); level++)
+    if (is_user_frame(L, ar, home)) found = level;
   lua_pop(L, 1);
+  return found;
+}
+
+void user_place(lua_State *L, char *text, size_t size) {
+  lua_Debug ar;
+  text[0] = 0;
+  if (user_level(L, &ar) >= 0) snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
+}
+
+/* Raises the message at the top at the user's line, under the name of the function called there: an
+ * op inside `lt.std` speaks of std. */
+static int raise_top(lua_State *L) {
+  lua_Debug user, called;
+  char place[128] = "";
+  int level = user_level(L, &user);
+  if (level >= 0) snprintf(place, sizeof place, "%s:%d: ", user.short_src, user.currentline);
+  if (level > 0 && lua_getstack(L, level - 1, &called) &&
+      lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key) == LUA_TFUNCTION) {
+    lua_getinfo(L, "f", &called);
+    lua_pushvalue(L, -3);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) lua_pop(L, 1);
+  }
+  lua_pushstring(L, place);
+  lua_pushvalue(L, -2);
+  lua_concat(L, 2);
+  return lua_error(L);
 }
 
 int raise_error(lua_State *L, const char *format, ...) {
-  char message[1024], place[128];
+  char message[1024];
   va_list args;
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
-  luaL_checkstack(L, 4, NULL);
-  user_place(L, place, sizeof place);
-  lua_pushfstring(L, *place ? "%s: %s" : "%s%s", place, message);
-  lua_error(L);
+  luaL_checkstack(L, 8, NULL);
+  lua_pushstring(L, message);
+  raise_top(L);
   __builtin_unreachable();
 }
 
 /* raise(message): of any length, as the list of what does not fit into a model is */
 static int l_raise(lua_State *L) {
-  char place[128];
-  const char *message = luaL_checkstring(L, 1);
-  user_place(L, place, sizeof place);
-  lua_pushfstring(L, *place ? "%s: %s" : "%s%s", place, message);
-  return lua_error(L);
-}
-
-static int l_set_home(lua_State *L) {
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
+  return raise_top(L);
+}
+
+/* set_home(folder, rename) */
+static int l_set_home(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &rename_key);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
   return 0;
 }
@@ -190,11 +213,23 @@ int64_t check_whole(lua_State *L, int index, const char *name, const char *arg) 
   return n;
 }
 
+/* The length of the list at an index; -1 where the table has no elements, but names. */
+static int64_t list_length(lua_State *L, int index) {
+  int64_t n = (int64_t)lua_rawlen(L, index);
+  if (n > 0) return n;
+  index = lua_absindex(L, index);
+  lua_pushnil(L);
+  if (lua_next(L, index) == 0) return 0;
+  lua_pop(L, 2);
+  return -1;
+}
+
 void check_shape(lua_State *L, int index, int last, const char *name, Shape *shape) {
   bool table = lua_type(L, index) == LUA_TTABLE;
-  int64_t count = table ? (int64_t)lua_rawlen(L, index) : last - index + 1;
+  int64_t count = table ? list_length(L, index) : last - index + 1;
   if (table) {
-    /* {1, 2, 3, x = 4} or a shape that is a nested table: refuse what is no list of numbers */
+    if (count < 0) raise_error(L, "%s: shape: expected a list of sizes, got names", name);
+    /* a shape that is a nested table: refuse what is no list of numbers */
     lua_rawgeti(L, index, 1);
     if (count > 0 && lua_type(L, -1) != LUA_TNUMBER)
       raise_error(L, "%s: shape: expected a list of sizes", name);
@@ -221,7 +256,9 @@ static void table_shape(lua_State *L, int index, const char *name, Shape *shape)
   lua_pushvalue(L, index);
   while (lua_type(L, -1) == LUA_TTABLE) {
     if (shape->dims == MAX_DIMS) raise_error(L, "%s: tables are nested too deeply", name);
-    shape->size[shape->dims++] = (int64_t)lua_rawlen(L, -1);
+    int64_t n = list_length(L, -1);
+    if (n < 0) raise_error(L, "%s: expected a list of numbers, got a table with names", name);
+    shape->size[shape->dims++] = n;
     lua_rawgeti(L, -1, 1);
     lua_replace(L, -2);
   }

@@ -122,7 +122,10 @@ static int l_from_bytes(lua_State *L) {
   size_t size;
   Shape shape;
   Error e;
-  const char *bytes = luaL_checklstring(L, 1, &size);
+  char got[80];
+  if (lua_type(L, 1) != LUA_TSTRING)
+    raise_error(L, "from_bytes: bytes: expected a string, got %s", describe(L, 1, got, sizeof got));
+  const char *bytes = lua_tolstring(L, 1, &size);
   check_shape(L, 2, 2, "from_bytes", &shape);
   Dtype dtype = check_dtype(L, 3, "from_bytes");
   Box *box = box_new(L);

@@ -191,7 +191,7 @@ describe("map.solve", function()
     refused("map.solve: discrepancy: expected a number above 0, got 0", function() map.solve(p, {discrepancy = 0}) end)
     refused("map.solve: lr: expected a number above 0", function() map.solve(p, {method = "adam", lr = 0}) end)
     refused("map.solve: expected an options table, got 3", function() map.solve(p, 3) end)
-    refused("optim.lbfgs: memory: expected a whole number", function() map.solve(p, {memory = 0.5}) end)
+    refused("map.solve: memory: expected a whole number", function() map.solve(p, {memory = 0.5}) end)
   end)
 end)
 

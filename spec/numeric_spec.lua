@@ -194,8 +194,9 @@ describe("clip_grad_norm", function()
   it("refuses what makes no sense", function()
     local a = parameters()
     assert.misuse(function() local _ = optim.clip_grad_norm({a}, 0) end,
-      "clip_grad_norm: max_norm: expected above 0, got 0")
-    assert.misuse(function() local _ = optim.clip_grad_norm({a}, nan) end, "clip_grad_norm: max_norm: expected above 0")
+      "optim.clip_grad_norm: max_norm: expected above 0, got 0")
+    assert.misuse(function() local _ = optim.clip_grad_norm({a}, nan) end,
+      "optim.clip_grad_norm: max_norm: expected above 0")
     assert.misuse(function() local _ = optim.clip_grad_norm({}, 1) end,
       "optim.clip_grad_norm: expected a list of parameters")
   end)

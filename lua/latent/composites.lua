@@ -1,7 +1,7 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
 -- @module latent.composites
-local check_options = require("latent.options").check
+local options = require "latent.options"
 
 --- @tparam table core latent.core or latent.core64
 -- @treturn {table,...} the list
@@ -11,7 +11,7 @@ return function(core)
   -- An axis as a number from 1 to dims.
   local function axis_of(name, axis, dims)
     if math.type(axis) ~= "integer" or axis == 0 or axis < -dims or axis > dims then
-      raise(("%s: axis: expected 1..%d or -%d..-1, got %s"):format(name, dims, dims, tostring(axis)))
+      raise(("%s: axis: expected 1..%d or -%d..-1, got %s"):format(name, dims, dims, options.describe(axis)))
     end
     return axis > 0 and axis or dims + 1 + axis
   end
@@ -83,7 +83,7 @@ return function(core)
 
   local function variance(x, axis, opts)
     check(x, "var")
-    opts = check_options("var", opts, {"unbiased", "keepdim"})
+    opts = options.check("var", opts, {"unbiased", "keepdim"})
     local centred = ops.sub(x, ops.mean(x, axis, true))
     local n = terms(x, axis) - (opts.unbiased == false and 0 or 1)
     return ops.div(ops.sum(ops.square(centred), axis, opts.keepdim), n)

@@ -4,8 +4,9 @@
 -- @module latent
 local core = require "latent.core"
 
--- Errors are raised at the first line outside this folder.
-core.set_home((debug.getinfo(1, "S").source:gsub("init%.lua$", "")))
+-- Errors are raised at the first line outside this folder, under the name of the function called there.
+local home = debug.getinfo(1, "S").source:gsub("init%.lua$", "")
+core.set_home(home, require("latent.names").rename)
 
 local lt = require("latent.face").build(core)
 
@@ -13,7 +14,10 @@ local lt = require("latent.face").build(core)
 -- @tparam function f
 -- @tparam ?table opts
 -- @treturn table
-function lt.profile(f, opts) return require("latent.profile").run(f, opts) end
+function lt.profile(f, opts)
+  local lines = require("latent.profile").run(f, opts) -- no tail call: errors are to speak of lt.profile
+  return lines
+end
 
 lt._VERSION = "latent 0.1.0"
 

@@ -6,7 +6,7 @@
 -- @module latent.json
 
 local raise = require("latent.core").raise
-local check = require("latent.options").check
+local options = require "latent.options"
 
 local M = {}
 
@@ -25,7 +25,10 @@ local array_mt = { __name = "json.array" }
 -- Arrays that were read carry the mark already.
 -- @tparam[opt] table t a sequence (default: a new one)
 -- @treturn table t itself
-function M.array(t) return setmetatable(t or {}, array_mt) end
+function M.array(t)
+  if t ~= nil then options.expect("json.array", "t", t, "table") end
+  return setmetatable(t or {}, array_mt)
+end
 
 -- Reading.
 -- Each reader takes the text and the position of its first byte and returns the value and the
@@ -271,7 +274,7 @@ end
 --   stay on one line); `nan = "null"`: write numbers that are not finite as null (default: raise)
 -- @treturn string
 function M.encode(value, opts)
-  opts = check("json.encode", opts, { "indent", "nan" })
+  opts = options.check("json.encode", opts, { "indent", "nan" })
   if opts.indent ~= nil and (math.type(opts.indent) ~= "integer" or opts.indent < 0) then
     raise("json.encode: indent: expected a number of spaces, got " .. tostring(opts.indent))
   end

@@ -32,7 +32,8 @@ Bar.__name = "latent.progress.Bar"
 -- @tparam number seconds
 -- @treturn string
 function M.duration(seconds)
-  if seconds ~= seconds or seconds == math.huge then return "?" end
+  options.expect("progress.duration", "seconds", seconds, "number")
+  if seconds ~= seconds or math.abs(seconds) > 1e12 then return "?" end
   if seconds < 9.95 then return ("%.1f s"):format(seconds) end
   local whole = math.floor(seconds + 0.5)
   if whole < 60 then return ("%d s"):format(whole) end

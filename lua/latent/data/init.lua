@@ -3,7 +3,7 @@
 -- @module latent.data
 
 local core = require "latent.core"
-local check = require("latent.options").check
+local options = require "latent.options"
 local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
@@ -58,7 +58,7 @@ end
 --   digest is not MNIST's
 -- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
 function M.mnist(opts)
-  opts = check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
+  opts = options.check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
   local spec = spec_of("data.mnist", sources.sets.mnist, opts)
   local dir, message = opts.dir, nil
   if opts.mini then
@@ -78,7 +78,7 @@ end
 -- @tparam[opt] table opts `split`, `size`, `dir`, `verify`: as for `mnist`
 -- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
 function M.fashion_mnist(opts)
-  opts = check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
+  opts = options.check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
   local spec = spec_of("data.fashion_mnist", sources.sets.fashion_mnist, opts)
   local dir, message = opts.dir, nil
   if not dir then dir, message = sources.locate_fashion_mnist() end
@@ -97,7 +97,7 @@ end
 --   `classes`: their names (default: "0" to "9"); `name` and `split`: for messages
 -- @return a set, or nil and a message
 function M.idx(opts)
-  opts = check("data.idx", opts, { "images", "labels", "size", "classes", "name", "split" })
+  opts = options.check("data.idx", opts, { "images", "labels", "size", "classes", "name", "split" })
   for _, name in ipairs { "images", "labels" } do
     if opts[name] == nil then raise(("data.idx: %s: expected a path, got nil"):format(name)) end
   end
@@ -134,14 +134,14 @@ end
 -- @return float32 tensor of x's shape
 function M.noisy(x, sigma, opts)
   local lt = require "latent"
-  opts = check("data.noisy", opts, { "generator" })
+  opts = options.check("data.noisy", opts, { "generator" })
   if not lt.is_tensor(x) or x.dtype == "u8" then
     local got = lt.is_tensor(x) and x.dtype or type(x)
     raise("data.noisy: x: expected a float tensor, got " .. got)
   end
   sigma = sigma or 0.5
   if type(sigma) ~= "number" or not (sigma >= 0 and sigma < math.huge) then
-    raise("data.noisy: sigma: expected a number from 0, got " .. tostring(sigma))
+    raise("data.noisy: sigma: expected a number from 0, got " .. options.describe(sigma))
   end
   return x + lt.randn(x.shape, { generator = opts.generator }) * sigma
 end

@@ -1,0 +1,34 @@
+-- Every function that the modules export answers wrong arguments with one message: at the user's line, under the
+-- name that was called, in words. spec/support/walk.lua makes the calls.
+local files = require "latent.files"
+local scratch = require "spec.support.scratch"
+
+-- Parts of modules, what only the library itself calls, and the command.
+local INTERNAL = {core = true, core64 = true, face = true, composites = true, format = true, options = true,
+  files = true, names = true, dtypes = true, pickle = true, zip = true, command = true, doctor = true}
+
+local function modules()
+  local list = {}
+  for path in assert(files.capture "cd lua && find latent -maxdepth 2 -name '*.lua' | sort"):gmatch "[^\n]+" do
+    local name = path:match "^latent/([%w_]+)%.lua$" or path:match "^latent/([%w_]+)/init%.lua$"
+    if name and not INTERNAL[name] then list[#list + 1] = name == "init" and "latent" or "latent." .. name end
+  end
+  return list
+end
+
+local function absolute(paths, folder) return (paths:gsub("%f[^;%z]([%w_]+[^;]*)", folder .. "/%1")) end
+
+describe("misuse", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  it("of whatever the modules export is answered at the user's line, by name", function()
+    local here = assert(files.capture "pwd"):gsub("\n", "")
+    local command = ("cd %s && LUA_PATH=%s LUA_CPATH=%s lua5.4 %s %s 2>&1 </dev/null"):format(files.quote(folder),
+      files.quote(absolute(package.path, here)), files.quote(absolute(package.cpath, here)),
+      files.quote(here .. "/spec/support/walk.lua"), table.concat(modules(), " "))
+    local out = files.capture(command .. " | grep -v '^ok'") or ""
+    assert(out:find "%d+ calls, 0 faults", out)
+  end)
+end)
