@@ -17,9 +17,14 @@ typedef struct BlockGradient {
   bool dw, sparse_dx, sparse_dw, narrow;
 } BlockGradient;
 
+/* Taps that each place of x meets. */
+static int64_t block_taps(const BlockRun *r) {
+  return r->form.parts ? DOUBLE_PARTS : r->b->axis[0].taps * r->b->axis[1].taps;
+}
+
 /* The parts of a thread's scratch, in elements. */
 typedef struct BlockScratch {
-  int64_t window, out, copy, all;
+  int64_t window, records, out, copy, all;
   int64_t x, dx, channel_at, channel_d, channel_count, place_at, place_d, place_count; /* sparse */
 } BlockScratch;
 
@@ -41,6 +46,8 @@ static BlockScratch block_scratch(const BlockGradient *g) {
   int64_t *at = &s.all;
   s.window = *at;
   if (dense_dx || dense_dw) *at += block_up(images * r->height * r->width * b->out + LANES, 16);
+  s.records = *at;
+  if (r->form.parts) *at += block_double_room(b->out);
   s.out = *at;
   if (dense_dx && !r->direct) *at += images * r->out_rows * r->out_columns * wide;
   s.copy = *at;
@@ -122,34 +129,19 @@ static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, 
     }
 }
 
-static void block_weight_products(const BlockGradient *g, BlockJob j, const real *dz, const real *x,
-                                  int64_t x_image, real *sums, bool first) {
+/* Sums for dw of the places that z describes, where z.a is dz and z.b is x. */
+static void block_weight_products(const BlockGradient *g, BlockProducts z, real *sums) {
   const BlockRun *r = &g->r;
-  const Block *b = r->b;
-  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t taps = v->taps * h->taps, width = r->width * b->out;
-  BlockProducts z = {.a = dz,
-                     .b = x,
-                     .images = j.images,
-                     .rows = j.rows,
-                     .columns = h->in,
-                     .a_image = r->height * width,
-                     .a_row = v->up * width,
-                     .a_pixel = h->up * b->out,
-                     .b_image = x_image,
-                     .b_row = h->in * b->in,
-                     .b_pixel = b->in,
-                     .a_pitch = LANES,
-                     .b_pitch = taps * LANES,
-                     .first = first};
   BlockProducts t = z;
   if (r->turned) {
-    t.a = x, t.a_image = z.b_image, t.a_row = z.b_row, t.a_pixel = z.b_pixel;
-    t.b = dz, t.b_image = z.a_image, t.b_row = z.a_row, t.b_pixel = z.a_pixel;
-    t.b_pitch = LANES;
+    t.a = z.b, t.a_image = z.b_image, t.a_row = z.b_row, t.a_pixel = z.b_pixel;
+    t.b = z.a, t.b_image = z.a_image, t.b_row = z.a_row, t.b_pixel = z.a_pixel;
   }
-  int64_t vectors = block_vectors(r->turned ? b->in : b->out);
-  int64_t size = taps * (r->turned ? b->out : b->in) * LANES;
+  int64_t taps = block_taps(r);
+  t.a_pitch = LANES;
+  t.b_pitch = r->turned ? LANES : taps * LANES;
+  int64_t vectors = block_vectors(r->turned ? r->b->in : r->b->out);
+  int64_t size = taps * (r->turned ? r->b->out : r->b->in) * LANES;
   for (int64_t k = 0; k < vectors; k++, t.a += LANES, sums += size)
     for (int64_t m = 0; m < g->b_count; m += g->tile.bs)
       for (int64_t i = 0; i < g->a_count; i += g->tile.as) {
@@ -160,6 +152,37 @@ static void block_weight_products(const BlockGradient *g, BlockJob j, const real
         t.sums = sums + i * t.a_pitch + m * t.b_pitch;
         g->tile.run(&t);
       }
+}
+
+/* dx and the sums for dw of a job of a doubling block, by records of dz. x and dx: of the job's
+ * first pixel, and what is not wanted is NULL. */
+static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz, const real *x,
+                              real *dx, real *sums, bool first, real *records) {
+  const BlockRun *r = &g->r;
+  const Block *b = r->b;
+  int64_t row = r->width * b->out, columns = b->axis[1].in, pixels = j.images * j.rows * columns;
+  DoubleWalk walk = {.images = j.images,
+                     .rows = j.rows,
+                     .columns = columns,
+                     .image_pitch = r->height * row,
+                     .row_pitch = 2 * row,
+                     .pixel_pitch = 2 * b->out};
+  dz += row + b->out;
+  for (int64_t i = 0; i < pixels; i += DOUBLE_STEP) {
+    int64_t count = block_min(DOUBLE_STEP, pixels - i);
+    double_records(dz, &walk, row, b->out, count, false, records);
+    if (dx) block_double_input(b, r->form.weights, records, count, dx + i * b->in);
+    if (!sums) continue;
+    BlockProducts z = {.a = records,
+                       .b = x + i * b->in,
+                       .images = 1,
+                       .rows = 1,
+                       .columns = count,
+                       .a_pixel = DOUBLE_PARTS * b->out,
+                       .b_pixel = b->in,
+                       .first = first && i == 0};
+    block_weight_products(g, z, sums);
+  }
 }
 
 /* The part of a job that builds the whole gradient of the convolution's output. */
@@ -174,18 +197,37 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
   for (int64_t n = 0; n < j.images; n++)
     block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low, h->low,
                  r->height, r->width);
-  if (r->dx && !g->sparse_dx) block_input_gradient(r, j, dz, scratch + s->out);
-  if (!sums || g->sparse_dw) return;
+  bool dx = r->dx && !g->sparse_dx, dw = sums && !g->sparse_dw;
+  if (dx && !r->form.parts) block_input_gradient(r, j, dz, scratch + s->out);
+  if (!dw && !r->form.parts) return;
   const real *x = r->x + (j.image * v->in + j.row) * line;
   int64_t x_image = v->in * line;
-  if (g->copy) {
+  if (dw && g->copy) {
     for (int64_t n = 0; n < j.images; n++)
       memcpy(copy + n * j.rows * line, x + n * x_image, (size_t)(j.rows * line) * sizeof(real));
     memset(copy + j.images * j.rows * line, 0, LANES * sizeof(real));
     x = copy;
     x_image = j.rows * line;
   }
-  block_weight_products(g, j, dz, x, x_image, sums, first);
+  if (r->form.parts) {
+    real *to = dx ? r->dx + (j.image * v->in + j.row) * line : NULL;
+    block_double_down(g, j, dz, x, to, dw ? sums : NULL, first, scratch + s->records);
+    return;
+  }
+  int64_t width = r->width * b->out;
+  BlockProducts z = {.a = dz,
+                     .b = x,
+                     .images = j.images,
+                     .rows = j.rows,
+                     .columns = h->in,
+                     .a_image = r->height * width,
+                     .a_row = v->up * width,
+                     .a_pixel = h->up * b->out,
+                     .b_image = x_image,
+                     .b_row = line,
+                     .b_pixel = b->in,
+                     .first = first};
+  block_weight_products(g, z, sums);
 }
 
 /* The part that visits winners only; whole images. */
@@ -268,7 +310,7 @@ static void block_backward_jobs(void *context, int64_t begin, int64_t end, int t
  * tiles with their last offset. */
 static void block_gradient_form(BlockGradient *g) {
   const Block *b = g->r.b;
-  int64_t taps = b->axis[0].taps * b->axis[1].taps;
+  int64_t taps = block_taps(&g->r);
   g->r.turned = block_vectors(b->in) * b->out < block_vectors(b->out) * b->in;
   if (g->sparse_dw) g->r.turned = !g->narrow;
   if (g->r.turned || taps == 1) g->tile = products_one;
@@ -282,13 +324,14 @@ static void block_gradient_form(BlockGradient *g) {
 }
 
 static int64_t block_tap_offset(const BlockRun *r, int64_t tap) {
+  if (r->form.parts) return tap * r->b->out;
   int64_t across = r->b->axis[1].taps;
   return (tap / across * r->width + tap % across) * r->b->out;
 }
 
 static void block_gradient_lists(BlockGradient *g) {
   const BlockRun *r = &g->r;
-  int64_t taps = r->b->axis[0].taps * r->b->axis[1].taps;
+  int64_t taps = block_taps(r);
   for (int64_t i = 0; i < g->a_count + PRODUCTS_WIDEST; i++)
     g->a_offset[i] = r->turned ? 0 : block_tap_offset(r, block_min(i, g->a_count - 1));
   for (int64_t i = 0; i < g->b_count + PRODUCTS_WIDEST; i++) {
@@ -302,7 +345,7 @@ static void block_gradient_finish(const BlockGradient *g, int64_t chunks, real *
   const BlockRun *r = &g->r;
   for (int64_t c = 1; c < chunks && dw; c++)
     for (int64_t i = 0; i < r->sums_size; i++) r->sums[i] += r->sums[c * r->sums_size + i];
-  if (dw) block_unfold(r->b, r->sums, dw, r->turned);
+  if (dw) block_unfold(r->b, r->sums, dw, r->form.parts, r->turned);
   for (int64_t i = 0; i < r->b->out && db; i++) {
     double sum = 0;
     for (int64_t c = 0; c < chunks; c++) sum += (double)r->bias_sums[c * r->b->out + i];
@@ -348,7 +391,8 @@ static void block_gradient_cut(BlockGradient *g) {
   g->sparse_dx = block_sparse(r) && r->dx;
   g->narrow = r->b->in < 4 && r->b->axis[0].pool == SPARSE_POOL && r->b->out % LANES == 0;
   g->sparse_dw = g->dw && block_sparse(r) && (g->narrow || r->b->in >= 4);
-  r->direct = r->b->in % LANES == 0 && v->in % r->form.rows == 0 && h->in % r->form.columns == 0;
+  r->direct = r->form.parts ||
+              (r->b->in % LANES == 0 && v->in % r->form.rows == 0 && h->in % r->form.columns == 0);
 }
 
 /* The gradients that are not NULL. */
@@ -378,7 +422,8 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   bool ok = parallel_reserve((size_t)block_scratch(&g).all * sizeof(real));
   if (ok) {
     block_gradient_place(&g, reals(space), chunks, dw, db);
-    if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
+    if (dx && r->form.parts) block_double_turn(b, w, (real *)r->form.weights);
+    else if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
     if (dw) block_gradient_lists(&g);
     parallel_for(r->cut.jobs, r->grain, block_backward_jobs, &g);
     block_gradient_finish(&g, chunks, dw, db);

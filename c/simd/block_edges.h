@@ -1,6 +1,6 @@
 /* Floor 2: the edges of a fused block, where its data enters and leaves the scratch of a job:
  * windows of the source with zeros around them, the epilogue (activation, pool and codes) and its
- * reverse, and the folding of weights. A code says what backward must know of an element of y: the
+ * reverse. A code says what backward must know of an element of y: the
  * place of its winner in the window, row * pool width + column, plus the flag LOW where the
  * activation's argument was not positive. */
 #ifndef LATENT_SIMD_BLOCK_EDGES_H
@@ -120,6 +120,15 @@ static void block_window(real *to, const real *image, int64_t rows, int64_t colu
               image + (y * columns + begin) * channels, (end - begin) * channels);
 }
 
+/* The activation of one place, and the flag LOW in its code. */
+VEC_INLINE Vec vec_activate(Vec z, BlockActivation activation, real slope, lane_int low,
+                            VecMask *code) {
+  if (activation == BLOCK_LINEAR) return z;
+  *code |= (z <= 0) & low;
+  if (activation == BLOCK_LEAKY) return vec_select(z <= 0, z * slope, z);
+  return vec_select(z < 0, vec_zero(), z);
+}
+
 /* LANES channels of one window of z, pixels `pixel` and rows `row` apart. The first of equals wins,
  * and the last of what is no number. A rectifier keeps the order of what it lets pass, and no
  * winner is needed where nothing passes: it comes after the choice. */
@@ -130,12 +139,9 @@ VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t h
   *code = (VecMask){0};
   for (int64_t u = 0; u < height; u++)
     for (int64_t v = 0; v < width; v++) {
-      Vec raw = vec_load(z + u * row + v * pixel), value = raw;
       VecMask place = (VecMask){0} + (lane_int)(u * width + v);
-      if (activation == BLOCK_LEAKY) {
-        value = vec_select(raw <= 0, raw * slope, raw);
-        place |= (raw <= 0) & low;
-      }
+      Vec value = vec_load(z + u * row + v * pixel);
+      if (activation == BLOCK_LEAKY) value = vec_activate(value, activation, slope, low, &place);
       if (u == 0 && v == 0) {
         *best = value;
         *code = place;
@@ -145,9 +151,7 @@ VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t h
       *best = vec_select(better, value, *best);
       *code = (better & place) | (~better & *code);
     }
-  if (activation != BLOCK_RELU) return;
-  *code |= (*best <= 0) & low;
-  *best = vec_select(*best < 0, vec_zero(), *best);
+  if (activation == BLOCK_RELU) *best = vec_activate(*best, activation, slope, low, code);
 }
 
 VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
@@ -311,81 +315,6 @@ static void block_bias_sums(const Block *b, const real *dy, const BlockCodes *co
     sums[rest % channels] +=
         pass_one(b, dy[at + rest], coded ? code_at(codes, at + rest) : 0, codes->low);
   }
-}
-
-static int64_t block_fold_size(const Block *b) {
-  return b->axis[0].taps * b->axis[1].taps * b->in * b->out;
-}
-
-/* F: (taps, in, out), from a weight; elements of `folded`, which is only used where there is
- * something to fold. Returns where F lies tap by tap in the order of the way up: its first element
- * and, in *step, the distance to the next tap. */
-static const real *block_folded(const Block *b, const real *w, real *folded, int64_t *step) {
-  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t size = b->in * b->out, taps = v->taps * h->taps;
-  *step = b->transposed ? size : -size;
-  /* without upsampling F is w, which is flipped already if it is a transposed convolution's */
-  if (v->up == 1 && h->up == 1) return b->transposed ? w : w + (taps - 1) * size;
-  memset(folded, 0, (size_t)(taps * size) * sizeof(real));
-  for (int64_t ky = 0; ky < v->kernel; ky++)
-    for (int64_t kx = 0; kx < h->kernel; kx++) {
-      const real *from = w + block_tap(b, ky, kx) * size;
-      for (int64_t y = 0; y < v->up; y++)
-        for (int64_t x = 0; x < h->up; x++) {
-          real *to = folded + ((v->kernel - 1 - ky + y) * h->taps + h->kernel - 1 - kx + x) * size;
-          for (int64_t i = 0; i < size; i++) to[i] += from[i];
-        }
-    }
-  *step = size;
-  return folded;
-}
-
-/* Folded weights, packed for a way: (vectors of its outputs, channels of its source, taps, LANES),
- * zeros in the last vector's rest. The outputs are b->out on the way up and b->in on the way down.
- * `folded` is scratch of (taps, in, out). */
-static void block_fold(const Block *b, const real *w, real *to, real *folded, bool up) {
-  int64_t taps = b->axis[0].taps * b->axis[1].taps, step;
-  int64_t outs = up ? b->out : b->in, sources = up ? b->in : b->out;
-  const real *from = block_folded(b, w, folded, &step);
-  if (outs % LANES != 0)
-    memset(to, 0, (size_t)(taps * sources * block_up(outs, LANES)) * sizeof(real));
-  for (int64_t tap = 0; tap < taps; tap++)
-    for (int64_t i = 0; i < b->in; i++) {
-      const real *row = from + tap * step + i * b->out;
-      if (up)
-        for (int64_t o = 0; o < outs; o += LANES)
-          copy_line(to + ((o / LANES * sources + i) * taps + tap) * LANES, row + o,
-                    block_min(outs - o, LANES));
-      else
-        for (int64_t o = 0; o < sources; o++)
-          to[((i / LANES * sources + o) * taps + tap) * LANES + i % LANES] = row[o];
-    }
-}
-
-/* The reverse: dw from the gradient of folded weights, laid out like those of the way up, or of the
- * way down when turned. */
-static void block_unfold(const Block *b, const real *sums, real *dw, bool turned) {
-  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t taps = v->taps * h->taps, outs = turned ? b->in : b->out;
-  int64_t sources = turned ? b->out : b->in;
-  for (int64_t ky = 0; ky < v->kernel; ky++)
-    for (int64_t kx = 0; kx < h->kernel; kx++) {
-      real *to = dw + block_tap(b, ky, kx) * b->in * b->out;
-      int64_t corner = (v->kernel - 1 - ky) * h->taps + h->kernel - 1 - kx;
-      for (int64_t o = 0; o < outs; o += LANES)
-        for (int64_t i = 0; i < sources; i++) {
-          const real *from = sums + ((o / LANES * sources + i) * taps + corner) * LANES;
-          Vec sum = vec_zero();
-          for (int64_t y = 0; y < v->up; y++)
-            for (int64_t x = 0; x < h->up; x++) sum += vec_load(from + (y * h->taps + x) * LANES);
-          int64_t lanes = block_min(outs - o, LANES);
-          real value[LANES];
-          vec_store(value, sum);
-          if (!turned) copy_line(to + i * outs + o, value, lanes);
-          else
-            for (int64_t k = 0; k < lanes; k++) to[(o + k) * sources + i] = value[k];
-        }
-    }
 }
 
 #endif

@@ -72,14 +72,47 @@ typedef struct BlockRun {
   real *sums, *bias_sums;        /* a chunk's weight and bias gradient */
   int64_t sums_size;
   bool turned; /* weight gradient: vectors lie along the input's channels */
-  bool direct; /* backward: dx needs no scratch */
+  bool direct; /* x to y, or dz to dx, without scratch between */
   int64_t few; /* forward with few outputs: products of a pixel, or 0 */
   real *few_weights;
-  int64_t products, z;      /* forward: places in a thread's scratch */
+  int64_t products, z;      /* forward: places in a thread's scratch; products or records */
   int64_t z_image, z_pixel; /* pitches */
 } BlockRun;
 
 /* ---- forward ---- */
+
+/* Some rows of some images of a doubling block; straight into y where nothing is pooled. */
+static void block_double_rows(const BlockRun *r, const BlockPlane *p, int64_t image, int64_t row,
+                              real *records) {
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  DoubleOutput o = {.b = b,
+                    .weights = r->form.weights,
+                    .bias = r->form.bias,
+                    .out = p->out,
+                    .row = p->out_row,
+                    .pixel = p->out_pixel};
+  int64_t between = p->out_image;
+  if (r->direct) {
+    o.out = r->y;
+    o.codes = &r->codes;
+    o.pixel = b->out;
+    o.row = h->out * b->out;
+    between = v->out * o.row;
+    o.first = image * between + row * o.row;
+  }
+  DoubleWalk source = {.images = p->images,
+                       .rows = block_ceil(p->rows, 2),
+                       .columns = block_ceil(p->columns, 2),
+                       .image_pitch = p->image,
+                       .row_pitch = p->row,
+                       .pixel_pitch = p->pixel};
+  DoubleWalk target = source;
+  target.image_pitch = between;
+  target.row_pitch = 2 * o.row;
+  target.pixel_pitch = 2 * o.pixel;
+  block_double_up(&o, p->source + p->row + p->pixel, source, target, records);
+}
 
 static void block_forward_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const BlockRun *r = context;
@@ -117,8 +150,10 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
         p.image = r->height * p.row;
         p.source = products + (i - from) / v->up * p.row;
         block_few_outputs(b, &r->form, &p);
+      } else if (r->form.parts) {
+        block_double_rows(r, &p, image, i, products);
       } else block_correlate(&r->form, &p);
-      for (int64_t n = 0; n < images; n++)
+      for (int64_t n = 0; n < images && !r->direct; n++)
         for (int64_t k = 0; k < rows; k += v->pool) {
           int64_t at = (((image + n) * v->pooled + (i + k) / v->pool) * h->pooled) * b->out;
           block_epilogue(b, z + n * p.out_image + k * p.out_row, p.out_row, p.out_pixel, r->y + at,
@@ -145,14 +180,17 @@ static int64_t block_forward_cut(BlockRun *r) {
   int64_t unit = block_multiple(block_multiple(v->pool, v->up), r->form.rows);
   int64_t row = r->width * (b->in + r->few) / v->up + 1;
   r->cut = block_cut(b->batch, v->used, h->used, unit, row, block_work(b));
+  if (few) r->form.parts = false;
+  r->direct = r->form.parts && v->pool * h->pool == 1 && b->out % LANES == 0;
   int64_t fit = BLOCK_BAND / (r->out_columns * r->z_pixel * r->cut.images * unit);
   r->band = block_min(unit * block_max(fit, 1), r->cut.rows);
-  if (r->cut.images > 1) r->band = r->cut.rows;
+  if (r->cut.images > 1 || r->direct) r->band = r->cut.rows;
   r->height = block_ceil(block_up(r->cut.rows, r->band), v->up) + v->span - 1;
   int64_t pixels = r->cut.images * r->height * r->width + ROW_PIXELS;
   r->products = block_up(pixels * b->in, 16);
   r->z = r->products + pixels * r->few;
-  r->z_image = r->band * r->out_columns * r->z_pixel;
+  if (r->form.parts) r->z += block_double_room(b->in);
+  r->z_image = r->direct ? 0 : r->band * r->out_columns * r->z_pixel;
   int64_t all = r->z + r->cut.images * r->z_image;
   if (few) { /* quads of outputs reach one row and column beyond */
     r->z_image += 3 * r->out_columns * r->z_pixel;
@@ -171,12 +209,13 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
   BlockRun r = {.b = b, .form = block_form(b, true), .x = x, .y = y};
   if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
   int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
-  int64_t weights = v->taps * h->taps * b->in * wide;
+  int64_t weights = v->taps * h->taps * b->in * wide; /* as many as parts, or more */
   Tensor *space = block_space(weights + wide + r.few * b->in + block_fold_size(b), e);
   if (!space) return false;
   bool ok = parallel_reserve((size_t)scratch * sizeof(real));
   if (ok) {
-    block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);
+    if (r.form.parts) block_double_pack(b, w, reals(space));
+    else block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);
     r.form.weights = reals(space);
     r.few_weights = reals(space) + weights + wide;
     if (r.few) block_few_pack(b, &r.form, r.form.weights, r.few_weights);

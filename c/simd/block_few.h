@@ -21,7 +21,7 @@ typedef struct BlockFew {
 static BlockFew block_few(const Block *b, const BlockForm *f) {
   BlockFew few = {.count = f->taps[0] * f->taps[1] * b->out};
   few.vectors = block_vectors(few.count);
-  few.quads = b->out == 1 && f->run && f->stride[0] == 2;
+  few.quads = b->out == 1 && block_doubles(b);
   return few;
 }
 
@@ -30,7 +30,7 @@ static BlockFew block_few(const Block *b, const BlockForm *f) {
 static bool block_few_pays(const Block *b, const BlockForm *f) {
   BlockFew few = block_few(b, f);
   int64_t ups = b->axis[0].up * b->axis[1].up, taps = f->taps[0] * f->taps[1];
-  int64_t usual = block_ceil(taps, ups) * ups * f->vectors * b->in;
+  int64_t usual = (f->parts ? DOUBLE_PARTS : block_ceil(taps, ups) * ups) * f->vectors * b->in;
   return b->out < LANES && few.vectors * b->in + few.count < usual;
 }
 

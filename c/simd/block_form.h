@@ -3,16 +3,15 @@
 #ifndef LATENT_SIMD_BLOCK_FORM_H
 #define LATENT_SIMD_BLOCK_FORM_H
 
+#include "block_double.h"
 #include "block_tiles.h"
-
-#include <string.h>
 
 static inline int64_t block_vectors(int64_t n) { return block_ceil(n, LANES); }
 
 /* A correlation between a padded source and an output, both in scratch: up is x to z (forward),
  * down dz to dx (backward). */
 typedef struct BlockForm {
-  bool up;
+  bool up, parts; /* parts: the kernels of block_double.h, which need no tile */
   int64_t stride[2], taps[2], low[2], first[2];
   int64_t channels, vectors; /* of the source, of the output */
   const real *weights, *bias;
@@ -31,19 +30,27 @@ static BlockForm block_form(const Block *b, bool up) {
                  .vectors = block_vectors(up ? b->out : b->in),
                  .images = 1,
                  .rows = 1,
-                 .columns = ROW_PIXELS * (up ? h->up : 1)};
+                 .columns = 1};
+  /* one output leaves nothing to share: block_few.h is for the way up, a tile for the way down */
+  f.parts = block_doubles(b) && b->out > 1;
+  if (f.parts) {
+    if (up) f.rows = f.columns = 2;
+    return f;
+  }
+  f.columns = ROW_PIXELS * (up ? h->up : 1);
   int64_t columns = up ? h->out : h->in;
   bool same = v->up == h->up && v->kernel == 3 && h->kernel == 3;
   /* on the way up the first of a tile's outputs must be joined to its first source by the last tap
    */
   for (int d = 0; d < 2; d++)
     same = same && (!up || b->axis[d].taps - 1 == -b->axis[d].low - v->up * b->axis[d].first);
-  if (!same || v->up > 2) return f;
+  int single = f.channels == 1;
+  if (!same || v->up > 2 || (v->up == 2 && (up || !single))) return f;
   int width = 0;
   while (width < TILE_WIDTHS - 1 && block_tile_columns[width] < columns) width++;
-  int single = f.channels == 1;
-  f.run = v->up == 1 ? (up ? tiles_same_forward : tiles_same_backward)[single][width]
-                     : (up ? tiles_double_forward : tiles_double_backward)[single][width];
+  if (v->up == 2) f.run = tiles_double_single[width];
+  else if (up) f.run = (single ? tiles_forward_single : tiles_forward)[width];
+  else f.run = (single ? tiles_backward_single : tiles_backward)[width];
   f.rows = TILE_ROWS;
   f.columns = block_tile_columns[width];
   f.images = TILE_IMAGES_OF(f.columns);

@@ -113,31 +113,27 @@ static const int block_tile_columns[TILE_WIDTHS] = {2, 4, TILE_SUMS / 2};
   (TILE_SUMS / TILE_ROWS / (COLUMNS) < TILE_IMAGES ? TILE_SUMS / TILE_ROWS / (COLUMNS)             \
                                                    : TILE_IMAGES)
 
-#define TILE(NAME, UP, STRIDE, TAPS, COLUMNS)                                                      \
+#define TILE(NAME, UP, STRIDE, TAPS, SINGLE, COLUMNS)                                              \
   static __attribute__((noinline)) void NAME##_##COLUMNS(const BlockTile *t) {                     \
-    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS, false);           \
-  }                                                                                                \
-  static __attribute__((noinline)) void NAME##_single_##COLUMNS(const BlockTile *t) {              \
-    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS, true);            \
+    block_tile(t, UP, STRIDE, TAPS, TILE_IMAGES_OF(COLUMNS), TILE_ROWS, COLUMNS, SINGLE);          \
   }
 #if defined __AVX512F__ || defined __aarch64__
-#define TILES(NAME, UP, STRIDE, TAPS)                                                              \
-  TILE(NAME, UP, STRIDE, TAPS, 2)                                                                  \
-  TILE(NAME, UP, STRIDE, TAPS, 4)                                                                  \
-  TILE(NAME, UP, STRIDE, TAPS, 8)                                                                  \
-  static BlockTileRun *const NAME[2][TILE_WIDTHS] = {                                              \
-      {NAME##_2, NAME##_4, NAME##_8}, {NAME##_single_2, NAME##_single_4, NAME##_single_8}};
+#define TILES(NAME, UP, STRIDE, TAPS, SINGLE)                                                      \
+  TILE(NAME, UP, STRIDE, TAPS, SINGLE, 2)                                                          \
+  TILE(NAME, UP, STRIDE, TAPS, SINGLE, 4)                                                          \
+  TILE(NAME, UP, STRIDE, TAPS, SINGLE, 8)                                                          \
+  static BlockTileRun *const NAME[TILE_WIDTHS] = {NAME##_2, NAME##_4, NAME##_8};
 #else
-#define TILES(NAME, UP, STRIDE, TAPS)                                                              \
-  TILE(NAME, UP, STRIDE, TAPS, 2)                                                                  \
-  TILE(NAME, UP, STRIDE, TAPS, 4)                                                                  \
-  static BlockTileRun *const NAME[2][TILE_WIDTHS] = {                                              \
-      {NAME##_2, NAME##_4, NAME##_4}, {NAME##_single_2, NAME##_single_4, NAME##_single_4}};
+#define TILES(NAME, UP, STRIDE, TAPS, SINGLE)                                                      \
+  TILE(NAME, UP, STRIDE, TAPS, SINGLE, 2)                                                          \
+  TILE(NAME, UP, STRIDE, TAPS, SINGLE, 4)                                                          \
+  static BlockTileRun *const NAME[TILE_WIDTHS] = {NAME##_2, NAME##_4, NAME##_4};
 #endif
-TILES(tiles_same_forward, true, 1, 3)
-TILES(tiles_same_backward, false, 1, 3)
-TILES(tiles_double_forward, true, 2, 4)
-TILES(tiles_double_backward, false, 2, 4)
+TILES(tiles_forward, true, 1, 3, false)
+TILES(tiles_forward_single, true, 1, 3, true)
+TILES(tiles_backward, false, 1, 3, false)
+TILES(tiles_backward_single, false, 1, 3, true)
+TILES(tiles_double_single, false, 2, 4, true)
 
 /* Any other shape: a row of pixels, the taps in a loop. */
 typedef struct BlockRow {
