@@ -340,12 +340,49 @@ static int l_check_tensor(lua_State *L) {
   return 1;
 }
 
+/* fits(value, least, most [, last]) -> is it an open float tensor of so many axes, the last of that
+ * size? Layers ask at every call, so nothing is made for it. */
+static int l_fits(lua_State *L) {
+  const Box *box = is_tensor(L, 1) ? lua_touserdata(L, 1) : NULL;
+  bool fits = box && box->var && box->var->value->dtype == DTYPE_REAL;
+  if (fits) {
+    const Shape *s = &box->var->value->shape;
+    fits = s->dims >= lua_tointeger(L, 2) && s->dims <= lua_tointeger(L, 3);
+    if (fits && !lua_isnoneornil(L, 4))
+      fits = s->dims > 0 && s->size[s->dims - 1] == lua_tointeger(L, 4);
+  }
+  lua_pushboolean(L, fits);
+  return 1;
+}
+
+/* unchanged(list) -> does each table still have its value? The list is {table, key, value, table,
+ * key, value, ...}, with false for none. */
+static int l_unchanged(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  bool same = true;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
+  for (lua_Integer i = 1; i < n && same; i += 3) {
+    lua_rawgeti(L, 1, i);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_rawgeti(L, 1, i + 1);
+    lua_rawget(L, -2);
+    lua_rawgeti(L, 1, i + 2);
+    same = lua_toboolean(L, -1) ? lua_rawequal(L, -1, -2) : !lua_toboolean(L, -2);
+    lua_settop(L, 1);
+  }
+  lua_pushboolean(L, same);
+  return 1;
+}
+
 /* ---- the module ---- */
 
 static const luaL_Reg functions[] = {{"raise", l_raise},
                                      {"set_home", l_set_home},
                                      {"nearest", l_nearest},
                                      {"check_tensor", l_check_tensor},
+                                     {"fits", l_fits},
+                                     {"unchanged", l_unchanged},
                                      {NULL, NULL}};
 
 #ifdef LATENT_DOUBLE

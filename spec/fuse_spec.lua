@@ -65,6 +65,17 @@ describe("fused blocks", function()
     assert.equal(1, blocks(model)) -- the last convolution with its activation, without the pool
   end)
 
+  it("are kept while nothing changes", function()
+    local model = nn.Sequential{nn.Upsample(2), nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()}
+    model(lt.randn(1, 5, 5, 1))
+    local plan = model._plan
+    model(lt.randn(2, 4, 4, 1))
+    assert.equal(plan, model._plan)
+    model[3].forward = function(_, x) return x:relu() end
+    model(lt.randn(1, 5, 5, 1))
+    assert.are_not.equal(plan, model._plan)
+  end)
+
   it("are dropped when the layers change", function()
     local x = lt.randn(2, 8, 8, 1)
     local model = nn.Sequential{nn.Conv2d(1, 4, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2)}

@@ -8,10 +8,15 @@ local layers = require "latent.nn.layers"
 
 local M = {}
 
+local conv_block = core.ops.conv_block
+
 -- What the library's classes do when nobody has changed them.
-local ORIGINAL = {}
+local ORIGINAL, CLASSES = {}, {}
 for _, class in ipairs{layers.Conv2d, layers.ConvTranspose2d, layers.Upsample, layers.MaxPool2d,
-  activations.ReLU, activations.LeakyReLU} do ORIGINAL[class] = class.forward end
+  activations.ReLU, activations.LeakyReLU} do
+  ORIGINAL[class] = class.forward
+  table.move({class, "forward", class.forward}, 1, 3, #CLASSES + 1, CLASSES)
+end
 
 local function is(layer, class)
   return layer ~= nil and getmetatable(layer) == class and rawget(layer, "forward") == nil
@@ -52,12 +57,12 @@ local function block_at(list, i)
   return {conv = conv, options = options, first = start, last = i - 1}, i
 end
 
--- All that the plan was built on, as triples table, key, value: a change of any makes it stale.
+-- All that the plan was built on, as triples table, key, value (false for none): a change of any makes it stale.
 local function watch(list)
   local seen = {}
   local function note(t, key)
-    local value = rawget(t, key)
-    seen[#seen + 1], seen[#seen + 2], seen[#seen + 3] = t, key, value
+    local value, n = rawget(t, key), #seen
+    seen[n + 1], seen[n + 2], seen[n + 3] = t, key, value or false
     return value
   end
   for i = 1, #list + 1 do
@@ -87,21 +92,16 @@ local function build(list)
   return {steps = steps, watched = watch(list)}
 end
 
-local function is_stale(plan)
-  local watched = plan.watched
-  for k = 1, #watched, 3 do
-    if rawget(watched[k], watched[k + 1]) ~= watched[k + 2] then return true end
-  end
-  for class, forward in pairs(ORIGINAL) do
-    if class.forward ~= forward then return true end
-  end
-  return false
-end
+-- At every call, so the core does the comparing.
+local function is_stale(plan) return not (core.unchanged(plan.watched) and core.unchanged(CLASSES)) end
 
 -- A block that its op refuses is given to the single layers, whose message names the one that is wrong.
 local function run_block(list, block, x)
   local conv = block.conv
-  local ok, y = pcall(core.ops.conv_block, x, conv.weight, conv.bias, block.options)
+  -- by position: an options table would be searched name by name
+  local o = block.options
+  local ok, y = pcall(conv_block, x, conv.weight, conv.bias, o.upsample, o.padding, o.transposed, o.activation,
+    o.slope, o.pool)
   if ok then return y end
   for i = block.first, block.last do x = list[i](x) end
   return x

@@ -4,6 +4,8 @@ local core = require "latent.core"
 
 local M = {}
 
+local MOST = 8 -- axes of a tensor
+
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
 -- number of axes, `least` the least number.
 M.ANY = {text = "a float32 tensor"}
@@ -19,6 +21,7 @@ M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
 -- @tparam ?int size of the last axis
 -- @treturn Tensor x
 function M.check(layer, x, pattern, size)
+  if core.fits(x, pattern.dims or pattern.least or 0, pattern.dims or MOST, size) then return x end
   core.check_tensor(x, layer:text())
   local shape = x.shape
   local fits = (not pattern.dims or #shape == pattern.dims) and #shape >= (pattern.least or 0)
