@@ -127,7 +127,7 @@ void memory_trim(void) {
 }
 
 void memory_age(void) {
-  enum { IDLE = 3 };
+  enum { IDLE = 16 };
   pool_age++;
   for (int k = 0; k < POOL_CLASSES; k++) {
     Buffer **place = &pool[k];

@@ -9,7 +9,7 @@ local M = {}
 
 -- Functions of the core that are the library's own business.
 local PRIVATE = {ops = true, methods = true, metatable = true, registry = true, set_home = true,
-  raise = true, nearest = true, check_tensor = true,
+  raise = true, nearest = true, check_tensor = true, fits = true, unchanged = true,
   isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true, deflate = true, crc32 = true,
   sync = true,
   ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
