@@ -86,8 +86,9 @@ typedef struct MemoryStats {
 MemoryStats memory_stats(void);
 /* Gives the pooled buffers back to the system. */
 void memory_trim(void);
-/* Called after each collection: gives back the buffers that nobody has used for some collections. A
- * training step in its stride uses all of its buffers between two collections. */
+/* Called after each collection: gives back the buffers that nobody has used for some collections;
+ * more than a few, because how full the moment before a collection is varies from one to the next.
+ */
 void memory_age(void);
 
 #endif
