@@ -228,6 +228,8 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   gradient_form(&g);
   g.lines = conv_max(CONV_SEGMENT / g.axis[1].count, 1);
   int64_t chunks = conv_min(work * g.batch / (4 * CONV_WORK), CONV_BUFFERS / g.buffer);
+  /* few pixels are not worth sums of their own */
+  chunks = conv_min(chunks, g.batch * g.axis[0].count * g.axis[1].count / CONV_SEGMENT);
   chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g.cut.jobs), 1);
   g.grain = conv_ceil(g.cut.jobs, chunks);
   g.chunks = conv_ceil(g.cut.jobs, g.grain);
