@@ -125,11 +125,12 @@ return function(core)
       differentiable = true, doc = "x repeated along axes of size 1 until it has the given shape."},
     {name = "var", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim},
       f = variance, differentiable = true,
-      doc = "The variance over all elements or axes; divided by n - 1, or by n with unbiased = false."},
+      doc = "The variance over all elements, one axis or a list of axes: divided by n - 1, or by n with the option "
+        .. "unbiased = false; keepdim = true leaves the axes with size 1."},
     {name = "std", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim}, f = std,
-      differentiable = true, doc = "The square root of var; its gradient at 0 is 0."},
+      differentiable = true, doc = "The square root of var, which takes the same options; its gradient at 0 is 0."},
     {name = "norm", inputs = {"x"}, params = {axis, keepdim}, f = norm, differentiable = true,
-      doc = "The Euclidean norm over all elements or axes; its gradient at 0 is 0."},
+      doc = "The Euclidean norm over all elements, one axis or a list of axes; its gradient at 0 is 0."},
     {name = "clone", inputs = {"x"}, params = {}, f = clone, differentiable = true,
       doc = "A copy with storage of its own."},
   }

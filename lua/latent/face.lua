@@ -24,7 +24,9 @@ local function add_methods(core, lt)
     if not list then methods[op.name] = lt[op.name] end
     if op.elementwise then methods[op.name .. "_"] = core.ops[op.name .. "_"] end
   end
-  --- x:rows(): an iterator over the rows of the first axis, `for i, row in x:rows() do`
+  --- An iterator over the rows of the first axis: `for i, row in x:rows() do`.
+  -- @function Tensor:rows
+  -- @treturn function gives a number and a row, of a tensor with one axis two numbers
   function methods.rows(x)
     local i, n = 0, #core.check_tensor(x, "rows")
     return function()
@@ -32,7 +34,9 @@ local function add_methods(core, lt)
       if i <= n then return i, x[i] end
     end
   end
-  --- x:zero_(): every element 0, in place
+  --- Makes every element 0, in place.
+  -- @function Tensor:zero_
+  -- @treturn Tensor itself
   function methods.zero_(x) return core.check_tensor(x, "zero_"):fill_(0) end
   function methods.__unknown(key)
     local names = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
@@ -70,7 +74,9 @@ function M.build(core)
     lt[op.name] = op.f
     list[#list + 1] = op
   end
-  --- Every op: a list of {name, inputs, params, doc, differentiable, elementwise}.
+  --- Every op, in a fixed order.
+  -- @function lt.ops
+  -- @treturn {table,...} each {name, inputs, params, doc, differentiable, elementwise}
   function lt.ops() return list end
   add_methods(core, lt)
   add_operators(core)

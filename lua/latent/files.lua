@@ -133,7 +133,7 @@ end
 -- @tparam string path
 -- @tparam string|function content the bytes, or `function(file)` that writes them and returns a
 --   true value, or nil and a message
--- @tparam[opt] table opts `sync`: wait until the bytes are on the disk, so that a loss of power
+-- @tparam ?table opts `sync`: wait until the bytes are on the disk, so that a loss of power
 --   leaves the old or the new too (false); `keep`: a name in the same folder that the old file is
 --   given (default: it is gone); `temporary`: the name in the meantime, in the same folder (default:
 --   one that no other program uses; a constant one leaves no litter where a program is killed)

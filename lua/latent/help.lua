@@ -2,8 +2,8 @@
 -- @module latent.help
 local comments = require "latent.help.comments"
 local core = require "latent.core"
-local files = require "latent.files"
-local lt = require "latent"
+local indexing = require "latent.help.index"
+require "latent" -- a core has its home, and errors the user's line
 
 local M = {}
 
@@ -39,7 +39,16 @@ local function default_text(param)
   return ("%g"):format(param.default or 0)
 end
 
+-- Composites are plain functions of Lua, whose parameters have no other names than those in the source.
+local function composite_signature(op)
+  local info, names = debug.getinfo(op.f, "u"), {}
+  for i = 1, info.nparams do names[i] = debug.getlocal(op.f, i) end
+  if info.isvararg then names[#names + 1] = "..." end
+  return ("lt.%s(%s)"):format(op.name, table.concat(names, ", "))
+end
+
 local function op_signature(op)
+  if op.f then return composite_signature(op) end
   local words = {}
   for i, input in ipairs(op.inputs) do words[i] = input end
   local named = {}
@@ -59,14 +68,13 @@ local function op_text(op)
   local lines = {op_signature(op), "", wrap(op.doc, "  "), ""}
   local notes = {}
   if not op.inputs[1]:find "%*" then notes[1] = ("Also a method: x:%s(...)."):format(op.name) end
-  if #op.params > 0 then notes[#notes + 1] = "What stands in braces may also be given in its order, without names." end
+  local named = #op.params > 0 and not op.f
+  if named then notes[#notes + 1] = "What stands in braces may also be given in its order, without names." end
   if op.elementwise then notes[#notes + 1] = ("In place: x:%s_(...)."):format(op.name) end
   if not op.differentiable then notes[#notes + 1] = "No gradient goes through it." end
   lines[#lines + 1] = wrap(table.concat(notes, " "), "  ")
   return table.concat(lines, "\n")
 end
-
-local LABELS = {treturn = "returns", ["return"] = "returns", raise = "raises"}
 
 -- A line of a parameter or result, its text to the right of its name.
 local function labelled(label, text)
@@ -74,42 +82,31 @@ local function labelled(label, text)
   return ("  %-11s %s"):format(label, (lines:gsub("^%s+", "")))
 end
 
-local function tag_line(tag)
-  local kind, text = tag[1], tag[2]
-  if kind == "tparam" then
-    local type_name, name, rest = text:match "^(%b{}[^%s]*)%s+([%w_.]+)%s*(.*)$"
-    if not type_name then type_name, name, rest = text:match "^(%S+)%s+([%w_.]+)%s*(.*)$" end
-    if not name then return nil end
-    local optional = tag.optional or type_name:find "^%?"
-    local head = type_name:gsub("^%?", "") .. (optional and ", optional" or "")
-    return labelled(name, rest == "" and head or head .. ": " .. rest)
-  elseif kind == "param" then
-    local name, rest = text:match "^(%S+)%s*(.*)$"
-    return name and labelled(name, rest)
-  elseif kind == "usage" then
-    return "\n  " .. text:gsub("\n", "\n  ")
+-- The lines of parameters, fields or results: name, type, text.
+local function described(lines, entry, kind)
+  for _, item in ipairs(comments.described(entry, kind)) do
+    local head = (item.type or "") .. (item.optional and ", optional" or "")
+    head = head:gsub("^, ", "") .. (head ~= "" and item.text ~= "" and ": " or "")
+    if kind == "return" then head = (item.type or "") .. (item.text ~= "" and item.type and " " or "") end
+    lines[#lines + 1] = labelled(item.name or "returns", head .. item.text)
   end
-  return LABELS[kind] and labelled(LABELS[kind], (text:gsub("^%?", "")))
 end
 
 local function signature_of(entry)
   if entry.is_module then return "module " .. entry.module end
-  local parameters = entry.parameters
-  if not parameters then
-    local names = {}
-    for _, tag in ipairs(entry.tags) do
-      local name = tag[1] == "tparam" and (tag[2]:match "^%b{}[^%s]*%s+([%w_.]+)" or tag[2]:match "^%S+%s+([%w_.]+)")
-      if name then names[#names + 1] = name end
-    end
-    parameters = "(" .. table.concat(names, ", ") .. ")"
-  end
-  return entry.name .. parameters
+  if entry.is_class then return "class " .. entry.name end
+  if entry.is_value then return entry.name end
+  return ("%s(%s)"):format(entry.name, table.concat(comments.parameter_names(entry), ", "))
 end
 
 local function entry_text(entry)
   local lines = {signature_of(entry), "", wrap(entry.tags[1][2], "  ")}
   local rest = {}
-  for i = 2, #entry.tags do rest[#rest + 1] = tag_line(entry.tags[i]) end
+  for _, kind in ipairs{"param", "field", "return"} do described(rest, entry, kind) end
+  for _, tag in ipairs(entry.tags) do
+    if tag[1] == "raise" then rest[#rest + 1] = labelled("raises", tag[2]) end
+    if tag[1] == "usage" then rest[#rest + 1] = "\n  " .. tag[2]:gsub("\n", "\n  ") end
+  end
   if #rest > 0 then
     lines[#lines + 1] = ""
     lines[#lines + 1] = table.concat(rest, "\n")
@@ -126,28 +123,8 @@ end
 
 local index -- {entries = list, by_name = entries by name, options = lists by name}
 
-local function add_ops(entries)
-  for _, op in ipairs(lt.ops()) do
-    entries[#entries + 1] = {name = "lt." .. op.name, module = "latent", field = op.name, op = op}
-  end
-end
-
-local function build()
-  local entries, options, by_name = {}, {}, {}
-  add_ops(entries)
-  for _, path in ipairs(comments.sources()) do
-    local text = files.read_all(path)
-    if text then
-      comments.read(text, entries)
-      comments.read_options(text, options)
-    end
-  end
-  for _, entry in ipairs(entries) do by_name[entry.name] = by_name[entry.name] or entry end
-  return {entries = entries, by_name = by_name, options = options}
-end
-
 local function the_index()
-  index = index or build()
+  index = index or indexing.build()
   return index
 end
 

@@ -17,6 +17,11 @@ local TYPES = {
 
 local MAX_AXES = 4
 
+--- An open IDX file.
+-- @type Reader
+-- @tfield string path
+-- @tfield {int,...} shape of the whole array
+-- @tfield boolean gzip whether the file is compressed
 local Reader = {}
 Reader.__index = Reader
 Reader.__name = "latent.idx.Reader"
@@ -97,7 +102,8 @@ end
 
 --- Opens an IDX file and checks its magic, axes and size. Read it in blocks and close it.
 -- @tparam string path
--- @return a reader (fields `path`, `shape`, `gzip`), or nil and a message
+-- @treturn ?Reader nil where the file is none, or damaged
+-- @treturn ?string the message then
 function M.open(path)
   local source, size, gzip = open_source(path)
   if not source then return nil, size end
@@ -119,8 +125,9 @@ function M.open(path)
 end
 
 --- The bytes of the next `count` rows (first axis), fewer at the end of the file.
--- @tparam integer count
--- @return the bytes and the number of rows, or nil and a message
+-- @tparam int count
+-- @treturn ?string the bytes; nil where the file is damaged
+-- @treturn int|string the number of rows, or the message
 function Reader:read(count)
   if math.type(count) ~= "integer" or count < 0 then
     raise("idx: read: count: expected a number of rows, got " .. tostring(count))
@@ -139,7 +146,8 @@ Reader.__close = Reader.close
 
 --- Reads a whole IDX file.
 -- @tparam string path
--- @return u8 tensor of the file's shape, or nil and a message
+-- @treturn ?Tensor u8, of the file's shape; nil where the file is none, or damaged
+-- @treturn ?string the message then
 function M.read(path)
   local reader, message = M.open(path)
   if not reader then return nil, message end

@@ -32,7 +32,8 @@ end
 --- Reads a PNG or PGM file; its content tells which. Colours become grey as 0.299 R + 0.587 G + 0.114 B, and what is
 -- transparent lies on white.
 -- @tparam string path
--- @return a tensor [height, width], float32 in 0..1; or nil and a message
+-- @treturn ?Tensor [height, width], float32 in 0..1; nil where the file cannot be read
+-- @treturn ?string the message then
 function M.read(path)
   options.expect("image.read", "path", path, "string")
   local bytes, message = files.read_all(path)
@@ -69,7 +70,8 @@ end
 -- @tparam string path
 -- @tparam Tensor tensor [height, width], [height, width, 1], or for PNG [height, width, 3] (red, green, blue);
 -- float32 in 0..1 (what lies outside is cut off) or u8 in 0..255
--- @return true, or nil and a message
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 -- @raise where the shape is no picture's, the ending is another or the tensor holds NaN
 function M.write(path, tensor)
   options.expect("image.write", "path", path, "string")

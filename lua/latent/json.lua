@@ -23,7 +23,7 @@ local array_mt = { __name = "json.array" }
 
 --- Marks a table as an array, so that it is written `[...]` even when it is empty.
 -- Arrays that were read carry the mark already.
--- @tparam[opt] table t a sequence (default: a new one)
+-- @tparam ?table t a sequence (default: a new one)
 -- @treturn table t itself
 function M.array(t)
   if t ~= nil then options.expect("json.array", "t", t, "table") end
@@ -154,7 +154,8 @@ end
 
 --- Reads one JSON value. `null` becomes `json.null`, so that nil always means failure.
 -- @tparam string text
--- @return the value, or nil and a message with line and column (in bytes)
+-- @return the value; nil where the text is no JSON
+-- @treturn ?string the message then, with line and column (in bytes)
 function M.decode(text)
   if type(text) ~= "string" then
     raise("json.decode: text: expected a string, got " .. type(text))
@@ -270,7 +271,7 @@ end
 --- Writes a value as JSON. Names are sorted, so equal values give equal text. An empty table is
 -- written `{}` unless it is marked by `json.array`.
 -- @param value string, number, boolean, json.null, or a table of these: a sequence or an object
--- @tparam[opt] table opts `indent`: spaces a level (default: all on one line; arrays of scalars
+-- @tparam ?table opts `indent`: spaces a level (default: all on one line; arrays of scalars
 --   stay on one line); `nan = "null"`: write numbers that are not finite as null (default: raise)
 -- @treturn string
 function M.encode(value, opts)

@@ -140,7 +140,8 @@ end
 --- The tensor in the bytes of a .npy file.
 -- @tparam string bytes
 -- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
--- @return a tensor, float32 or u8, of the array's shape; or nil and a message
+-- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
+-- @treturn ?string the message then
 function M.decode(bytes, opts)
   opts = options.check("npy.decode", opts, {"exact"})
   return decode(options.expect("npy.decode", "bytes", bytes, "string"), opts.exact)
@@ -162,7 +163,8 @@ end
 --- Reads a .npy file.
 -- @tparam string path
 -- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
--- @return a tensor, float32 or u8, of the array's shape; or nil and a message
+-- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
+-- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("npy.load", "path", path, "string")
   opts = options.check("npy.load", opts, {"exact"})
@@ -177,7 +179,8 @@ end
 --- Writes a tensor as a .npy file, atomically.
 -- @tparam string path
 -- @tparam Tensor tensor any shape, float32 or u8
--- @return true, or nil and a message
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function M.save(path, tensor)
   options.expect("npy.save", "path", path, "string")
   core.check_tensor(tensor, "npy.save")

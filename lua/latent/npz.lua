@@ -26,7 +26,8 @@ end
 --- Reads every array of a .npz file.
 -- @tparam string path
 -- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
--- @return a table name -> tensor, or nil and a message
+-- @treturn ?{[string]=Tensor} nil where the file cannot be read
+-- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("npz.load", "path", path, "string")
   opts = options.check("npz.load", opts, {"exact"})
@@ -42,7 +43,8 @@ end
 -- @tparam string path
 -- @tparam {[string]=Tensor} tensors
 -- @tparam ?table opts `compress = true` packs them, as np.savez_compressed does
--- @return true, or nil and a message
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function M.save(path, tensors, opts)
   options.expect("npz.save", "path", path, "string")
   options.expect("npz.save", "tensors", tensors, "table")

@@ -8,7 +8,10 @@ local schedule = require "latent.schedule"
 
 local raise = core.raise
 
-local M = {schedule = schedule}
+local M = {}
+
+--- The module latent.schedule: functions that say how a learning rate goes.
+M.schedule = schedule
 
 --- Minimises each row of a tensor by itself, by L-BFGS with a line search for the strong Wolfe conditions. The rows
 -- are independent problems, each with its own history, step lengths and reason to stop; the function is evaluated for
@@ -36,6 +39,9 @@ local M = {schedule = schedule}
 -- print(result.x, result.reasons[1])
 M.lbfgs = require("latent.optim.lbfgs").minimize
 
+--- An optimiser.
+-- @type Optimizer
+-- @tfield number lr the learning rate; may be set at any time
 local Optimizer = {}
 Optimizer.__index = Optimizer
 

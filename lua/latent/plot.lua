@@ -22,6 +22,11 @@ local terminal = require "latent.plot.terminal"
 
 local M = {}
 
+--- A figure. `save` writes it, `show` draws it in the terminal.
+-- @type Figure
+-- @tfield string kind "lines", "scatter", ...
+-- @tfield number width pixels
+-- @tfield number height pixels
 local Figure = {}
 Figure.__index = Figure
 Figure.__name = "latent.plot.figure"
@@ -84,7 +89,7 @@ end
 
 --- Draws the figure into a file.
 -- @tparam string path name ending in .png, .svg or .pdf; its folder must exist
--- @tparam[opt] table opts {keep = true: leave the gnuplot script and its data beside the picture, as
+-- @tparam ?table opts {keep = true: leave the gnuplot script and its data beside the picture, as
 --   name.gp and name.dat, to be run and changed by hand}
 -- @treturn ?string path; or nil and a message when the file cannot be made (then nothing is left behind)
 -- @function Figure:save
@@ -110,7 +115,7 @@ function Figure:save(path, opts)
 end
 
 --- Draws the figure in the terminal or in a window; see `plot.show`.
--- @tparam[opt] table opts terminal
+-- @tparam ?table opts terminal
 -- @treturn ?boolean true, or nil and a message
 -- @function Figure:show
 function Figure:show(opts)
@@ -234,7 +239,7 @@ end
 
 --- Several figures in one file, row by row.
 -- @tparam {Figure,...} figures
--- @tparam[opt] table opts columns (default 2), title over all, width, height of every chart that was not
+-- @tparam ?table opts columns (default 2), title over all, width, height of every chart that was not
 --   given a size of its own (560 x 400)
 -- @treturn Figure
 function M.panels(figures, opts)
@@ -307,7 +312,7 @@ end
 
 --- Draws a figure in the terminal: by kitty's protocol, by sixel graphics, in a window, else as text.
 -- @tparam Figure figure
--- @tparam[opt] table opts terminal = "kitty", "sixel", "window" or "text" (default: what the environment
+-- @tparam ?table opts terminal = "kitty", "sixel", "window" or "text" (default: what the environment
 --   says the terminal can do)
 -- @treturn ?boolean true, or nil and a message
 function M.show(figure, opts)

@@ -22,8 +22,9 @@ M.interval = 0.1
 local BAR = 20 -- columns
 local CLEAR = "\r\27[K"
 
---- A bar. Field `on_terminal` tells whether it is drawn.
+--- A bar.
 -- @type Bar
+-- @tfield boolean on_terminal whether it is drawn
 local Bar = {}
 Bar.__index = Bar
 Bar.__name = "latent.progress.Bar"
@@ -89,7 +90,7 @@ local function clear(self)
 end
 
 --- One step is done.
--- @tparam[opt] number loss shown beside the bar
+-- @tparam ?number loss shown beside the bar
 -- @treturn Bar itself
 function Bar:step(loss)
   if loss ~= nil and type(loss) ~= "number" then
@@ -106,7 +107,7 @@ end
 
 --- One epoch is done: prints a line that stays, "label epoch 3/10  <text>  12 s", on a terminal and
 -- in a log alike.
--- @tparam[opt] string text what to say of it, as for string.format
+-- @tparam ?string text what to say of it, as for string.format
 -- @param ... values for the format
 -- @treturn Bar itself
 function Bar:epoch(text, ...)
@@ -158,7 +159,7 @@ local function can_draw()
 end
 
 --- Starts a bar.
--- @tparam[opt] table opts `steps`: steps an epoch (1); `epochs` (1); `label`: said first; `first`:
+-- @tparam ?table opts `steps`: steps an epoch (1); `epochs` (1); `label`: said first; `first`:
 --   the epoch to begin with, for a resumed run (1); `done`: steps of it that are done (0);
 --   `stream`: where to write (standard output);
 --   `terminal`: whether to draw (default: standard output is a terminal and `stream` is not given);

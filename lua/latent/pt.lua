@@ -305,7 +305,8 @@ end
 -- None is left out of dictionaries and is `json.null` in lists. Dictionary keys keep their type.
 -- @tparam string path
 -- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
--- @return what was saved, of a state dict a table name -> tensor; or nil and a message
+-- @return what was saved, of a state dict a table name -> tensor; nil where the file cannot be read
+-- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("pt.load", "path", path, "string")
   opts = options.check("pt.load", opts, {"exact"})
@@ -412,7 +413,8 @@ end
 -- @tparam string path
 -- @param value a table name -> tensor, or any nesting of tables with tensors, numbers, strings, booleans and
 -- `json.null` (None); tables with the keys 1 to n become lists, others dictionaries
--- @return true, or nil and a message
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function M.save(path, value)
   options.expect("pt.save", "path", path, "string")
   local writer = {tensors = {}, keys = {}}

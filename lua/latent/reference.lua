@@ -85,7 +85,7 @@
 -- @tparam ?table opts generator = one made by `lt.generator`
 -- @treturn Tensor float32 [n]
 
---- A stream of random numbers of its own, with the methods `state` and `set_state`.
+--- A stream of random numbers of its own, independent of the default one.
 -- @function lt.generator
 -- @tparam int seed
 -- @treturn Generator
@@ -102,12 +102,24 @@
 -- @function lt.set_rng_state
 -- @tparam {int,int} state
 
+--- A stream of random numbers; `lt.generator` makes one.
+-- @type Generator
+
+--- Where the stream stands.
+-- @function lt.Generator:state
+-- @treturn {int,int} seed and block
+
+--- Goes to a place that `state` told.
+-- @function lt.Generator:set_state
+-- @tparam {int,int} state seed and block
+-- @treturn Generator itself
+
 -- ---- gradients ----
 
 --- Runs f without recording for gradients; in it, parameters may be changed in place.
 -- @function lt.no_grad
 -- @tparam function f
--- @param ... its arguments
+-- @param ... arguments of f
 -- @return what f returns
 
 --- Whether operations are recorded for gradients now.
@@ -179,6 +191,15 @@
 -- @treturn number
 
 -- ---- methods of tensors ----
+
+--- An array of numbers, row by row. Elements are read by `x[i]` (a row, or of a tensor with one axis a number), their
+-- number along the first axis by `#x`; `+ - * / ^` and the sign work element by element and broadcast.
+-- @type Tensor
+-- @tfield {int,...} shape its sizes; a new table each time
+-- @tfield string dtype "float32" or "u8"
+-- @tfield ?Tensor grad the gradient, nil before the first backward
+-- @tfield boolean requires_grad whether gradients go to it or through it
+-- @tfield boolean is_leaf whether it was made by hand, not by an op
 
 --- The size of an axis.
 -- @function Tensor:size

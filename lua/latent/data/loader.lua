@@ -12,8 +12,10 @@ local M = {}
 --- A loader is its own iterator: `for batch in loader do ... end` runs through one epoch, and the
 -- next such loop through the next epoch. A loop that follows one left by `break` begins a new epoch
 -- too; only after `set_state` does it go on in the middle. `#loader` is the number of batches in an
--- epoch; `loader.epoch`, from 1, is the epoch that the next batch belongs to.
+-- epoch.
 -- @type Loader
+-- @tfield int epoch from 1: the one that the next batch belongs to
+-- @tfield int batch images in a batch
 local Loader = {}
 Loader.__index = Loader
 Loader.__name = "latent.data.Loader"
@@ -39,7 +41,7 @@ local function begin_epoch(self, epoch)
 end
 
 --- The next batch of the epoch, nil at its end (the call after that begins the next epoch).
--- @return nil, or a table: `x` float32 [b, size, size, 1] in [-1, 1], `y` float32 [b] labels,
+-- @treturn ?table `x` float32 [b, size, size, 1] in [-1, 1], `y` float32 [b] labels,
 --   `index` float32 [b] positions in the set
 function Loader:next()
   self.resumed = false
@@ -143,8 +145,8 @@ local function check_values(set, opts)
 end
 
 --- Makes a loader.
--- @param set a data set, or any table with `#set` and `set:batch(index) -> x, y`
--- @tparam[opt] table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false): leave
+-- @tparam Set set a data set, or any table with `#set` and `set:batch(index) -> x, y`
+-- @tparam ?table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false): leave
 --   out a last batch that is short
 -- @treturn Loader
 function M.new(set, opts)

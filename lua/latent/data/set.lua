@@ -10,17 +10,21 @@ local raise = core.raise
 
 local M = {}
 
---- A data set. Fields: `name`, `split`, `images` (u8 [n, size, size, 1]), `labels` (u8 [n], values
--- from 0), `classes` (their names, label 0 first). `#set` is the number of images.
+--- A data set. `#set` is the number of images.
 -- @type Set
+-- @tfield string name
+-- @tfield string split "train" or "test"
+-- @tfield Tensor images u8 [n, size, size, 1]
+-- @tfield Tensor labels u8 [n], values from 0
+-- @tfield {string,...} classes their names, label 0 first
 local Set = {}
 Set.__index = Set
 Set.__name = "latent.data.Set"
 
 --- Some images and their labels, ready for a model.
--- @param index positions from 1: a table or a 1-D tensor
--- @return x float32 [b, size, size, 1] in [-1, 1]
--- @return y float32 [b], the labels
+-- @tparam Tensor|{int,...} index positions from 1
+-- @treturn Tensor x, float32 [b, size, size, 1] in [-1, 1]
+-- @treturn Tensor y, float32 [b], the labels
 function Set:batch(index)
   local lt = require "latent"
   if not lt.is_tensor(index) then
@@ -34,7 +38,7 @@ function Set:batch(index)
 end
 
 --- The first n images as a set of their own, which shares the memory of this one.
--- @tparam integer n
+-- @tparam int n how many
 -- @treturn Set
 function Set:take(n)
   if math.type(n) ~= "integer" or n < 1 or n > #self then
@@ -48,7 +52,7 @@ end
 
 --- The positions of one image of each class: those that belong to the set by convention, else the
 -- first of each class.
--- @treturn table positions from 1, in the order of the classes
+-- @treturn {int,...} positions from 1, in the order of the classes
 function Set:example_positions()
   local listed = self.example_list
   if listed and math.max(table.unpack(listed)) <= #self then

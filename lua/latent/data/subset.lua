@@ -7,17 +7,21 @@ local raise = core.raise
 
 local M = {}
 
---- A part of a set. Fields: `name`, `split`, `classes` as the whole set has them; `labels` (u8 [n]);
--- `positions` (float32 [n], places in the whole set from 1). `#subset` is the number of images.
+--- A part of a set. `#subset` is the number of images.
 -- @type Subset
+-- @tfield string name as of the whole set, as split and classes are
+-- @tfield string split
+-- @tfield {string,...} classes
+-- @tfield Tensor labels u8 [n]
+-- @tfield Tensor positions float32 [n], places in the whole set from 1
 local Subset = {}
 Subset.__index = Subset
 Subset.__name = "latent.data.Subset"
 
 --- Some images and their labels, ready for a model.
--- @param index positions in the part, from 1: a table or a 1-D tensor
--- @return x float32 [b, size, size, 1] in [-1, 1]
--- @return y float32 [b], the labels
+-- @tparam Tensor|{int,...} index positions in the part, from 1
+-- @treturn Tensor x, float32 [b, size, size, 1] in [-1, 1]
+-- @treturn Tensor y, float32 [b], the labels
 function Subset:batch(index)
   if not core.is_tensor(index) then
     if type(index) ~= "table" then
@@ -43,8 +47,8 @@ local function check_set(fname, set)
 end
 
 --- The images at some positions.
--- @param set a data set
--- @param positions float32 [n] or a table, from 1
+-- @tparam Set set
+-- @tparam Tensor|{int,...} positions [n], from 1
 -- @treturn Subset
 function M.new(set, positions)
   require "latent"
@@ -64,9 +68,9 @@ function M.new(set, positions)
 end
 
 --- Splits a set in two; see latent.data.split.
--- @param set a data set
+-- @tparam Set set
 -- @tparam number held_back number of images, or below 1 a share of them, of the second part
--- @tparam[opt] table opts `seed` (1)
+-- @tparam ?table opts `seed` (1)
 -- @return two parts
 function M.split(set, held_back, opts)
   check_set("data.split", set)

@@ -5,10 +5,13 @@ local files = require "latent.files"
 local M = {}
 
 -- What stands before the names of a module's functions.
-local PREFIX = {["latent"] = "lt", ["latent.face"] = "lt", ["latent.reference"] = "lt",
-  ["latent.nn.layers"] = "nn", ["latent.nn.activations"] = "nn", ["latent.nn.module"] = "nn"}
+local PREFIX = {["latent"] = "lt", ["latent.reference"] = "lt", ["latent.nn.layers"] = "nn",
+  ["latent.nn.activations"] = "nn"}
 
-local function prefix_of(name) return PREFIX[name] or name:gsub("^latent%.", "") end
+--- What stands before the names of a module's functions: "nn" for latent.nn.
+-- @tparam string name of a module
+-- @treturn string
+function M.prefix_of(name) return PREFIX[name] or (name:gsub("^latent%.", "")) end
 
 -- The tags of a comment: {{"tparam", "int n the count"}, ...}; the text before them comes first, as "text".
 local function parse_tags(lines)
@@ -43,13 +46,15 @@ local function find_tag(tags, wanted)
   end
 end
 
--- "conv.Conv:run" from what a line or @function says; fields of M and of the face's tables are the module's.
+-- "data.Loader:next" from what a line or @function says; fields of M and of the face's tables are the module's,
+-- and a class belongs to the module whose folder its file is in.
 local function public_name(prefix, name)
   local owner, separator, field = name:match "^([%w_]+)([.:])(.+)$"
   if not owner then return prefix .. "." .. name end
-  if owner == "M" or owner == "lt" then return prefix .. "." .. field end
+  if owner == "M" then return prefix .. "." .. field end
+  if owner == "lt" or owner == "nn" then return name end
   if owner == "methods" or owner == "Tensor" then return "Tensor:" .. field end
-  return ("%s.%s%s%s"):format(prefix, owner, separator, field)
+  return ("%s.%s%s%s"):format(prefix:match "^[^.]+", owner, separator, field)
 end
 
 local function entry_of(comment, code, module)
@@ -59,13 +64,16 @@ local function entry_of(comment, code, module)
   if find_tag(tags, "module") then
     return {module = find_tag(tags, "module"), tags = tags, is_module = true}
   end
+  local class = find_tag(tags, "type")
+  if class then return {module = module, name = class, is_class = true, tags = tags} end
   if not named and (not name or find_tag(tags, "local")) then return nil end
-  if named and name and parameters and not named:find "[.:]" then name = nil end
-  return {module = module, name = named or name, parameters = not named and parameters or nil, tags = tags}
+  local entry = {module = module, name = named or name, parameters = not named and parameters or nil, tags = tags}
+  entry.is_value = not named and not parameters and not find_tag(tags, "tparam") and not find_tag(tags, "treturn")
+  return entry
 end
 
 local function add(entries, entry)
-  local prefix = prefix_of(entry.module)
+  local prefix = M.prefix_of(entry.module)
   if entry.is_module then
     -- Several files may make up one module; the one of its own name speaks for it.
     if not PREFIX[entry.module] or entry.module == "latent" then
@@ -75,7 +83,16 @@ local function add(entries, entry)
     return
   end
   entry.field = entry.name:match "[^.:]+$"
-  entry.name = public_name(prefix, entry.name)
+  if entry.is_class then
+    entry.name = entry.name == "Tensor" and "Tensor" or prefix:match "^[^.]+" .. "." .. entry.name
+  else
+    -- A method without use for its object is written with a dot and an underscore.
+    local bare = entry.parameters and entry.parameters:match "^%(_,?%s*(.*)$"
+    if entry.name:find "^%u%w+%." and entry.parameters == "()" then bare = entry.name:sub(1, 2) ~= "M." and ")" end
+    if bare then entry.name, entry.parameters = entry.name:gsub("%.([%w_]+)$", ":%1"), "(" .. bare end
+    entry.is_method = entry.name:find ":" ~= nil or nil
+    entry.name = public_name(prefix, entry.name)
+  end
   entries[#entries + 1] = entry
 end
 
@@ -106,6 +123,51 @@ function M.read(text, entries)
       end
     end
   end
+end
+
+-- "{string,...} list the rest" as type and rest: a type ends at the first space outside of braces.
+local function split_type(text)
+  local depth = 0
+  for i = 1, #text do
+    local c = text:sub(i, i)
+    depth = depth + (c == "{" and 1 or c == "}" and -1 or 0)
+    if c == " " and depth == 0 then return text:sub(1, i - 1), text:sub(i + 1):gsub("^%s+", "") end
+  end
+  return text, ""
+end
+
+--- What a comment says of parameters, results or fields.
+-- @tparam table entry of `read`
+-- @tparam string kind "param", "return" or "field"
+-- @treturn {table,...} each {type (nil where none is given), optional, name (not of results), text}
+function M.described(entry, kind)
+  local list = {}
+  for _, tag in ipairs(entry.tags) do
+    local typed = tag[1] == "t" .. kind
+    if typed or tag[1] == kind then
+      local item = {text = tag[2], optional = tag.optional}
+      if typed then
+        item.type, item.text = split_type(tag[2])
+        if item.type:sub(1, 1) == "?" then item.type, item.optional = item.type:sub(2), true end
+      end
+      if kind ~= "return" then item.name, item.text = item.text:match "^([%w_.]+)%s*(.*)$" end
+      if kind == "return" or item.name then list[#list + 1] = item end
+    end
+  end
+  return list
+end
+
+--- The names of a function's parameters: those of its definition, else those of its comment.
+-- @tparam table entry of `read`
+-- @treturn {string,...}
+function M.parameter_names(entry)
+  local names = {}
+  if entry.parameters then
+    for name in entry.parameters:gmatch "[%w_.]+" do names[#names + 1] = name end
+  else
+    for i, item in ipairs(M.described(entry, "param")) do names[i] = item.name end
+  end
+  return names
 end
 
 --- The option names that the code itself checks, by the name of the function.

@@ -33,6 +33,14 @@ function M.implied_noise(beta, pixels, latent)
   return (beta * options.expect("map.implied_noise", "pixels", pixels, "count") / latent) ^ 0.5
 end
 
+--- An inverse problem; `map.problem` makes one.
+-- @type Problem
+-- @tfield int images how many
+-- @tfield int latent the size of a code
+-- @tfield Tensor noise [n], standard deviations
+-- @tfield Tensor pixels [n], measured values an image
+-- @tfield Tensor weight [n], of the prior
+-- @tfield int evaluations how many codes have been decoded so far
 local Problem = {}
 Problem.__index = Problem
 
@@ -136,13 +144,13 @@ end
 
 --- Mean squared residuals, mean over the measured values of (y - A g(z))^2.
 -- @tparam Tensor z codes [k, latent]
--- @param rows which image each code belongs to: a tensor or list of k numbers (default 1..n)
+-- @tparam ?Tensor|{int,...} rows which image each code belongs to: k numbers (default 1..n)
 -- @treturn Tensor [k], recorded
 function Problem:residual(z, rows) return residual(self, z, index(self, z, rows)) end
 
 --- The energy U, nats; its second result are the residuals it is made of.
 -- @tparam Tensor z codes [k, latent]
--- @param rows which image each code belongs to (default 1..n)
+-- @tparam ?Tensor|{int,...} rows which image each code belongs to: k numbers (default 1..n)
 -- @treturn Tensor [k], recorded
 -- @treturn Tensor mean squared residuals [k], recorded
 function Problem:energy(z, rows)
@@ -154,7 +162,7 @@ end
 
 --- What the sheet's form makes of an energy: mean((y - A g(z))^2) + beta mean(z^2).
 -- @tparam Tensor energy [k]
--- @param rows which image each belongs to (default 1..n)
+-- @tparam ?Tensor|{int,...} rows which image each belongs to: k numbers (default 1..n)
 -- @treturn Tensor [k]
 function Problem:loss(energy, rows)
   rows = rows and (core.is_tensor(rows) and rows or lt.tensor(rows))

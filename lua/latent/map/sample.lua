@@ -137,6 +137,14 @@ local function add_pictures(run, sums, q)
   return sums
 end
 
+--- Draws from a posterior; `map.sample` makes them.
+-- @type Posterior
+-- @tfield Tensor codes [draws, chains, n, latent]
+-- @tfield ?Tensor mean [n, ...], of the pictures of all draws
+-- @tfield ?Tensor std [n, ...], the standard deviation a pixel
+-- @tfield Tensor accept [chains, n], the mean acceptance after the warm-up
+-- @tfield Tensor step [chains, n]
+-- @tfield number evaluations decoder evaluations an image, all chains together
 local Posterior = {}
 Posterior.__index = Posterior
 

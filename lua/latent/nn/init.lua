@@ -5,8 +5,11 @@ local core = require "latent.core"
 local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
 
+local M = {Module = module.new, is_module = module.is_module}
+
 --- `nn.fuse = false` makes every layer of a Sequential compute by itself; see latent.nn.fuse.
-local M = {Module = module.new, is_module = module.is_module, fuse = true}
+M.fuse = true
+
 for _, part in ipairs{"latent.nn.layers", "latent.nn.activations"} do
   for name, class in pairs(require(part)) do M[name] = class end
 end

@@ -167,7 +167,8 @@ function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 
 --- Nearest-neighbour upsampling by whole factors.
 -- @function Upsample
--- @tparam int|{int,int} scale
+-- @tparam int|{int,int} scale height and width, or one number for both
+-- @tparam ?table opts there are none so far
 M.Upsample = class("Upsample", {})
 function M.Upsample:init(scale, opts)
   options.check("nn.Upsample", opts, {})
@@ -262,6 +263,7 @@ end
 
 --- All axes but the first made one: [batch, ...] to [batch, *]; the order is (height, width, channel).
 -- @function Flatten
+-- @tparam ?table opts there are none so far
 M.Flatten = class("Flatten", {})
 function M.Flatten.init(_, opts) options.check("nn.Flatten", opts, {}) end
 function M.Flatten:forward(x)

@@ -6,7 +6,10 @@ local options = require "latent.options"
 
 local raise = core.raise
 
---- @type Module
+--- A layer or model. `model(...)` calls its `forward`; its fields are its parts.
+-- @type Module
+-- @tfield boolean training whether it is in training mode
+-- @tfield string kind its name in texts and messages
 local Module = {is_latent_module = true, training = true, kind = "Module"}
 Module.__index = Module
 
@@ -17,7 +20,8 @@ local function is_class(value)
   return type(value) == "table" and rawget(value, "__index") == value and rawget(value, "kind") ~= nil
 end
 
---- Whether a value is a layer or model.
+--- Whether a value is a layer or model (an object, not a class).
+-- @param value
 -- @treturn boolean
 function M.is_module(value)
   return type(value) == "table" and getmetatable(value) ~= nil and value.is_latent_module == true
@@ -383,6 +387,7 @@ local function refuse_plain_list(name, part)
 end
 
 --- A model of one's own: a table of parts with a forward function.
+-- @function nn.Module
 -- @usage nn.Module{encoder = e, decoder = d, forward = function(self, x) return self.decoder(self.encoder(x)) end}
 -- @tparam table parts fields; `kind` names it in texts
 -- @treturn Module

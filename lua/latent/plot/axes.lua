@@ -99,7 +99,7 @@ end
 -- @tparam number lo
 -- @tparam number hi
 -- @tparam number share
--- @tparam[opt] boolean log widen by a factor instead
+-- @tparam ?boolean log widen by a factor instead
 -- @treturn number lo
 -- @treturn number hi
 function M.widen(lo, hi, share, log)

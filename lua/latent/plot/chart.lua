@@ -47,7 +47,7 @@ end
 -- @tparam string name
 -- @param v nil or a number
 -- @tparam number least
--- @tparam[opt] boolean whole
+-- @tparam ?boolean whole
 -- @treturn ?number
 function M.at_least(name, v, least, whole)
   if v == nil then

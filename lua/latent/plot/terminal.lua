@@ -49,7 +49,7 @@ end
 
 --- What the terminal on standard output can show; the variable LATENT_TERMINAL overrides it.
 -- @tparam[opt=os.getenv] function getenv
--- @tparam[opt] boolean on_terminal whether standard output is a terminal
+-- @tparam ?boolean on_terminal whether standard output is a terminal
 -- @treturn string "kitty", "sixel", "window" or "text"
 function M.detect(getenv, on_terminal)
   getenv = getenv or os.getenv

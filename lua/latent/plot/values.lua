@@ -121,7 +121,7 @@ end
 
 --- Smallest and largest finite value.
 -- @tparam {number,...} list
--- @tparam[opt] boolean positive leave out what a logarithmic axis cannot show
+-- @tparam ?boolean positive leave out what a logarithmic axis cannot show
 -- @treturn ?number smallest, nil when there is none
 -- @treturn ?number largest
 function M.extent(list, positive)

@@ -79,7 +79,8 @@ end
 --- Reads a log as columns; see latent.train.read_log.
 -- @tparam string path
 -- @tparam ?table opts steps
--- @return name -> list, or nil and a message
+-- @treturn ?table name -> list; nil where the file cannot be read
+-- @treturn ?string the message then
 function M.read(path, opts)
   options.expect("train.read_log", "path", path, "string")
   opts = options.check("train.read_log", opts, {"steps"})

@@ -12,12 +12,16 @@ local validation = require "latent.train.validation"
 
 local raise = core.raise
 
---- A run. Fields to read: `steps` made and `epoch` (from 1) that the next one belongs to; `log`, the entries of the
--- epochs so far; `best` = {epoch =, value =} of the watched number; `resumed`, whether it goes on from a
--- checkpoint; and `stopped`, nil while it runs, then why it ended: "done", "patience", "asked" (by `stop`),
--- "diverged", "left" (its loop was left by break or an error) or the name of a signal, "INT" or "TERM"; `message`
--- says more where there is more to say.
+--- A run. Its fields are there to be read.
 -- @type Run
+-- @tfield int steps how many are made
+-- @tfield int epoch from 1: the one that the next step belongs to
+-- @tfield {table,...} log the entries of the epochs so far
+-- @tfield ?table best epoch and value of the watched number at its best
+-- @tfield ?boolean resumed whether it goes on from a checkpoint
+-- @tfield ?string stopped nil while it runs, then why it ended: "done", "patience", "asked" (by `stop`),
+-- "diverged", "left" (its loop was left by break or an error) or the name of a signal, "INT" or "TERM"
+-- @tfield ?string message says more where there is more to say
 local Run = {}
 Run.__index = Run
 Run.__name = "latent.train.Run"
@@ -57,7 +61,8 @@ local function gather(self)
 end
 
 --- Writes the checkpoint now.
--- @return true, or nil and a message
+-- @treturn ?boolean true; nil where it fails
+-- @treturn ?string the message then
 function Run:save()
   if not self.path then raise "train: save: the run was made without the option checkpoint" end
   if self.batch then raise "train: save: a step is being made; call it in on_step or after the loop" end
@@ -65,9 +70,9 @@ function Run:save()
   return checkpoint.save(self.path, gather(self))
 end
 
---- Takes up what a checkpoint holds.
--- @tparam table tensors
--- @tparam table values
+--- Takes up what a checkpoint holds, as `resume = true` does.
+-- @tparam {[string]=Tensor} tensors of the checkpoint
+-- @tparam table values of the checkpoint
 function Run:restore(tensors, values)
   snapshot.apply(self, tensors, values)
   self.steps, self.epoch, self.epoch_steps = values.steps, values.epoch, values.epoch_steps
@@ -287,8 +292,8 @@ end
 --- The batches of all epochs that are left: `for batch, now in run:batches() do ... end`. When the body ends, the
 -- step counts as made; between two steps the run validates, logs, writes checkpoints and heeds Ctrl-C. While the
 -- loop runs, SIGINT and SIGTERM end it after the step that is being made; afterwards `run.stopped` tells.
--- @return an iterator of the batches as the loader has them, and of a table: epoch, step (both from 1), lr and the
---   values of the other schedules; what `note` is told is added to it
+-- @treturn function an iterator of the batches as the loader has them, and of a table: epoch, step (both from 1), lr
+--   and the values of the other schedules; what `note` is told is added to it
 function Run:batches()
   if self.started then raise "train: batches: the run has been made; make another one to train on" end
   self.started = true
@@ -323,8 +328,8 @@ Run.__gc = function(self)
 end
 
 --- Gives the model the weights of the epoch in which the watched number was best. Needs the option `best`.
--- @return the epoch, or nil and a message where no epoch has ended
--- @return the number
+-- @treturn ?int the epoch; nil where no epoch has ended
+-- @treturn number|string the watched number then, or a message
 function Run:load_best()
   if not self.keeps_best then raise "train: load_best: the run was made without the option best" end
   if not self.best_state then return nil, "no epoch has ended" end

@@ -25,25 +25,33 @@ local function check_target(name, output, x)
   end
 end
 
--- ---- mean squared error: no likelihood yet, since it has no scale ----
+-- ---- mean squared error ----
 
---- @type Squared
+--- The mean squared error: no likelihood, since it has no scale.
+-- @type Squared
+-- @tfield string unit of its loss
 local Squared = module.class("Squared", {unit = "mean squared error a pixel"})
 
 function Squared.init() end
 
 --- The reconstruction term: the squared error, mean over all pixels.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor one element, recorded
 function Squared.loss(_, output, x)
   check_target("squared", output, x)
   return lt.mse_loss(output, x)
 end
 
+--- Raises: a squared error is no likelihood.
 function Squared.log_prob()
   raise("squared: a squared error without a scale is no density; "
     .. "give a likelihood, such as vae.gaussian{sigma = vae.sigma_of_beta(beta, pixels)}")
 end
 
 --- The picture: the output itself.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @treturn Tensor [n, ...]
 function Squared.mean(_, output) return output end
 
 --- The mean squared error over all pixels, as in the answer sheet: beta sets the scale.
@@ -52,7 +60,9 @@ function M.squared() return Squared() end
 
 -- ---- Gaussian ----
 
---- @type Gaussian
+--- A Gaussian about the decoder's output. It is a module: a shared scale is its parameter.
+-- @type Gaussian
+-- @tfield string unit of its loss
 local Gaussian = module.class("Gaussian", {order = {"log_sigma"}, unit = "nats an image"})
 
 function Gaussian:init(opts)
@@ -99,19 +109,27 @@ local function split(self, output, x)
   return output:slice(-1, 1, channels), bent(output:slice(-1, channels + 1, 2 * channels)) * 2
 end
 
---- log N(x; mean, sigma^2), summed over the pixels: nats, [n].
+--- log N(x; mean, sigma^2), summed over the pixels.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats [n], recorded
 function Gaussian:log_prob(output, x)
   local mean, log_var = split(self, output, x)
   return -per_image(lt.gaussian_nll(mean, log_var, x, {constant = true, reduction = "none"}))
 end
 
 --- The reconstruction term: -log p(x | z), mean over the images.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats, one element, recorded
 function Gaussian:loss(output, x)
   local mean, log_var = split(self, output, x)
   return lt.gaussian_nll(mean, log_var, x, {constant = true}) * (x:numel() / x:size(1))
 end
 
 --- The picture: the means.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @treturn Tensor [n, ...]
 function Gaussian:mean(output)
   return self.scale == "pixel" and output:slice(-1, 1, output:size(-1) // 2) or output
 end
@@ -133,7 +151,9 @@ function M.gaussian(opts) return Gaussian(opts) end
 
 -- ---- Bernoulli ----
 
---- @type Bernoulli
+--- Black or white pixels.
+-- @type Bernoulli
+-- @tfield string unit of its loss
 local Bernoulli = module.class("Bernoulli", {unit = "nats an image"})
 
 function Bernoulli:init(opts)
@@ -149,20 +169,28 @@ end
 -- Images as probabilities.
 local function target(self, x) return (x - self._low) / self._width end
 
---- log p(x | z) with the output as log-odds, summed over the pixels: nats, [n]. For grey pixels, which are
--- neither 0 nor 1, it is the negative cross-entropy.
+--- log p(x | z) with the output as log-odds, summed over the pixels. For grey pixels, which are neither
+-- 0 nor 1, it is the negative cross-entropy.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats [n], recorded
 function Bernoulli:log_prob(output, x)
   check_target("bernoulli", output, x)
   return -per_image(lt.bce_with_logits(output, target(self, x), {reduction = "none"}))
 end
 
 --- The reconstruction term: -log p(x | z), mean over the images.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats, one element, recorded
 function Bernoulli:loss(output, x)
   check_target("bernoulli", output, x)
   return lt.bce_with_logits(output, target(self, x)) * (x:numel() / x:size(1))
 end
 
 --- The picture: the probabilities, in the images' range.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @treturn Tensor [n, ...]
 function Bernoulli:mean(output) return output:sigmoid() * self._width + self._low end
 
 --- Black or white pixels whose log-odds are the decoder's output.

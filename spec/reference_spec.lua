@@ -1,0 +1,183 @@
+-- What is documented is there, and what is there is documented: names, parameters, types, help.
+local api = require "tools.api"
+local help = require "latent.help"
+local lt = require "latent"
+local nn = require "latent.nn"
+local optim = require "latent.optim"
+local data = require "latent.data"
+
+local model = api.read()
+
+-- One object of each class; a class that is documented and not here fails.
+local OBJECTS = {
+  Tensor = function() return lt.ones(1) end,
+  Generator = function() return lt.generator(1) end,
+  Module = function() return setmetatable({}, getmetatable(nn.ReLU)) end,
+  Optimizer = function() return optim.SGD({lt.param(lt.ones(1))}, {lr = 1}) end,
+  Set = function() return assert(data.mnist{split = "test", mini = true}) end,
+  Subset = function() return (data.split(assert(data.mnist{split = "test", mini = true}), 5)) end,
+  Loader = function() return data.loader(assert(data.mnist{split = "test", mini = true})) end,
+  Figure = function() return require("latent.plot").lines{{y = {1, 2}}} end,
+  Bar = function() return require("latent.progress").new{terminal = false} end,
+  Profile = function() return lt.profile(function() end, {quiet = true}) end,
+  Squared = function() return require("latent.vae").squared() end,
+  Gaussian = function() return require("latent.vae").gaussian() end,
+  Bernoulli = function() return require("latent.vae").bernoulli() end,
+  Reader = function()
+    local sources = require "latent.data.sources"
+    local folder = assert(sources.mini())
+    return assert(require("latent.idx").open(assert(sources.find(folder, sources.names.test.labels))))
+  end,
+  Problem = function()
+    return require("latent.map").problem{decode = function(z) return z end, measured = lt.ones(1, 2), latent = 2,
+      noise = 1}
+  end,
+}
+OBJECTS.Posterior = function()
+  return require("latent.map").sample(OBJECTS.Problem(), {warmup = 2, draws = 4, chains = 1})
+end
+OBJECTS.Run = function()
+  local layer = nn.Linear(2, 2)
+  return require("latent.train").new{model = layer, optimizer = optim.SGD(layer:parameters(), {lr = 1}),
+    loader = OBJECTS.Loader(), epochs = 1}
+end
+
+-- Those of a class of layers are what it adds to Module; init, forward and text make the class.
+local HOOKS = {init = true, forward = true, text = true, __unknown = true}
+
+local function methods_of(object)
+  local class = getmetatable(object)
+  local list = type(class.__index) == "table" and class.__index or require("latent.core").methods
+  if type(object) == "userdata" and not lt.is_tensor(object) then list = class.__index end
+  local names = {}
+  for name, value in pairs(list) do
+    local plain = type(value) == "function" and not name:find "^__" and not HOOKS[name]
+    if plain then names[name] = value end
+  end
+  return names
+end
+
+local function names_in(entries)
+  local names = {}
+  for _, entry in ipairs(entries) do names[entry.field] = entry end
+  return names
+end
+
+-- The names of `have` that `documented` lacks.
+local function lacking(have, documented)
+  local list = {}
+  for name in pairs(have) do
+    if not documented[name] then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+local function exported(module)
+  local functions, values = {}, {}
+  for name, value in pairs(module) do
+    local callable = type(value) == "function" or type(value) == "table" and rawget(value, "__index") == value
+    if not tostring(name):find "^_" then (callable and functions or values)[name] = value end
+  end
+  return functions, values
+end
+
+-- The names of a Lua function's parameters; nil for a C function.
+local function parameters_of(value, is_method)
+  if type(value) == "table" then value, is_method = value.init, true end
+  local info = debug.getinfo(value, "uS")
+  if info.what == "C" then return nil end
+  local names = {}
+  for i = 1, info.nparams do names[i] = debug.getlocal(value, i) end
+  if info.isvararg then names[#names + 1] = "..." end
+  if is_method then table.remove(names, 1) end
+  return names
+end
+
+local TYPES = {string = true, number = true, int = true, boolean = true, table = true, ["function"] = true,
+  ["..."] = true, ["nil"] = true}
+
+local function check_types(entry)
+  for _, kind in ipairs{"param", "return", "field"} do
+    for _, item in ipairs(api.described(entry, kind)) do
+      for word in (item.type or ""):gmatch "[%w_.]+" do
+        assert(TYPES[word] or model.classes[word], ("%s: the type %s is not known"):format(entry.name, word))
+      end
+    end
+  end
+end
+
+local function check_entry(entry, value)
+  assert(#entry.tags[1][2] > 1, entry.name .. " has no sentence")
+  local documented = {}
+  for i, item in ipairs(api.described(entry, "param")) do documented[i] = item.name end
+  -- The activations share an init, whose parameter has no name of its own.
+  if entry.module == "latent.nn.activations" then value = nil end
+  local actual = value and parameters_of(value, entry.is_method) or api.parameter_names(entry)
+  -- The rest of a list such as nn.Reshape(2, 2, 16) is one documented name.
+  if documented[#documented] == "..." and actual[#actual] == "..." then
+    for i = #actual - 1, #documented, -1 do table.remove(actual, i) end
+  end
+  assert.same(actual, documented, entry.name)
+  check_types(entry)
+  assert(help.text(entry.name), "no help for " .. entry.name)
+end
+
+describe("the reference", function()
+  for _, module in ipairs(model.modules) do
+    it("has what " .. module.name .. " exports, and nothing else", function()
+      local functions, values = exported(require(module.name))
+      assert.is_table(module.entry)
+      assert.same({}, lacking(functions, names_in(module.functions)))
+      assert.same({}, lacking(names_in(module.functions), functions))
+      assert.same({}, lacking(values, names_in(module.values)))
+      assert.same({}, lacking(names_in(module.values), values))
+      for _, entry in ipairs(module.functions) do check_entry(entry, not entry.op and functions[entry.field]) end
+    end)
+  end
+
+  for _, class in ipairs(model.classes) do
+    it("has the methods of " .. class.name .. ", and nothing else", function()
+      local methods = methods_of(assert(OBJECTS[class.name], "no example of the class")())
+      local base = (class.name == "Gaussian" or class.name == "Bernoulli" or class.name == "Squared")
+        and names_in(model.classes.Module.methods) or {}
+      local documented = names_in(class.methods)
+      assert.same({}, lacking(methods, setmetatable(documented, {__index = base})))
+      assert.same({}, lacking(names_in(class.methods), methods))
+      for _, entry in ipairs(class.methods) do check_entry(entry, not entry.op and methods[entry.field]) end
+    end)
+  end
+
+  it("tells every option that a function checks", function()
+    local forgotten = {}
+    local function look(entry)
+      local text = {}
+      for i, tag in ipairs(entry.tags) do text[i] = tag[2] end
+      text = " " .. table.concat(text, " ") .. " "
+      for _, option in ipairs(model.options[entry.name] or {}) do
+        if not text:find("[^%w_]" .. option .. "[^%w_]") then
+          forgotten[#forgotten + 1] = entry.name .. ": " .. option
+        end
+      end
+    end
+    for _, module in ipairs(model.modules) do
+      for _, entry in ipairs(module.functions) do look(entry) end
+    end
+    assert.same({}, forgotten)
+  end)
+
+  it("would tell of a function without a comment, and of a comment without a function", function()
+    local functions = exported{save = print, load = print, extra = print, _private = print, limit = 3}
+    local documented = {save = {}, load = {}, gone = {}}
+    assert.same({"extra"}, lacking(functions, documented))
+    assert.same({"gone"}, lacking(documented, functions))
+    assert.has_error(function()
+      check_entry({name = "lt.zeros", parameters = "(shape, dtype)", tags = {{"text", "A sentence."},
+        {"tparam", "int shape"}}})
+    end)
+    assert.has_error(function()
+      check_entry({name = "lt.zeros", parameters = "(shape)", tags = {{"text", "A sentence."},
+        {"tparam", "Shape shape"}}})
+    end)
+  end)
+end)
