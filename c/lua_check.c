@@ -44,8 +44,8 @@ static int raise_top(lua_State *L) {
   char place[128] = "";
   int level = user_level(L, &user);
   if (level >= 0) snprintf(place, sizeof place, "%s:%d: ", user.short_src, user.currentline);
-  if (level > 0 && lua_getstack(L, level - 1, &called) &&
-      lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key) == LUA_TFUNCTION) {
+  if (level > 0 && lua_getstack(L, level - 1, &called)) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key); /* nil while the library is being loaded */
     lua_getinfo(L, "f", &called);
     lua_pushvalue(L, -3);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) lua_pop(L, 1);
