@@ -202,6 +202,13 @@ function M.best(runs, field, sign)
   return found
 end
 
+--- The runs with the highest values of a field, the highest first.
+function M.top(runs, field, count)
+  local sorted = table.move(runs, 1, #runs, 1, {})
+  table.sort(sorted, function(a, b) return a.result[field] > b.result[field] end)
+  return table.move(sorted, 1, math.min(count, #sorted), 1, {})
+end
+
 --- Whether a field never rises from one run to the next by more than a little.
 function M.falls(runs, field, little)
   local list, falls = M.results(runs, field), true
