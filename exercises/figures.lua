@@ -32,6 +32,21 @@ function M.grid(file, title, images, xs, ys)
     xlabel = "first latent number", ylabel = "second latent number"}, file)
 end
 
+-- The betas beside their points; of several runs in one place the first stands for all.
+local function beta_texts(runs)
+  local rates, texts = sweep.results(runs, "rate"), {}
+  local width = math.max(table.unpack(rates)) - math.min(table.unpack(rates))
+  local i = 1
+  while i <= #runs do
+    local last = i
+    while last < #runs and math.abs(rates[last + 1] - rates[i]) < 0.02 * width do last = last + 1 end
+    texts[i] = ("%g"):format(runs[i].beta) .. (last > i and (" to %g"):format(runs[last].beta) or "")
+    for j = i + 1, last do texts[j] = "" end
+    i = last + 1
+  end
+  return texts
+end
+
 -- Marks of a learned sigma and of a warm-up: other colours than the curves'.
 local SIGMA, WARM = 2, 3
 
@@ -41,10 +56,9 @@ function M.rate_distortion(file, title, curves)
   local panels = {}
   for i, curve in ipairs(curves) do
     local label, runs, sigma, warm = table.unpack(curve)
-    local betas = {}
-    for j, run in ipairs(runs) do betas[j] = ("%g"):format(run.beta) end
     panels[i] = plot.lines{
-      {x = sweep.results(runs, "rate"), y = sweep.results(runs, "sampled_mse"), texts = betas, label = "constant beta"},
+      {x = sweep.results(runs, "rate"), y = sweep.results(runs, "sampled_mse"), texts = beta_texts(runs),
+        label = "constant beta"},
       {x = {sigma.result.rate}, y = {sigma.result.sampled_mse}, line = false, color = SIGMA,
         label = ("learned sigma: beta %.2g"):format(sigma.result.own_beta)},
       warm and {x = sweep.results(warm, "rate"), y = sweep.results(warm, "sampled_mse"), line = false, color = WARM,

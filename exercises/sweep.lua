@@ -193,6 +193,12 @@ function M.mean(runs, field)
     math.max(table.unpack(list)))
 end
 
+--- How far apart the highest and the lowest value of a field are.
+function M.range(runs, field)
+  local list = M.results(runs, field)
+  return math.max(table.unpack(list)) - math.min(table.unpack(list))
+end
+
 --- The run with the highest value of a field, or with sign = -1 the lowest.
 function M.best(runs, field, sign)
   local found = runs[1]
