@@ -58,8 +58,8 @@ support.say([[The means' standard deviation is %.2f with beta %g, %.2f with %g a
   or sweep.falls(two, "spread", 0.01) and "every larger beta pulls them closer to zero"
   or "a larger beta pulls them to zero, if not at every step")
 if large.result.active_units == 0 then
-  support.say([[With beta %g no dimension is active. The neighbours of its means are right for %.0f %% all the same, since
-    they know no scale; but the decoder sees nothing except the noise about the means.]], large.beta,
+  support.say([[With beta %g no dimension is active. The neighbours of its means are right for %.0f %% all the same,
+    since they know no scale; but the decoder sees nothing except the noise about the means.]], large.beta,
     large.result.knn_accuracy)
 end
 figures.codes("09_latent_scatter.png", "09_generator.png", {small, sheet, large}, o)

@@ -34,12 +34,15 @@ end
 
 -- The betas beside their points; of several runs in one place the first stands for all.
 local function beta_texts(runs)
-  local rates, texts = sweep.results(runs, "rate"), {}
-  local width = math.max(table.unpack(rates)) - math.min(table.unpack(rates))
-  local i = 1
+  local texts, i = {}, 1
+  local function near(a, b, field)
+    return math.abs(a.result[field] - b.result[field]) < 0.02 * sweep.range(runs, field)
+  end
   while i <= #runs do
     local last = i
-    while last < #runs and math.abs(rates[last + 1] - rates[i]) < 0.02 * width do last = last + 1 end
+    while last < #runs and near(runs[i], runs[last + 1], "rate") and near(runs[i], runs[last + 1], "sampled_mse") do
+      last = last + 1
+    end
     texts[i] = ("%g"):format(runs[i].beta) .. (last > i and (" to %g"):format(runs[last].beta) or "")
     for j = i + 1, last do texts[j] = "" end
     i = last + 1
