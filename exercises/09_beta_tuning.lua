@@ -78,21 +78,17 @@ for _, curve in ipairs(curves) do
     or "the sweep has found a better one")
 end
 
--- (c) What a warm-up buys.
-local rows, gain = {}, 0
-for i, arm in ipairs(arms) do
-  local without, without_text = sweep.mean(arm.constant, "knn_accuracy")
-  local with, with_text = sweep.mean(arm.warm, "knn_accuracy")
-  rows[i], gain = {"beta " .. arm.beta, without_text, with_text}, gain + (with - without) / #arms
-end
+-- (c) What a warm-up buys: over the seeds that had no part in choosing the betas.
+local rows, gain, chance = sweep.compare(arms, "knn_accuracy")
 support.print_table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds),
   {"", "         constant beta", "        with a warm-up"}, rows)
 local with, with_text = sweep.mean(tuned.warm, "knn_accuracy")
 support.say([[(c) With a warm-up beta %g does best on the images kept apart; on the test images its k-NN accuracy is %s
   %% (k = %d for the first seed, chosen on the images kept apart; the nearest neighbour alone is right for %s %%). Over
-  these betas the warm-up %s: %+.1f points on average.]], tuned.beta, with_text, tuned.warm[1].result.k,
-  select(2, sweep.mean(tuned.warm, "knn1")), gain > 1 and "pays" or gain < -1 and "costs" or "makes little difference",
-  gain)
+  these betas the warm-up %s: %+.1f points on average, while runs of one beta with different seeds lie up to %.1f
+  points apart.]], tuned.beta, with_text, tuned.warm[1].result.k,
+  select(2, sweep.mean(tuned.warm, "knn1")), math.abs(gain) < chance / 2 and "makes less difference than chance does"
+  or gain > 0 and "pays" or "costs", gain, chance)
 support.answer{["ex9.beta"] = tuned.beta, ["ex9.knn_mean"] = with, ["ex9.knn1_mean"] = sweep.mean(tuned.warm, "knn1"),
   ["ex9.knn_constant"] = sweep.mean(tuned.constant, "knn_accuracy"), ["ex9.sigma_beta_2d"] = sigma2.result.own_beta,
   ["ex9.sigma_beta_16d"] = sigma16.result.own_beta, ["ex9.mse_sheet"] = sheet.result.sampled_mse,

@@ -199,6 +199,26 @@ function M.range(runs, field)
   return math.max(table.unpack(list)) - math.min(table.unpack(list))
 end
 
+--- What a warm-up changes in a field.
+-- @tparam {table,...} arms {beta =, constant = runs, warm = runs}, a run a seed each
+-- @tparam string field
+-- @treturn table rows for support.print_table: means over the seeds, with the lowest and the highest
+-- @treturn number the mean difference, without the first seed, whose constant runs were chosen for being good
+-- @treturn number how far apart runs lie that differ by their seed alone, at most
+function M.compare(arms, field)
+  local rows, gain, chance = {}, 0, 0
+  for i, arm in ipairs(arms) do
+    local means = {}
+    for k, runs in ipairs{arm.constant, arm.warm} do
+      local others = #runs > 1 and table.move(runs, 2, #runs, 1, {}) or runs
+      means[k], chance = M.mean(others, field), math.max(chance, M.range(runs, field))
+    end
+    gain = gain + (means[2] - means[1]) / #arms
+    rows[i] = {"beta " .. arm.beta, (select(2, M.mean(arm.constant, field))), (select(2, M.mean(arm.warm, field)))}
+  end
+  return rows, gain, chance
+end
+
 --- The run with the highest value of a field, or with sign = -1 the lowest.
 function M.best(runs, field, sign)
   local found = runs[1]
