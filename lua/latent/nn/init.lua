@@ -17,6 +17,7 @@ end
 --- Layers one after the other; `model[2]` is the second.
 -- @function Sequential
 -- @tparam {Module,...} layers
+-- @treturn Module
 M.Sequential = module.class("Sequential", {})
 
 function M.Sequential:init(layers)

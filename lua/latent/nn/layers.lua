@@ -47,6 +47,7 @@ end
 -- @tparam int inputs
 -- @tparam int outputs
 -- @tparam ?table opts bias = false leaves the bias out
+-- @treturn Module
 M.Linear = class("Linear", {order = {"weight", "bias"}})
 
 function M.Linear:init(inputs, outputs, opts)
@@ -93,6 +94,7 @@ end
 -- @tparam int outputs channels
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = 1, padding = 0, dilation = 1 (numbers or {height, width}), bias = true
+-- @treturn Module
 M.Conv2d = class("Conv2d", {order = {"weight", "bias"}})
 
 function M.Conv2d:init(inputs, outputs, kernel, opts)
@@ -114,6 +116,7 @@ function M.Conv2d:text() return conv_text(self, "Conv2d") end
 -- @tparam int outputs channels
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = 1, padding = 0, output_padding = 0, dilation = 1, bias = true
+-- @treturn Module
 M.ConvTranspose2d = class("ConvTranspose2d", {order = {"weight", "bias"}})
 
 function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
@@ -147,6 +150,7 @@ end
 -- @function MaxPool2d
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride (the kernel's size unless said), padding = 0
+-- @treturn Module
 M.MaxPool2d = class("MaxPool2d", {})
 function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, opts) end
 function M.MaxPool2d:forward(x)
@@ -158,6 +162,7 @@ function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 -- @function AvgPool2d
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride (the kernel's size unless said), padding = 0
+-- @treturn Module
 M.AvgPool2d = class("AvgPool2d", {})
 function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, opts) end
 function M.AvgPool2d:forward(x)
@@ -169,6 +174,7 @@ function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 -- @function Upsample
 -- @tparam int|{int,int} scale height and width, or one number for both
 -- @tparam ?table opts there are none so far
+-- @treturn Module
 M.Upsample = class("Upsample", {})
 function M.Upsample:init(scale, opts)
   options.check("nn.Upsample", opts, {})
@@ -184,6 +190,7 @@ function M.Upsample:text() return ("Upsample(%s)"):format(pair_text(self.scale))
 -- @function BatchNorm2d
 -- @tparam int channels
 -- @tparam ?table opts eps = 1e-5, momentum = 0.1 (share of the new in the running statistics)
+-- @treturn Module
 M.BatchNorm2d = class("BatchNorm2d", {order = {"weight", "bias"},
   buffers = {running_mean = true, running_var = true}})
 
@@ -224,6 +231,7 @@ function M.BatchNorm2d:text() return ("BatchNorm2d(%d)"):format(self.channels) e
 -- @function LayerNorm
 -- @tparam int features
 -- @tparam ?table opts eps = 1e-5
+-- @treturn Module
 M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"}})
 
 function M.LayerNorm:init(features, opts)
@@ -242,6 +250,7 @@ function M.LayerNorm:text() return ("LayerNorm(%d)"):format(self.features) end
 --- Dropout: in training each element is zero with probability p and the others are scaled up.
 -- @function Dropout
 -- @tparam ?number p 0.5 unless said
+-- @treturn Module
 M.Dropout = class("Dropout", {})
 function M.Dropout:init(p)
   self.p = p == nil and 0.5 or p
@@ -264,6 +273,7 @@ end
 --- All axes but the first made one: [batch, ...] to [batch, *]; the order is (height, width, channel).
 -- @function Flatten
 -- @tparam ?table opts there are none so far
+-- @treturn Module
 M.Flatten = class("Flatten", {})
 function M.Flatten.init(_, opts) options.check("nn.Flatten", opts, {}) end
 function M.Flatten:forward(x)
@@ -275,6 +285,7 @@ function M.Flatten.text() return "Flatten" end
 --- Each item of the batch in another shape: Reshape(2, 2, 16) makes [batch, 64] to [batch, 2, 2, 16].
 -- @function Reshape
 -- @tparam int ... the item's sizes; one may be -1 and is inferred
+-- @treturn Module
 M.Reshape = class("Reshape", {})
 function M.Reshape:init(first, ...)
   self.sizes, self._known, self._open = {}, 1, nil
