@@ -90,7 +90,14 @@ local function start(missing, jobs)
   assert(files.write_atomic(list, table.concat(commands)))
   local clock, done = lt.clock(), 0
   local pipe = assert(io.popen(("xargs -0 -n 1 -P %d sh -c <%s"):format(jobs, files.quote(list))))
-  for name in pipe:lines() do
+  local function next_name()
+    local ok, name = pcall(pipe.read, pipe)
+    if ok then return name end
+    -- The trainings have got the same Ctrl-C, and write their checkpoints.
+    print("stopped; the same command goes on from there")
+    os.exit(130)
+  end
+  for name in next_name do
     done = done + 1
     local result = by_name[name] and result_of(by_name[name])
     local gone = lt.clock() - clock
