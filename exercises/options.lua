@@ -5,7 +5,7 @@ local M = {}
 local CHOICES = {data = {"mnist", "fashion", "mini"}, recipe = {"default", "sheet"}, betas = {"9", "5", "3"}}
 -- Numbers: whole where their default is, and not below 0 unless said here.
 local LEAST = {epochs = 1, sweep_epochs = 1, batch = 1, images = 1, map_steps = 1, latent = 1, side = 2,
-  seeds = 1, valid = 1, candidates = 1}
+  seeds = 1, valid = 1, candidates = 1, restarts = 1, chains = 1, draws = 4}
 local MOST = {threads = 64, jobs = 64}
 local POSITIVE = {lr = true, map_lr = true}
 

@@ -125,6 +125,12 @@ end
 
 local TRAINED_BY = {autoencoder = 1, classifier = 4, vae2 = 7, vae16 = 8}
 
+--- Whether there are weights of a name, of one's own or along with the exercises.
+function M.has(name)
+  return files.exists(place("runs", name .. ".safetensors"))
+    or settings.data ~= "fashion" and files.exists(shipped(name .. ".safetensors"))
+end
+
 --- The file of a model's weights: that of runs/, else, for MNIST, the one that comes with the exercises.
 function M.find(name)
   local own, along = place("runs", name .. ".safetensors"), shipped(name .. ".safetensors")

@@ -6,6 +6,7 @@ local scratch = require "spec.support.scratch"
 -- Training scripts with the settings that make them short; the others take weights as they find them.
 local SMALL = " --data mini --epochs 1 --seed 2 --threads 1"
 local BETA = " --side 4 --betas 3 --candidates 1 --seeds 1 --jobs 2"
+local MAP = " --betas 3 --images 10 --map_steps 5 --draws 4 --restarts 1"
 local SCRIPTS = {
   {"04_classifier", SMALL, figures = {"04_loss"},
     answers = {"ex4.accuracy", "ex4.mean", "ex4.train_ce", "ex4.test_ce"}},
@@ -25,6 +26,10 @@ local SCRIPTS = {
     figures = {"09_rate_distortion", "09_against_beta", "09_latent_scatter", "09_generator"},
     answers = {"ex9.beta", "ex9.knn_mean", "ex9.knn1_mean", "ex9.knn_constant", "ex9.sigma_beta_2d",
       "ex9.sigma_beta_16d", "ex9.mse_sheet", "ex9.mse_beta1", "ex9.spread_sheet", "ex9.spread_beta1"}},
+  {"10_map_beyond", SMALL .. MAP, slow = " #slow",
+    figures = {"10_optimisers", "10_beta", "10_examples", "10_inpainting", "10_deblurring"},
+    answers = {"ex10.map_sheet", "ex10.map_schedule", "ex10.map", "ex10.beta", "ex10.floor", "ex10.posterior",
+      "ex10.bottleneck", "ex10.kept_bottleneck", "ex10.kept", "ex10.lbfgs_evaluations"}},
 }
 
 local function run(script, options, lua)
@@ -232,6 +237,24 @@ describe("the exercises", function()
     assert.equal(1, code)
     assert.matches("%[8/8%] %S+ failed", output)
     assert.matches("vae2_beta0.0001_seed2: %S+ loss is not finite in epoch 1, step %d+: try a lower %-%-lr\n", output)
+  end)
+
+  it("measure each method once: what is kept is taken, unless settings or weights differ #slow", function()
+    local options = SMALL .. MAP .. " --latent 3 --out " .. out .. "/map" -- no weights come along: they are trained
+    local output, code = run("10_map_beyond", options)
+    assert.equal(0, code, output)
+    assert.matches("4 VAEs to train, 4 epochs: about ", output)
+    local path = out .. "/map/runs/mini/map/vae3_sheet_0.5_bottleneck.json"
+    local kept = assert(json.decode(assert(files.read_all(path))))
+    assert.equal(10, kept.pieces[1].n)
+    kept.pieces[1].mse = 0.1234
+    assert(files.write_atomic(path, json.encode(kept)))
+    output = run("10_map_beyond", options)
+    assert.not_matches("to train", output)
+    assert.matches("the sheet's training +0.1234", output)
+    output = run("10_map_beyond", options .. " --noise 0.5 --map_beta 0.02")
+    assert.matches("the sheet's training +%d", output)
+    assert.not_matches("0.1234", output)
   end)
 
   it("have no demo of the sweep, which has no weights to show", function()

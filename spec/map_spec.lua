@@ -61,6 +61,11 @@ describe("map.problem", function()
     assert.equal(6, #twice)
     assert.equal(2 + 6 + 1, p.evaluations)
     refused("map.problem: expected codes of 6 images, got 2; give rows", function() p:energy(z) end)
+    refused("map.problem: rows: expected 2 numbers of images, one a code, got 1", function() p:residual(z, {1}) end)
+    refused("map.problem: z: expected codes, float32 %[%*, 2%], got float32 %[2, 3%]",
+      function() p:pictures(lt.ones(2, 3)) end)
+    refused("map.problem: z: expected a tensor, got nil", function() p:energy() end)
+    refused("map.problem: energy: expected a tensor, got 3", function() p:loss(3) end)
   end)
 
   it("converts beta and noise into each other", function()
@@ -308,5 +313,8 @@ describe("map.estimate_noise", function()
     assert.close(map.estimate_noise(y), {1.5 / 0.67448975}, 1e-6)
     refused("map.estimate_noise: images: expected float32 %[n, height, width, channels%]",
       function() map.estimate_noise(lt.ones(3, 3)) end)
+    refused("map.estimate_noise: mask: expected a tensor, got 3", function() map.estimate_noise(y, 3) end)
+    refused("map.estimate_noise: mask: expected %[1, 3, 3, 1%], or 1 for images or channels, got %[1, 3, 2, 1%]",
+      function() map.estimate_noise(y, lt.ones(1, 3, 2, 1)) end)
   end)
 end)

@@ -114,7 +114,7 @@ M.ess = diagnostics.ess
 -- Source: D. Donoho and I. Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81 (1994).
 -- @function estimate_noise
 -- @tparam Tensor images [n, height, width, channels], at least 2 x 2 pixels
--- @tparam ?Tensor mask [n or 1, height, width, channels]: 0 where a pixel was not measured
+-- @tparam ?Tensor mask [n or 1, height, width, channels or 1]: 0 where a pixel was not measured
 -- @treturn Tensor [n], in the images' own units
 -- @raise if the images have another shape
 M.estimate_noise = noise.estimate

@@ -42,6 +42,17 @@ function M.estimate(images, mask)
     core.raise(("map.estimate_noise: images: expected float32 [n, height, width, channels] of at least 2 x 2 pixels, "
       .. "got %s [%s]"):format(images.dtype, table.concat(images.shape, ", ")))
   end
+  if mask ~= nil then
+    local fits = core.check_tensor(mask, "map.estimate_noise: mask"):dim() == 4
+    for axis = 1, 4 do
+      local size = fits and mask:size(axis)
+      fits = fits and (size == images:size(axis) or size == 1 and (axis == 1 or axis == 4))
+    end
+    if not fits then
+      core.raise(("map.estimate_noise: mask: expected [%s], or 1 for images or channels, got [%s]"):format(
+        table.concat(images.shape, ", "), table.concat(mask.shape, ", ")))
+    end
+  end
   return lt.no_grad(function()
     local x = diagonal(images):abs()
     local weights = mask and lt.broadcast_to(all_seen(mask:ne(0)), x.shape) or lt.ones(x.shape)

@@ -120,6 +120,11 @@ end
 
 -- The rows' numbers as a tensor; nil where each image has one row, in order.
 local function index(self, z, rows)
+  core.check_tensor(z, "map.problem: z")
+  if z.dtype ~= "float32" or z:dim() ~= 2 or z:size(2) ~= self.latent then
+    raise(("map.problem: z: expected codes, float32 [*, %d], got %s [%s]"):format(self.latent, z.dtype,
+      table.concat(z.shape, ", ")))
+  end
   if rows == nil then
     if #z ~= self.images then
       raise(("map.problem: expected codes of %d images, got %d; give rows = which image each belongs to"):format(
@@ -127,7 +132,11 @@ local function index(self, z, rows)
     end
     return nil
   end
-  return core.is_tensor(rows) and rows or lt.tensor(rows)
+  rows = core.is_tensor(rows) and rows or lt.tensor(rows)
+  if rows:numel() ~= #z then
+    raise(("map.problem: rows: expected %d numbers of images, one a code, got %d"):format(#z, rows:numel()))
+  end
+  return rows
 end
 
 local function pick(values, rows) return rows and values:gather_rows(rows) or values end
@@ -165,6 +174,7 @@ end
 -- @tparam ?Tensor|{int,...} rows which image each belongs to: k numbers (default 1..n)
 -- @treturn Tensor [k]
 function Problem:loss(energy, rows)
+  core.check_tensor(energy, "map.problem: energy")
   rows = rows and (core.is_tensor(rows) and rows or lt.tensor(rows))
   return energy * pick(2 * self.noise:square() / self.pixels, rows)
 end
@@ -173,6 +183,7 @@ end
 -- @tparam Tensor codes [k, latent]
 -- @treturn Tensor [k, ...]
 function Problem:pictures(codes)
+  index(self, codes, lt.zeros(#core.check_tensor(codes, "map.problem: z")))
   return lt.no_grad(function() return self.decode(codes) end)
 end
 
