@@ -1,5 +1,5 @@
 --- Exercise 10: MAP done right. What do the start, the prior's weight and the decoder cost, and what else can it do?
---   lua5.4 exercises/10_map_beyond.lua      about 12 minutes, with the VAEs that come along; what is measured is kept
+--   lua5.4 exercises/10_map_beyond.lua      about 12 minutes on one core; what is measured is kept
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
 local models, support = require "exercises.models", require "exercises.support"
 local choose_vae, figures = require "exercises.choose_vae", require "exercises.map_figures"
