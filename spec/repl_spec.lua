@@ -8,7 +8,12 @@ local scratch = require "spec.support.scratch"
 -- With the library's paths, which the specs' own interpreter may have from Busted's options.
 local COMMAND = "lua5.4 bin/latent"
 
-describe("the prompt", function()
+-- Of what needs a terminal.
+local function describe_prompt(name, body)
+  describe(name, pty.available() and body or function() pending "has a pseudo-terminal" end)
+end
+
+describe_prompt("the prompt", function()
   local folder, remove, terminal
 
   setup(function()
@@ -137,7 +142,7 @@ describe("the prompt", function()
   end)
 end)
 
-describe("the prompt without line editing", function()
+describe_prompt("the prompt without line editing", function()
   it("reads plain lines, and Ctrl-C clears one", function()
     local folder, remove = scratch.folder()
     local terminal = pty.open(COMMAND, folder, "TERM=dumb LATENT_HISTORY=off")

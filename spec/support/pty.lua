@@ -9,6 +9,9 @@ Terminal.__index = Terminal
 
 local PATIENCE = 30 -- seconds; a machine may be busy
 
+--- Whether this machine has `script` and gives it terminals: a bare container may not.
+function M.available() return files.capture "script -qec true /dev/null </dev/null 2>&1" ~= nil end
+
 --- Starts a command. `folder` takes its transcript; `environment` is text such as "A=1 B=2".
 function M.open(command, folder, environment)
   local fifo, transcript = folder .. "/keys", folder .. "/transcript"
