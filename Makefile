@@ -9,6 +9,7 @@ PREFIX = /usr/local
 LUADIR = $(PREFIX)/share/lua/5.4
 LIBDIR = $(PREFIX)/lib/lua/5.4
 DOCDIR = $(PREFIX)/share/doc/latent
+ANNOTATIONS = $(PREFIX)/share/latent/annotations
 VERSION = $(shell sed -n 's/.*_VERSION = "latent \(.*\)"/\1/p' lua/latent/init.lua)
 BINDIR = $(PREFIX)/bin
 # A folder of golden values, and options handed on to the exercises.
@@ -135,9 +136,15 @@ install: build ## into PREFIX, below DESTDIR
 	@cd lua && find latent -type f | while read -r file; do \
 	  ../tools/install.sh "$$file" "$(DESTDIR)$(LUADIR)/$$(dirname "$$file")" || exit; \
 	done
+	@rm -rf $(BUILD)/annotations && $(LUA) tools/annotations.lua $(BUILD)/annotations
+	@cd $(BUILD)/annotations && find . -type f | while read -r file; do \
+	  '$(CURDIR)/tools/install.sh' "$$file" "$(DESTDIR)$(ANNOTATIONS)/$$(dirname "$$file")" || exit; \
+	done
 uninstall: ## from there
 	rm -rf '$(DESTDIR)$(LIBDIR)/latent' '$(DESTDIR)$(LUADIR)/latent' '$(DESTDIR)$(DOCDIR)'
 	rm -f '$(DESTDIR)$(BINDIR)/latent'
+	rm -rf '$(DESTDIR)$(ANNOTATIONS)'
+	rmdir '$(DESTDIR)$(PREFIX)/share/latent' 2>/dev/null || true
 dist: ## build/latent-VERSION.tar.gz, the source of the last commit
 	@mkdir -p build
 	git archive --prefix=latent-$(VERSION)/ -o build/latent-$(VERSION).tar.gz HEAD

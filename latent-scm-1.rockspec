@@ -10,5 +10,5 @@ dependencies = { "lua >= 5.4" }
 build = {
   type = "make",
   build_variables = { CFLAGS = "$(CFLAGS)" },
-  install_variables = { LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)", BINDIR = "$(BINDIR)" },
+  install_variables = { PREFIX = "$(PREFIX)", LUADIR = "$(LUADIR)", LIBDIR = "$(LIBDIR)", BINDIR = "$(BINDIR)" },
 }

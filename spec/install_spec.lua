@@ -51,6 +51,13 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
     assert.matches("user.lua:4: Linear%(2 %-> 3%): expected %[%*, 2%], got %[1, 3%]", run(script))
   end)
 
+  it("installs annotations for editors", function()
+    local annotations = folder .. "/usr/share/latent/annotations"
+    assert.matches("^%-%-%-@meta latent\n", assert(files.read_all(annotations .. "/latent.lua")))
+    local layers = assert(files.read_all(annotations .. "/latent/nn.lua"))
+    assert.matches("function nn.Linear%(inputs, outputs, opts%) end", layers)
+  end)
+
   it("leaves nothing else behind", function()
     assert.same({ "user.lua", "usr" }, scratch.list(folder))
     assert.same({ "bin", "lib", "share" }, scratch.list(folder .. "/usr"))

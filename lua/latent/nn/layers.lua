@@ -149,7 +149,7 @@ end
 --- The largest value of each window.
 -- @function MaxPool2d
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride (the kernel's size unless said), padding = 0
+-- @tparam ?table opts stride = the kernel's size, padding = 0
 -- @treturn Module
 M.MaxPool2d = class("MaxPool2d", {})
 function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, opts) end
@@ -161,7 +161,7 @@ function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 --- The mean of each window.
 -- @function AvgPool2d
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride (the kernel's size unless said), padding = 0
+-- @tparam ?table opts stride = the kernel's size, padding = 0
 -- @treturn Module
 M.AvgPool2d = class("AvgPool2d", {})
 function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, opts) end
