@@ -31,6 +31,7 @@ local function train_one(run, o, train)
   local settings = {batch = o.batch, seed = o.seed}
   for name, value in pairs(run.recipe) do settings[name] = value end
   if o.epochs > 0 then settings.epochs = o.epochs end
+  lt.manual_seed(o.seed) -- so that none depends on which were trained before
   train_vae(models.vae(o.latent), train, settings, loss, run.beta, settings.epochs, run.name)
 end
 
