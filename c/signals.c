@@ -63,8 +63,10 @@ static void handle(int number) {
   if (!atomic_load(&pending)) {
     atomic_store(&since, now());
     atomic_store(&pending, number);
-  } else if (!atomic_load(&raising) && now() - atomic_load(&since) > one_press) {
-    /* Nobody serves the first, and the user insists. */
+  } else if ((!atomic_load(&raising) || number != SIGINT) &&
+             now() - atomic_load(&since) > one_press) {
+    /* Nobody serves the first, and the user insists. (While computations are interrupted another
+     * Ctrl-C does no harm: a foreign C function may be about to return.) */
     signal(number, SIG_DFL);
     raise(number);
   }

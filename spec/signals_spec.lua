@@ -82,6 +82,18 @@ describe("signals", function()
       .. 'core.raise_signal "TERM" core.raise_signal "TERM" print "alive"'))
   end)
 
+  it("end a program that a foreign C function holds, where Ctrl-C alone cannot", function()
+    local code = ([[package.cpath = %q
+      local core = require "latent.core"
+      core.trap("INT", "TERM")
+      local kill = "(sleep 0.1; kill -INT %%d; sleep 0.4; kill -INT %%d; kill -TERM %%d) &"
+      os.execute((kill:gsub("%%%%d", core.pid())))
+      core.interruptible(function() return ("a"):rep(60):find(("a?"):rep(60) .. ("a"):rep(60)) end, print)
+    ]]):format(package.cpath)
+    assert.equal("status 143", files.capture(("timeout -s KILL 10 lua5.4 -e %s 2>/dev/null; echo status $?"):format(
+      files.quote(code))))
+  end)
+
   it("are known by name", function()
     assert.error_matches(function() core.trap "KILL" end, 'trap: expected INT, TERM, .* got "KILL"')
     assert.error_matches(function() core.trap() end, "trap: expected 1 to 16 names")
