@@ -236,7 +236,7 @@ describe("an operator", function()
   local function square(z) return z:matmul(V):reshape(#z, 2, 2, 1) end
 
   it("gives with a mask what the seen pixels alone give, whatever the others hold", function()
-    local y = lt.tensor{{1, 7, 0.5, -1}, {2, -9, 1, 1e3}}:reshape(2, 2, 2, 1)
+    local y = lt.tensor{{1, 0 / 0, 0.5, -1}, {2, -9, 1, 1e3}}:reshape(2, 2, 2, 1)
     local shared = map.mask(lt.tensor{1, 0, 1, 1}:reshape(2, 2, 1))
     local each = map.mask(lt.tensor{{1, 0, 1, 1}, {1, 0, 1, 0}}:reshape(2, 2, 2, 1))
     local function solve(operator, weights)
@@ -249,10 +249,18 @@ describe("an operator", function()
       for k = 1, 2 do -- normal equations of image k
         local seen = V * weights:slice(1, k, k)
         local covariance = inverse(seen:matmul(V:transpose()) / 0.09 + lt.eye(2))
-        local want = y:slice(1, k, k):reshape(1, 4):matmul(seen:transpose()):matmul(covariance) / 0.09
+        local want = (k == 1 and lt.tensor{{1, 0, 0.5, -1}} or lt.tensor{{2, -9, 1, 1e3}}):matmul(seen:transpose()):matmul(covariance) / 0.09
         assert.close(codes:slice(1, k, k), want, 1e-3)
       end
     end
+  end)
+
+  it("counts the values of every channel that a mask of one channel shows", function()
+    local y = lt.ones(2, 2, 2, 3)
+    local p = map.problem{decode = function(z) return z:reshape(-1, 2, 2, 3) end, measured = y, latent = 12, noise = 1,
+      operator = map.mask(lt.tensor{1, 0, 1, 1}:reshape(2, 2, 1))}
+    assert.close(p.pixels, {9, 9})
+    assert.close(p:residual(lt.zeros(2, 12)), {1, 1})
   end)
 
   it("is any function of the tape, told which images it sees", function()
@@ -276,6 +284,12 @@ describe("an operator", function()
     refused("map.blur: sigma: expected a number above 0, got 0", function() map.blur(0) end)
     refused('map.blur: unknown option "backgruond"', function() map.blur(1, {backgruond = 0}) end)
     refused("map.downsample: factor: expected a whole number of at least 1", function() map.downsample(0.5) end)
+    refused("map.problem: what decode returns: expected a tensor, got 3", function()
+      map.problem{decode = function() return 3 end, measured = lt.ones(2, 3), latent = 3, noise = 1}:energy(lt.ones(2, 3))
+    end)
+    refused("map.problem: what the operator returns: expected a tensor, got nil", function()
+      problem{operator = function() end}:energy(lt.ones(N, 2))
+    end)
     refused("map.problem: operator: has masks for 3 images, but 2 were measured", function()
       map.problem{decode = square, measured = lt.ones(2, 2, 2, 1), latent = 2, noise = 1,
         operator = map.mask(lt.ones(3, 2, 2, 1))}
@@ -305,6 +319,9 @@ describe("map.estimate_noise", function()
     local p = map.problem{decode = decode, measured = y * mask, latent = 2, operator = map.mask(mask)}
     assert.close(p.noise, {0.3}, 0.15)
     assert.is_true(map.estimate_noise(y * mask):item() < 0.2) -- what hidden zeros would make of it
+    local hidden = lt.where(mask:unsqueeze(1), y, 0 / 0)
+    assert.close(map.estimate_noise(hidden, mask:unsqueeze(1)), p.noise)
+    assert.close(map.problem{decode = decode, measured = hidden, latent = 2, operator = map.mask(mask)}.noise, p.noise)
   end)
 
   it("is the median of Haar's finest diagonal, worked out by hand", function()

@@ -54,8 +54,12 @@ function M.estimate(images, mask)
     end
   end
   return lt.no_grad(function()
+    if mask then
+      mask = lt.broadcast_to(mask:ne(0), images.shape)
+      images = lt.where(mask, images, 0) -- what is hidden may be NaN
+    end
     local x = diagonal(images):abs()
-    local weights = mask and lt.broadcast_to(all_seen(mask:ne(0)), x.shape) or lt.ones(x.shape)
+    local weights = mask and all_seen(mask) or lt.ones(x.shape)
     return medians(x:reshape(#x, -1), weights:reshape(#x, -1)) / NORMAL_QUARTILE
   end)
 end

@@ -33,7 +33,7 @@ function M.mask(mask)
   local seen, n = mask:reshape(#mask, -1):sum(2), #mask
   if seen:min():item() == 0 then raise("map.mask: mask: hides every pixel of an image") end
   local function of(rows) return n > 1 and rows and mask:gather_rows(rows) or mask end
-  return new{name = "mask", images = n, seen = seen, of = of, apply = function(x, rows) return x * of(rows) end}
+  return new{name = "mask", images = n, of = of, apply = function(x, rows) return x * of(rows) end}
 end
 
 -- A normalised Gaussian, cut off at three standard deviations: [size, size, 1, 1].

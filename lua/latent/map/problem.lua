@@ -111,9 +111,13 @@ function M.new(opts)
   local operator = operator_of(opts.operator, #y)
   local is_mask = operators.is_operator(operator) and operator.of
   self.operator, self.operator_name = operator, operators.is_operator(operator) and operator.name or "own operator"
-  self.pixels = is_mask and operator.seen + lt.zeros(#y) or lt.full({#y}, y:numel() / #y)
+  self.pixels = lt.full({#y}, y:numel() / #y)
+  if is_mask then -- what it hides may be anything, NaN too
+    local seen = lt.broadcast_to(operator.of(), y.shape)
+    self.pixels, y = seen:reshape(#y, -1):sum(2), lt.where(seen, y, 0)
+  end
   self.noise = noise_level(opts.noise, y, is_mask and operator.of())
-  self.measured = is_mask and y * operator.of() or y
+  self.measured = y
   self.weight = weight_of(self, opts)
   return self
 end
@@ -143,7 +147,10 @@ local function pick(values, rows) return rows and values:gather_rows(rows) or va
 
 local function residual(self, z, rows)
   self.evaluations = self.evaluations + #z
-  local seen, y = self.operator(self.decode(z), rows), pick(self.measured, rows)
+  local pictures, y = self.decode(z), pick(self.measured, rows)
+  core.check_tensor(pictures, "map.problem: what decode returns")
+  local seen = self.operator(pictures, rows)
+  core.check_tensor(seen, "map.problem: what the operator returns")
   if seen:numel() ~= y:numel() then
     raise(("map.problem: the operator returns [%s] for a measurement of [%s]"):format(
       table.concat(seen.shape, ", "), table.concat(y.shape, ", ")))
