@@ -34,6 +34,15 @@ describe("safetensors", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
 
+  it("gives a model what assert hands on, metadata and all", function()
+    local nn = require "latent.nn"
+    local path, model, other = folder .. "/model.safetensors", nn.Linear(2, 3), nn.Linear(2, 3)
+    assert(safetensors.save(path, model:state(), { metadata = { seed = "1" } }))
+    other:load_state(assert(safetensors.load(path)))
+    assert.equal(tostring(model.weight:table()[2][3]), tostring(other.weight:table()[2][3]))
+    assert.error_matches(function() other:load_state(model:state(), { seed = "1" }) end, 'unknown option "seed"')
+  end)
+
   it("gives back what was saved, bit for bit", function()
     local path = folder .. "/a.safetensors"
     local saved = {

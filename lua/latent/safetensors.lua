@@ -235,6 +235,9 @@ local function read_file(file, size)
   return tensors, metadata
 end
 
+-- Tells metadata from an options table: `model:load_state(assert(safetensors.load(path)))` hands both results on.
+local METADATA = { __name = "latent.safetensors.metadata" }
+
 --- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32,
 -- I64, U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
 -- latent.dtypes); any other dtype is refused by name.
@@ -250,7 +253,7 @@ function M.load(path)
   local tensors, result = read_file(file, size)
   file:close()
   if not tensors then return nil, ("%s: %s"):format(path, result) end
-  return tensors, result
+  return tensors, setmetatable(result, METADATA)
 end
 
 return M
