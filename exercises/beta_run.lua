@@ -19,9 +19,11 @@ local all, test = support.data(o)
 local train, valid = support.split(all, o.valid)
 
 local model = models.vae(o.latent)
-if o.learn_sigma then model.likelihood = vae.gaussian() end -- then the loss is the negative ELBO, beta is 1
+if o.learn_sigma then -- then the loss is the negative ELBO
+  model.likelihood, o.beta = vae.gaussian(), 1
+end
 train_vae(model, train, o, function(m, x, beta)
-  local elbo = vae.elbo(m, x, {beta = o.learn_sigma and 1 or beta})
+  local elbo = vae.elbo(m, x, {beta = beta})
   return elbo.total, elbo.reconstruction, elbo.kl
 end, o.beta, o.epochs, "beta/" .. o.name)
 model:eval()
