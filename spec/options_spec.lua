@@ -57,6 +57,7 @@ describe("options.expect", function()
     assert.equal("x", options.expect("f", "o", "x", "string"))
     assert.equal(false, options.expect("f", "o", false, "boolean"))
     assert.equal(0.5, options.expect("f", "o", 0.5, "positive"))
+    assert.equal(-0.5, options.expect("f", "o", -0.5, "finite"))
     assert.equal("integer", math.type(options.expect("f", "o", 3.0, "count")))
     assert.equal(-3, options.expect("f", "o", -3, "integer"))
     assert.equal(0, options.expect("f", "o", 0, "size"))
@@ -72,6 +73,9 @@ describe("options.expect", function()
     { "3", "count", 'a whole number of at least 1, got "3"' },
     { 0, "positive", "a number above 0, got 0" },
     { 0 / 0, "positive", "a number above 0, got %-?nan" },
+    { 0 / 0, "finite", "a finite number, got %-?nan" },
+    { -math.huge, "finite", "a finite number, got %-inf" },
+    { "1", "finite", 'a number, got "1"' },
     { {}, "number", "a number, got a table" },
     { print, "string", "a string, got a function" },
     { nil, "table", "a table, got nil" },

@@ -247,7 +247,7 @@ describe("measures of codes", function()
 
   -- quantiles of the chi-squared distribution from tables: degrees of freedom, share, value
   for _, case in ipairs{{1, 0.95, 3.841459}, {2, 0.95, 5.991465}, {3, 0.99, 11.3449}, {16, 0.95, 26.2962},
-    {16, 0.05, 7.9616}, {200, 0.95, 233.9943}} do
+    {16, 0.05, 7.9616}, {200, 0.95, 233.9943}, {100000, 0.95, 100736.736}} do
     it(("the prior's ball in %d dimensions holds %g"):format(case[1], case[2]), function()
       assert.close(vae.prior_radius(case[1], case[2]) ^ 2, case[3], 1e-5)
     end)
@@ -341,6 +341,12 @@ describe("vae.report", function()
     assert.matches("k%-NN accuracy, %% +%d", tostring(r))
   end)
 
+  it("says of a single image that it has no spread", function()
+    local r = vae.report(linear_gaussian(0), lt.ones(1, 3), {likelihood = vae.gaussian{sigma = 1}, samples = 2})
+    assert.equal(0, r.spread)
+    assert.equal(0, r.total_spread)
+  end)
+
   it("takes a likelihood with a scale as it is, and tensors of images; warns of a collapse", function()
     local x = some_images(30)
     local likelihood = vae.gaussian{sigma = SIGMA}
@@ -389,6 +395,7 @@ describe("latent.vae refuses", function()
     {"vae.elbo: x: expected a tensor", vae.elbo, plain, 5},
     {"vae.elbo: encode: expected means and log-variances [n, latent], got [3]", vae.elbo, flat_codes, x},
     {'vae.elbo: beta: expected a number, got "1"', vae.elbo, plain, x, {beta = "1"}},
+    {"vae.elbo: free_bits: expected a finite number, got inf", vae.elbo, plain, x, {free_bits = math.huge}},
     {'vae.elbo: unknown option "freebits" (did you mean "free_bits"?)', vae.elbo, plain, x, {freebits = 1}},
     {"squared: the decoder's output: expected [3, 4], as the images have, got [3, 5]", vae.elbo,
       small_vae(nil, 5), x},

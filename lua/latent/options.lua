@@ -55,8 +55,8 @@ local WHOLE = {
 -- @tparam string name of the function
 -- @tparam string option
 -- @param value
--- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1) or
--- "positive" (number above 0)
+-- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
+-- "positive" (number above 0) or "finite" (number, neither infinite nor NaN)
 -- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
   local whole, words = WHOLE[wanted], "a " .. wanted
@@ -69,6 +69,9 @@ function M.expect(name, option, value, wanted)
   elseif wanted == "positive" then
     words = "a number above 0"
     ok = type(value) == "number" and value > 0
+  elseif wanted == "finite" then
+    words = type(value) == "number" and "a finite number" or "a number"
+    ok = type(value) == "number" and value - value == 0
   end
   if not ok then
     core.raise(("%s: %s: expected %s, got %s"):format(name, option, words, M.describe(value)))

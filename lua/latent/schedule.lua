@@ -9,7 +9,7 @@ local options = require "latent.options"
 local M = {}
 
 local function check(name, value, opts, allowed)
-  options.expect(name, "value", value, "number")
+  options.expect(name, "value", value, "finite")
   return options.check(name, opts, allowed)
 end
 
@@ -28,7 +28,7 @@ end
 function M.step(value, opts)
   opts = check("schedule.step", value, opts, {"every", "factor"})
   local every = options.expect("schedule.step", "every", opts.every, "count")
-  local factor = options.expect("schedule.step", "factor", opts.factor or 0.1, "number")
+  local factor = options.expect("schedule.step", "factor", opts.factor or 0.1, "finite")
   return function(step) return value * factor ^ ((step - 1) // every) end
 end
 
@@ -40,7 +40,7 @@ end
 function M.cosine(value, opts)
   opts = check("schedule.cosine", value, opts, {"steps", "floor"})
   local steps = options.expect("schedule.cosine", "steps", opts.steps, "count")
-  local floor = options.expect("schedule.cosine", "floor", opts.floor or 0, "number")
+  local floor = options.expect("schedule.cosine", "floor", opts.floor or 0, "finite")
   return function(step)
     local done = math.min(1, (step - 1) / steps)
     return floor + (value - floor) * 0.5 * (1 + math.cos(math.pi * done))
@@ -66,7 +66,7 @@ end
 function M.linear(first, opts)
   opts = check("schedule.linear", first, opts, {"steps", "last"})
   local steps = options.expect("schedule.linear", "steps", opts.steps, "count")
-  local last = options.expect("schedule.linear", "last", opts.last or 0, "number")
+  local last = options.expect("schedule.linear", "last", opts.last or 0, "finite")
   return function(step)
     if step > steps then return last end
     return first + (last - first) * ((step - 1) / steps)

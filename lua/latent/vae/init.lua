@@ -134,8 +134,8 @@ function M.elbo(model, x, opts)
   local name = "vae.elbo"
   opts = options.check(name, opts, {"beta", "likelihood", "free_bits", "generator"})
   check_model(name, model, {"encode", "decode"})
-  local beta, free = expect(name, "beta", opts.beta or 1, "number"),
-    expect(name, "free_bits", opts.free_bits or 0, "number")
+  local beta, free = expect(name, "beta", opts.beta or 1, "finite"),
+    expect(name, "free_bits", opts.free_bits or 0, "finite")
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
   local z = M.sample(mu, log_var, {generator = opts.generator})
@@ -204,7 +204,7 @@ function M.prior_samples(model, n, opts)
   opts = options.check(name, opts, {"latent", "temperature", "likelihood", "generator"})
   check_model(name, model, {"decode"})
   local latent = expect(name, "latent", opts.latent, "count")
-  local temperature = expect(name, "temperature", opts.temperature or 1, "number")
+  local temperature = expect(name, "temperature", opts.temperature or 1, "finite")
   local rule = likelihood_of(name, model, opts.likelihood)
   return lt.no_grad(function()
     local z = lt.randn({expect(name, "n", n, "count"), latent}, {generator = opts.generator}) * temperature
@@ -258,7 +258,7 @@ function M.traversals(z, opts)
   end
   local latent, steps = z:numel(), expect(name, "steps", opts.steps or 7, "count")
   local range = expect(name, "range", opts.range or {-3, 3}, "table")
-  local low, high = expect(name, "range[1]", range[1], "number"), expect(name, "range[2]", range[2], "number")
+  local low, high = expect(name, "range[1]", range[1], "finite"), expect(name, "range[2]", range[2], "finite")
   local dimensions = opts.dimensions and expect(name, "dimensions", opts.dimensions, "table")
     or lt.arange(latent):table()
   local base, rows = z:reshape(-1):table(), {}
@@ -330,7 +330,9 @@ function M.report(model, set, opts)
     images = pass.images, mse = pass.mse, sampled_mse = pass.sampled_mse, reconstruction = reconstruction,
     rate = rate, elbo = -(reconstruction + rate), kl_per_dimension = kl_per_dimension,
     sigma = rule.sigma and rule:sigma(), active_units = (measure.active_units(pass.mu)), latent = pass.mu:size(2),
-    spread = pass.mu:std(1):mean():item(), total_spread = pass.z:std(1):mean():item(),
+    -- one image has no spread
+    spread = pass.images > 1 and pass.mu:std(1):mean():item() or 0,
+    total_spread = pass.images > 1 and pass.z:std(1):mean():item() or 0,
     within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
   }, Report)
   r.nll = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,

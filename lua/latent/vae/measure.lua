@@ -141,8 +141,9 @@ function M.prior_radius(latent, share)
   if type(share) ~= "number" or not (share > 0 and share < 1) then
     raise("vae.prior_radius: share: expected a number between 0 and 1, got " .. options.describe(share))
   end
-  local low, high = 0, latent + 10
-  while chi2_below(latent, high) < share do high = 2 * high end
+  -- No more than 1 - share of a chi^2 lies beyond this (B. Laurent and P. Massart, Annals of Statistics 28, 2000).
+  local t = -math.log(1 - share)
+  local low, high = 0, latent + 2 * (latent * t) ^ 0.5 + 2 * t
   for _ = 1, 60 do
     local middle = (low + high) / 2
     if chi2_below(latent, middle) < share then low = middle else high = middle end
