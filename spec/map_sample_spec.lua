@@ -36,8 +36,8 @@ describe("map.sample", function()
       local posterior = map.sample(p, opts)
       local mean, covariance, std = closed_form(y, NOISE)
       assert.same({opts.draws, 4, N, 2}, posterior.codes.shape)
-      assert.matches(("^posterior: %d draws of each of 4 chains, %d images, latent 2, acceptance 0"):format(opts.draws, N),
-        tostring(posterior))
+      local text = "^posterior: %d draws of each of 4 chains, %d images, latent 2, acceptance 0"
+      assert.matches(text:format(opts.draws, N), tostring(posterior))
       local sigma = covariance:get(1, 1) ^ 0.5
       for i = 1, N do
         local codes = posterior.codes:reshape(-1, N, 2):slice(2, i, i):reshape(-1, 2)

@@ -249,7 +249,8 @@ describe("an operator", function()
       for k = 1, 2 do -- normal equations of image k
         local seen = V * weights:slice(1, k, k)
         local covariance = inverse(seen:matmul(V:transpose()) / 0.09 + lt.eye(2))
-        local want = (k == 1 and lt.tensor{{1, 0, 0.5, -1}} or lt.tensor{{2, -9, 1, 1e3}}):matmul(seen:transpose()):matmul(covariance) / 0.09
+        local shown = k == 1 and lt.tensor{{1, 0, 0.5, -1}} or lt.tensor{{2, -9, 1, 1e3}}
+        local want = shown:matmul(seen:transpose()):matmul(covariance) / 0.09
         assert.close(codes:slice(1, k, k), want, 1e-3)
       end
     end
@@ -285,7 +286,7 @@ describe("an operator", function()
     refused('map.blur: unknown option "backgruond"', function() map.blur(1, {backgruond = 0}) end)
     refused("map.downsample: factor: expected a whole number of at least 1", function() map.downsample(0.5) end)
     refused("map.problem: what decode returns: expected a tensor, got 3", function()
-      map.problem{decode = function() return 3 end, measured = lt.ones(2, 3), latent = 3, noise = 1}:energy(lt.ones(2, 3))
+      problem{decode = function() return 3 end}:energy(lt.ones(N, 2))
     end)
     refused("map.problem: what the operator returns: expected a tensor, got nil", function()
       problem{operator = function() end}:energy(lt.ones(N, 2))

@@ -342,7 +342,7 @@ describe("vae.report", function()
   end)
 
   it("says of a single image that it has no spread", function()
-    local r = vae.report(linear_gaussian(0), lt.ones(1, 3), {likelihood = vae.gaussian{sigma = 1}, samples = 2})
+    local r = vae.report(linear_gaussian(0), lt.ones(1, 4), {likelihood = vae.gaussian{sigma = 1}, samples = 2})
     assert.equal(0, r.spread)
     assert.equal(0, r.total_spread)
   end)
