@@ -89,7 +89,9 @@ static bool add_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) copy(dx[1], dy);
   return true;
 }
-ROW(add, 0, SAVE_NONE, "a + b")
+ROW(add, 0, SAVE_NONE,
+    "a + b, element by element. Axes of size 1, and those that are missing in front, are "
+    "broadcast.")
 
 /* subtraction: da = dy, db = -dy */
 FORWARD(sub)
@@ -100,7 +102,7 @@ static bool sub_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) broadcast_apply(dx[1], &dy, 1, negative_row);
   return true;
 }
-ROW(sub, 0, SAVE_NONE, "a - b")
+ROW(sub, 0, SAVE_NONE, "a - b, element by element, broadcast as in add.")
 
 /* multiplication: da = dy b, db = dy a */
 FORWARD(mul)
@@ -111,7 +113,8 @@ static bool mul_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) binary(dx[1], dy, c->in[0], mul_row);
   return true;
 }
-ROW(mul, 0, SAVE_IN0 | SAVE_IN1, "a * b, element by element (matrices: matmul)")
+ROW(mul, 0, SAVE_IN0 | SAVE_IN1,
+    "a * b, element by element, broadcast as in add (matrices: matmul).")
 
 /* division: da = dy / b, db = -dy y / b */
 FORWARD(div)
@@ -125,7 +128,7 @@ static bool div_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   }
   return true;
 }
-ROW(div, 0, SAVE_IN1 | SAVE_OUT, "a / b")
+ROW(div, 0, SAVE_IN1 | SAVE_OUT, "a / b, element by element, broadcast as in add.")
 
 /* the larger and the smaller of two; of equal ones each gets half of the gradient */
 static bool larger_backward(const Call *c, int first, const Tensor *dy, Tensor *const *dx) {
@@ -203,7 +206,7 @@ static bool compare(Call *c, Tensor *y, RowKernel *row, Error *e) {
   static const Op op_##NAME = {                                                                    \
       .name = #NAME, .inputs = "a b", .doc = DOC, .flags = OP_U8, .forward = NAME##_forward};
 
-COMPARISON(eq, "1 where a equals b, else 0.")
+COMPARISON(eq, "1 where a equals b, else 0; broadcast as in add.")
 COMPARISON(ne, "1 where a differs from b, else 0.")
 COMPARISON(lt, "1 where a is less than b, else 0.")
 COMPARISON(le, "1 where a is at most b, else 0.")

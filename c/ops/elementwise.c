@@ -74,11 +74,11 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
 
 /* negation: y = -x */
 ELEMENTWISE(neg, -x, -dy)
-ROW(neg, SAVE_NONE, "-x")
+ROW(neg, SAVE_NONE, "-x, element by element.")
 
 /* exponential: y = e^x, dx = dy y */
 ELEMENTWISE(exp, real_exp(x), dy *y)
-ROW(exp, SAVE_OUT, "e^x")
+ROW(exp, SAVE_OUT, "e^x, element by element.")
 
 /* natural logarithm: dx = dy / x */
 ELEMENTWISE(log, real_log(x), dy / x)
@@ -90,7 +90,7 @@ ROW(sqrt, SAVE_OUT, "The square root of x.")
 
 /* square: dx = 2 x dy */
 ELEMENTWISE(square, x *x, 2 * x * dy)
-ROW(square, SAVE_IN0, "x^2")
+ROW(square, SAVE_IN0, "x^2, element by element.")
 
 /* absolute value: dx = dy sign(x), 0 at 0 */
 ELEMENTWISE(abs, real_abs(x), x > 0 ? dy : x < 0 ? -dy : 0 * dy)
@@ -143,7 +143,8 @@ ROW(softplus, SAVE_IN0, "log(1 + e^x), without overflow.")
 /* power with a fixed exponent: dx = dy p x^(p-1) */
 ELEMENTWISE(pow, real_pow(x, (real)p[0]),
             p[0] == 0 ? 0 * dy : dy * (real)p[0] * real_pow(x, (real)(p[0] - 1)))
-ROW(pow, SAVE_IN0, "x to a power that is a number.", {"exponent", PARAM_NUMBER, true, 0, NULL})
+ROW(pow, SAVE_IN0, "x^exponent, the exponent being a number.",
+    {"exponent", PARAM_NUMBER, true, 0, NULL})
 
 static bool clamp_shape(const Call *c, Shape *out, Error *e) {
   double low = c->number[0], high = c->number[1];

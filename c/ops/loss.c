@@ -109,14 +109,16 @@ static bool mse_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   }
   return true;
 }
-static const Op op_mse_loss = {.name = "mse_loss",
-                               .inputs = "input target",
-                               .doc = "(input - target)^2, averaged over all elements.",
-                               .save = SAVE_IN0 | SAVE_IN1,
-                               .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
-                               .shape = mse_shape,
-                               .forward = mse_forward,
-                               .backward = mse_backward};
+static const Op op_mse_loss = {
+    .name = "mse_loss",
+    .inputs = "input target",
+    .doc = "(input - target)^2 for two tensors of one shape, averaged over all elements; "
+           "reduction = \"sum\" adds them up, \"none\" keeps their shape.",
+    .save = SAVE_IN0 | SAVE_IN1,
+    .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    .shape = mse_shape,
+    .forward = mse_forward,
+    .backward = mse_backward};
 
 /* binary cross-entropy from logits: log(1 + e^x) - t x,   dx = (sigmoid(x) - t) dy,   dt = -x dy */
 TERM(bce, real_softplus(x) - t * x)

@@ -173,7 +173,8 @@ static bool sum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
 static const Op op_sum = {
     .name = "sum",
     .inputs = "x",
-    .doc = "The sum over all elements, one axis or a list of axes.",
+    .doc = "The sum over all elements, one axis or a list of axes; these are left out of the "
+           "shape, or with keepdim = true left with size 1.",
     .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
     .shape = sum_shape,
     .forward = sum_forward,
@@ -200,7 +201,8 @@ static bool mean_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
 static const Op op_mean = {
     .name = "mean",
     .inputs = "x",
-    .doc = "The mean over all elements, one axis or a list of axes.",
+    .doc = "The mean over all elements, one axis or a list of axes; these are left out of the "
+           "shape, or with keepdim = true left with size 1.",
     .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
     .shape = sum_shape,
     .forward = mean_forward,
@@ -311,8 +313,12 @@ static bool argmin_forward(Call *c, Tensor *y, Error *e) {
 /* the gradient goes to the first of the extreme elements */
 EXTREME(max, extreme_backward, "The largest element, over all or along an axis.")
 EXTREME(min, extreme_backward, "The smallest element, over all or along an axis.")
-EXTREME(argmax, NULL, "The position, counted from 1, of the first largest element.")
-EXTREME(argmin, NULL, "The position, counted from 1, of the first smallest element.")
+EXTREME(argmax, NULL,
+        "The position, counted from 1, of the first largest element, over all (row by row) or "
+        "along an axis; float32.")
+EXTREME(argmin, NULL,
+        "The position, counted from 1, of the first smallest element, over all (row by row) or "
+        "along an axis; float32.")
 
 const Op *const ISA_NAME(ops_reduce)[] = {&op_sum,    &op_mean,   &op_max, &op_min,
                                           &op_argmax, &op_argmin, NULL};

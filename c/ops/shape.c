@@ -121,15 +121,17 @@ static bool permute_backward(const Call *c, const Tensor *y, const Tensor *dy, T
   permute(dy, inverse, dx[0]);
   return true;
 }
-static const Op op_permute = {.name = "permute",
-                              .inputs = "x",
-                              .doc = "A copy with its axes in the given order.",
-                              .flags = OP_U8,
-                              .params = {{"axes", PARAM_AXES, true, 0, NULL}},
-                              .shape = permute_shape,
-                              .dtype = same_dtype,
-                              .forward = permute_forward,
-                              .backward = permute_backward};
+static const Op op_permute = {
+    .name = "permute",
+    .inputs = "x",
+    .doc =
+        "A copy with its axes in the given order: of x [a, b, c], x:permute{3, 1, 2} is [c, a, b].",
+    .flags = OP_U8,
+    .params = {{"axes", PARAM_AXES, true, 0, NULL}},
+    .shape = permute_shape,
+    .dtype = same_dtype,
+    .forward = permute_forward,
+    .backward = permute_backward};
 
 /* ---- slice: rows first .. last of an axis; a view on the first axis ---- */
 

@@ -174,7 +174,7 @@ static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy,
 static const Op op_logsumexp = {
     .name = "logsumexp",
     .inputs = "x",
-    .doc = "log(sum(e^x)) along the axis, without overflow.",
+    .doc = "log(sum(e^x)) over all elements or along the axis, without overflow.",
     .save = SAVE_IN0 | SAVE_OUT,
     .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
     .shape = reduced_shape,
