@@ -80,6 +80,14 @@ describe("the annotations", function()
     end
   end)
 
+  it("let sizes be written without braces", function()
+    for _, name in ipairs{"lt.zeros", "lt.ones", "lt.rand", "lt.randn", "lt.reshape", "Tensor:reshape",
+      "Tensor:permute"} do
+      local above = texts["latent"]:match("(%-%-%-@overload [^\n]*)\nfunction " .. name .. "%(")
+      assert.matches("%.%.%.: integer", above or "", name)
+    end
+  end)
+
   it("give options tables the fields that the functions check", function()
     local options = texts["latent.optim"]:match "@class latent%.optim%.Adam%.opts\n(.-)\n\n"
     for _, option in ipairs(model.options["optim.Adam"] or {"lr"}) do

@@ -12,8 +12,19 @@ local model = api.read()
 local WORDS = {int = "integer", ["function"] = "function", table = "table", ["..."] = "any"}
 local OPERATORS = {"add", "sub", "mul", "div"}
 -- What a class is besides its fields: its base, and what calling or indexing it gives.
-local BASES = {Squared = "Module", Gaussian = "Module", Bernoulli = "Module"}
+local BASES = {Subset = "Set", Squared = "Module", Gaussian = "Module", Bernoulli = "Module"}
 local CALLS = {Module = "fun(...: any): any", Loader = "fun(): table"}
+
+-- Sizes and axes may be written without braces.
+local LOOSE = {
+  ["lt.zeros"] = "fun(...: integer): latent.Tensor", ["lt.ones"] = "fun(...: integer): latent.Tensor",
+  ["lt.rand"] = "fun(...: integer|latent.lt.rand.opts): latent.Tensor",
+  ["lt.randn"] = "fun(...: integer|latent.lt.randn.opts): latent.Tensor",
+  ["lt.reshape"] = "fun(x: latent.Tensor, ...: integer): latent.Tensor",
+  ["lt.permute"] = "fun(x: latent.Tensor, ...: integer): latent.Tensor",
+  ["Tensor:reshape"] = "fun(self: latent.Tensor, ...: integer): latent.Tensor",
+  ["Tensor:permute"] = "fun(self: latent.Tensor, ...: integer): latent.Tensor",
+}
 
 -- The parts of a text between separators outside of braces.
 local function split(text, separator)
@@ -130,6 +141,7 @@ local function add_function(lines, entry, name, owner)
       item.optional and "?" or "", one_line(item.text)):gsub("[%s#]+$", "")
   end
   if entry.op then op_overload(lines, entry, owner) end
+  if LOOSE[entry.name] then lines[#lines + 1] = "---@overload " .. LOOSE[entry.name] end
   lines[#lines + 1] = ("function %s(%s) end\n"):format(name, table.concat(api.parameter_names(entry), ", "))
 end
 

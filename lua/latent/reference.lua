@@ -31,7 +31,7 @@
 --- The numbers first, first + step, ... up to and including last; `lt.arange(n)` gives 1..n.
 -- @function lt.arange
 -- @tparam number first
--- @tparam number last
+-- @tparam ?number last
 -- @tparam ?number step 1 unless said; not 0
 -- @treturn Tensor float32 [n]
 
