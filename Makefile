@@ -29,7 +29,7 @@ READLINE = $(BUILD)/latent/readline.so
 C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises beyond demo test gradcheck golden bench lint
+.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden bench lint
 .PHONY: format test-isas aarch64 sanitize docs repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
@@ -51,6 +51,8 @@ beyond: data ## beta tuning and MAP, beyond the sheet; what has been trained is 
 	@$(LUA) exercises/beyond.lua $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training
 	@$(LUA) exercises/all.lua --demo $(ARGS)
+report: setup build ## runs/report.html: all that runs/ and plots/ hold on one page (ARGS=--demo: the demo's)
+	@$(LUA) exercises/report.lua $(ARGS)
 
 test: setup build64 ## the specs
 	@$(BUSTED)

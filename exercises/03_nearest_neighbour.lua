@@ -23,6 +23,7 @@ support.figure(plot.bars{
   {values = accuracy, label = "ours"}, support.has_sheet() and {values = SHEET, label = "answer sheet"} or nil,
   names = names,
   title = "Nearest-neighbour accuracy in the latent space", xlabel = "class", ylabel = "% right", yrange = {0, 100},
+  width = 640, height = 440,
 }, "03_accuracy.png")
 
 local ranked = support.ranked(accuracy, names)

@@ -53,7 +53,7 @@ local function rows(output) return {{"noisy", noisy}, {"output", output}, {"clea
 figures.rows("08_bottleneck.png", "Denoising through the VAE's bottleneck", support.classes(o), rows(by_bottleneck))
 figures.rows("08_map.png", "Denoising by MAP optimisation", support.classes(o), rows(by_map))
 support.figure(plot.lines{{y = losses}, title = "MAP optimisation: loss", xlabel = "iteration",
-  ylabel = "MSE + beta mean(z^2)"}, "08_map_loss.png")
+  ylabel = "MSE + beta mean(z^2)", width = 640, height = 440}, "08_map_loss.png")
 
 -- The same over many test images: MSEs against the clean images, and what share keeps its class.
 local function kept(images, truth) return support.classify(classifier, images):eq(truth):mean():item() end

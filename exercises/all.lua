@@ -28,6 +28,8 @@ local TABLE = {
   {"8", "latent 1-NN accuracy, %", "ex8.knn_mean", "81.9 *"},
 }
 
+if ... == "exercises.all" then return {scripts = SCRIPTS, table = TABLE} end -- the report asks for the lists alone
+
 local o = support.options() -- refuses what not every exercise knows
 if not (o.demo or o.resume) then support.forget_answers(1, 8) end
 runner.run(SCRIPTS)

@@ -29,6 +29,8 @@ local TABLE = {
   {"10", "evaluations for 1000 of Adam's", "ex10.lbfgs_evaluations", ""},
 }
 
+if ... == "exercises.beyond" then return {scripts = SCRIPTS, table = TABLE} end -- the report asks for the lists alone
+
 support.options{demo = false} -- refuses what not every exercise knows
 support.forget_answers(9, 10)
 runner.run(SCRIPTS)

@@ -6,7 +6,7 @@ local M = {}
 
 --- Fields of a log against epochs; `fields`: {{name, label}, ...}, the first one solid.
 function M.curves(file, title, ylabel, log, fields)
-  local lines = {title = title, xlabel = "epoch", ylabel = ylabel, markers = true}
+  local lines = {title = title, xlabel = "epoch", ylabel = ylabel, markers = true, width = 640, height = 440}
   for i, field in ipairs(fields) do
     lines[i] = {y = support.column(log, field[1]), label = field[2], dashed = i > 1}
   end

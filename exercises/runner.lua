@@ -24,6 +24,11 @@ function M.run(scripts)
   end
 end
 
+--- A number of answers.json as the tables show it.
+-- @tparam string quantity what it is
+-- @tparam number value
+function M.shown(quantity, value) return (quantity:find "%%$" and "%.1f" or "%.4g"):format(value) end
+
 --- Prints the answers as a table, and ends with an error where one is missing.
 -- @tparam {table,...} rows {exercise, quantity, key of answers.json, what it is compared with}
 -- @tparam ?string against what the last column holds; without it there is none
@@ -34,7 +39,7 @@ function M.table(rows, against)
     local value = answers[row[3]]
     if not value then missing = missing + 1 end
     print(("%-9s %-38s %10s   %s"):format(row[1], row[2],
-      value and (row[2]:find "%%$" and "%.1f" or "%.4g"):format(value) or "missing", against and row[4] or ""))
+      value and M.shown(row[2], value) or "missing", against and row[4] or ""))
   end
   print(("\nall in %.1f minutes"):format((lt.clock() - start) / 60))
   if missing > 0 then

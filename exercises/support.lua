@@ -2,7 +2,7 @@
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
 local json, safetensors = require "latent.json", require "latent.safetensors"
 local subset, training = require "latent.data.subset", require "latent.train"
-local options = require "exercises.options"
+local options, record = require "exercises.options", require "exercises.record"
 local fail = options.fail
 
 local M = {}
@@ -20,6 +20,7 @@ local settings = COMMON -- those of this run, once M.options has read them
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
 -- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes,
 --   `needs` the models whose weights must be there before anything is trained; demo = false: there is none
+--   (nor any other option of all scripts that is false here)
 function M.options(constants)
   constants = constants or {}
   local recipes, known = constants.recipes or {default = {}, sheet = {}}, {}
@@ -28,16 +29,19 @@ function M.options(constants)
       if type(value) ~= "table" then known[name] = value end
     end
   end
-  if constants.demo == false then known.demo = nil end
+  for name in pairs(COMMON) do
+    if constants[name] == false then known[name] = nil end
+  end
   local given = options.parse(arg or {}, known)
   local o = {}
   for _, source in ipairs{known, recipes[given.recipe or "default"], given.demo and constants.in_demo or {}, given} do
     for name, value in pairs(source) do o[name] = value end
   end
   if o.demo then o.data = "mini" end
-  if o.threads > 0 then lt.set_threads(o.threads) end
-  lt.manual_seed(o.seed)
+  if o.threads and o.threads > 0 then lt.set_threads(o.threads) end
+  if o.seed then lt.manual_seed(o.seed) end
   settings = o
+  record.begin(o, function(name) return M.path("runs", name) end)
   for _, name in ipairs(constants.needs or {}) do M.find(name) end
   return o
 end
@@ -146,6 +150,8 @@ function M.save(model, name, epochs)
   local ok, message = safetensors.save(path, model:state(), {metadata = {recipe = settings.recipe,
     seed = tostring(settings.seed), epochs = tostring(epochs), data = settings.data}})
   if not ok then fail(message) end
+  record.weights{name = name, trained = true, recipe = settings.recipe, seed = tostring(settings.seed),
+    epochs = tostring(epochs), data = settings.data}
   print("weights written to " .. path)
 end
 
@@ -154,6 +160,8 @@ function M.load(model, name)
   local path = M.find(name)
   local state, made = safetensors.load(path)
   if not state then fail(made) end
+  record.weights{name = name, trained = false, recipe = made.recipe, seed = made.seed, epochs = made.epochs,
+    data = made.data}
   print(("%s: weights from %s"):format(name, path) .. (made.recipe and
     (" (%s recipe, seed %s, epochs %s, data %s)"):format(made.recipe, made.seed, made.epochs, made.data) or ""))
   return model:load_state(state):eval()
@@ -229,8 +237,9 @@ function M.answer(values)
   write_answers(all)
 end
 
---- Forgets the answers of earlier runs, but for those of other exercises than those from first to last.
+--- Forgets the answers and records of earlier runs, but for those of other exercises than those from first to last.
 function M.forget_answers(first, last)
+  for exercise = first, last do os.remove(place("runs", record.name(exercise))) end
   local kept = {}
   for key, value in pairs(M.answers()) do
     local exercise = tonumber(key:match "^ex(%d+)%.")
@@ -239,11 +248,17 @@ function M.forget_answers(first, last)
   if next(kept) then write_answers(kept) else os.remove(place("runs", "answers.json")) end
 end
 
+local function note(item)
+  local ok, message = record.add(item)
+  if not ok then fail(message) end
+end
+
 --- Saves a figure in plots/ and says so.
 function M.figure(figure, name)
   local path, message = figure:save(place("plots", name))
   if not path then fail(message) end
   print("figure " .. path)
+  note{kind = "figure", file = name, shows = figure.kind, title = figure.title}
 end
 
 -- ---- classes ----
@@ -369,17 +384,21 @@ function M.print_table(title, head, rows)
   print("\n" .. title)
   local first = 26
   for _, row in ipairs(rows) do first = math.max(first, #row[1] + 1) end
+  local shown = {}
   local function line(cells)
-    local parts = {}
+    local parts, texts = {}, {}
     for i, cell in ipairs(cells) do
       local text = type(cell) == "number" and ("%.1f"):format(cell) or tostring(cell)
+      texts[i] = text
       local width = i == 1 and first or math.max(8, #head[i] + 1)
       parts[i] = i == 1 and text .. (" "):rep(width - #text) or (" "):rep(width - #text) .. text
     end
     print("  " .. table.concat(parts))
+    shown[#shown + 1] = texts
   end
   line(head)
   for _, row in ipairs(rows) do line(row) end
+  note{kind = "table", title = title, rows = shown} -- the head first
 end
 
 --- Whether what the answer sheet says can be compared with: it is about MNIST's digits.
@@ -393,8 +412,9 @@ end
 
 --- Prints a paragraph, broken into lines of at most 100 characters.
 function M.say(format, ...)
-  local line = ""
-  for word in format:format(...):gmatch "%S+" do
+  local line, text = "", format:format(...)
+  note{kind = "text", text = (text:gsub("%s+", " "))}
+  for word in text:gmatch "%S+" do
     if #line + #word + 1 > 100 then
       print(line)
       line = ""

@@ -122,8 +122,9 @@ function Figure:show(opts)
   return show("figure:show", self, opts)
 end
 
-local function figure_of(kind, panel)
-  panel.kind = kind
+-- The title is in the picture too; here it names the figure for those who list them.
+local function figure_of(kind, panel, title)
+  panel.kind, panel.title = kind, title
   return setmetatable(panel, Figure)
 end
 
@@ -135,7 +136,7 @@ end
 --   (900 x 600)
 -- @treturn Figure
 function M.lines(arguments)
-  return figure_of("lines", lines.lines(arguments, "plot.lines"))
+  return figure_of("lines", lines.lines(arguments, "plot.lines"), arguments.title)
 end
 
 --- Points of the plane, one colour a class.
@@ -145,7 +146,7 @@ end
 --   ylabel, xrange, yrange, legend, width, height
 -- @treturn Figure
 function M.scatter(arguments)
-  return figure_of("scatter", scatter.scatter(arguments, "plot.scatter"))
+  return figure_of("scatter", scatter.scatter(arguments, "plot.scatter"), arguments.title)
 end
 
 --- How often values occur.
@@ -153,7 +154,7 @@ end
 --   bins = 30, title, xlabel, ylabel, xrange (of the bins), yrange, legend, width, height
 -- @treturn Figure
 function M.histogram(arguments)
-  return figure_of("histogram", bars.histogram(arguments, "plot.histogram"))
+  return figure_of("histogram", bars.histogram(arguments, "plot.histogram"), arguments.title)
 end
 
 --- Bars side by side, a group a name.
@@ -162,7 +163,7 @@ end
 --   ylabel, yrange, legend, width, height
 -- @treturn Figure
 function M.bars(arguments)
-  return figure_of("bars", bars.bars(arguments, "plot.bars"))
+  return figure_of("bars", bars.bars(arguments, "plot.bars"), arguments.title)
 end
 
 --- One image.
@@ -171,7 +172,7 @@ end
 --   A NaN is drawn red.
 -- @treturn Figure
 function M.image(arguments)
-  return figure_of("image", images.image(arguments, "plot.image"))
+  return figure_of("image", images.image(arguments, "plot.image"), arguments.title)
 end
 
 --- Images over a grid of coordinates, as decoded from a latent space, y upwards.
@@ -180,7 +181,7 @@ end
 --   columns = nx where it cannot be told; xlabel, ylabel, title, range, zoom, gap = 0, invert
 -- @treturn Figure
 function M.image_grid(arguments)
-  return figure_of("image_grid", images.image_grid(arguments, "plot.image_grid"))
+  return figure_of("image_grid", images.image_grid(arguments, "plot.image_grid"), arguments.title)
 end
 
 --- Rows of images, the first on top, a label to the left of each.
@@ -188,7 +189,7 @@ end
 --   titles = one a column; title, range, zoom, gap = 6 pixels, invert
 -- @treturn Figure
 function M.image_rows(arguments)
-  return figure_of("image_rows", images.image_rows(arguments, "plot.image_rows"))
+  return figure_of("image_rows", images.image_rows(arguments, "plot.image_rows"), arguments.title)
 end
 
 local function largest(list, index_of, count, what)
@@ -283,7 +284,7 @@ function M.panels(figures, opts)
     end
     s:add "unset multiplot"
   end
-  return figure_of("panels", { width = width, height = height + top, draw = draw, pictures = pictures })
+  return figure_of("panels", { width = width, height = height + top, draw = draw, pictures = pictures }, o.title)
 end
 
 local KINDS = { "lines", "scatter", "histogram", "bars", "image", "image_grid", "image_rows" }
