@@ -376,9 +376,9 @@ for _, part in ipairs{{require "exercises.all", "make exercises"}, {require "exe
 end
 local path = support.path("runs", "report.html")
 if #present == 0 then
+  local has_demo = not o.demo and files.is_dir(files.join(files.dirname(path), "demo/record"))
   options.fail(("%s: holds nothing to report: %s makes it%s"):format(files.dirname(path), target_of(absent[1]),
-    not o.demo and files.exists(files.join(files.dirname(path), "demo/record/ex1.json"))
-    and ' (or report the demo: make report ARGS="--demo")' or ""))
+    has_demo and (' (or report the demo: make report ARGS="--demo%s")'):format(place) or ""))
 end
 local title = ("Autoencoders on %s"):format(DATA[o.data])
 local body = {h.h1{title}, lead(present), absent_note(absent), contents(present, answers)}
