@@ -99,11 +99,12 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{border-bottom:1px solid var(--line);padding:.3rem .55rem;text-align:right;white-space:nowrap}
 th:first-child{text-align:left;padding-left:0}
 tbody th{font-weight:400}
-.wrap th:first-child{white-space:normal}
+tbody th{white-space:normal;min-width:8rem}
+.words{white-space:normal}
 figure{margin:1.5rem 0}
 figure .scroll{margin:0 0 .4rem}
 img{background:#fff;border-radius:.25rem;display:block;height:auto;margin:0 auto;max-width:100%}
-@media (max-width:40rem){img.wide{max-width:none;width:36rem}}
+@media (max-width:40rem){img.wide{max-width:none;width:36rem}img.panels{max-width:none;width:54rem}}
 details{margin:1rem 0}
 summary{cursor:pointer}
 dl{display:grid;font-size:.9rem;gap:.2rem 1rem;grid-template-columns:max-content 1fr;margin:.6rem 0}

@@ -37,6 +37,7 @@ local CAPTIONS = {
 }
 local SHOWS = {lines = "line chart", scatter = "scatter plot", bars = "bar chart", image_rows = "rows of images",
   image_grid = "grid of images", panels = "several panels"}
+local CLASSES = {image_rows = "wide", panels = "panels"} -- what would be too small on a phone, and scrolls there
 -- The number that stands for an exercise in the table of contents.
 local HEADLINES = {[1] = "ex1.test_mse", [3] = "ex3.mean", [4] = "ex4.mean", [7] = "ex7.knn_mean", [8] = "ex8.map_mse",
   [9] = "ex9.knn_mean", [10] = "ex10.map"}
@@ -46,7 +47,7 @@ local OF_TRAINING = {batch = true, epochs = true, lr = true, final_lr = true, wa
   sweep_epochs = true, recipe = true, seed = true}
 local HIDDEN = {out = true, demo = true, resume = true, threads = true, name = true}
 local SHEET = 8 -- the exercises up to here are the answer sheet's
-local LONG, WIDE = 12, 2 -- tables of more rows are folded; pictures wider than so many times their height scroll
+local LONG, WIDE = 12, 2 -- tables of more rows are folded; a picture this many times as wide as high is wide
 
 local place = (o.demo and " --demo" or o.data ~= "mnist" and " --data " .. o.data or "")
   .. (o.out ~= "" and " --out " .. files.quote(o.out) or "")
@@ -182,12 +183,14 @@ local function numbers(c, answers)
     measured = measured or row[4]:find("*", 1, true)
   end
   for i, row in ipairs(c.rows) do
-    body[i] = h.tr{h.th{scope = "row", row[2]}, h.td{value_of(answers, row)}, compared and h.td{row[4]}}
+    body[i] = h.tr{h.th{scope = "row", row[2]}, h.td{value_of(answers, row)},
+      compared and h.td{class = "words", row[4]}}
   end
   return h.div{
-    titled("Numbers", {class = "wrap",
+    titled("Numbers", {
       h.thead{h.tr{h.th{scope = "col", "quantity"}, h.th{scope = "col", "ours"},
-        compared and h.th{scope = "col", c.number <= SHEET and "the sheet's" or "for comparison"}}}, h.tbody(body)}),
+        compared and h.th{scope = "col", class = "words", c.number <= SHEET and "the sheet's" or "for comparison"}}},
+      h.tbody(body)}),
     compared and measured and h.p{class = "foot", "* measured with the course's own weights"},
   }
 end
@@ -223,7 +226,8 @@ local function figure(item, c)
   end
   local width, height = (">I4I4"):unpack(png, 17)
   local image = h.img{src = "data:image/png;base64," .. html.base64(png), width = width, height = height,
-    alt = ("%s (%s)"):format(title, SHOWS[item.shows] or "figure"), class = width > WIDE * height and "wide"}
+    alt = ("%s (%s)"):format(title, SHOWS[item.shows] or "figure"),
+    class = CLASSES[item.shows] or width > WIDE * height and "wide"}
   return h.figure{scroll(title, image), h.figcaption{h.b{title, "."}, " ", CAPTIONS[item.file] or false}}
 end
 
@@ -332,35 +336,38 @@ local function machines(chapters)
 end
 
 local function target_of(c)
-  if o.demo and c.number <= SHEET then return "make demo" end
   local words = place:gsub("^ ", ""):gsub("%-%-demo ?", "")
-  return c.target .. (words ~= "" and (' ARGS="%s"'):format(words) or "")
+  local target = o.demo and c.number <= SHEET and "make demo" or c.target
+  return target .. (words ~= "" and (' ARGS="%s"'):format(words) or "")
 end
 
 -- What is not in the report, and what makes it.
 local function absent_note(absent)
   if #absent == 0 then return false end
-  local parts = {class = "note", "Not in this report: "}
+  local parts = {class = "note", "Not in this report:"}
   for i, c in ipairs(absent) do
-    parts[#parts + 1] = ("%sexercise %d, %s%s, made by "):format(i > 1 and "; " or "", c.number,
-      (c.heading:gsub("^%u%l", string.lower)), o.demo and c.number > SHEET and " (it has no demo)" or "")
-    parts[#parts + 1] = h.code{target_of(c)}
+    local target = target_of(c)
+    parts[#parts + 1] = ("%s exercise %d (%s%s)"):format(i > 1 and "," or "", c.number,
+      (c.heading:gsub("^%u", string.lower, c.heading:find "^%u%u" and 0 or 1)),
+      o.demo and c.number > SHEET and ", which has no demo" or "")
+    if not absent[i + 1] or target_of(absent[i + 1]) ~= target then
+      parts[#parts + 1] = ", made by "
+      parts[#parts + 1] = h.code{target}
+    end
   end
   parts[#parts + 1] = "."
   return h.p(parts)
 end
 
 local function lead(chapters)
-  local first, last, total = math.huge, -math.huge, 0
+  local first, last = math.huge, -math.huge
   for _, c in ipairs(chapters) do
     first, last = math.min(first, c.record.started), math.max(last, c.record.started)
-    total = total + c.record.seconds
   end
   local function day(time) return h.time{os.date("!%Y-%m-%d", time // 1 | 0)} end
   local same = os.date("!%F", first // 1 | 0) == os.date("!%F", last // 1 | 0)
   return h.p{class = "lead", o.demo and "The demo: weights that come along, measured on " or "Trained and measured on ",
-    DATA[o.data], ", ", day(first), not same and " to ", not same and day(last), ("; %s in all."):format(
-      progress.duration(total)),
+    DATA[o.data], ", ", day(first), not same and " to ", not same and day(last), ".",
     o.data == "mini" and " With so few images the numbers are rough, also beside the sheet's." or false}
 end
 

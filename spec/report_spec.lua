@@ -167,9 +167,10 @@ describe("the report", function()
   it("says what is not in it, and what makes that", function()
     assert.equal(0, select(2, run("report", "--demo --out " .. out)))
     local page = assert(files.read_all(demo() .. "report.html"))
-    local note = page:match "Not in this report: (.-)</p>"
-    assert.matches("exercise 1, train the autoencoder, made by <code>make demo</code>; exercise 4", note)
-    assert.matches("exercise 9, beta tuning %(it has no demo%), made by <code>make beyond ARGS=", note)
+    local note = page:match "Not in this report:(.-)</p>"
+    assert.matches("^ exercise 1 %(train the autoencoder%), exercise 4 %(.*, exercise 8 %([^)]*%), made by "
+      .. "<code>make demo ARGS=.*</code>, exercise 9 %(beta tuning, which has no demo%)", note)
+    assert.matches("made by <code>make beyond ARGS=[^<]*</code>%.$", note)
     assert.not_matches("exercise 3", note)
   end)
 
@@ -235,6 +236,8 @@ describe("the report", function()
     local images = markup.all(markup.read(files.read_all(out .. "/wide/runs/mini/report.html")), "img")
     assert.same({"wide", "21", "10", "wide (figure)"}, {images[1].attributes.class, images[1].attributes.width,
       images[1].attributes.height, images[1].attributes.alt})
+    local narrow = files.read_all(out .. "/wide/runs/mini/report.html"):match "@media %(max%-width[^\n]*"
+    assert.matches("img%.wide{max%-width:none", narrow)
     scratch.write(place, "03_accuracy.png", "not a picture, but more than 24 bytes")
     assert.equal(0, select(2, run("report", "--data mini --out " .. out .. "/wide")))
     assert.matches("is missing or damaged", files.read_all(out .. "/wide/runs/mini/report.html"))
