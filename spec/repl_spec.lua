@@ -191,10 +191,17 @@ describe("the command latent", function()
 
   it("runs pieces of code, standard input, and then the prompt where it is asked for", function()
     assert.equal("1\n2\nstatus 0", run "-e 'x = 1 print(x)' -e 'print(x + 1)'")
+    assert.equal("3\nstatus 0", run "-e 'print(#lt.zeros(3))'")
     assert.matches("^latent: .-unexpected symbol.-status 1$", run "-e 'x ='")
     assert.equal("5\nstatus 0", run("", "print(5)"))
     assert.equal("6\nstatus 0", run("-", "print(6)"))
     assert.equal("1\n> 2\n> status 0", run("-e 'print(1) y = 2' -i", "y"))
+  end)
+
+  it("says what a misspelt function may have meant, and that there is no help for nil", function()
+    assert.equal('> prompt:1: attempt to call a nil value (field \'rndn\') (did you mean "lt.randn"?)\n'
+      .. "> prompt:1: attempt to call a nil value (global 'qqqqqqqq')\n> no help for nil\n> status 0",
+      run("-i", "lt.rndn(3)\nqqqqqqqq()\nhelp(unknown)"))
   end)
 
   it("tells its version and use, and refuses unknown options", function()

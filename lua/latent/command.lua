@@ -7,7 +7,7 @@ usage: latent                       the prompt
        latent [options] script.lua [arguments]
        latent doctor                looks whether everything is there that the library needs
 
-  -e CODE         runs a piece of Lua
+  -e CODE         runs a piece of Lua, with what the prompt has
   -i              the prompt after the script or the code
   -v, --version   versions
   -h, --help      this text
@@ -102,6 +102,7 @@ function M.main(arguments)
     return require("latent.doctor").main()
   end
   local status = 0
+  if #o.code > 0 then require("latent.repl").preload() end
   for _, code in ipairs(o.code) do
     local f, why = load(code, "=(command line)")
     status = run(f, why)

@@ -231,7 +231,11 @@ end
 -- @treturn ?string then a message with the nearest name
 function M.text(what)
   local entry, others
-  if type(what) == "string" then entry, others = by_name(what) else entry = by_value(what) end
+  if type(what) == "string" then
+    entry, others = by_name(what)
+  elseif what ~= nil then
+    entry = by_value(what)
+  end
   if not entry then
     if type(what) ~= "string" then return nil, "no help for " .. tostring(what):match "[^\n]*" end
     local near = nearest(what)

@@ -48,9 +48,16 @@ local function caught(value)
   return {value = value, frames = frames(debug.traceback("", 2), internal)}
 end
 
+-- Of a misspelt function Lua says only that it is nil.
+local function with_suggestion(text)
+  local name = text:match "attempt to call a nil value %(%a+ '([%w_]+)'%)$"
+  local message = name and select(2, help.text(name))
+  return text .. (message and message:match " %(did you mean .*$" or "")
+end
+
 local function report(problem)
   local value = problem.value
-  local text = type(value) == "string" and value or "error: " .. printer.text(value, help.name_of)
+  local text = type(value) == "string" and with_suggestion(value) or "error: " .. printer.text(value, help.name_of)
   write(text, "\n")
   for i, frame in ipairs(problem.frames) do
     if i > FRAMES then
@@ -114,8 +121,9 @@ end
 
 local function add_help(environment)
   local function say(text) write(text, "\n") end
-  rawset(environment, "help", function(what)
-    if what == nil then return say(M.greeting) end
+  rawset(environment, "help", function(...)
+    local what = ...
+    if select("#", ...) == 0 then return say(M.greeting) end
     local text, message = help.text(what)
     say(text or message)
   end)
@@ -133,11 +141,16 @@ Expressions print their value, and _ holds the last one. Tab completes names, me
   plot.show(figure)                                  draws in the terminal, or opens a window
 Here are lt, nn, optim, data and plot. Ctrl-C interrupts, Ctrl-D leaves.]]
 
+--- Makes the globals that the prompt has.
+function M.preload()
+  for name, module in pairs(M.preloaded) do rawset(_G, name, require(module)) end
+end
+
 --- A session without a terminal: the environment and `enter`.
 -- @treturn Session fields `environment`, `declare`
 function M.session()
   local environment, declare = chunk.environment(_G)
-  for name, module in pairs(M.preloaded) do rawset(_G, name, require(module)) end
+  M.preload()
   add_help(environment)
   return setmetatable({environment = environment, declare = declare}, Session)
 end
