@@ -200,8 +200,8 @@ describe("the command latent", function()
 
   it("says what a misspelt function may have meant, and that there is no help for nil", function()
     assert.equal('> prompt:1: attempt to call a nil value (field \'rndn\') (did you mean "lt.randn"?)\n'
-      .. "> prompt:1: attempt to call a nil value (global 'qqqqqqqq')\n> no help for nil\n> status 0",
-      run("-i", "lt.rndn(3)\nqqqqqqqq()\nhelp(unknown)"))
+      .. "> prompt:1: attempt to call a nil value (global 'model')\n> no help for nil\n> status 0",
+      run("-i", "lt.rndn(3)\nmodel()\nhelp(unknown)"))
   end)
 
   it("tells its version and use, and refuses unknown options", function()

@@ -48,9 +48,9 @@ local function caught(value)
   return {value = value, frames = frames(debug.traceback("", 2), internal)}
 end
 
--- Of a misspelt function Lua says only that it is nil.
+-- Of a misspelt function of a module Lua says only that it is nil.
 local function with_suggestion(text)
-  local name = text:match "attempt to call a nil value %(%a+ '([%w_]+)'%)$"
+  local name = text:match "attempt to call a nil value %(field '([%w_]+)'%)$"
   local message = name and select(2, help.text(name))
   return text .. (message and message:match " %(did you mean .*$" or "")
 end
