@@ -58,8 +58,11 @@ static inline float real_of_bits(int32_t bits) {
   memcpy(&x, &bits, sizeof x);
   return x;
 }
-/* 2^n for -126 <= n <= 127 */
-static inline float real_power_of_2(int32_t n) { return real_of_bits((n + 127) << 23); }
+/* 2^n for -126 <= n <= 127. Here and below NaN and negative numbers, whose results are not used,
+ * pass through too: they may overflow, which only unsigned numbers may do. */
+static inline float real_power_of_2(int32_t n) {
+  return real_of_bits((int32_t)((uint32_t)(n + 127) << 23));
+}
 
 /* x = n log 2 + r, |r| <= log(2) / 2, for |x| < 2^20: the addition rounds x / log 2 to a whole
  * number, which is then in the last bits. log 2 in two parts: n times the first is exact. */
@@ -103,8 +106,9 @@ static inline float real_expm1(float x) {
  * `carry` is added to the small parts. */
 static inline float real_log_carry(float x, float carry) {
   float lifted = x < 0x1p-126f ? x * 0x1p24f : x;
-  int32_t bits = real_bits(lifted), up = bits - 0x3f3504f3, k = up >> 23;
-  float f = real_of_bits(bits - (up & (int32_t)0xff800000)) - 1;
+  uint32_t bits = (uint32_t)real_bits(lifted), up = bits - 0x3f3504f3;
+  int32_t k = (int32_t)up >> 23;
+  float f = real_of_bits((int32_t)(bits - (up & 0xff800000))) - 1;
   float n = (float)(x < 0x1p-126f ? k - 24 : k), p = -0.078595458f;
   p = p * f + 0.12881622f;
   p = p * f + -0.13128768f;
