@@ -65,6 +65,10 @@ static Buffer *pool[POOL_CLASSES];
 static MemoryStats stats;
 static uint32_t pool_age;
 
+/* Ages after which an idle buffer goes, and after which it goes where the pool is too full. */
+enum { IDLE = 16, IDLE_TOO_FULL = 3 };
+static size_t crest[IDLE]; /* the most live bytes in each of the latest ages */
+
 MemoryStats memory_stats(void) { return stats; }
 
 /* The class of the smallest size that holds n bytes, and that size: 2^p * (4 + quarter) / 4. */
@@ -97,6 +101,8 @@ static Buffer *buffer_take(size_t n) {
   }
   stats.live_bytes += rounded;
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
+  size_t *highest = &crest[pool_age % IDLE];
+  if (stats.live_bytes > *highest) *highest = stats.live_bytes;
   return b;
 }
 
@@ -126,12 +132,21 @@ void memory_trim(void) {
   for (int k = 0; k < POOL_CLASSES; k++) buffers_free(&pool[k]);
 }
 
+/* A steady program holds about as much as is live in its fullest moment. More than twice that was
+ * left behind by one whose sizes change. */
+static bool pool_is_too_full(void) {
+  size_t most = 0;
+  for (int i = 0; i < IDLE; i++) most = crest[i] > most ? crest[i] : most;
+  return stats.live_bytes + stats.pooled_bytes > 2 * most;
+}
+
 void memory_age(void) {
-  enum { IDLE = 16 };
+  uint32_t idle = pool_is_too_full() ? IDLE_TOO_FULL : IDLE;
   pool_age++;
+  crest[pool_age % IDLE] = stats.live_bytes;
   for (int k = 0; k < POOL_CLASSES; k++) {
     Buffer **place = &pool[k];
-    while (*place && pool_age - (*place)->given_back < IDLE) place = &(*place)->next;
+    while (*place && pool_age - (*place)->given_back < idle) place = &(*place)->next;
     buffers_free(place);
   }
 }

@@ -206,6 +206,25 @@ describe("memory", function()
     assert.equal(0, allocations())
   end)
 
+  -- In a process of its own: how full the moments before were decides how much is kept.
+  it("of sizes that nobody uses any more does not pile up in the pool", function()
+    local script = [[
+      local lt = require "latent"
+      local most = 0
+      for size = 12, 20, 0.25 do
+        local n = 2 ^ size // 1 | 0
+        for _ = 1, 10000000 // n do local _ = lt.zeros(n) end
+        most = math.max(most, lt.info().pooled_bytes)
+      end
+      print(most, lt.info().peak_bytes)]]
+    for _, mode in ipairs {"incremental", "generational"} do
+      local pipe <close> = assert(io.popen(("lua5.4 -e 'collectgarbage %q %s' 2>&1"):format(mode, script)))
+      local pooled, live = pipe:read("n", "n")
+      assert(pooled and pooled > 0, "no count")
+      assert(pooled < 40e6 and live < 40e6, ("%s: %.0f MB pooled, %.0f MB live"):format(mode, pooled / 1e6, live / 1e6))
+    end
+  end)
+
   for _, mode in ipairs {"incremental", "generational"} do
     it("of dropped tensors is given back in " .. mode .. " mode", function()
       settle()
