@@ -143,7 +143,7 @@ static int l_knn(lua_State *L) {
   if (k < 1 || k > n || n > INT32_MAX || m > INT32_MAX)
     raise_error(L, "knn: k: expected 1..%lld, got %lld", (long long)n, (long long)k);
   Error e;
-  Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 1, .size = {m * k * 4}};
+  Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 3, .size = {m, k, 4}};
   Box *spare = box_new(L), *index = box_new(L), *distance = box_new(L);
   push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
   push_tensor(L, index, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
@@ -160,7 +160,6 @@ static int l_knn(lua_State *L) {
     reals(index->var->value)[i] = (real)(at[i] + 1);
     d[i] = (real)sqrt((double)d[i]);
   }
-
   return 2;
 }
 

@@ -105,7 +105,8 @@ static int l_deflate(lua_State *L) {
   const char *data = check_input(L, "deflate", &size);
   int format = luaL_checkoption(L, 2, "zlib", formats);
   lua_Integer level = luaL_optinteger(L, 3, 6);
-  if (level < 0 || level > 9) raise_error(L, "deflate: level: expected 0..9, got %d", (int)level);
+  if (level < 0 || level > 9)
+    raise_error(L, "deflate: level: expected 0..9, got %lld", (long long)level);
   ZStream *s = zstream_new(L, data, size);
   if (deflateInit2(&s->z, (int)level, Z_DEFLATED, window_bits(format), 8, Z_DEFAULT_STRATEGY) !=
       Z_OK)
