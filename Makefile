@@ -108,7 +108,7 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@tools/aarch64.sh $(ARM)/root
 	@PKG_CONFIG_SYSROOT_DIR=$(CURDIR)/$(ARM)/root \
 	  PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig:$(ARM_LIB)/openblas-pthread/pkgconfig \
-	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) \
+	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) READLINE_PC= \
 	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
