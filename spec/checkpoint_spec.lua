@@ -44,6 +44,19 @@ describe("a checkpoint", function()
     assert.is_nil(damage)
   end)
 
+  it("of an earlier run is set aside as a whole, where there is one", function()
+    assert.is_true(checkpoint.set_aside(path))
+    assert.same({}, scratch.list(folder))
+    for i = 1, 2 do assert(checkpoint.save(path, {a = lt.tensor{i}}, {})) end
+    os.remove(path) -- as a crash between the two renames leaves it
+    assert.is_true(checkpoint.set_aside(path))
+    assert.same({"run.ckpt.old"}, scratch.list(folder))
+    for i = 3, 4 do assert(checkpoint.save(path, {a = lt.tensor{i}}, {})) end
+    assert.is_true(checkpoint.set_aside(path))
+    assert.same({"run.ckpt.old"}, scratch.list(folder))
+    assert.equal(4, checkpoint.load(path .. ".old").a:item())
+  end)
+
   it("is refused, cut off at any length", function()
     assert(checkpoint.save(path, {a = lt.tensor{1, 2, 3}}, {step = 1}))
     local bytes = files.read_all(path)
@@ -140,6 +153,13 @@ describe("a run with a checkpoint", function()
     local none, message = train.run(small.options(folder, {resume = true}))
     assert.is_nil(none)
     assert.matches("run.ckpt: damaged, or no checkpoint: .*; and .*run.ckpt.prev: damaged", message)
+  end)
+
+  it("that begins anew leaves the earlier run's checkpoint, with which that one can go on", function()
+    assert(train.run(small.options(folder, {callbacks = stop_at(7, stop)})))
+    assert(train.run(small.options(folder, {callbacks = stop_at(2, stop)})))
+    assert(os.rename(folder .. "/run.ckpt.old", folder .. "/run.ckpt"))
+    assert.equal(wanted, small.bits(assert(train.run(small.options(folder, {resume = true})))))
   end)
 
   it("is not disturbed by what the script draws before the loop", function()

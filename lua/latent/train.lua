@@ -219,7 +219,8 @@ end
 --   - `log`: a file that gets a JSON line an epoch (epoch, step, lr, `train_<name>` for what is noted, what
 --     validation found), and with `log_steps = n` one without `epoch` every n steps
 --   - `checkpoint`: a file that holds the whole run, written at the beginning, at the end, and `every` = n steps or
---     {steps =, seconds =} (10 seconds); `<file>.prev` is the one before it
+--     {steps =, seconds =} (10 seconds); `<file>.prev` is the one before it, and what an earlier run left is kept as
+--     `<file>.old` where this one begins anew
 --   - `resume` (false): go on where the checkpoint stands, or begin where there is none
 --   - `states`: what else changes from step to step, by name: generators, or objects with `state()` (plain values)
 --     and `set_state(state)`
@@ -252,6 +253,7 @@ function M.new(opts)
   if run.path and not run.resumed then
     -- What cannot be written is better known now than after an hour.
     local ok, why = files.mkdir_p(files.dirname(run.path))
+    if ok then ok, why = checkpoint.set_aside(run.path) end
     if ok then ok, why = run:save() end
     if not ok then return nil, why end
     run.saved_step = nil -- until the first step the script may change what it likes

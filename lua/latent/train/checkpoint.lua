@@ -131,4 +131,20 @@ function M.fall_back(path)
   return os.rename(M.previous(path), path)
 end
 
+--- Gives the newest checkpoint the name `<path>.old`, for a run that begins anew under its name.
+-- @tparam string path
+-- @return true, or nil and a message
+function M.set_aside(path)
+  local previous = M.previous(path)
+  if files.is_dir(path) then return true end -- `save` says so
+  if not files.exists(path) then
+    if files.exists(previous) then return os.rename(previous, path .. ".old") end
+    return true
+  end
+  local ok, message = os.rename(path, path .. ".old")
+  -- It belongs to that run, and must not be taken for this one's.
+  if ok and files.exists(previous) then ok, message = os.remove(previous) end
+  return ok, message
+end
+
 return M
