@@ -140,15 +140,22 @@ static bool pool_is_too_full(void) {
   return stats.live_bytes + stats.pooled_bytes > 2 * most;
 }
 
-void memory_age(void) {
-  uint32_t idle = pool_is_too_full() ? IDLE_TOO_FULL : IDLE;
-  pool_age++;
-  crest[pool_age % IDLE] = stats.live_bytes;
+/* Frees the buffers that nobody has used for so many ages. */
+static void buffers_expire(uint32_t idle) {
   for (int k = 0; k < POOL_CLASSES; k++) {
     Buffer **place = &pool[k];
     while (*place && pool_age - (*place)->given_back < idle) place = &(*place)->next;
     buffers_free(place);
   }
+}
+
+void memory_age(void) {
+  uint32_t idle = IDLE;
+  pool_age++;
+  crest[pool_age % IDLE] = stats.live_bytes;
+  buffers_expire(idle);
+  /* the oldest first: what a steady program uses now stays, whatever another left behind */
+  while (idle > IDLE_TOO_FULL && pool_is_too_full()) buffers_expire(--idle);
 }
 
 static Storage *storage_new(size_t bytes) {
