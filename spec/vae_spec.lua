@@ -213,6 +213,14 @@ describe("the importance-weighted bound", function()
     assert.close(vae.nll(linear_gaussian(0), x, opts), -log_evidence(x:slice(1, 1, 50)):mean():item())
   end)
 
+  it("gives the NLL's standard error over the images", function()
+    local opts = {likelihood = vae.gaussian{sigma = SIGMA}, samples = 2}
+    local _, deviation = vae.nll(linear_gaussian(0), x, opts) -- with the exact posterior nothing else varies
+    assert.close(deviation, log_evidence(x):std():item() / 200 ^ 0.5, 1e-4)
+    opts.images = 1
+    assert.equal(0, (select(2, vae.nll(linear_gaussian(0), x, opts))))
+  end)
+
   it("has gradients", function()
     local model = small_vae(vae.gaussian{sigma = 1})
     vae.importance_bound(model, x, {samples = 4}):mean():backward()
@@ -337,7 +345,9 @@ describe("vae.report", function()
     assert.is_true(r.knn_accuracy > 0 and r.knn_accuracy <= 100)
     assert.is_true(r.nll > 0 and r.nll < -r.elbo + 30)
     assert.is_true(r.within_prior >= 0 and r.within_prior <= 100)
-    assert.matches("NLL estimate, nats an image +%d", tostring(r))
+    assert.is_true(r.nll_error > 0 and r.nll_error < r.nll)
+    assert.matches("ELBO %(lower bound of %-NLL%), nats +%-%d", tostring(r))
+    assert.matches("NLL estimate, nats an image +%d+[%d.]+\nits standard error over images +%d", tostring(r))
     assert.matches("k%-NN accuracy, %% +%d", tostring(r))
   end)
 

@@ -178,18 +178,24 @@ end
 -- @tparam Tensor|Set x [n, ...], or a data set
 -- @tparam ?table opts samples = 50; likelihood; images: only so many, from the first on; batch = 250; generator
 -- @treturn number nats an image
+-- @treturn number standard error of that mean: how far other images as many would change it (0 for a single image); it
+-- knows nothing of what more samples would take off
 function M.nll(model, x, opts)
   opts = options.check("vae.nll", opts, {"samples", "likelihood", "images", "batch", "generator"})
   check_model("vae.nll", model, {"encode", "decode"})
-  local sum, n = 0, 0
+  local nats = {} -- of each image
   for batch in measure.batches("vae.nll", x, opts) do
-    sum = sum - lt.no_grad(function()
+    local bound = lt.no_grad(function()
       return M.importance_bound(model, batch, {samples = opts.samples, likelihood = opts.likelihood,
-        generator = opts.generator}):sum():item()
+        generator = opts.generator})
     end)
-    n = n + #batch
+    for _, value in ipairs(bound:table()) do nats[#nats + 1] = -value end
   end
-  return sum / n
+  local sum, squares = 0, 0
+  for _, value in ipairs(nats) do sum = sum + value end
+  local mean = sum / #nats
+  for _, value in ipairs(nats) do squares = squares + (value - mean) ^ 2 end
+  return mean, #nats > 1 and (squares / (#nats - 1) / #nats) ^ 0.5 or 0
 end
 
 --- Images of codes drawn from the prior N(0, 1).
@@ -283,7 +289,8 @@ local ROWS = {
   {"images", "images", "%d"}, {"mse", "MSE of the means' pictures", "%.4f"},
   {"sampled_mse", "MSE of sampled codes' pictures", "%.4f"},
   {"reconstruction", "reconstruction, nats an image", "%.2f"}, {"rate", "rate (KL), nats an image", "%.3f"},
-  {"elbo", "ELBO, nats an image", "%.2f"}, {"nll", "NLL estimate, nats an image", "%.2f"},
+  {"elbo", "ELBO (lower bound of -NLL), nats", "%.2f"}, {"nll", "NLL estimate, nats an image", "%.2f"},
+  {"nll_error", "its standard error over images", "%.2f"},
   {"sigma", "sigma of the likelihood", "%.4f"}, {"active_units", "active units", "%d"},
   {"latent", "of latent dimensions", "%d"}, {"spread", "spread of the means", "%.3f"},
   {"total_spread", "spread of the codes", "%.3f"}, {"within_prior", "codes within the prior's 95 %, %", "%.1f"},
@@ -307,10 +314,12 @@ end
 -- pictures, which fits best); samples = 50 and nll_images = 1000 of the NLL; batch = 250; generator
 -- @treturn table images; mse: of the pictures of the means; sampled_mse: of those of sampled codes, the distortion
 -- that belongs to the rate; reconstruction: -log p(x | z) of sampled codes; rate: the KL divergence;
--- kl_per_dimension [latent]; elbo = -(reconstruction + rate); nll, all in nats an image; sigma, where all pixels
--- share one; active_units, of `latent`; spread: standard deviation of the means, mean over the dimensions;
--- total_spread: the same of sampled codes; within_prior: share of the sampled codes within the ball that holds 95 %
--- of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior has collapsed
+-- kl_per_dimension [latent]; elbo = -(reconstruction + rate), a lower bound of log p(x); nll, an estimate of
+-- -log p(x) and so of the other sign; nll_error: its standard error over the images it was measured with; all these
+-- in nats an image; sigma, where all pixels share one; active_units, of `latent`; spread: standard deviation of the
+-- means, mean over the dimensions; total_spread: the same of sampled codes; within_prior: share of the sampled codes
+-- within the ball that holds 95 % of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior
+-- has collapsed
 function M.report(model, set, opts)
   local name = "vae.report"
   opts = options.check(name, opts, {"train", "k", "likelihood", "samples", "nll_images", "batch", "generator"})
@@ -335,7 +344,7 @@ function M.report(model, set, opts)
     total_spread = pass.images > 1 and pass.z:std(1):mean():item() or 0,
     within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
   }, Report)
-  r.nll = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,
+  r.nll, r.nll_error = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,
     images = opts.nll_images or 1000, generator = opts.generator})
   if opts.train then
     local codes, labels = measure.means(name, model, opts.train, opts, encode)
