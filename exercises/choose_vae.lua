@@ -1,6 +1,6 @@
 --- The VAEs of exercise 10: the sheet's, and some trained as exercise 8 does by default, each with another beta, of
--- which the best is chosen on images that the exercise does not measure.
-local lt, data, progress = require "latent", require "latent.data", require "latent.progress"
+-- which the best is chosen on validation images.
+local lt, progress = require "latent", require "latent.progress"
 local models, restore = require "exercises.models", require "exercises.restore"
 local support, train_vae = require "exercises.support", require "exercises.train_vae"
 
@@ -35,18 +35,6 @@ local function train_one(run, o, train)
   train_vae(models.vae(o.latent), train, settings, loss, run.beta, settings.epochs, run.name)
 end
 
--- Seconds that a training step takes here and now.
-local function seconds_a_step(o, train)
-  local model, clock, steps = models.vae(o.latent), nil, 0
-  for batch in data.loader(train, {batch = o.batch}) do
-    if steps == 5 then clock = lt.clock() end -- the first ones get their memory
-    loss(model, batch.x, 0.01):backward()
-    steps = steps + 1
-    if steps == 35 then break end
-  end
-  return clock and (lt.clock() - clock) / math.max(1, steps - 5) or 0
-end
-
 --- Trains what has no weights yet (those of MNIST come along), and says before how long that takes.
 -- @tparam table o latent, batch, seed, betas = "5" or "3", epochs (0: the recipes' own)
 -- @tparam table train
@@ -59,18 +47,21 @@ function M.train(o, train)
     end
   end
   if #missing > 0 then
+    local seconds = support.seconds_a_step(models.vae(o.latent), train, o.batch, function(model, x)
+      return (loss(model, x, BETAS[1]))
+    end)
     print(("%d VAEs to train, %d epochs: about %s. What is broken off goes on with --resume."):format(#missing, epochs,
-      progress.duration(seconds_a_step(o, train) * epochs * #train / o.batch)))
+      progress.duration(seconds * epochs * #train / o.batch)))
     for _, run in ipairs(missing) do train_one(run, o, train) end
   end
   return list
 end
 
---- The sheet's VAE, one with exercise 8's schedule, and the one of all betas whose restored pictures err least on a
--- set kept for choosing; prints what it chose from.
+--- The sheet's VAE, one with exercise 8's schedule, and the one of all betas whose restored pictures err least on
+-- validation images; prints what it chose from.
 -- @tparam table o as above, and noise
 -- @tparam {table,...} runs of `train`
--- @tparam table set to choose by
+-- @tparam table set the validation images
 -- @tparam Module classifier
 -- @tparam table method as restore.measure has it
 -- @treturn {table,...} three subjects of restore.subject with `label` and `beta`; the last is the one chosen
@@ -83,7 +74,8 @@ function M.choose(o, runs, set, classifier, method)
     run.subject = subject
     if i > 1 and r.mse < least then best, least = run, r.mse end
   end
-  support.print_table(("MAP of %d images that are not measured below, noise %g"):format(#set, o.noise),
+  support.print_table(("The choice of beta: MAP of %d validation images, noise %g"):format(math.min(o.images, #set),
+    o.noise),
     {"", "MSE", "kept %"}, rows)
   local stages = {}
   for i, stage in ipairs{{runs[1], "the sheet's training"}, {runs[2], "exercise 8's schedule"},

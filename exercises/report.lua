@@ -151,7 +151,7 @@ local function chapters_of(list, target, answers)
     for _, row in ipairs(list.table) do
       if row[1] == tostring(number) then
         c.rows[#c.rows + 1] = row
-        if not answers[row[3]] then c.missing[#c.missing + 1] = row[2] end
+        if not answers[row[3]] and not row.none then c.missing[#c.missing + 1] = row[2] end
       end
     end
     chapters[#chapters + 1] = c
@@ -164,7 +164,7 @@ end
 
 local function value_of(answers, row)
   local value = answers[row[3]]
-  if type(value) ~= "number" then return "missing" end
+  if type(value) ~= "number" then return row.none or "missing" end
   return h.data{value = ("%.17g"):format(value), runner.shown(row[2], value)}
 end
 

@@ -99,7 +99,8 @@ function M.measure(subject, set, noise, method, o)
   return mean
 end
 
---- What each stage of a decoder's training brings: measures bottleneck, MAP and floor, and prints them as a table.
+--- What each stage of a decoder's training brings: measures bottleneck, MAP and floor (that of `levels`), and prints
+-- them as a table.
 -- @tparam {table,...} stages subjects with a label
 -- @tparam table set
 -- @tparam table methods by key: bottleneck, sheet, calibrated, floor
@@ -121,7 +122,8 @@ function M.parts(stages, set, methods, o)
 end
 
 --- Measures all methods at several noise levels, and prints a table for each: error, how far it is above the floor,
--- digits kept, cost.
+-- digits kept, cost. The floor is what our search reaches for the clean image itself, so that a method may well get
+-- below it.
 -- @treturn table by noise and method's key: what `measure` returned
 function M.levels(subject, set, methods, levels, o)
   local all = {}

@@ -30,16 +30,17 @@ end
 function M.shown(quantity, value) return (quantity:find "%%$" and "%.1f" or "%.4g"):format(value) end
 
 --- Prints the answers as a table, and ends with an error where one is missing.
--- @tparam {table,...} rows {exercise, quantity, key of answers.json, what it is compared with}
+-- @tparam {table,...} rows {exercise, quantity, key of answers.json, what it is compared with, none = text}:
+-- `none` is shown where there may be no answer, and there is none
 -- @tparam ?string against what the last column holds; without it there is none
 function M.table(rows, against)
   local answers, missing = support.answers(), 0
   print(("\n%-9s %-38s %10s   %s"):format("exercise", "quantity", "ours", against or ""))
   for _, row in ipairs(rows) do
     local value = answers[row[3]]
-    if not value then missing = missing + 1 end
+    if not value and not row.none then missing = missing + 1 end
     print(("%-9s %-38s %10s   %s"):format(row[1], row[2],
-      value and M.shown(row[2], value) or "missing", against and row[4] or ""))
+      value and M.shown(row[2], value) or row.none or "missing", against and row[4] or ""))
   end
   print(("\nall in %.1f minutes"):format((lt.clock() - start) / 60))
   if missing > 0 then

@@ -1,7 +1,7 @@
 --- What the exercises share and no reader needs to see first: options, data, weights, answers, tables.
 local lt, data, files = require "latent", require "latent.data", require "latent.files"
 local json, safetensors = require "latent.json", require "latent.safetensors"
-local subset, training = require "latent.data.subset", require "latent.train"
+local optim, subset, training = require "latent.optim", require "latent.data.subset", require "latent.train"
 local options, record = require "exercises.options", require "exercises.record"
 local fail = options.fail
 
@@ -19,8 +19,8 @@ local settings = COMMON -- those of this run, once M.options has read them
 
 --- The settings of a script: its constants, those of the recipe, and what the command line says.
 -- @tparam ?table constants; `recipes` holds a table of constants a recipe, `in_demo` what the demo changes,
---   `needs` the models whose weights must be there before anything is trained; demo = false: there is none
---   (nor any other option of all scripts that is false here)
+--   `needs` the models whose weights must be there before anything is trained, `positive` the numbers that may
+--   not be 0; demo = false: there is none (nor any other option of all scripts that is false here)
 function M.options(constants)
   constants = constants or {}
   local recipes, known = constants.recipes or {default = {}, sheet = {}}, {}
@@ -36,6 +36,9 @@ function M.options(constants)
   local o = {}
   for _, source in ipairs{known, recipes[given.recipe or "default"], given.demo and constants.in_demo or {}, given} do
     for name, value in pairs(source) do o[name] = value end
+  end
+  for _, name in ipairs(constants.positive or {}) do
+    if o[name] == 0 then fail(('--%s: expected a number above 0, got "%g"'):format(name, o[name])) end
   end
   if o.demo then o.data = "mini" end
   if o.threads and o.threads > 0 then lt.set_threads(o.threads) end
@@ -181,6 +184,25 @@ function M.run(name, opts)
   return run
 end
 
+--- Seconds that a training step takes here and now, 0 where the set has too few batches to tell.
+-- @tparam Module model it is trained for the while
+-- @tparam table set
+-- @tparam int batch
+-- @tparam function loss of (model, x)
+-- @treturn number
+function M.seconds_a_step(model, set, batch, loss)
+  local opt, clock, steps = optim.Adam(model:parameters()), nil, 0
+  for b in data.loader(set, {batch = batch}) do
+    if steps == 5 then clock = lt.clock() end -- the first ones get their memory
+    opt:zero_grad()
+    loss(model, b.x):backward()
+    opt:step()
+    steps = steps + 1
+    if steps == 35 then break end
+  end
+  return clock and (lt.clock() - clock) / (steps - 5) or 0
+end
+
 local STATUS = {INT = 130, TERM = 143} -- what a shell has for a program that a signal ended
 
 --- Writes the weights of a run that has ended. One that was stopped ends the script, and so does one that has lost
@@ -230,10 +252,11 @@ local function write_answers(all)
   if not ok then fail(message) end
 end
 
---- Adds answers to runs/answers.json: a table from keys such as "ex1.test_mse" to numbers or lists.
+--- Adds answers to runs/answers.json: a table from keys such as "ex1.test_mse" to numbers or lists, or to false where
+-- there is none (any more).
 function M.answer(values)
   local all = M.answers()
-  for key, value in pairs(values) do all[key] = value end
+  for key, value in pairs(values) do all[key] = value or nil end
   write_answers(all)
 end
 

@@ -1,7 +1,6 @@
 --- Trainings side by side: each a process of its own with one thread, all of them in one table.
 local lt, vae = require "latent", require "latent.vae"
-local data, files, json = require "latent.data", require "latent.files", require "latent.json"
-local optim, progress = require "latent.optim", require "latent.progress"
+local files, json, progress = require "latent.files", require "latent.json", require "latent.progress"
 local models, options = require "exercises.models", require "exercises.options"
 local support = require "exercises.support"
 
@@ -40,19 +39,13 @@ end
 
 -- Seconds that a training step takes here and now, with one thread.
 local function seconds_a_step(o, train)
-  local model, threads = models.vae(16), lt.threads()
-  local opt = optim.Adam(model:parameters(), {lr = o.lr})
+  local threads = lt.threads()
   lt.set_threads(1)
-  local clock, steps = nil, 0
-  for batch in data.loader(train, {batch = o.batch}) do
-    if steps == 5 then clock = lt.clock() end -- the first ones get their memory
-    vae.elbo(model, batch.x).total:backward()
-    opt:step()
-    steps = steps + 1
-    if steps == 35 then break end
-  end
+  local seconds = support.seconds_a_step(models.vae(16), train, o.batch, function(model, x)
+    return vae.elbo(model, x).total
+  end)
   lt.set_threads(threads)
-  return clock and (lt.clock() - clock) / math.max(1, steps - 5) or 0
+  return seconds
 end
 
 -- The shell command of a run: what it prints goes into a file, its name to us.

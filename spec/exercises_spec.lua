@@ -112,6 +112,8 @@ describe("the exercises", function()
     {"--map_steps 0", '--map_steps: expected a whole number of at least 1, got "0"', script = "08_map_denoise"},
     {"--map_lr 0", '--map_lr: expected a number above 0, got "0"', script = "08_map_denoise"},
     {"--noise -1", '--noise: expected a number of at least 0, got "-1"', script = "06_denoise_bottleneck"},
+    {"--noise 0", '--noise: expected a number above 0, got "0"', script = "10_map_beyond"},
+    {"--map_beta 0", '--map_beta: expected a number above 0, got "0"', script = "10_map_beyond"},
     {"--betas 7", '--betas: expected one of 9, 5, 3, got "7"', script = "09_beta_tuning"},
     {"--seeds 0", '--seeds: expected a whole number of at least 1, got "0"', script = "09_beta_tuning"},
     {"--sweep_epochs 0", '--sweep_epochs: expected a whole number of at least 1, got "0"', script = "07_vae"},
@@ -286,6 +288,21 @@ describe("the exercises", function()
     end
     assert.same({["ex9.c"] = 3}, answers_after(1, 8))
     assert.is_nil(answers_after(9, 10))
+  end)
+
+  it("say in words that there is no answer where there may be none", function()
+    local program = [[local support, runner = require "exercises.support", require "exercises.runner"
+      support.options()
+      support.answer{["ex10.lbfgs_evaluations"] = %s}
+      runner.table{{"10", "evaluations", "ex10.lbfgs_evaluations", "", none = %s}}]]
+    local function table_of(value, none)
+      local command = "LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s - --data mini --out %s </dev/null 2>&1; echo exit $?"
+      return files.capture(command:format(files.quote(package.path), files.quote(package.cpath),
+        files.quote(program:format(value, none)), out .. "/words"))
+    end
+    assert.matches("\n10 +evaluations +36 .*\nexit 0", table_of(36, '"not reached"'))
+    assert.matches("\n10 +evaluations +not reached .*\nexit 0", table_of(false, '"not reached"')) -- not 36
+    assert.matches("\n10 +evaluations +missing .*\n1 answers are missing\nexit 1", table_of(false, "nil"))
   end)
 
   it("need no weights of one's own: the demo takes those that come along #slow", function()

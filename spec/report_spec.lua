@@ -71,15 +71,16 @@ describe("the report", function()
 
   local function demo() return out .. "/runs/demo/" end
 
-  -- Reports a folder with one record (of exercise 3, on mini) and answers; returns the page, or nil and what was said.
-  local function reported(record, answers, name)
+  -- Reports a folder with one record (of exercise 3 or another, on mini) and answers; returns the page, or nil and what
+  -- was said.
+  local function reported(record, answers, name, exercise)
     local place = ("%s/%s"):format(out, name or "own")
     files.capture("rm -rf -- " .. files.quote(place))
     assert(files.mkdir_p(place .. "/runs/mini/record"))
     local function write(file, content)
       scratch.write(place .. "/runs/mini", file, type(content) == "string" and content or json.encode(content))
     end
-    if record then write("record/ex3.json", record) end
+    if record then write(("record/ex%d.json"):format(exercise or 3), record) end
     if answers then write("answers.json", answers) end
     write("report.html", "before")
     local output, code = run("report", "--data mini --out " .. place)
@@ -198,6 +199,14 @@ describe("the report", function()
     assert.matches("The figure [^%s]+/plots/mini/03_accuracy.png %(03_accuracy.png%) is missing or damaged", page)
     assert.matches('<data value="12.34">12.3</data>', page)
     markup.read(page)
+  end)
+
+  it("has words for a number that there may be none of, and does not miss it", function()
+    local page = assert(reported(record_of{script = "10_map_beyond"}, {["ex10.map"] = 0.03}, "words", 10))
+    assert.matches("evaluations for 1000 of Adam&#39;s</th><td>not reached</td>", page)
+    local missing = page:match "Not complete; missing: ([^<]*)"
+    assert.matches("posterior mean, MSE", missing)
+    assert.not_matches("evaluations", missing)
   end)
 
   it("shows when, how and where each exercise ran", function()
