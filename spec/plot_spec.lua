@@ -164,6 +164,18 @@ describe("plot", function()
       assert.not_matches("set label 'd'", script)
     end)
 
+    it("writes texts where the line itself does not pass", function()
+      local path = folder .. "/corners.png"
+      -- down, a lowest point, a highest one, and down to the right edge
+      assert(plot.lines{ { x = { 0, 1, 2, 3 }, y = { 3, 1, 2, 0 }, texts = { "a", "b", "c", "d" } } }:save(path,
+        { keep = true }))
+      local script = read(folder .. "/corners.gp")
+      assert.matches("set label 'a' at first 0, first 3 left offset character 0%.5,0%.6 ", script)
+      assert.matches("set label 'b' at first 1, first 1 right offset character %-0%.7,%-0%.6 ", script)
+      assert.matches("set label 'c' at first 2, first 2 left offset character 0%.5,0%.6 ", script)
+      assert.matches("set label 'd' at first 3, first 0 right offset character %-0%.7,%-0%.6 ", script)
+    end)
+
     it("draws every kind, alone and in panels", function()
       local image = picture(8, 8)
       local figures = {

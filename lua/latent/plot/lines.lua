@@ -88,13 +88,35 @@ local function line_element(s, series, index, markers)
   return table.concat(words, " ")
 end
 
---- Texts beside the points of a series: to the upper right, or left of points near the right edge.
+-- The corners beside a point where a text may stand, the best first; near an edge only those away from it.
+local RIGHT_UP = { right = true, up = true, place = "left offset character 0.5,0.6" }
+local RIGHT_DOWN = { right = true, up = false, place = "left offset character 0.5,-0.6" }
+local LEFT_UP = { right = false, up = true, place = "right offset character -0.7,0.5" }
+local LEFT_DOWN = { right = false, up = false, place = "right offset character -0.7,-0.6" }
+local CORNERS = { RIGHT_UP, LEFT_DOWN, RIGHT_DOWN, LEFT_UP }
+local AT_THE_LEFT, AT_THE_RIGHT = { RIGHT_UP, RIGHT_DOWN }, { LEFT_UP, LEFT_DOWN }
+
+-- Whether the line leaves point i through a corner, on its way to one of its neighbours.
+local function passes(series, i, corner)
+  if series.o.line == false then return false end
+  for j = i - 1, i + 1, 2 do
+    local x, y = series.x[j], series.y[j]
+    if x and (x > series.x[i]) == corner.right and (y > series.y[i]) == corner.up then return true end
+  end
+  return false
+end
+
+-- Texts beside the points of a series, where its own line does not pass: best to the upper right.
 local function write_texts(s, series, xrange, log)
   for i, text in ipairs(series.o.texts or {}) do
     local x = series.x[i]
     local place = log and math.log(x / xrange[1]) / math.log(xrange[2] / xrange[1])
       or (x - xrange[1]) / (xrange[2] - xrange[1])
-    local side = place > 0.88 and "right offset character -0.7,0.5" or "left offset character 0.5,0.6"
+    local corners = place > 0.88 and AT_THE_RIGHT or place < 0.12 and AT_THE_LEFT or CORNERS
+    local side = corners[1].place
+    for k = #corners, 1, -1 do
+      if not passes(series, i, corners[k]) then side = corners[k].place end
+    end
     if values.is_finite(x) and values.is_finite(series.y[i]) then
       s:add("set label %s at first %s, first %s %s noenhanced front textcolor rgb '#222222'", quote(tostring(text)),
         number(x), number(series.y[i]), side)
