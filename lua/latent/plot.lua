@@ -10,6 +10,7 @@
 
 require "latent" -- tells the core which files are the library's, for errors at the user's line
 local bars = require "latent.plot.bars"
+local chart = require "latent.plot.chart"
 local check = require("latent.options").check
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
@@ -124,6 +125,7 @@ end
 
 -- The title is in the picture too; here it names the figure for those who list them.
 local function figure_of(kind, panel, title)
+  chart.check_size("plot." .. kind, panel.width, panel.height)
   panel.kind, panel.title = kind, title
   return setmetatable(panel, Figure)
 end
@@ -168,8 +170,9 @@ end
 
 --- One image.
 -- @tparam table arguments image (or the first element) = [H, W], [H, W, 1 or 3] or [1, H, W, 1 or 3];
---   range = {black, white} (default {-1, 1}; {0, 255} for u8 tensors), zoom = whole factor, invert, title.
---   A NaN is drawn red.
+--   range = {black, white} (default {-1, 1}; {0, 255} for u8 tensors) or "auto" (lowest and highest value),
+--   zoom = whole factor, invert, title. What is beyond the range is drawn like its end, which is told on
+--   standard error where the default range does not fit. A NaN is drawn red.
 -- @treturn Figure
 function M.image(arguments)
   return figure_of("image", images.image(arguments, "plot.image"), arguments.title)
@@ -262,10 +265,11 @@ function M.panels(figures, opts)
   end
   local widths, width = largest(list, column, columns, "width")
   local heights, height = largest(list, row, row(#list), "height")
-  local top = o.title and 36 or 0
+  local title, title_lines = script.wrap(chart.text("plot.panels: title", o.title), width)
+  local top = title_lines > 0 and 36 + (title_lines - 1) * 1.55 * script.EM or 0
 
   local function draw(s, rect)
-    s:multiplot(o.title, rect)
+    s:multiplot(title, rect)
     local y = rect.y + top
     for r = 1, #heights do
       local x = rect.x

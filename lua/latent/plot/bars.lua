@@ -28,7 +28,7 @@ local function histogram_series(fname, i, series)
   if #list == 0 then
     raise(name .. ": values: is empty")
   end
-  return { list = list, label = series.label and tostring(series.label) }
+  return { list = list, label = chart.text(name .. ": label", series.label) }
 end
 
 local function count_bins(list, lo, hi, bins)
@@ -57,10 +57,10 @@ local function bin_range(fname, list, range)
   end
   if not lo then
     raise(fname .. ": values: no finite value to draw")
-  elseif lo == hi then
+  elseif lo == hi and math.abs(lo) < 1e9 then
     return lo - 0.5, hi + 0.5
   end
-  return lo, hi
+  return axes.widen(lo, hi, 0)
 end
 
 --- See latent.plot.histogram.
@@ -75,13 +75,18 @@ function M.histogram(arguments, fname)
   end
   local bins = chart.at_least(fname .. ": bins", o.bins, 1, true) or 30
   local lo, hi = bin_range(fname, list, chart.range(fname .. ": xrange", o.xrange))
-  local width, tallest, centres = (hi - lo) / bins, 1, {}
+  local xrange = { axes.widen(lo, hi, 0.015) }
+  local frame = axes.new(xrange[1], xrange[2], {})
+  local first, last = frame.map(lo), frame.map(hi) -- bins are cut where they are drawn
+  local width, tallest, centres = (last - first) / bins, 1, {}
   for b = 1, bins do
-    centres[b] = lo + (b - 0.5) * width
+    centres[b] = first + (b - 0.5) * width
   end
   for _, series in ipairs(list) do
-    series.counts = count_bins(series.list, lo, hi, bins)
-    tallest = math.max(tallest, table.unpack(series.counts))
+    series.counts = count_bins(axes.map(frame, series.list), first, last, bins)
+    for _, count in ipairs(series.counts) do
+      tallest = math.max(tallest, count)
+    end
   end
   local yrange = chart.range(fname .. ": yrange", o.yrange) or { 0, tallest * 1.06 }
   local names = chart.labels_of(list)
@@ -89,15 +94,13 @@ function M.histogram(arguments, fname)
 
   local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
-    local x0, x1 = axes.widen(lo, hi, 0.015)
-    local x = axes.new(x0, x1, { count = rect.w / 85 })
-    local y = axes.new(yrange[1], yrange[2], { count = rect.h / 65, whole = true })
+    local x, y = chart.axes_of(s, rect, xrange, yrange, nil, { whole = true })
+    local points = {}
+    for i, series in ipairs(list) do
+      points[i] = { x = centres, y = axes.map(y, series.counts) }
+    end
     local where = legend
     if where == "auto" then
-      local points = {}
-      for i, series in ipairs(list) do
-        points[i] = { x = centres, y = series.counts }
-      end
       where = chart.choose_corner(s, rect, points, names, x, y)
     end
     local area, title = chart.layout(s, o, rect, x, y, where == "outside" and names)
@@ -107,7 +110,7 @@ function M.histogram(arguments, fname)
     local elements = {}
     for i, series in ipairs(list) do
       elements[i] = ("%s using 1:2 with boxes fs transparent solid %s noborder lc %d %s"):format(
-        s:doubles(values.pack(centres, series.counts), 2), #list == 1 and "0.9" or "0.5",
+        s:doubles(values.pack(points[i].x, points[i].y), 2), #list == 1 and "0.9" or "0.5",
         (i - 1) % chart.COLOURS + 1,
         series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle")
     end
@@ -125,7 +128,7 @@ local function bar_series(fname, i, series)
   chart.check_colour(name, series.color)
   return {
     y = values.list(name .. ": values", series.values), color = series.color,
-    label = series.label and tostring(series.label),
+    label = chart.text(name .. ": label", series.label),
   }
 end
 
@@ -133,22 +136,36 @@ end
 local function room_for(groups)
   local longest = 0
   for _, name in ipairs(groups) do
-    longest = math.max(longest, script_of.length(tostring(name)))
+    longest = math.max(longest, script_of.longest_line(name))
   end
-  return BESIDE + #groups * (longest + 2) * NAME_CHAR
+  return math.min(chart.MOST_PIXELS, BESIDE + #groups * (longest + 2) * NAME_CHAR)
 end
 
 local function bar_axes_range(fname, list, yrange)
-  local lo, hi = 0, 0
+  local lo, hi, any = 0, 0, false
   for _, series in ipairs(list) do
     local a, b = values.extent(series.y)
-    lo, hi = math.min(lo, a or lo), math.max(hi, b or hi)
+    lo, hi, any = math.min(lo, a or lo), math.max(hi, b or hi), any or a
   end
-  if lo == hi then
+  if not any then
+    raise(fname .. ": values: no finite value to draw")
+  elseif lo == hi then
     hi = 1
   end
-  local room = (hi - lo) * 0.08 -- above the highest bar, for its number
-  return chart.range(fname .. ": yrange", yrange) or { lo < 0 and lo - room or 0, hi + room }
+  local room = axes.part(lo, hi, 0.08) -- above the highest bar, for its number
+  return chart.range(fname .. ": yrange", yrange)
+    or { lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room) }
+end
+
+local function number_text(fname, format, v)
+  if not values.is_finite(v) then
+    return v ~= v and "NaN" or v > 0 and "inf" or "-inf"
+  end
+  local ok, text = pcall(string.format, format, v)
+  if not ok then
+    raise(fname .. ': format: expected one for a number, as "%.1f"')
+  end
+  return chart.text(fname .. ": format", text)
 end
 
 --- The values as text to write above the bars.
@@ -158,17 +175,13 @@ local function texts_of(fname, format, list)
   end
   local texts = {}
   for i, v in ipairs(list) do
-    local ok, text = pcall(string.format, format, v)
-    if not ok then
-      raise(fname .. ': format: expected one for a number, as "%.1f"')
-    end
-    texts[i] = values.is_finite(v) and text or ""
+    texts[i] = number_text(fname, format, v)
   end
   return texts
 end
 
 --- Writes the values above bars, in a font in which they do not touch; `room` is a bar's width in pixels.
-local function write_values(s, series, centres, room)
+local function write_values(s, series, centres, heights, room, y)
   local longest = 1
   for _, text in ipairs(series.texts) do
     longest = math.max(longest, script_of.length(text))
@@ -176,7 +189,9 @@ local function write_values(s, series, centres, room)
   local scale = math.max(0.6, math.min(1, room / (longest * s.char * 1.15)))
   for i, text in ipairs(series.texts) do
     if text ~= "" then
-      local height = math.max(0, series.y[i]) -- above the axis, also for a bar that hangs from it
+      -- above the axis, also for a bar that hangs from it or that is none
+      local height = values.is_finite(series.y[i]) and math.max(0, heights[i]) or 0
+      height = math.max(y.from, math.min(y.to, height))
       s:add("set label %s at first %s, first %s center offset 0,0.6 noenhanced front %s", quote(text),
         number(centres[i]), number(height), s.text_only and "" or s:font(scale))
     end
@@ -199,10 +214,7 @@ function M.bars(arguments, fname)
     raise(fname .. ": expected at least one series {values = ..., label = ...}")
   end
   local count = #list[1].y
-  local groups = o.names or chart.count_up(count)
-  if type(groups) ~= "table" or #groups ~= count then
-    raise(("%s: names: expected %d, one for each value"):format(fname, count))
-  end
+  local groups = chart.texts(fname .. ": names", o.names or chart.count_up(count), count, "one for each value")
   local yrange = bar_axes_range(fname, list, o.yrange)
   local names = chart.labels_of(list)
   local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
@@ -210,7 +222,7 @@ function M.bars(arguments, fname)
   local panel = chart.panel_of(fname, o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
   function panel.draw(s, rect)
     local x = axes.named(groups)
-    local y = axes.new(yrange[1], yrange[2], { count = rect.h / 65 })
+    local _, y = chart.axes_of(s, rect, { x.from, x.to }, yrange)
     local area, title = chart.layout(s, o, rect, x, y, legend and names)
     chart.frame(s, o, rect, area, title, x, y)
     chart.key(s, legend and "outside", area, names)
@@ -222,12 +234,13 @@ function M.bars(arguments, fname)
       for g = 1, count do
         centres[g] = g + (i - (#list + 1) / 2) * width
       end
-      local source = s:doubles(values.pack(centres, series.y), 2)
+      local heights = axes.map(y, series.y)
+      local source = s:doubles(values.pack(centres, heights), 2)
       elements[i] = ("%s using 1:2 with boxes fs solid 0.9 noborder %s %s"):format(source,
         chart.colour_of(series.color, i),
         series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle")
       if o.format then
-        write_values(s, series, centres, area.w / count * width)
+        write_values(s, series, centres, heights, area.w / count * width, y)
       end
     end
     s:plot(elements)

@@ -3,6 +3,7 @@
 
 local axes = require "latent.plot.axes"
 local check = require("latent.options").check
+local describe = require("latent.options").describe
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -11,6 +12,10 @@ local M = {}
 
 M.WIDTH, M.HEIGHT = 900, 600 -- of a figure, in pixels
 M.COLOURS = 10 -- in the palette of the style file
+M.MOST_PIXELS = 30000 -- a side of a figure: cairo has no larger ones
+
+local MOST_AREA = 100000000 -- pixels, of four bytes
+local MOST = 10000 -- of sizes and counts, unless they say otherwise
 
 local quote = script_of.quote
 local COMMON = { "title", "xlabel", "ylabel", "xrange", "yrange", "legend", "width", "height" }
@@ -20,6 +25,40 @@ function M.with_common(...)
   local all = { ... }
   table.move(COMMON, 1, #COMMON, #all + 1, all)
   return all
+end
+
+--- A text to be drawn, checked: everything that a figure says passes here.
+-- @tparam string name of the argument, for the message
+-- @param v nil, or a string, a number or a boolean
+-- @treturn ?string
+function M.text(name, v)
+  if v == nil then
+    return nil
+  elseif type(v) ~= "string" and type(v) ~= "number" and type(v) ~= "boolean" then
+    raise(("%s: expected text, got %s"):format(name, describe(v)))
+  end
+  local text = tostring(v)
+  if text:find("\0", 1, true) then
+    raise(("%s: expected text, got a string with a zero byte"):format(name))
+  end
+  return text
+end
+
+--- A list of texts.
+-- @tparam string name
+-- @param list table
+-- @tparam int count how many there must be
+-- @tparam string each in words, "one a point"
+-- @treturn {string,...}
+function M.texts(name, list, count, each)
+  if type(list) ~= "table" or #list ~= count then
+    raise(("%s: expected a list of %d, %s"):format(name, count, each))
+  end
+  local out = {}
+  for i = 1, count do
+    out[i] = M.text(("%s: %d"):format(name, i), list[i]) or ""
+  end
+  return out
 end
 
 --- The options of a call, without its positional part, checked.
@@ -35,10 +74,7 @@ function M.options_of(fname, arguments, allowed)
   end
   check(fname, named, allowed)
   for _, name in ipairs{ "title", "xlabel", "ylabel" } do
-    local text = named[name]
-    if text ~= nil and type(text) ~= "string" and type(text) ~= "number" then
-      raise(("%s: %s: expected text, got a %s"):format(fname, name, type(text)))
-    end
+    named[name] = M.text(fname .. ": " .. name, named[name])
   end
   return named
 end
@@ -48,12 +84,16 @@ end
 -- @param v nil or a number
 -- @tparam number least
 -- @tparam ?boolean whole
+-- @tparam[opt=10000] number most
 -- @treturn ?number
-function M.at_least(name, v, least, whole)
+function M.at_least(name, v, least, whole, most)
   if v == nil then
     return nil
-  elseif not math.type(v) or v < least or v == math.huge or (whole and math.type(v) ~= "integer") then
-    raise(("%s: expected a %s of at least %g"):format(name, whole and "whole number" or "number", least))
+  end
+  most = most or MOST
+  if not math.type(v) or not (v >= least and v <= most) or (whole and math.type(v) ~= "integer") then
+    raise(("%s: expected a %s of at least %g%s, got %s"):format(name, whole and "whole number" or "number",
+      least, math.type(v) and v > most and (" and at most %d"):format(most) or "", describe(v)))
   end
   return v
 end
@@ -66,10 +106,12 @@ function M.range(name, range)
   if range == nil then
     return nil
   end
-  local span = type(range) == "table" and math.type(range[1]) and math.type(range[2])
-    and range[2] - range[1]
-  if not span or not values.is_finite(span) or span <= 0 then
+  local lo, hi = type(range) == "table" and range[1], type(range) == "table" and range[2]
+  if not (math.type(lo) and math.type(hi) and values.is_finite(lo) and values.is_finite(hi) and lo < hi) then
     raise(name .. ": expected {lowest, highest}")
+  elseif axes.is_narrow(lo, hi) then
+    raise(("%s: {%.17g, %.17g} is too narrow to be drawn (at least %g of its values)"):format(
+      name, lo, hi, axes.NARROWEST))
   end
   return range
 end
@@ -95,7 +137,7 @@ end
 --- A panel's size: as the options say, else the default, and then panels may change it.
 function M.panel_of(fname, o, default_width, default_height)
   for _, name in ipairs{ "width", "height" } do
-    M.at_least(("%s: %s"):format(fname, name), o[name], 100)
+    M.at_least(("%s: %s"):format(fname, name), o[name], 100, false, M.MOST_PIXELS)
   end
   return {
     width = o.width or default_width, height = o.height or default_height,
@@ -103,10 +145,35 @@ function M.panel_of(fname, o, default_width, default_height)
   }
 end
 
+--- Axes for a panel of this size: as many ticks as there is room for.
+-- @tparam table s script
+-- @tparam table rect {w, h}
+-- @tparam table xrange {lo, hi}
+-- @tparam table yrange {lo, hi}
+-- @tparam ?table ox options of the x axis, as for axes.new
+-- @tparam ?table oy
+-- @treturn table x axis
+-- @treturn table y axis
+function M.axes_of(s, rect, xrange, yrange, ox, oy)
+  ox, oy = ox or {}, oy or {}
+  ox.count, oy.count = math.max(3, rect.w / 85), math.max(3, rect.h / 65)
+  local y = axes.new(yrange[1], yrange[2], oy)
+  ox.characters = (rect.w - 3 * s.em) / s.char - axes.label_length(y)
+  return axes.new(xrange[1], xrange[2], ox), y
+end
+
+--- Raises where a figure would be larger than gnuplot can draw.
+function M.check_size(fname, width, height)
+  if width > M.MOST_PIXELS or height > M.MOST_PIXELS or width * height > MOST_AREA then
+    raise(("%s: the figure would have %d x %d pixels, more than %d a side or %d million"):format(
+      fname, width // 1, height // 1, M.MOST_PIXELS, MOST_AREA // 1000000))
+  end
+end
+
 local function legend_width(em, char, names)
   local longest = 0
   for _, name in ipairs(names) do
-    longest = math.max(longest, script_of.length(name))
+    longest = math.max(longest, script_of.longest_line(name))
   end
   return longest * char * 0.93 + 3.4 * em
 end
@@ -186,12 +253,6 @@ end
 
 --- How many drawn points fall into each corner where a legend of the given share of the area would lie.
 local function crowded(list, x, y, share_x, share_y)
-  local function position(axis, v)
-    if axis.log then
-      return v > 0 and math.log(v / axis.lo) / math.log(axis.hi / axis.lo) or -1
-    end
-    return (v - axis.lo) / (axis.hi - axis.lo)
-  end
   local hits = { ["top right"] = 0, ["bottom right"] = 0, ["top left"] = 0, ["bottom left"] = 0 }
   local function visit(u, v)
     local horizontal = u > 1 - share_x and "right" or u < share_x and "left"
@@ -204,17 +265,18 @@ local function crowded(list, x, y, share_x, share_y)
   for _, series in ipairs(list) do
     local u0, v0
     for i = 1, #series.x do
-      local u1, v1 = position(x, series.x[i]), position(y, series.y[i])
-      for part = 1, u0 and 10 or 0 do
+      local u1, v1 = axes.share(x, series.x[i]), axes.share(y, series.y[i])
+      for part = 1, u0 and 9 or 0 do
         visit(u0 + (u1 - u0) * part / 10, v0 + (v1 - v0) * part / 10)
       end
+      visit(u1, v1) -- also of a point that no line leads to
       u0, v0 = u1, v1
     end
   end
   return hits
 end
 
---- The corner with no data under a legend, or "outside".
+--- The corner with no data under a legend, or "outside"; `list` holds {x, y} as `axes.map` gives them.
 function M.choose_corner(s, rect, list, names, x, y)
   local share_x = math.min(0.5, (legend_width(s.em, s.char, names) + 3 * s.em) / (rect.w * 0.85))
   local share_y = math.min(0.5, (#names * 1.5 + 1.5) * s.em / (rect.h * 0.8))

@@ -13,6 +13,28 @@ local function shell_quote(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
 end
 
+-- What gnuplot gets of the environment when it draws a file: where programs, libraries and fonts are. All else
+-- (GNUTERM, GNUPLOT_LIB, GDFONTPATH, the locale, the time zone ...) would change the picture or break it.
+local KEPT = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "FONTCONFIG_SYSROOT",
+  "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS" }
+-- A window needs what only the desktop knows: there, what gnuplot itself would read is taken away.
+local REMOVED = { "GNUTERM", "GNUPLOT_LIB", "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT", "GNUPLOT_PS_DIR", "GDFONTPATH",
+  "GDFONTNAME", "GNUHELP", "FIT_LOG", "FIT_SCRIPT", "PAGER", "LD_PRELOAD" }
+local MOST_SECONDS = 120 -- of processor time: figures take one, and one that never ends is stopped
+local OUT_OF_TIME = 24 -- the signal (SIGXCPU) that stops it
+
+--- The shell's words before gnuplot's name. A preloaded sanitizer, too, is left out: it would report gnuplot's leaks.
+local function environment(window)
+  if window then
+    return ("unset %s; exec "):format(table.concat(REMOVED, " "))
+  end
+  local words = { ("{ ulimit -c 0; ulimit -t %d; } 2>/dev/null; exec env -i"):format(MOST_SECONDS) }
+  for i, name in ipairs(KEPT) do
+    words[i + 1] = ('${%s+"%s=$%s"}'):format(name, name, name)
+  end
+  return table.concat(words, " ") .. " "
+end
+
 --- The gnuplot to run: LATENT_GNUPLOT, or the one on the PATH.
 -- @treturn string
 function M.executable()
@@ -28,7 +50,7 @@ end
 -- @tparam string terminal
 -- @treturn boolean
 function M.has_terminal(terminal)
-  local command = shell_quote(M.executable()) .. " -d -e 'set terminal' 2>&1 </dev/null"
+  local command = environment() .. shell_quote(M.executable()) .. " -d -e 'set terminal' 2>&1 </dev/null"
   local pipe = is_installed(M.executable()) and io.popen(command)
   if not pipe then
     return false
@@ -111,11 +133,11 @@ local function write_file(path, bytes)
   return true
 end
 
---- Sends the script. The pipe is closed inside, as closing it is what writes the last part.
-local function run(script, errors)
-  -- A preloaded sanitizer would report gnuplot's own leaks; exec keeps the exit status gnuplot's.
-  local command = ("unset LD_PRELOAD; exec %s -d - >/dev/null 2>%s"):format(
-    shell_quote(M.executable()), shell_quote(errors))
+--- Sends the script. The pipe is closed inside, as closing it is what writes the last part; `exec` keeps the
+-- exit status gnuplot's.
+local function run(script, errors, window)
+  local command = ("%s%s -d - >/dev/null 2>%s"):format(
+    environment(window), shell_quote(M.executable()), shell_quote(errors))
   local pipe, message = io.popen(command, "w")
   if not pipe then
     return nil, "cannot start gnuplot: " .. tostring(message)
@@ -128,7 +150,9 @@ local function run(script, errors)
     return true
   end
   local why = "stopped before it had read its script" -- closing the pipe failed: no status
-  if how == "exit" or how == "signal" then
+  if how == "signal" and code == OUT_OF_TIME then
+    why = ("was stopped after %d seconds"):format(MOST_SECONDS)
+  elseif how == "exit" or how == "signal" then
     why = ("ended with %s %d"):format(how == "exit" and "status" or how, code)
   end
   return nil, ("%s %s: %s"):format(M.executable(), why, first_error(errors) or "no message")
@@ -222,7 +246,7 @@ function M.window(build)
   local script, data = build(nil, data_path)
   local ok, message = write_file(data_path, data)
   if ok then
-    ok, message = run(script, errors)
+    ok, message = run(script, errors, true)
   end
   os.remove(data_path)
   os.remove(errors)

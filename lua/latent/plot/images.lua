@@ -14,10 +14,63 @@ local M = {}
 local number = script_of.number
 local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 960, 800 -- pixels a picture is enlarged to, about
 local MOST_ZOOM = 16
+local NEAR, FAR, MOST_BEYOND = 1.2, 5, 0.15 -- told: many values beyond 1.2 (not a decoder's few), or one beyond 5
 local EM, CHAR = script_of.EM, script_of.CHAR
 
-local function range_of(fname, range, bytes)
-  return chart.range(fname .. ": range", range) or (bytes and { 0, 255 } or { -1, 1 })
+--- Lowest and highest finite value of sets of images.
+local function extent_of(list)
+  local lo, hi
+  for _, images in ipairs(list) do
+    local a, b = values.extent(images.values)
+    lo, hi = a and math.min(a, lo or a) or lo, b and math.max(b, hi or b) or hi
+  end
+  return lo, hi
+end
+
+--- Tells the user where the usual range does not fit: pixels 0..255 would be drawn black and white. A few values
+-- somewhat beyond it are a decoder's, and no mistake.
+local function tell_beyond(fname, list)
+  local lo, hi, beyond, count = math.huge, -math.huge, 0, 0
+  for _, images in ipairs(list) do
+    for _, v in ipairs(images.values) do
+      lo, hi = v < lo and v or lo, v > hi and v or hi
+      beyond = (v < -NEAR or v > NEAR) and beyond + 1 or beyond
+    end
+    count = count + #images.values
+  end
+  if beyond > count * MOST_BEYOND or lo < -FAR or hi > FAR then
+    io.stderr:write(('%s: values from %.4g to %.4g are drawn from -1 (black) to 1 (white), and %.2g %% of them are '
+      .. 'beyond; range = "auto" or {lo, hi} shows them\n'):format(fname, lo, hi, 100 * beyond / count))
+  end
+end
+
+--- The values that are drawn black and white.
+local function range_of(fname, range, list, bytes)
+  if range == "auto" then
+    local lo, hi = extent_of(list)
+    if not lo then
+      return { -1, 1 } -- of nothing but NaN
+    elseif lo == hi and math.abs(lo) < 1e9 then
+      return { lo - 0.5, hi + 0.5 }
+    end
+    return { axes.widen(lo, hi, 0) }
+  elseif range ~= nil then
+    if type(range) ~= "table" then
+      raise(fname .. ': range: expected {lowest, highest} or "auto"')
+    end
+    return chart.range(fname .. ": range", range)
+  elseif bytes then
+    return { 0, 255 }
+  end
+  tell_beyond(fname, list)
+  return { -1, 1 }
+end
+
+--- Lays images out, unless the picture would be too large for gnuplot.
+local function tile(fname, rows, o)
+  local w, h = canvas.size(rows, o)
+  chart.check_size(fname, w, h)
+  return canvas.tile(rows, o)
 end
 
 local function zoom_of(fname, zoom, side, size)
@@ -56,8 +109,8 @@ function M.image(arguments, fname)
   if images.n ~= 1 then
     raise(("%s: image: expected one image, got %d"):format(fname, images.n))
   end
-  local picture = canvas.tile({ { images = images, first = 1, count = 1 } }, {
-    range = range_of(fname, o.range, images.bytes), gap = 0, invert = o.invert,
+  local picture = tile(fname, { { images = images, first = 1, count = 1 } }, {
+    range = range_of(fname, o.range, { images }, images.bytes), gap = 0, invert = o.invert,
     zoom = zoom_of(fname, o.zoom, IMAGE_SIDE, math.max(images.w, images.h)),
   })
   local margin = math.floor(EM)
@@ -86,7 +139,9 @@ local function coordinates(name, given, n)
   if #list == 2 and n > 1 then
     local first, last = list[1], list[2]
     for i = 1, n do
-      list[i] = first + (last - first) * (i - 1) / (n - 1)
+      local t = (i - 1) / (n - 1)
+      local v = first + (last - first) * (i - 1) / (n - 1)
+      list[i] = values.is_finite(v) and v or first * (1 - t) + last * t
     end
   elseif n == 1 then
     list[2] = nil
@@ -102,23 +157,45 @@ local function coordinates(name, given, n)
   return list
 end
 
---- The axis under cells at these coordinates, and whether it runs downwards through the list.
-local function cell_axis(list, count)
+--- The numbers of a list as text, with as few digits as tell them apart.
+local function distinct_texts(list)
+  local texts
+  for digits = 3, 17 do
+    local seen, clash = {}, false
+    texts = {}
+    for i, v in ipairs(list) do
+      texts[i] = ("%." .. digits .. "g"):format(v)
+      clash = clash or seen[texts[i]] and seen[texts[i]] ~= v
+      seen[texts[i]] = v
+    end
+    if not clash then
+      break
+    end
+  end
+  return texts
+end
+
+--- The axis under cells at these coordinates, and whether it runs downwards through the list. `characters`:
+-- how many all its labels may have.
+local function cell_axis(list, count, characters)
   local n = #list
   local step = n > 1 and (list[n] - list[1]) / (n - 1) or 1
   local even = true
   for i = 2, n do
     even = even and math.abs(list[i] - list[i - 1] - step) < 1e-4 * math.abs(step)
   end
-  if even then
-    local lo, hi = math.min(list[1], list[n]), math.max(list[1], list[n])
-    local half = math.abs(step) / 2
-    return axes.new(lo - half, hi + half, { count = count }), step < 0
+  local half = math.abs(step) / 2
+  local lo, hi = math.min(list[1], list[n]) - half, math.max(list[1], list[n]) + half
+  if even and values.is_finite(lo) and values.is_finite(hi) and not axes.is_narrow(lo, hi) then
+    return axes.new(lo, hi, { count = count, characters = characters }), step < 0
   end
-  local axis = { lo = 0.5, hi = n + 0.5, log = false, ticks = {} }
-  local every = math.max(1, math.ceil(n / count))
-  for i = 1, n, every do
-    axis.ticks[#axis.ticks + 1] = { i, ("%.3g"):format(list[i]) }
+  local axis, longest, texts = { from = 0.5, to = n + 0.5, log = false, ticks = {} }, 0, distinct_texts(list)
+  for _, text in ipairs(texts) do
+    longest = math.max(longest, #text)
+  end
+  count = math.max(1, math.min(count, characters and characters // (longest + 2) or count))
+  for i = 1, n, math.max(1, math.ceil(n / count)) do
+    axis.ticks[#axis.ticks + 1] = { i, texts[i] }
   end
   return axis, false
 end
@@ -170,15 +247,16 @@ function M.image_grid(arguments, fname)
   local images = values.images(fname .. ": images", o.images, 2)
   local ny, nx = grid_shape(fname, o, images)
   local xs, ys = coordinates(fname .. ": x", o.x, nx), coordinates(fname .. ": y", o.y, ny)
-  local x, leftwards = cell_axis(xs, 10)
-  local y, downwards = cell_axis(ys, 10)
+  local zoom = zoom_of(fname, o.zoom, GRID_SIDE, math.max(nx * images.w, ny * images.h))
+  local width, height = nx * images.w * zoom, ny * images.h * zoom
+  local x, leftwards = cell_axis(xs, 10, width / CHAR)
+  local y, downwards = cell_axis(ys, math.max(1, math.min(10, height // (2 * EM))))
   if leftwards then
     mirror(images, nx)
   end
-  local picture = canvas.tile(grid_rows(images, ny, nx, downwards), {
-    range = range_of(fname, o.range, images.bytes), invert = o.invert,
+  local picture = tile(fname, grid_rows(images, ny, nx, downwards), {
+    range = range_of(fname, o.range, { images }, images.bytes), invert = o.invert, zoom = zoom,
     gap = chart.at_least(fname .. ": gap", o.gap, 0, true) or 0,
-    zoom = zoom_of(fname, o.zoom, GRID_SIDE, math.max(nx * images.w, ny * images.h)),
   })
   local left = math.floor((1.6 + (o.ylabel and 1.6 or 0)) * EM + axes.label_length(y) * CHAR)
   local right, bottom = math.floor(1.6 * EM), math.floor((o.xlabel and 4 or 2.4) * EM)
@@ -194,7 +272,7 @@ function M.image_grid(arguments, fname)
     local title = script_of.wrap(o.title, panel.width - 4 * EM)
     s:titles({ title = title, xlabel = o.xlabel, ylabel = o.ylabel }, area, rect)
     s:add("unset grid")
-    draw_canvas(s, picture, { x.lo, x.hi }, { y.lo, y.hi })
+    draw_canvas(s, picture, { x.from, x.to }, { y.from, y.to })
   end
   return panel
 end
@@ -205,7 +283,7 @@ local function read_rows(fname, rows)
   if type(rows) ~= "table" or #rows == 0 then
     raise(fname .. ": rows: expected a list of {label = ..., images = ...}")
   end
-  local list, bytes = {}, true
+  local list, sets, bytes = {}, {}, true
   for i, row in ipairs(rows) do
     local name = ("%s: row %d"):format(fname, i)
     check(name, row, { "label", "images" })
@@ -215,10 +293,10 @@ local function read_rows(fname, rows)
       raise(("%s: images: are %dx%d, but those of row 1 are %dx%d"):format(
         name, images.h, images.w, first.h, first.w))
     end
-    bytes = bytes and images.bytes
-    list[i] = { images = images, first = 1, count = images.n, label = row.label and tostring(row.label) }
+    bytes, sets[i] = bytes and images.bytes, images
+    list[i] = { images = images, first = 1, count = images.n, label = chart.text(name .. ": label", row.label) }
   end
-  return list, bytes
+  return list, sets, bytes
 end
 
 local function rows_layout(o, list, picture, gap, columns)
@@ -241,7 +319,7 @@ end
 function M.image_rows(arguments, fname)
   local o = chart.options_of(fname, arguments,
     { "rows", "titles", "title", "range", "zoom", "gap", "invert" })
-  local list, bytes = read_rows(fname, o.rows)
+  local list, sets, bytes = read_rows(fname, o.rows)
   local columns = 0
   for _, row in ipairs(list) do
     columns = math.max(columns, row.count)
@@ -249,9 +327,10 @@ function M.image_rows(arguments, fname)
   if o.titles and (type(o.titles) ~= "table" or #o.titles > columns) then
     raise(("%s: titles: expected a list of at most %d, one a column"):format(fname, columns))
   end
+  local titles = o.titles and chart.texts(fname .. ": titles", o.titles, #o.titles, "one a column") or {}
   local first, gap = list[1].images, chart.at_least(fname .. ": gap", o.gap, 0, true) or 6
-  local picture = canvas.tile(list, {
-    range = range_of(fname, o.range, bytes), gap = gap, invert = o.invert,
+  local picture = tile(fname, list, {
+    range = range_of(fname, o.range, sets, bytes), gap = gap, invert = o.invert,
     zoom = zoom_of(fname, o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
   })
   local m = rows_layout(o, list, picture, gap, columns)
@@ -266,7 +345,7 @@ function M.image_rows(arguments, fname)
         s:label(row.label, area.x - 0.7 * EM, area.y + (i - 1) * m.step_y + m.tile_h / 2, "right")
       end
     end
-    for i, text in ipairs(o.titles or {}) do
+    for i, text in ipairs(titles) do
       s:label(text, area.x + (i - 1) * m.step_x + m.tile_w / 2, area.y - 0.8 * EM, "center")
     end
     draw_canvas(s, picture, { 0, 1 }, { 0, 1 })

@@ -1,4 +1,5 @@
---- Lines: several series over common axes.
+--- Lines: several series over common axes. What cannot be drawn breaks a line; a point between two such
+-- gaps is drawn as a dot, for a line that leads nowhere would not be seen.
 -- @module latent.plot.lines
 
 local axes = require "latent.plot.axes"
@@ -11,6 +12,8 @@ local values = require "latent.plot.values"
 local M = {}
 
 local quote, number = script_of.quote, script_of.number
+local MARKER = "pt 7 ps 0.8"
+local DOT = 0.002 -- of the axes: a run of points that spans less is a dot
 local SERIES = { "x", "y", "label", "color", "width", "dashed", "markers", "line", "texts" }
 
 local function read_series(fname, i, series)
@@ -19,17 +22,15 @@ local function read_series(fname, i, series)
     raise(name .. ": expected a table such as {y = values, label = \"name\"}")
   end
   check(name, series, SERIES)
-  local y = values.list(name .. ": y", series.y)
+  local y = values.list(name .. ": y", series.y, "gaps")
   local x = series.x and values.list(name .. ": x", series.x) or chart.count_up(#y)
   if #x ~= #y then
     raise(("%s: x has %d values and y has %d"):format(name, #x, #y))
   end
-  if series.texts ~= nil and (type(series.texts) ~= "table" or #series.texts ~= #y) then
-    raise(("%s: texts: expected a list of %d, one a point"):format(name, #y))
-  end
+  local texts = series.texts == nil and {} or chart.texts(name .. ": texts", series.texts, #y, "one a point")
   chart.at_least(name .. ": width", series.width, 0)
   chart.check_colour(name, series.color)
-  return { x = x, y = y, o = series, label = series.label and tostring(series.label) }
+  return { x = x, y = y, o = series, texts = texts, label = chart.text(name .. ": label", series.label) }
 end
 
 local function all_whole(list)
@@ -58,6 +59,17 @@ local function extents(fname, list, log)
   return lo, hi
 end
 
+--- Raises where x can be drawn only where y cannot: a chart of nothing.
+local function check_points(fname, list, log)
+  for _, series in ipairs(list) do
+    for i = 1, #series.x do
+      local x, y = series.x[i], series.y[i]
+      if values.is_finite(x) and values.is_finite(y) and not (log.x and x <= 0 or log.y and y <= 0) then return end
+    end
+  end
+  raise(fname .. ": no point whose x and y can both be drawn")
+end
+
 local function log_axes(fname, log)
   if log ~= nil and log ~= "x" and log ~= "y" and log ~= "xy" then
     raise(('%s: log: expected "x", "y" or "xy", got %s'):format(fname, tostring(log)))
@@ -71,21 +83,51 @@ local function check_log_range(fname, name, range, log)
   end
 end
 
-local function line_element(s, series, index, markers)
+--- The first point of each run between gaps that a line would not show, and whether there are other runs.
+local function dots_of(drawn, x, y)
+  local dots, others = { x = {}, y = {} }, false
+  local start, left, right, low, high
+  for i = 1, #drawn.x + 1 do
+    local u, v = axes.share(x, drawn.x[i] or 0 / 0), axes.share(y, drawn.y[i] or 0 / 0)
+    if values.is_finite(u) and values.is_finite(v) then
+      start, left, right = start or i, math.min(left or u, u), math.max(right or u, u)
+      low, high = math.min(low or v, v), math.max(high or v, v)
+    elseif start then
+      if right - left < DOT and high - low < DOT then
+        dots.x[#dots.x + 1], dots.y[#dots.y + 1] = drawn.x[start], drawn.y[start]
+      else
+        others = true
+      end
+      start, left, right, low, high = nil, nil, nil, nil, nil
+    end
+  end
+  return dots, others
+end
+
+--- Adds what draws a series: its line or its points, and where it is a line, dots for single points.
+local function add_series(elements, s, series, index, markers, drawn, x, y)
   local o = series.o
   local show_markers = o.markers == nil and markers or o.markers
   local style = o.line == false and "points" or show_markers and "linespoints" or "lines"
-  local source = s:doubles(values.pack(series.x, series.y), 2)
-  local title = series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle"
-  local words = { source, "using 1:2 with " .. style, chart.colour_of(o.color, index) }
+  local dots, others
+  if style == "lines" then
+    dots, others = dots_of(drawn, x, y)
+    style = (others or #dots.x == 0) and "lines" or "points"
+  end
+  local colour = chart.colour_of(o.color, index)
+  local words = { s:doubles(values.pack(drawn.x, drawn.y), 2), "using 1:2 with " .. style, colour }
   if style ~= "points" then
     words[#words + 1] = ("lw %s dt %d"):format(number(o.width or 2), o.dashed and 2 or 1)
   end
   if style ~= "lines" then
-    words[#words + 1] = "pt 7 ps 0.8"
+    words[#words + 1] = MARKER
   end
-  words[#words + 1] = title
-  return table.concat(words, " ")
+  words[#words + 1] = series.label and ("title %s noenhanced"):format(quote(series.label)) or "notitle"
+  elements[#elements + 1] = table.concat(words, " ")
+  if style == "lines" and #dots.x > 0 then
+    elements[#elements + 1] = ("%s using 1:2 with points %s %s notitle"):format(
+      s:doubles(values.pack(dots.x, dots.y), 2), colour, MARKER)
+  end
 end
 
 -- The corners beside a point where a text may stand, the best first; near an edge only those away from it.
@@ -107,19 +149,17 @@ local function passes(series, i, corner)
 end
 
 -- Texts beside the points of a series, where its own line does not pass: best to the upper right.
-local function write_texts(s, series, xrange, log)
-  for i, text in ipairs(series.o.texts or {}) do
-    local x = series.x[i]
-    local place = log and math.log(x / xrange[1]) / math.log(xrange[2] / xrange[1])
-      or (x - xrange[1]) / (xrange[2] - xrange[1])
+local function write_texts(s, series, drawn, x, y)
+  for i, text in ipairs(series.texts) do
+    local place, height = axes.share(x, drawn.x[i]), axes.share(y, drawn.y[i])
     local corners = place > 0.88 and AT_THE_RIGHT or place < 0.12 and AT_THE_LEFT or CORNERS
     local side = corners[1].place
     for k = #corners, 1, -1 do
       if not passes(series, i, corners[k]) then side = corners[k].place end
     end
-    if values.is_finite(x) and values.is_finite(series.y[i]) then
-      s:add("set label %s at first %s, first %s %s noenhanced front textcolor rgb '#222222'", quote(tostring(text)),
-        number(x), number(series.y[i]), side)
+    if place >= 0 and place <= 1 and height >= 0 and height <= 1 then -- false for NaN
+      s:add("set label %s at first %s, first %s %s noenhanced front textcolor rgb '#222222'", quote(text),
+        number(drawn.x[i]), number(drawn.y[i]), side)
     end
   end
 end
@@ -136,6 +176,7 @@ function M.lines(arguments, fname)
   end
   local log = log_axes(fname, o.log)
   local lo, hi = extents(fname, list, log)
+  check_points(fname, list, log)
   local xrange = chart.range(fname .. ": xrange", o.xrange)
   local yrange = chart.range(fname .. ": yrange", o.yrange)
   check_log_range(fname, "xrange", xrange, log.x)
@@ -152,19 +193,22 @@ function M.lines(arguments, fname)
 
   local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
-    local x = axes.new(xrange[1], xrange[2], { log = log.x, whole = whole, count = rect.w / 85 })
-    local y = axes.new(yrange[1], yrange[2], { log = log.y, count = rect.h / 65 })
+    local x, y = chart.axes_of(s, rect, xrange, yrange, { log = log.x, whole = whole }, { log = log.y })
+    local drawn = {}
+    for i, series in ipairs(list) do
+      drawn[i] = { x = axes.map(x, series.x), y = axes.map(y, series.y) }
+    end
     local where = legend
     if where == "auto" then
-      where = chart.choose_corner(s, rect, list, names, x, y)
+      where = chart.choose_corner(s, rect, drawn, names, x, y)
     end
     local area, title = chart.layout(s, o, rect, x, y, where == "outside" and names)
     chart.frame(s, o, rect, area, title, x, y)
     chart.key(s, where, area, names)
     local elements = {}
     for i, series in ipairs(list) do
-      elements[i] = line_element(s, series, i, o.markers)
-      write_texts(s, series, xrange, log.x)
+      add_series(elements, s, series, i, o.markers, drawn[i], x, y)
+      write_texts(s, series, drawn[i], x, y)
     end
     s:plot(elements)
   end

@@ -107,18 +107,26 @@ local function class_numbers(fname, o, labels)
   local legend = {}
   for i, value in ipairs(classes) do
     if occurs[i] or o.names or o.classes then
-      legend[#legend + 1] = { i, tostring(o.names and o.names[i] or value) }
+      local name = o.names and o.names[i] -- false and nil have the value's
+      legend[#legend + 1] = { i, chart.text(fname .. ": names", name or value) }
     end
   end
   return numbers, legend
 end
 
+--- The spans of two ranges, or a quarter of both where one of them is no number, and which share they are.
+local function spans_of(x, y)
+  local share = x[2] - x[1] < math.huge and y[2] - y[1] < math.huge and 1 or 0.25
+  return axes.part(x[1], x[2], share), axes.part(y[1], y[2], share), share
+end
+
 --- Widens one of two ranges so that a unit has the same length on both axes of an area.
 local function equalise(x, y, w, h)
-  local unit = math.max((x[2] - x[1]) / w, (y[2] - y[1]) / h)
+  local span_x, span_y, share = spans_of(x, y)
+  local unit = math.max(span_x / w, span_y / h)
   local function grow(range, length)
-    local middle = (range[1] + range[2]) / 2
-    return { middle - unit * length / 2, middle + unit * length / 2 }
+    local middle, by = range[1] / 2 + range[2] / 2, unit * length / 2 / share
+    return { math.max(-axes.LARGEST, middle - by), math.min(axes.LARGEST, middle + by) }
   end
   return grow(x, w), grow(y, h)
 end
@@ -126,7 +134,11 @@ end
 local function ranges_of(fname, o, x, y)
   local x0, x1 = values.extent(x)
   local y0, y1 = values.extent(y)
-  if not (x0 and y0) then
+  local any = false
+  for i = 1, #x do
+    any = any or values.is_finite(x[i]) and values.is_finite(y[i])
+  end
+  if not any then
     raise(fname .. ": points: no finite value to draw")
   end
   local xrange = chart.range(fname .. ": xrange", o.xrange) or { axes.widen(x0, x1, 0.03) }
@@ -198,7 +210,7 @@ end
 
 --- Size of a figure whose axes have one scale, so that the data fills it.
 local function fitted_size(o, xrange, yrange, outside)
-  local span_x, span_y = xrange[2] - xrange[1], yrange[2] - yrange[1]
+  local span_x, span_y = spans_of(xrange, yrange)
   local unit = math.max(span_x / AREA.w, span_y / AREA.h)
   local w, h = math.max(AREA.least_w, span_x / unit), math.max(AREA.least_h, span_y / unit)
   local x, y = axes.new(xrange[1], xrange[2], {}), axes.new(yrange[1], yrange[2], {})
@@ -240,19 +252,18 @@ function M.scatter(arguments, fname)
   end
   local panel = chart.panel_of(fname, o, width, height)
   function panel.draw(s, rect)
-    local function axis_pair(xr, yr)
-      return axes.new(xr[1], xr[2], { count = math.max(3, rect.w / 85) }),
-        axes.new(yr[1], yr[2], { count = math.max(3, rect.h / 65) })
-    end
-    local ax, ay = axis_pair(xrange, yrange)
+    local ax, ay = chart.axes_of(s, rect, xrange, yrange)
     local area, title = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
-    if equal then
-      ax, ay = axis_pair(equalise(xrange, yrange, area.w, area.h))
+    for _ = 1, equal and 2 or 0 do -- the wider range may have longer labels, and they another area
+      local before = axes.label_length(ay)
+      ax, ay = chart.axes_of(s, rect, equalise(xrange, yrange, area.w, area.h))
+      if axes.label_length(ay) <= before then break end
+      area, title = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
     end
     chart.frame(s, o, rect, area, title, ax, ay)
     chart.key(s, legend, area, names)
     local size = o.size or point_size(#x) * math.min(1, math.sqrt(rect.w / chart.WIDTH))
-    s:plot((s.text_only and text_elements or elements_of)(s, x, y, numbers, entries, size))
+    s:plot((s.text_only and text_elements or elements_of)(s, axes.map(ax, x), axes.map(ay, y), numbers, entries, size))
   end
   return panel
 end

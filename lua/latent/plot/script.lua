@@ -25,26 +25,49 @@ M.TITLE_SIZE = 1.15
 M.EM, M.CHAR = 14.7, 8.8
 
 local TITLE_CHAR = 1.12 -- mean width of a bold title's characters, in those of the text
+local REPLACEMENT = "\u{FFFD}" -- for what is not UTF-8
 local SVG_POINT = 4 / 3 -- the svg terminal takes a point for a pixel
 
---- Quotes any text as a gnuplot string expression that stands for exactly that text.
--- Single quotes: gnuplot substitutes nothing inside them, not even backquotes.
+--- Quotes bytes as a gnuplot string that stands for exactly these. In single quotes nothing is special but the
+-- quote itself, of which gnuplot misreads one at the beginning or two in a row; what holds one, or another
+-- character that some part of gnuplot looks for, is written in double quotes without any such character.
+local function quote_bytes(bytes)
+  if not bytes:find "['\\`\0-\31\127]" then
+    return "'" .. bytes .. "'"
+  end
+  return '"' .. bytes:gsub("[\"'\\`@$\0-\31\127]", function(c)
+    return ("\\%03o"):format(c:byte())
+  end) .. '"'
+end
+
+--- What can be drawn of a text: UTF-8 without control characters but the newline.
+local function clean(text)
+  if not utf8.len(text) then
+    local parts, at = {}, 1
+    while at <= #text do
+      local _, bad = utf8.len(text, at)
+      parts[#parts + 1] = text:sub(at, (bad or #text + 1) - 1)
+      parts[#parts + 1] = bad and REPLACEMENT
+      at = (bad or #text) + 1
+    end
+    text = table.concat(parts)
+  end
+  return (text:gsub("\r\n", "\n"):gsub("\t", "  "):gsub("[\0-\9\11-\31\127]", " ")
+    :gsub("\xEF\xBF[\xBE\xBF]", REPLACEMENT)) -- no characters of XML, and so of no svg
+end
+
+--- Quotes any text as a gnuplot string that stands for exactly that text, but for what cannot be drawn.
 -- @tparam string text
 -- @treturn string
 function M.quote(text)
-  local clean = tostring(text):gsub("\r\n", "\n"):gsub("[%z\1-\8\11-\31\127]", " "):gsub("\t", "  ")
-  local quoted = "'" .. clean:gsub("'", "''") .. "'"
-  return (quoted:gsub("\n", [['."\n".']]))
+  return quote_bytes(clean(tostring(text)))
 end
 
---- Quotes a file name, byte for byte.
+--- Quotes a file name, byte for byte. It begins with a folder, for "|name" and "<name" are commands to gnuplot.
 -- @tparam string path
 -- @treturn string
 function M.quote_path(path)
-  local quoted = "'" .. path:gsub("'", "''") .. "'"
-  return (quoted:gsub("%c", function(c)
-    return ([['."\%03o".']]):format(c:byte())
-  end))
+  return quote_bytes(path:find "^%.?%.?/" and path or "./" .. path)
 end
 
 --- A number as gnuplot reads it, whatever the locale.
@@ -61,6 +84,25 @@ function M.length(text)
   return utf8.len(text) or #text
 end
 
+--- The lines of a text that fit `most` characters each; words that are longer are cut.
+local function add_lines(out, text, most)
+  local current
+  for word in text:gmatch "[^ ]+" do
+    while M.length(word) > most do
+      local from = utf8.offset(word, most + 1)
+      out[#out + 1], current = current, nil
+      out[#out + 1], word = word:sub(1, from - 1), word:sub(from)
+    end
+    local longer = current and current .. " " .. word or word
+    if current and M.length(longer) > most then
+      out[#out + 1], current = current, word
+    else
+      current = longer
+    end
+  end
+  out[#out + 1] = current or ""
+end
+
 --- Breaks a title into lines that fit a width.
 -- @tparam ?string text
 -- @tparam number width in pixels
@@ -70,18 +112,13 @@ function M.wrap(text, width)
   if not text or text == "" then
     return nil, 0
   end
-  local most, out = width / (M.CHAR * TITLE_CHAR), {}
-  for line in (text .. "\n"):gmatch("(.-)\n") do
-    local current
-    for word in line:gmatch("%S+") do
-      local longer = current and current .. " " .. word or word
-      if current and (M.length(longer)) > most then
-        out[#out + 1], current = current, word
-      else
-        current = longer
-      end
+  local most, out = math.max(4, width // (M.CHAR * TITLE_CHAR)), {}
+  for line in (clean(text) .. "\n"):gmatch("(.-)\n") do
+    if M.length(line) <= most then
+      out[#out + 1] = line
+    else
+      add_lines(out, line, math.tointeger(most))
     end
-    out[#out + 1] = current or ""
   end
   return table.concat(out, "\n"), #out
 end
@@ -106,7 +143,7 @@ function M.new(o)
     _lines = {}, _blocks = {}, _offset = 0,
   }, Script)
   s.char = s.em * 0.6 -- the mean width of a character
-  s:add("set encoding utf8")
+  s:add("set encoding utf8; set clip two") -- a line between two points beyond the axes is seen where it passes
   s._lines[#s._lines + 1] = o.style
   if s.text_only then
     s:add('latent_axes = "set border 3; set tics out nomirror; unset grid"')
@@ -250,7 +287,7 @@ function Script:axis(name, axis)
   if axis.log then
     self:add("set logscale %s", name)
   end
-  self:add("set %srange [%s:%s] noextend", name, M.number(axis.lo), M.number(axis.hi))
+  self:add("set %srange [%s:%s] noextend", name, M.number(axis.from), M.number(axis.to))
   self:add("set %stics %s (%s)", name, axis.names and "noenhanced" or "enhanced",
     table.concat(ticks, ", "))
 end

@@ -9,6 +9,7 @@ local M = {}
 local ELEMENT = { u8 = { "B", 1 }, float32 = { "<f", 4 }, float64 = { "<d", 8 } }
 local SCALAR = {}
 local UNPACK_AT_ONCE = 128 -- string.unpack returns its values on the stack
+local MOST_GAPS = 1e7 -- a table whose last key is beyond is no list
 
 --- Whether `v` is a tensor: anything with a shape and a `bytes` method.
 -- @param v any value
@@ -60,10 +61,28 @@ local function same_shape(a, b)
   return true
 end
 
-local function append_table(name, v, out)
+--- The last whole number among a table's keys: `#` may stop at any nil.
+local function last_key(name, v)
+  local last = #v
+  for key in pairs(v) do
+    if math.type(key) == "integer" and key > last then
+      last = key
+    end
+  end
+  if last > MOST_GAPS + #v then
+    raise(("%s: expected a list, got a table with the key %d"):format(name, last))
+  end
+  return last
+end
+
+local function append_table(name, v, out, gaps)
   local first
-  for i = 1, #v do
+  local count = last_key(name, v)
+  for i = 1, count do
     local element, shape = v[i], SCALAR
+    if element == nil and gaps then
+      element = 0 / 0
+    end
     if type(element) == "number" then
       out[#out + 1] = element
     elseif M.is_tensor(element) then
@@ -79,15 +98,16 @@ local function append_table(name, v, out)
         name, i, M.shape_text(shape), M.shape_text(first)))
     end
   end
-  return { #v, table.unpack(first or SCALAR) }
+  return { count, table.unpack(first or SCALAR) }
 end
 
 --- Reads a tensor or nested tables of numbers.
 -- @tparam string name what to call the argument in messages, "plot.lines: y"
 -- @param v tensor, nested Lua table, or Lua table of tensors
+-- @param ?gaps true for a list in which nil stands for NaN
 -- @treturn {number,...} the values, row-major
 -- @treturn {int,...} the shape
-function M.read(name, v)
+function M.read(name, v, gaps)
   local out = {}
   if M.is_tensor(v) then
     return out, append_tensor(name, v, out)
@@ -95,15 +115,16 @@ function M.read(name, v)
     raise(("%s: expected a tensor or a table of numbers, got %s"):format(
       name, v == nil and "nothing" or "a " .. type(v)))
   end
-  return out, append_table(name, v, out)
+  return out, append_table(name, v, out, gaps)
 end
 
 --- Reads a list of numbers: shape [n], or [n, 1].
 -- @tparam string name
 -- @param v tensor or table
+-- @param ?gaps true where nil stands for NaN
 -- @treturn {number,...}
-function M.list(name, v)
-  local out, shape = M.read(name, v)
+function M.list(name, v, gaps)
+  local out, shape = M.read(name, v, gaps)
   if #out == 0 then
     raise(name .. ": is empty")
   elseif #shape > 2 or (#shape == 2 and shape[2] ~= 1) then
