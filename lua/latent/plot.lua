@@ -97,7 +97,9 @@ end
 function Figure:save(path, opts)
   local o = check("figure:save", opts or {}, { "keep" })
   if type(path) ~= "string" then
-    raise("figure:save: expected a file name, got " .. type(path))
+    raise("figure:save: expected a file name, got " .. options.describe(path))
+  elseif path:find("\0", 1, true) then
+    raise("figure:save: expected a file name, got one with a zero byte")
   end
   local format = (path:match "%.(%w+)$" or ""):lower()
   if not FORMATS[format] then

@@ -172,8 +172,10 @@ end
 function M.label_length(axis)
   local longest = 0
   for _, tick in ipairs(axis.ticks) do
-    local shown = tick[2]:gsub("[{}^]", "")
-    longest = math.max(longest, utf8.len(shown) or #shown)
+    local shown = axis.names and tick[2] or tick[2]:gsub("[{}^]", "")
+    for line in (shown .. "\n"):gmatch "(.-)\n" do
+      longest = math.max(longest, utf8.len(line) or #line)
+    end
   end
   return longest
 end
@@ -212,7 +214,7 @@ end
 function M.named(names)
   local axis = { map = same, from = 0.4, to = #names + 0.6, log = false, ticks = {}, names = true }
   for i, name in ipairs(names) do
-    axis.ticks[i] = { i, tostring(name) }
+    axis.ticks[i] = { i, name }
   end
   return axis
 end

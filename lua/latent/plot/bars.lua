@@ -103,8 +103,8 @@ function M.histogram(arguments, fname)
     if where == "auto" then
       where = chart.choose_corner(s, rect, points, names, x, y)
     end
-    local area, title = chart.layout(s, o, rect, x, y, where == "outside" and names)
-    chart.frame(s, o, rect, area, title, x, y)
+    local area, texts = chart.layout(s, o, rect, x, y, where == "outside" and names)
+    chart.frame(s, texts, rect, area, x, y)
     chart.key(s, where, area, names)
     s:add("set boxwidth %s absolute", number(width * (#list == 1 and 0.94 or 1)))
     local elements = {}
@@ -223,8 +223,8 @@ function M.bars(arguments, fname)
   function panel.draw(s, rect)
     local x = axes.named(groups)
     local _, y = chart.axes_of(s, rect, { x.from, x.to }, yrange)
-    local area, title = chart.layout(s, o, rect, x, y, legend and names)
-    chart.frame(s, o, rect, area, title, x, y)
+    local area, texts = chart.layout(s, o, rect, x, y, legend and names)
+    chart.frame(s, texts, rect, area, x, y)
     chart.key(s, legend and "outside", area, names)
     local width = 0.8 / #list
     s:add("set boxwidth %s absolute; set grid noxtics", number(width * 0.94))

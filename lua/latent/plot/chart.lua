@@ -15,6 +15,7 @@ M.COLOURS = 10 -- in the palette of the style file
 M.MOST_PIXELS = 30000 -- a side of a figure: cairo has no larger ones
 
 local MOST_AREA = 100000000 -- pixels, of four bytes
+local NAME_CHAR = 0.95 -- mean width of a character in the name of an axis, in those of the text
 local MOST = 10000 -- of sizes and counts, unless they say otherwise
 
 local quote = script_of.quote
@@ -178,6 +179,21 @@ local function legend_width(em, char, names)
   return longest * char * 0.93 + 3.4 * em
 end
 
+--- Breaks the name of an axis into lines that fit the length of a figure's side: gnuplot leaves out what begins
+-- beyond it.
+function M.wrap(text, length)
+  return (script_of.wrap(text, length, NAME_CHAR))
+end
+
+--- What names of several lines need below an axis, in pixels.
+local function below(em, x)
+  local most = 0
+  for _, tick in ipairs(x.names and x.ticks or {}) do
+    most = math.max(most, script_of.more_lines(tick[2]))
+  end
+  return most * em
+end
+
 --- Margins around the axes of a chart, in pixels.
 -- @tparam number em
 -- @tparam number char
@@ -190,35 +206,38 @@ end
 -- @treturn number bottom
 function M.margins(em, char, o, x, y, outside)
   local left = 1.6 * em + axes.label_length(y) * char + (o.ylabel and 1.6 * em or 0)
+    + script_of.more_lines(o.ylabel) * em
   local last = x.ticks[#x.ticks]
   local right = math.max(1.6 * em, last and (#last[2] * char / 2 + em * 0.5) or 0)
   if outside then
     right = legend_width(em, char, outside) + 1.6 * em
   end
-  return left, right, (o.xlabel and 4 or 2.4) * em
+  return left, right, ((o.xlabel and 4 or 2.4) + script_of.more_lines(o.xlabel)) * em + below(em, x)
 end
 
---- The plotting area inside a panel, and the title broken into lines.
+--- The plotting area inside a panel, and its texts {title, xlabel, ylabel} broken into lines.
 function M.layout(s, o, rect, x, y, outside)
   local em = s.em
   local title, lines = script_of.wrap(o.title, rect.w - 4 * em)
-  local left, right, bottom = M.margins(em, s.char, o, x, y, outside)
+  local texts = { title = title, xlabel = M.wrap(o.xlabel, rect.w), ylabel = M.wrap(o.ylabel, rect.h) }
+  local left, right, bottom = M.margins(em, s.char, texts, x, y, outside)
   local top = lines > 0 and (1.3 + 1.55 * lines) * em or 1.4 * em
   local area = { x = rect.x + left, y = rect.y + top }
   area.w, area.h = rect.w - left - right, rect.h - top - bottom
   if area.w < 20 or area.h < 20 then
     raise("plot: width and height leave no room for the axes")
   end
-  return area, title
+  return area, texts
 end
 
 --- Draws axes, title and names.
-function M.frame(s, o, rect, area, title, x, y)
+function M.frame(s, texts, rect, area, x, y)
   s:clear()
   s:area(area, rect)
   s:axis("x", x)
   s:axis("y", y)
-  s:titles({ title = title, xlabel = o.xlabel, ylabel = o.ylabel }, area, rect)
+  texts.below = below(s.em, x)
+  s:titles(texts, area, rect)
 end
 
 --- Puts the legend into a corner or outside on the right.

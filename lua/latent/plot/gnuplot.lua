@@ -169,8 +169,10 @@ end
 local function keep_script(path, base, build)
   local stem, name = path:gsub("%.%w+$", ""), base:gsub("%.%w+$", "")
   local script, data = build(base, name .. ".dat")
-  local header = ("# Draws %s. Run it in its folder: gnuplot %s.gp\n"):format(
-    (base:gsub("%c", " ")), (name:gsub("%c", " ")))
+  local file = name .. ".gp"
+  local shown = file:find "^[%w_][%w_.-]*$" and file or shell_quote("./" .. file)
+  local header = ("# Draws %s. Run it in its folder: gnuplot -d %s\n"):format(
+    (base:gsub("%c", " ")), (shown:gsub("%c", " ")))
   local ok, message = write_file(stem .. ".dat", data)
   if ok then
     ok, message = write_file(stem .. ".gp", header .. script)

@@ -11,7 +11,7 @@ local values = require "latent.plot.values"
 
 local M = {}
 
-local number = script_of.number
+local number, more_lines = script_of.number, script_of.more_lines
 local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 960, 800 -- pixels a picture is enlarged to, about
 local MOST_ZOOM = 16
 local NEAR, FAR, MOST_BEYOND = 1.2, 5, 0.15 -- told: many values beyond 1.2 (not a decoder's few), or one beyond 5
@@ -258,8 +258,9 @@ function M.image_grid(arguments, fname)
     range = range_of(fname, o.range, { images }, images.bytes), invert = o.invert, zoom = zoom,
     gap = chart.at_least(fname .. ": gap", o.gap, 0, true) or 0,
   })
-  local left = math.floor((1.6 + (o.ylabel and 1.6 or 0)) * EM + axes.label_length(y) * CHAR)
-  local right, bottom = math.floor(1.6 * EM), math.floor((o.xlabel and 4 or 2.4) * EM)
+  local xlabel, ylabel = chart.wrap(o.xlabel, picture.w + 4 * EM), chart.wrap(o.ylabel, picture.h + 2 * EM)
+  local left = math.floor((1.6 + (ylabel and 1.6 or 0) + more_lines(ylabel)) * EM + axes.label_length(y) * CHAR)
+  local right, bottom = math.floor(1.6 * EM), math.floor(((xlabel and 4 or 2.4) + more_lines(xlabel)) * EM)
   local panel = { pictures = true, width = picture.w + left + right }
   local top = math.floor(math.max(title_height(o.title, panel.width - 4 * EM), 1.2 * EM))
   panel.height = picture.h + top + bottom
@@ -270,7 +271,7 @@ function M.image_grid(arguments, fname)
     s:axis("x", x)
     s:axis("y", y)
     local title = script_of.wrap(o.title, panel.width - 4 * EM)
-    s:titles({ title = title, xlabel = o.xlabel, ylabel = o.ylabel }, area, rect)
+    s:titles({ title = title, xlabel = xlabel, ylabel = ylabel }, area, rect)
     s:add("unset grid")
     draw_canvas(s, picture, { x.from, x.to }, { y.from, y.to })
   end
@@ -299,8 +300,11 @@ local function read_rows(fname, rows)
   return list, sets, bytes
 end
 
-local function rows_layout(o, list, picture, gap, columns)
-  local longest = 0
+local function rows_layout(o, list, titles, picture, gap, columns)
+  local longest, more = 0, 0
+  for _, text in ipairs(titles) do
+    more = math.max(more, more_lines(text))
+  end
   for _, row in ipairs(list) do
     longest = math.max(longest, script_of.longest_line(row.label or ""))
   end
@@ -308,7 +312,7 @@ local function rows_layout(o, list, picture, gap, columns)
   local m = { left = margin + (longest > 0 and math.ceil(longest * CHAR + EM) or 0), margin = margin }
   m.width = picture.w + m.left + margin
   m.title = math.floor(title_height(o.title, m.width - 4 * EM))
-  m.top = m.title + (o.titles and math.floor(1.5 * EM) or 0)
+  m.top = m.title + (o.titles and math.floor((1.5 + more) * EM) or 0)
   m.height = picture.h + m.top + margin
   m.step_x, m.step_y = (picture.w + gap) / columns, (picture.h + gap) / #list
   m.tile_w, m.tile_h = m.step_x - gap, m.step_y - gap
@@ -333,7 +337,7 @@ function M.image_rows(arguments, fname)
     range = range_of(fname, o.range, sets, bytes), gap = gap, invert = o.invert,
     zoom = zoom_of(fname, o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
   })
-  local m = rows_layout(o, list, picture, gap, columns)
+  local m = rows_layout(o, list, titles, picture, gap, columns)
   local panel = { pictures = true, width = m.width, height = m.height }
   function panel.draw(s, rect)
     local area = { x = rect.x + m.left, y = rect.y + m.top, w = picture.w, h = picture.h }
@@ -342,11 +346,12 @@ function M.image_rows(arguments, fname)
     s:titles({ title = script_of.wrap(o.title, m.width - 4 * EM) }, area, rect)
     for i, row in ipairs(list) do
       if row.label then
-        s:label(row.label, area.x - 0.7 * EM, area.y + (i - 1) * m.step_y + m.tile_h / 2, "right")
+        local middle = area.y + (i - 1) * m.step_y + m.tile_h / 2
+        s:label(row.label, area.x - 0.7 * EM, middle - more_lines(row.label) * EM / 2, "right")
       end
     end
     for i, text in ipairs(titles) do
-      s:label(text, area.x + (i - 1) * m.step_x + m.tile_w / 2, area.y - 0.8 * EM, "center")
+      s:label(text, area.x + (i - 1) * m.step_x + m.tile_w / 2, area.y - (0.8 + more_lines(text)) * EM, "center")
     end
     draw_canvas(s, picture, { 0, 1 }, { 0, 1 })
   end

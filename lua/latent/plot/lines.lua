@@ -202,8 +202,8 @@ function M.lines(arguments, fname)
     if where == "auto" then
       where = chart.choose_corner(s, rect, drawn, names, x, y)
     end
-    local area, title = chart.layout(s, o, rect, x, y, where == "outside" and names)
-    chart.frame(s, o, rect, area, title, x, y)
+    local area, texts = chart.layout(s, o, rect, x, y, where == "outside" and names)
+    chart.frame(s, texts, rect, area, x, y)
     chart.key(s, where, area, names)
     local elements = {}
     for i, series in ipairs(list) do

@@ -253,14 +253,14 @@ function M.scatter(arguments, fname)
   local panel = chart.panel_of(fname, o, width, height)
   function panel.draw(s, rect)
     local ax, ay = chart.axes_of(s, rect, xrange, yrange)
-    local area, title = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
+    local area, texts = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
     for _ = 1, equal and 2 or 0 do -- the wider range may have longer labels, and they another area
       local before = axes.label_length(ay)
       ax, ay = chart.axes_of(s, rect, equalise(xrange, yrange, area.w, area.h))
       if axes.label_length(ay) <= before then break end
-      area, title = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
+      area, texts = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
     end
-    chart.frame(s, o, rect, area, title, ax, ay)
+    chart.frame(s, texts, rect, area, ax, ay)
     chart.key(s, legend, area, names)
     local size = o.size or point_size(#x) * math.min(1, math.sqrt(rect.w / chart.WIDTH))
     s:plot((s.text_only and text_elements or elements_of)(s, axes.map(ax, x), axes.map(ay, y), numbers, entries, size))

@@ -24,6 +24,7 @@ M.TITLE_SIZE = 1.15
 -- their text are sized with these, before their script exists.
 M.EM, M.CHAR = 14.7, 8.8
 
+local LINE = 1.3 -- height of a line, in units of the text size
 local TITLE_CHAR = 1.12 -- mean width of a bold title's characters, in those of the text
 local REPLACEMENT = "\u{FFFD}" -- for what is not UTF-8
 local SVG_POINT = 4 / 3 -- the svg terminal takes a point for a pixel
@@ -35,9 +36,11 @@ local function quote_bytes(bytes)
   if not bytes:find "['\\`\0-\31\127]" then
     return "'" .. bytes .. "'"
   end
-  return '"' .. bytes:gsub("[\"'\\`@$\0-\31\127]", function(c)
+  local escaped = bytes:gsub("[\"'\\`@$\0-\31\127]", function(c)
     return ("\\%03o"):format(c:byte())
-  end) .. '"'
+  end)
+  -- Gnuplot would read a digit after an escape as one of its own: there a new string begins.
+  return '"' .. escaped:gsub("(\\%d%d%d)([0-7])", '%1"."%2') .. '"'
 end
 
 --- What can be drawn of a text: UTF-8 without control characters but the newline.
@@ -106,13 +109,14 @@ end
 --- Breaks a title into lines that fit a width.
 -- @tparam ?string text
 -- @tparam number width in pixels
+-- @tparam[opt] number char mean width of a character in those of the text: a bold title's without
 -- @treturn ?string
 -- @treturn int number of lines, 0 without a title
-function M.wrap(text, width)
+function M.wrap(text, width, char)
   if not text or text == "" then
     return nil, 0
   end
-  local most, out = math.max(4, width // (M.CHAR * TITLE_CHAR)), {}
+  local most, out = math.max(4, width // (M.CHAR * (char or TITLE_CHAR))), {}
   for line in (clean(text) .. "\n"):gmatch("(.-)\n") do
     if M.length(line) <= most then
       out[#out + 1] = line
@@ -121,6 +125,13 @@ function M.wrap(text, width)
     end
   end
   return table.concat(out, "\n"), #out
+end
+
+--- What a text of several lines needs more than one of a single line, in units of the text size.
+-- @tparam ?string text
+-- @treturn number
+function M.more_lines(text)
+  return text and select(2, text:gsub("\n", "")) * LINE or 0
 end
 
 local function longest_line(text)
@@ -246,7 +257,8 @@ function Script:label(text, x, y, how)
 end
 
 --- Title above and names beside the axes of an area.
--- @tparam table o {title, xlabel, ylabel}, each optional; the title as broken into lines by `wrap`
+-- @tparam table o {title, xlabel, ylabel}, each optional; the title as broken into lines by `wrap`; below =
+--   pixels by which the xlabel is lower than usual
 -- @tparam table area {x, y, w, h}
 -- @tparam table rect {x, y, w, h}
 function Script:titles(o, area, rect)
@@ -268,7 +280,7 @@ function Script:titles(o, area, rect)
     self:label(o.title, at, rect.y + self.em * 1.25, "center " .. self.bold)
   end
   if o.xlabel then
-    self:label(o.xlabel, middle, area.y + area.h + self.em * 2.8, "center")
+    self:label(o.xlabel, middle, area.y + area.h + self.em * 2.8 + (o.below or 0), "center")
   end
   if o.ylabel then
     self:label(o.ylabel, rect.x + self.em * 1.2, area.y + area.h / 2, "rotate by 90 center")
