@@ -1,18 +1,15 @@
 -- Figures: files of the right kind and size, failures reported with nothing left behind, bad data refused.
 
 local core = require "latent.core"
+local files = require "latent.files"
 local lt = require "latent"
 local plot = require "latent.plot"
+local pictures = require "spec.support.pictures"
 local terminal = require "latent.plot.terminal"
 
-local folder
+local read, png_size, png_rows, picture = pictures.read, pictures.png_size, pictures.png_rows, pictures.image
 
-local function read(path)
-  local file = assert(io.open(path, "rb"))
-  local bytes = file:read "a"
-  file:close()
-  return bytes
-end
+local folder
 
 local function write(path, text)
   local file = assert(io.open(path, "w"))
@@ -25,43 +22,6 @@ local function listing()
   local names = pipe:read("a"):gsub("\n", " "):gsub(" $", "")
   pipe:close()
   return names
-end
-
-local function png_size(path)
-  local bytes = read(path)
-  assert.equal("\137PNG\r\n\26\n", bytes:sub(1, 8))
-  assert.equal("IHDR", bytes:sub(13, 16))
-  return string.unpack(">I4I4", bytes, 17)
-end
-
---- The pixels of an RGB PNG: rows of bytes, filters undone.
-local function png_rows(path)
-  local bytes, data, at = read(path), {}, 9
-  local width, height, depth, kind = string.unpack(">I4I4BB", bytes, 17)
-  assert.same({ 8, 2 }, { depth, kind })
-  while at < #bytes do
-    local size, name = string.unpack(">I4c4", bytes, at)
-    if name == "IDAT" then
-      data[#data + 1] = bytes:sub(at + 8, at + 7 + size)
-    end
-    at = at + size + 12
-  end
-  local raw, stride, rows = assert(core.inflate(table.concat(data))), width * 3, {}
-  local before = {}
-  for y = 1, height do
-    local from = (y - 1) * (stride + 1) + 1
-    local filter, row = raw:byte(from), {}
-    for x = 1, stride do
-      local a, b, c = row[x - 3] or 0, before[x] or 0, before[x - 3] or 0
-      local p = a + b - c
-      local da, db, dc = math.abs(p - a), math.abs(p - b), math.abs(p - c)
-      local paeth = da <= db and da <= dc and a or db <= dc and b or c
-      local add = ({ [0] = 0, a, b, (a + b) // 2, paeth })[filter]
-      row[x] = (raw:byte(from + x) + add) & 255
-    end
-    rows[y], before = row, row
-  end
-  return rows, width, height
 end
 
 --- Runs `f` with another environment variable in place.
@@ -89,17 +49,6 @@ end
 
 local function lines()
   return plot.lines{ { y = { 3, 2, 1 }, label = "train" }, title = "Loss" }
-end
-
-local function picture(height, width, f)
-  local image = {}
-  for y = 1, height do
-    image[y] = {}
-    for x = 1, width do
-      image[y][x] = f and f(y, x) or 0
-    end
-  end
-  return image
 end
 
 describe("plot", function()
@@ -250,6 +199,43 @@ describe("plot", function()
     end)
   end)
 
+  describe("the environment", function()
+    --- Draws in a process of its own, under `words` of env, in the folder `at`.
+    local function draw(words, at, name)
+      local code = ([[local plot = require "latent.plot"
+        for _, format in ipairs{ "png", "svg" } do
+          assert(plot.lines({ { y = { 1, 2.5 }, label = "é" }, title = "ü" }):save(%q .. format))
+        end]]):format(folder .. "/" .. name .. ".")
+      local absolute = files.capture("pwd")
+      local function here(list) return (list:gsub("%f[^;\0]([^/;])", absolute .. "/%1")) end
+      local output = files.capture(("cd %s && env %s LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s 2>&1; echo $?"):format(
+        files.quote(at), words, files.quote(here(package.path)), files.quote(here(package.cpath)), files.quote(code)))
+      assert.equal("0", output)
+      return read(folder .. "/" .. name .. ".png"), read(folder .. "/" .. name .. ".svg")
+    end
+
+    it("does not reach the picture", function()
+      local png, svg = draw("", folder, "plain")
+      write(folder .. "/.gnuplot", "set terminal dumb; set grid polar; exit\n")
+      local fonts = "GDFONTPATH=/nowhere GDFONTNAME=none GNUPLOT_DEFAULT_GDFONT=none GNUPLOT_FONTPATH=/nowhere "
+      local hostile = "GNUTERM=x11 GNUPLOT_LIB=/nowhere GNUHELP=/nowhere GNUPLOT_DRIVER_DIR=/nowhere "
+        .. "FIT_LOG=/nowhere/log GNUPLOT_PS_DIR=/nowhere "
+        .. "PAGER=false COLUMNS=3 LINES=2 TZ=Asia/Tokyo DISPLAY=:99 TERM=dumb IFS=e "
+      for _, words in ipairs{ "GNUTERM=x11", "-u HOME", hostile .. fonts .. "HOME=" .. folder,
+        "LC_ALL=de_DE.UTF-8 LC_NUMERIC=de_DE.UTF-8 LANG=ja_JP.eucJP", "LC_ALL=C", "LC_ALL=C.UTF-8" } do
+        local png2, svg2 = draw(words, folder, "other")
+        assert(png == png2 and svg == svg2, words)
+      end
+    end)
+
+    it("does not reach the list of terminals", function()
+      with_gnuplot("printf '\\n  %s \\n' \"${GNUTERM:-none}\"", function()
+        local gnuplot = require "latent.plot.gnuplot"
+        assert.is_true(gnuplot.has_terminal "none")
+      end)
+    end)
+  end)
+
   describe("failures", function()
     local function fails(path, pattern)
       local ok, message = lines():save(path)
@@ -272,6 +258,15 @@ describe("plot", function()
       with_gnuplot([[cat >/dev/null; echo '         line 0: warning: slow' >&2
         echo '         line 3: invalid command' >&2; exit 1]], function()
         fails(folder .. "/a.png", "ended with status 1: invalid command$")
+      end)
+    end)
+
+    it("says that a gnuplot took too long", function()
+      with_gnuplot("ulimit -t; cat >/dev/null; kill -XCPU $$", function()
+        fails(folder .. "/a.png", "was stopped after 120 seconds")
+      end)
+      with_gnuplot("ulimit -t >&2; exit 1", function()
+        fails(folder .. "/a.png", "ended with status 1: 120$")
       end)
     end)
 
@@ -383,8 +378,6 @@ describe("plot", function()
     end)
 
     it("skips values that are not finite", function()
-      local figure = plot.lines{ { y = { 1, nan, 3, -1 / 0 } } }
-      assert(figure:save(folder .. "/a.png"))
       assert(plot.scatter{ points = { { 1, nan }, { 1, 2 } } }:save(folder .. "/b.png"))
     end)
 

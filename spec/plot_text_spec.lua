@@ -154,20 +154,20 @@ describe("plot texts", function()
     end
     check(plot.image_rows{ rows = rows, titles = texts(100), title = title() })
     given = {}
-    local panels = { plot.image{ image, title = title(), zoom = 100 }, plot.histogram{ { values = { 1, 2 }, label = text() },
-      title = title(), xlabel = title(), ylabel = title() },
+    local panels = { plot.image{ image, title = title(), zoom = 100 },
+      plot.histogram{ { values = { 1, 2 }, label = text() }, title = title(), xlabel = title(), ylabel = title() },
       plot.image_grid{ images = { image }, title = title(), xlabel = title(), ylabel = title(), zoom = 100 } }
     check(plot.panels(panels, { title = title() }))
   end)
 
   it("break where they are too long for the figure, and lose nothing but the space there", function()
-    local title = ("it's {x} "):rep(30) .. ("''"):rep(100)
-    assert(plot.lines{ { y = { 1, 2 } }, title = title }:save(folder .. "/a.svg"))
+    local long = ("it's {x} "):rep(30) .. ("''"):rep(100)
+    assert(plot.lines{ { y = { 1, 2 } }, title = long }:save(folder .. "/a.svg"))
     local shown = ""
     for line in read(folder .. "/a.svg"):gmatch "<text[^>]*>([^<]*)</text>" do -- the ticks are <tspan>
       shown = shown .. line:gsub(" ", "")
     end
-    assert.equal((title:gsub(" ", "")), shown)
+    assert.equal((long:gsub(" ", "")), shown)
     os.remove(folder .. "/a.svg")
   end)
 
@@ -207,7 +207,8 @@ describe("plot texts", function()
 
     it("are no commands, be it in a kept script", function()
       local before = scratch.list "."
-      for _, name in ipairs{ "|touch bad;.svg", "<touch bad;.svg", "-.svg", "~.svg", "it''s $(touch bad) `touch bad`.svg" } do
+      for _, name in ipairs{ "|touch bad;.svg", "<touch bad;.svg", "-.svg", "~.svg",
+        "it''s $(touch bad) `touch bad`.svg" } do
         local inner = folder .. "/" .. name:gsub("%.svg$", "")
         assert(core.mkdir(inner))
         local path, stem = inner .. "/" .. name, name:gsub("%.svg$", "")
@@ -239,7 +240,7 @@ describe("plot texts", function()
 
     it("are refused with a zero byte, and empty", function()
       local figure = plot.lines{ { y = { 1 } } }
-      assert.error_matches(function() figure:save "a\0.png" end, "figure:save: expected a file name, got one with a zero byte")
+      assert.error_matches(function() figure:save "a\0.png" end, "figure:save: .* got one with a zero byte")
       assert.error_matches(function() figure:save "" end, "figure:save: : the name must end in")
     end)
   end)

@@ -2,7 +2,9 @@
 --
 -- Each function below returns a figure; `figure:save "loss.png"` draws it into a file (png, svg or pdf, by
 -- its name) and `plot.show(figure)` in the terminal. Data may be tensors or nested Lua tables; values that
--- are not finite are left out. Text appears exactly as given.
+-- are not finite are left out. Text appears exactly as given. Gnuplot draws the same whatever the environment
+-- says: it is told where programs, libraries and fonts are (PATH, HOME, LD_LIBRARY_PATH, FONTCONFIG_*, XDG_*)
+-- and nothing else, and reads no settings of its own (~/.gnuplot). LATENT_GNUPLOT names another gnuplot.
 --
 --    plot.lines({ { y = losses, label = "train" }, title = "Loss", xlabel = "epoch" }):save "loss.png"
 --
@@ -132,7 +134,8 @@ local function figure_of(kind, panel, title)
   return setmetatable(panel, Figure)
 end
 
---- Lines over common axes.
+--- Lines over common axes. What is not finite, nil in a table y, and what a logarithmic axis cannot show breaks
+-- the line, as in matplotlib; a point with such a gap on both sides is drawn as a dot.
 -- @tparam table arguments series first: {y = [n], x = [n] (default 1..n), label = text, color = number of
 --   the palette or "#rrggbb", width, dashed, markers, line = false for points alone, texts = one beside each
 --   point}; then options: title, xlabel, ylabel, log = "x", "y" or "xy", xrange, yrange = {lo, hi}, markers = true

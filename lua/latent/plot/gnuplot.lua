@@ -18,8 +18,10 @@ end
 local KEPT = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "FONTCONFIG_SYSROOT",
   "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS" }
 -- A window needs what only the desktop knows: there, what gnuplot itself would read is taken away.
-local REMOVED = { "GNUTERM", "GNUPLOT_LIB", "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT", "GNUPLOT_PS_DIR", "GDFONTPATH",
+local REMOVED = { "GNUTERM", "GNUPLOT_LIB", "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT", "GNUPLOT_PS_DIR",
+  "GDFONTPATH",
   "GDFONTNAME", "GNUHELP", "FIT_LOG", "FIT_SCRIPT", "PAGER", "LD_PRELOAD" }
+
 local MOST_SECONDS = 120 -- of processor time: figures take one, and one that never ends is stopped
 local OUT_OF_TIME = 24 -- the signal (SIGXCPU) that stops it
 

@@ -39,7 +39,7 @@ local function tell_beyond(fname, list)
     count = count + #images.values
   end
   if beyond > count * MOST_BEYOND or lo < -FAR or hi > FAR then
-    io.stderr:write(('%s: values from %.4g to %.4g are drawn from -1 (black) to 1 (white), and %.2g %% of them are '
+    io.stderr:write(('%s: values from %.4g to %.4g are drawn from -1 (black) to 1 (white), and %.3g %% of them are '
       .. 'beyond; range = "auto" or {lo, hi} shows them\n'):format(fname, lo, hi, 100 * beyond / count))
   end
 end
