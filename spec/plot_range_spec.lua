@@ -234,7 +234,7 @@ describe("plot", function()
         local y = height - 14 - 5
         return { rows[y][20 * 3], rows[y][30 * 3], rows[y][40 * 3] }
       end
-      assert.same({ 0, 128, 255 }, corner{ { 0, 100, 200 } })
+      assert.same({ 0, 191, 255 }, corner{ { 0, 150, 200 } })
       assert.same({ 0, 191, 255 }, corner{ { -1.5e308, 0.75e308, 1.5e308 } })
       assert.same({ 0, 191, 255 }, corner{ { 0, 1.5e-310, 2e-310 } })
       assert.same({ 0, 255, 255 }, corner{ { 3, 7, 1 / 0 } })
