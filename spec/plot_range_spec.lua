@@ -155,6 +155,20 @@ describe("plot", function()
       assert.equal(finite, math.tointeger(counted))
     end)
 
+    it("of bars without names are numbered where there is room", function()
+      for count, last in pairs{ [7] = 7, [40] = 40, [1000] = 1000 } do
+        local values = {}
+        for i = 1, count do values[i] = i end
+        assert(plot.bars{ values, width = 500 }:save(folder .. "/b.png", { keep = true }))
+        local shown = {}
+        for label in read(folder .. "/b.gp"):match "set xtics noenhanced (%b())":gmatch "'(%d+)'" do
+          shown[#shown + 1] = label
+        end
+        assert.equal(last, tonumber(shown[#shown]))
+        assert.is_true(#shown >= 7 and #table.concat(shown, " ") < 56, table.concat(shown, " "))
+      end
+    end)
+
     it("of coordinates are drawn under images", function()
       for _, x in ipairs{ { -most, most }, { 1e-310, 2e-310 }, { 1, 1 + 2 ^ -52 }, { 1e6 + 1e-4, 1e6 }, { 0, most } } do
         local image = picture(4, 4)

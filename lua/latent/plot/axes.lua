@@ -39,7 +39,10 @@ function M.is_narrow(lo, hi)
 end
 
 --- Step of 1, 2 or 5 times a power of ten that cuts `span` into at most `count` parts.
-local function nice_step(span, count)
+-- @tparam number span
+-- @tparam number count
+-- @treturn number
+function M.nice_step(span, count)
   local raw = span / count
   local power = 10.0 ^ math.floor(math.log(raw, 10) + 1e-9)
   for _, m in ipairs{ 1, 2, 5 } do
@@ -79,7 +82,7 @@ end
 
 local function linear_ticks(scale, count, whole)
   local lo, hi = scale.lo, scale.hi
-  local step = nice_step(hi - lo, count)
+  local step = M.nice_step(hi - lo, count)
   if whole and step < 1 and scale.exponent == 0 then
     step = 1.0
   end

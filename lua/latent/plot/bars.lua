@@ -141,6 +141,16 @@ local function room_for(groups)
   return math.min(chart.MOST_PIXELS, BESIDE + #groups * (longest + 2) * NAME_CHAR)
 end
 
+--- Of the numbers 1, 2, ... those that have room beside each other; the others are "".
+local function fitting(numbers, characters)
+  local every = math.max(1, axes.nice_step(#numbers * (#numbers[#numbers] + 1.5) / characters, 1))
+  local out = {}
+  for i, text in ipairs(numbers) do
+    out[i] = i % every == 0 and text or ""
+  end
+  return out
+end
+
 local function bar_axes_range(fname, list, yrange)
   local lo, hi, any = 0, 0, false
   for _, series in ipairs(list) do
@@ -221,7 +231,7 @@ function M.bars(arguments, fname)
 
   local panel = chart.panel_of(fname, o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
   function panel.draw(s, rect)
-    local x = axes.named(groups)
+    local x = axes.named(o.names and groups or fitting(groups, rect.w / s.char))
     local _, y = chart.axes_of(s, rect, { x.from, x.to }, yrange)
     local area, texts = chart.layout(s, o, rect, x, y, legend and names)
     chart.frame(s, texts, rect, area, x, y)
