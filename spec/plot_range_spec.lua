@@ -83,6 +83,14 @@ describe("plot", function()
 
     it("as lines between points beyond the axes, are drawn where they pass", function()
       assert.is_true(blue(small({ x = { 0, 10 }, y = { 0, 10 } }, { xrange = { 4, 6 }, yrange = { 4, 6 } })) > 50)
+      local near = blue(small({ y = { 0.5, 1e4, 0.2 } }, { yrange = { 0, 1 } }))
+      assert.is_true(near > 50)
+      for _, far in ipairs{ 1e10, 1e20, 1e38, 1e308 } do
+        local count = blue(small({ y = { 0.5, far, 0.2 } }, { yrange = { 0, 1 } }))
+        assert.is_true(math.abs(count - near) < 0.2 * near, ("%g: %d, not %d"):format(far, count, near))
+        count = blue(small({ y = { 1e-320, far, 0 } }, { yrange = { 0, 1e-310 } }))
+        assert.is_true(count > 0.5 * near)
+      end
     end)
   end)
 

@@ -12,6 +12,7 @@ local M = {}
 M.LARGEST = 1.7976931348623157e308
 
 local SMALLEST = 2.0 ^ -1074
+local FAR = 1e5 -- spans of an axis
 local MOST_DECADES = 8 -- labelled ones
 local DECADES_WITH_MINOR = 20 -- beyond, the 2, 3, ... 9 of every decade would be a black bar
 local PLAIN_LEAST, PLAIN_MOST = 1e-290, 1e290 -- values that gnuplot computes with as they are
@@ -118,7 +119,8 @@ local function log_ticks(scale, lo, hi, characters)
   local minor = decades <= DECADES_WITH_MINOR
   local first, last = math.log(lo, 10), math.log(hi, 10)
   local longest = 3 + #tostring(math.floor(first)) -- of a label and what keeps it from the next
-  local every = math.ceil(decades / math.min(MOST_DECADES, (characters or math.huge) / longest))
+  local room = math.max(1, (characters or math.huge) / longest)
+  local every = math.ceil(decades / math.min(MOST_DECADES, room))
   local ticks = {}
   for exponent = math.floor(first), math.ceil(last) do
     for mantissa = 1, minor and 9 or 1 do
@@ -222,17 +224,22 @@ function M.named(names)
   return axis
 end
 
---- Where an axis draws the values of a list.
+--- Where an axis draws the values of a list. What is very far beyond its ends is moved to where gnuplot can still
+-- compute with it: the lines that lead there look the same.
 -- @tparam table axis
 -- @tparam {number,...} list
 -- @treturn {number,...}
 function M.map(axis, list)
-  if axis.map == same then
-    return list
-  end
+  local beyond = axis.log and math.huge or FAR * (axis.to - axis.from)
+  local lo, hi = axis.from - beyond, axis.to + beyond
   local out = {}
   for i = 1, #list do
-    out[i] = axis.map(list[i])
+    local v = list[i]
+    local at = axis.map(v)
+    if v - v == 0 then -- neither infinite nor NaN
+      at = at < lo and lo or at > hi and hi or at
+    end
+    out[i] = at
   end
   return out
 end
