@@ -408,6 +408,8 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_numeric(L);
   open_profile(L);
   open_system(L);
+  open_files(L);
+  open_locale(L);
   open_signals(L);
   open_zlib(L);
   return 1;

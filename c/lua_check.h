@@ -65,6 +65,8 @@ void open_random(lua_State *L);
 void open_numeric(lua_State *L);
 void open_profile(lua_State *L);
 void open_system(lua_State *L);
+void open_files(lua_State *L);
+void open_locale(lua_State *L);
 void open_signals(lua_State *L);
 void open_zlib(lua_State *L);
 

@@ -1,16 +1,12 @@
-/* Floor 5: what Lua's own library lacks (clock, terminal, folders, fsync, SIGPIPE), and the state
- * of memory and threads. */
+/* Floor 5: what Lua's own library lacks (clock, terminal, SIGPIPE), and the state of memory and
+ * threads. */
 #include "dispatch.h"
 #include "gemm.h"
 #include "lua_check.h"
 #include "parallel.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,49 +22,6 @@ static int l_clock(lua_State *L) {
 static int l_isatty(lua_State *L) {
   lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
   return 1;
-}
-
-static int l_pid(lua_State *L) {
-  lua_pushinteger(L, getpid());
-  return 1;
-}
-
-static bool is_dir(const char *path) {
-  struct stat s;
-  return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
-}
-
-static int l_is_dir(lua_State *L) {
-  lua_pushboolean(L, is_dir(luaL_checkstring(L, 1)));
-  return 1;
-}
-
-/* mkdir(path) -> true, also where it is there already; or nil, message */
-static int l_mkdir(lua_State *L) {
-  const char *path = luaL_checkstring(L, 1);
-  if (mkdir(path, 0777) != 0 && !(errno == EEXIST && is_dir(path))) {
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s: %s", path, strerror(errno));
-    return 2;
-  }
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-/* sync(file or folder's name) -> true when what was written is on the disk; or nil, message */
-static int l_sync(lua_State *L) {
-  int status;
-  if (lua_type(L, 1) == LUA_TSTRING) {
-    int fd = open(lua_tostring(L, 1), O_RDONLY | O_CLOEXEC);
-    status = fd < 0 ? -1 : fsync(fd);
-    if (fd >= 0) close(fd);
-  } else {
-    luaL_Stream *file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
-    if (!file->closef) raise_error(L, "sync: the file is closed");
-    status = fflush(file->f) == 0 ? fsync(fileno(file->f)) : -1;
-  }
-  /* A pipe or a device has nothing to wait for. */
-  return luaL_fileresult(L, status == 0 || errno == EINVAL || errno == ENOTSUP, NULL);
 }
 
 /* ignore_sigpipe(f, ...) -> f's results; writing to a program that died is an error, not a death */
@@ -135,10 +88,6 @@ static int l_trim(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"isatty", l_isatty},
-                                     {"pid", l_pid},
-                                     {"is_dir", l_is_dir},
-                                     {"mkdir", l_mkdir},
-                                     {"sync", l_sync},
                                      {"ignore_sigpipe", l_ignore_sigpipe},
                                      {"set_threads", l_set_threads},
                                      {"threads", l_threads},

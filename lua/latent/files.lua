@@ -4,44 +4,22 @@
 
 local core = require "latent.core"
 local options = require "latent.options"
+local output = require "latent.files.output"
+local paths = require "latent.files.paths"
 local raise = core.raise
 
 local M = {}
 
-local function check_path(fname, path)
-  if type(path) ~= "string" then
-    raise(("files.%s: path: expected a string, got %s"):format(fname, type(path)))
-  end
-  -- C would read the name only up to the zero byte, and so mean another file.
-  if path == "" or path:find("\0", 1, true) then
-    raise(("files.%s: path: %s"):format(fname, path == "" and "empty" or "holds a zero byte"))
-  end
-end
+local check_path = paths.check
 
---- Joins the parts of a path with "/".
--- @tparam string ... the parts
--- @treturn string
-function M.join(...)
-  return (table.concat({ ... }, "/"):gsub("([^/])//+", "%1/"))
-end
+M.join, M.dirname, M.mkdir_p = paths.join, paths.dirname, paths.mkdir_p
 
---- The folder that a path lies in: "." for a plain name.
--- @tparam string path
--- @treturn string
-function M.dirname(path)
-  local folder = path:match("^(.*)/[^/]*$")
-  if folder == "" then return "/" end
-  return folder or "."
-end
-
---- Whether a file or folder of this name can be opened.
+--- Whether there is a file or folder of this name.
 -- @tparam string path
 -- @treturn boolean
 function M.exists(path)
   check_path("exists", path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
+  return core.file_info(path) ~= nil
 end
 
 --- Whether this is a folder.
@@ -57,11 +35,13 @@ end
 -- @return the open file and its size in bytes, or nil and a message
 function M.open(path)
   check_path("open", path)
-  if core.is_dir(path) then return nil, path .. ": is a folder, expected a file" end
+  local info = core.file_info(path)
+  if info and info.kind == "folder" then return nil, path .. ": is a folder, expected a file" end
+  -- A pipe or device has no size; nothing here reads those, or waits until somebody writes into one.
+  if info and info.kind ~= "file" then return nil, path .. ": not a plain file" end
   local file, message = io.open(path, "rb")
   if not file then return nil, message end
   local size = file:seek("end")
-  -- A pipe or device has no size; nothing here reads those.
   if not size or not file:seek("set", 0) then
     file:close()
     return nil, path .. ": not a plain file"
@@ -82,84 +62,41 @@ function M.read_all(path)
   return bytes
 end
 
---- Makes a folder and the folders above it that are missing.
--- @tparam string path
--- @return true, or nil and a message
-function M.mkdir_p(path)
-  check_path("mkdir_p", path)
-  if core.is_dir(path) then return true end
-  local parent = M.dirname(path:match("^(.-)/*$"))
-  if parent ~= path and parent ~= "." then
-    local ok, message = M.mkdir_p(parent)
-    if not ok then return nil, message end
-  end
-  return core.mkdir(path)
-end
+M.temporary = output.temporary
 
-local counter = 0
-
---- A name beside `path` that no other running program uses.
--- @tparam string path
--- @treturn string
-function M.temporary(path)
-  counter = counter + 1
-  return ("%s.tmp-%d-%d"):format(path, core.pid(), counter)
-end
-
-local function write_to(file, content, opts)
-  local ok, message
-  if type(content) == "string" then
-    ok, message = file:write(content)
-  else
-    ok, message = content(file)
-  end
-  if ok and opts.sync then ok, message = core.sync(file) end
-  return ok, message
-end
-
--- The whole new file takes its place; a crash between the two renames leaves the old one as `keep`.
-local function take_place(temporary, path, opts)
-  if opts.keep and M.exists(path) then
-    local ok, message = os.rename(path, opts.keep)
-    if not ok then return nil, message end
-  end
-  local ok, message = os.rename(temporary, path)
-  if ok and opts.sync then ok, message = core.sync(M.dirname(path)) end
-  return ok, message
-end
+--- What a name that is to be written stands for: see latent.files.paths.
+M.target = paths.target
 
 --- Writes a file whole or not at all: a temporary file in the same folder takes the bytes and is
 -- then renamed, so that a reader sees the old content or the new, and a failure leaves the old.
+-- Missing folders are made. Symbolic links are followed; mode, owner and group stay, as far as the
+-- process may give them away; another hard link keeps the old content. A device or FIFO, which
+-- nothing can take the place of, is written straight.
 -- @tparam string path
 -- @tparam string|function content the bytes, or `function(file)` that writes them and returns a
 --   true value, or nil and a message
 -- @tparam ?table opts `sync`: wait until the bytes are on the disk, so that a loss of power
 --   leaves the old or the new too (false); `keep`: a name in the same folder that the old file is
---   given (default: it is gone); `temporary`: the name in the meantime, in the same folder (default:
---   one that no other program uses; a constant one leaves no litter where a program is killed)
+--   given (default: it is gone); `check`: `function(name)` that looks at the finished file before
+--   it takes the old one's place, and returns true, or nil and a message
 -- @return true, or nil and a message
 function M.write_atomic(path, content, opts)
   check_path("write_atomic", path)
   if type(content) ~= "string" and type(content) ~= "function" then
     raise("files.write_atomic: content: expected a string or a function, got " .. type(content))
   end
-  opts = options.check("files.write_atomic", opts, { "sync", "keep", "temporary" })
-  if core.is_dir(path) then return nil, path .. ": is a folder, expected a file" end
-  local temporary = opts.temporary or M.temporary(path)
-  local file, message = io.open(temporary, "wb")
-  if not file then
-    -- The user knows the name that was asked for, not the temporary one.
-    return nil, ("%s: cannot be written: %s"):format(path, message:match("[^:]*$"):match("%S.*"))
-  end
-  -- A `content` that raises must leave no file behind either.
-  local ran, ok, reason = pcall(write_to, file, content, opts)
-  local closed, close_message = file:close()
-  if ran and ok and closed then ok, reason = take_place(temporary, path, opts) end
-  if ran and ok and closed then return true end
-  os.remove(temporary)
-  if not ran then error(ok, 0) end
-  reason = not ok and reason or close_message or "the write failed"
-  return nil, ("%s: cannot be written: %s"):format(path, reason)
+  return output.write(path, content, options.check("files.write_atomic", opts, { "sync", "keep", "check" }))
+end
+
+--- What the public functions that save a file do: `write_atomic`, and a failure is raised at the
+-- user's line. A script goes on without looking at what a writer returns.
+-- @tparam string path
+-- @tparam string|function content
+-- @treturn boolean true
+function M.save(path, content)
+  local ok, message = M.write_atomic(path, content)
+  if not ok then raise(message) end
+  return true
 end
 
 --- A text as one word of a shell command.

@@ -5,10 +5,11 @@
 -- @module latent.safetensors
 
 local core = require "latent.core"
-local check = require("latent.options").check
 local dtypes = require "latent.dtypes"
 local files = require "latent.files"
 local json = require "latent.json"
+local options = require "latent.options"
+local check = options.check
 local raise = core.raise
 
 local M = {}
@@ -114,7 +115,7 @@ function M.save(path, tensors, opts)
   -- Misuse is raised before a file is begun.
   check_tensors("safetensors.save", tensors)
   check_metadata("safetensors.save", opts.metadata)
-  return files.write_atomic(path, function(file)
+  return files.save(path, function(file)
     return M.write(file, tensors, opts.metadata)
   end)
 end
@@ -214,8 +215,8 @@ local function check_layout(header, data_size)
   return names
 end
 
-local function read_file(file, size)
-  local lt = require "latent"
+-- Header, names in the order of their data, and metadata; the file stands where the data begin.
+local function read_layout(file, size)
   local header, length = read_header(file, size)
   if not header then return nil, length end
   local metadata, message = check_metadata_read(header.__metadata__)
@@ -224,11 +225,17 @@ local function read_file(file, size)
   local names
   names, message = check_layout(header, size - 8 - length)
   if not names then return nil, message end
+  return header, names, metadata
+end
+
+local function read_file(file, size)
+  local lt = require "latent"
+  local header, names, metadata = read_layout(file, size)
+  if not header then return nil, names end
   local tensors = {}
   for _, name in ipairs(names) do
     local entry = header[name]
-    local bytes
-    bytes, message = dtypes.read(file, entry.dtype, entry.data_offsets[2] - entry.data_offsets[1])
+    local bytes, message = dtypes.read(file, entry.dtype, entry.data_offsets[2] - entry.data_offsets[1])
     if not bytes then return nil, ('"%s": %s'):format(name, message) end
     tensors[name] = lt.from_bytes(bytes, entry.shape, dtypes.tensor_dtype(entry.dtype))
   end
@@ -254,6 +261,20 @@ function M.load(path)
   file:close()
   if not tensors then return nil, ("%s: %s"):format(path, result) end
   return tensors, setmetatable(result, METADATA)
+end
+
+--- Reads and checks a file's header alone.
+-- @tparam string path
+-- @treturn ?table the metadata; nil where the file cannot be read
+-- @treturn ?string the message then
+function M.read_metadata(path)
+  options.expect("safetensors.read_metadata", "path", path, "string")
+  local file, size = files.open(path)
+  if not file then return nil, size end
+  local header, message, metadata = read_layout(file, size)
+  file:close()
+  if not header then return nil, ("%s: %s"):format(path, message) end
+  return setmetatable(metadata, METADATA)
 end
 
 return M

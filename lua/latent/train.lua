@@ -27,9 +27,11 @@
 -- into `states`.
 -- @module latent.train
 require "latent" -- tensors get their methods, and errors the user's line
+local attempt = require "latent.attempt"
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
 local files = require "latent.files"
+local locks = require "latent.files.lock"
 local logs = require "latent.train.log"
 local module = require "latent.nn.module"
 local options = require "latent.options"
@@ -52,7 +54,7 @@ end
 -- An object with these methods, or a message.
 local function with_methods(option, value, methods, expected)
   for _, method in ipairs(methods) do
-    local ok, found = pcall(function() return value[method] end)
+    local ok, found = attempt(function() return value[method] end)
     if not ok or type(found) ~= "function" then refuse(option, expected, value) end
   end
   return value
@@ -187,7 +189,7 @@ local function resume(run)
   local tensors, values, damage = checkpoint.load(run.path)
   if not tensors then return nil, values end
   -- A file that some other program made may lack anything.
-  local ok, trouble = pcall(take_up, run, tensors, values)
+  local ok, trouble = attempt(take_up, run, tensors, values)
   if not ok then trouble = "does not fit: " .. tostring(trouble) end
   if trouble then return nil, ("%s: %s"):format(run.path, trouble) end
   run.restored = {tensors, values}
@@ -198,6 +200,41 @@ local function resume(run)
     io.stderr:write(run.message, "\n")
   end
   return values.lines
+end
+
+-- Two programs that write one file would each destroy what the other has made.
+local function take_locks(run)
+  for _, path in ipairs{run.path or false, run.log_path or false} do
+    local ok, message = true, nil
+    if path then ok, message = files.mkdir_p(files.dirname(files.target(path) or path)) end
+    if path and ok then ok, message = locks.take(path, run) end
+    if not ok then return nil, message end
+    if path then run.locks[path] = ok end
+  end
+  return true
+end
+
+-- Reads or begins the files.
+local function begin(run, resumes)
+  local lines, message = {}, nil
+  if resumes and checkpoint.exists(run.path) then
+    lines, message = resume(run)
+    if not lines then return nil, message end
+  end
+  local place = run.loader:state()
+  if not run.resumed and (place.position or 0) ~= 0 then
+    raise(("%s: loader: expected one at the beginning of an epoch, got one at %s"):format(NAME, place.position))
+  end
+  run.file, message = logs.open(run.log_path, lines)
+  if not run.file then return nil, message end
+  if run.path and not run.resumed then
+    -- What cannot be written is better known now than after an hour.
+    local ok, why = checkpoint.set_aside(run.path)
+    if ok then ok, why = run:write_checkpoint() end
+    if not ok then return nil, why end
+    run.saved_step, run.tried_step = nil, nil -- until the first step the script may change what it likes
+  end
+  return true
 end
 
 --- Makes a run whose loop is written by hand: see `Run:batches` and `Run:note`.
@@ -220,18 +257,20 @@ end
 --     validation found), and with `log_steps = n` one without `epoch` every n steps
 --   - `checkpoint`: a file that holds the whole run, written at the beginning, at the end, and `every` = n steps or
 --     {steps =, seconds =} (10 seconds); `<file>.prev` is the one before it, and what an earlier run left is kept as
---     `<file>.old` where this one begins anew
+--     `<file>.old` where this one begins anew; while the run lasts, `<file>.lock` keeps other programs away, from the
+--     log too
 --   - `resume` (false): go on where the checkpoint stands, or begin where there is none
 --   - `states`: what else changes from step to step, by name: generators, or objects with `state()` (plain values)
 --     and `set_state(state)`
 --   - `settings`: scalars by name that must be the same for a run to be resumed
 --   - `progress`: true, a label, or a table of options for progress.new (false)
 --   - `callbacks`: `on_step(now, run)` and `on_epoch(entry, run)`, which may change the entry before it is logged
--- @treturn Run or nil and a message where a file cannot be written, the checkpoint is damaged or belongs to a run
---   with other settings
+-- @treturn Run or nil and a message where a file cannot be written or is in use by another program, the checkpoint is
+--   damaged or belongs to a run with other settings
 function M.new(opts)
   opts = options.check(NAME, options.expect(NAME, "options", opts, "table"), ALLOWED)
-  local run = setmetatable({steps = 0, epoch = 1, epoch_steps = 0, sums = {}, log = {}, resumed = false}, Run)
+  local run = setmetatable({steps = 0, epoch = 1, epoch_steps = 0, sums = {}, log = {}, resumed = false,
+    locks = {}, troubles = {}}, Run)
   read_parts(run, opts)
   read_schedules(run, opts.schedules)
   read_watching(run, opts)
@@ -239,25 +278,14 @@ function M.new(opts)
   read_rest(run, opts)
   run.own_settings = snapshot.settings(run)
   run.probes = snapshot.probes(run.schedules, run.epochs * run.steps_per_epoch)
-  local lines, message = {}
-  if opts.resume and checkpoint.exists(run.path) then
-    lines, message = resume(run)
-    if not lines then return nil, message end
-  end
-  local place = run.loader:state()
-  if not run.resumed and (place.position or 0) ~= 0 then
-    raise(("%s: loader: expected one at the beginning of an epoch, got one at %s"):format(NAME, place.position))
-  end
-  run.file, message = logs.open(run.log_path, lines)
-  if not run.file then return nil, message end
-  if run.path and not run.resumed then
-    -- What cannot be written is better known now than after an hour.
-    local ok, why = files.mkdir_p(files.dirname(run.path))
-    if ok then ok, why = checkpoint.set_aside(run.path) end
-    if ok then ok, why = run:save() end
-    if not ok then return nil, why end
-    run.saved_step = nil -- until the first step the script may change what it likes
-  end
+  local done = false
+  local _ <close> = setmetatable({}, {__close = function()
+    if not done then run:release() end
+  end})
+  local ok, message = take_locks(run)
+  if ok then ok, message = begin(run, opts.resume) end
+  if not ok then return nil, message end
+  done = true
   return run
 end
 
@@ -273,13 +301,15 @@ function M.run(opts)
   return run
 end
 
---- Reads the log of a run as columns, also while the run goes on: a line that is just being written is left out.
+--- Reads the log of a run as columns, also while the run goes on: a line that is just being written is left out, and
+-- so is what a full disk or a loss of power cut off, of which the second result tells.
 -- @usage local log = train.read_log "runs/ae.jsonl"
 -- plot.lines{{y = log.train_loss, label = "training"}, {y = log.val_loss, label = "validation"}}:save "loss.png"
 -- @function read_log
 -- @tparam string path
 -- @tparam ?table opts steps = false: the lines of steps in place of those of epochs
 -- @treturn table name -> list, all of equal length, NaN where a line lacks the name; or nil and a message
+-- @treturn ?string which lines were cut off, if any
 M.read_log = logs.read
 
 --- The schedules; see latent.schedule.

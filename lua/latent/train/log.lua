@@ -1,5 +1,6 @@
---- The log of a run: JSON lines, each on the disk as soon as it is written, so that others can read along.
+--- The log of a run: JSON lines, each written whole as soon as it is there, so that others can read along.
 -- @module latent.train.log
+local core = require "latent.core"
 local files = require "latent.files"
 local json = require "latent.json"
 local options = require "latent.options"
@@ -9,36 +10,55 @@ local M = {}
 local Log = {}
 Log.__index = Log
 
---- Begins a log file with some lines; what was in the file is replaced.
+--- Begins a log file with some lines; what was in the file is replaced. What is no plain file, a device or a FIFO,
+-- gets only the lines that come.
 -- @tparam ?string path nil: nothing is written, the lines are only kept
 -- @tparam {string,...} lines
 -- @return the log, or nil and a message
 function M.open(path, lines)
-  local self = setmetatable({lines = lines}, Log)
+  local self = setmetatable({lines = lines, path = path, written = #lines}, Log)
   if not path then return self end
-  local ok, message = files.mkdir_p(files.dirname(path))
-  if ok then ok, message = files.write_atomic(path, #lines > 0 and table.concat(lines, "\n") .. "\n" or "") end
-  if ok then self.file, message = io.open(path, "ab") end
-  if not self.file then return nil, message end
+  local target, message, special = files.target(path)
+  if not target then return nil, message end
+  local ok = true
+  if not special then
+    ok, message = files.write_atomic(path, #lines > 0 and table.concat(lines, "\n") .. "\n" or "")
+  end
+  if not ok then return nil, message end
+  self.file, message = core.open_special(target)
+  if not self.file then return nil, ("%s: cannot be written: %s"):format(path, message) end
   return self
+end
+
+-- Writes what is not in the file yet: also the lines that an earlier trouble, a full disk say, kept from it.
+local function catch_up(self)
+  if not self.file or self.written == #self.lines then return true end
+  local text = table.concat(self.lines, "\n", self.written + 1) .. "\n"
+  -- Half a line that could not be taken back stays alone.
+  local ok, message, torn = core.append(self.file, self.torn and "\n" .. text or text)
+  if ok then
+    self.written, self.torn = #self.lines, false
+    return true
+  end
+  self.torn = self.torn or torn
+  return nil, ("%s: cannot be written: %s"):format(self.path, message)
 end
 
 --- Adds a line.
 -- @tparam table entry numbers and strings by name
--- @return true, or nil and a message; the line is kept in either case
+-- @return true, or nil and a message; the line is kept in either case, and written when the next one is
 function Log:add(entry)
-  local line = json.encode(entry)
-  self.lines[#self.lines + 1] = line
-  if not self.file then return true end
-  local ok, message = self.file:write(line, "\n")
-  if ok then ok, message = self.file:flush() end
-  return ok and true, message
+  self.lines[#self.lines + 1] = json.encode(entry)
+  return catch_up(self)
 end
 
 --- Closes the file; the lines stay.
+-- @return true, or nil and a message where lines are missing from the file
 function Log:close()
+  local ok, message = catch_up(self)
   if self.file then self.file:close() end
   self.file = nil
+  return ok, message
 end
 
 -- Whether a line is one of an epoch; the others are those of single steps.
@@ -76,28 +96,45 @@ local function columns_of(entries)
   return columns
 end
 
+-- The entry in a line, or nil and what is wrong. Of a line that was cut off, by a full disk or a loss of power, what
+-- is whole is taken: the next line, where that is glued to it. The third result says that something is lost.
+local function entry_of(line)
+  local entry, message = json.decode(line)
+  if type(entry) == "table" then return entry end
+  local cut_off = entry == nil and line:find "^%z*{" or line:find "^%z+$"
+  if not cut_off then return nil, message or "expected an object" end
+  local at = line:match '.*(){"'
+  entry = at and at > 1 and json.decode(line:sub(at))
+  return type(entry) == "table" and entry or nil, message, true
+end
+
 --- Reads a log as columns; see latent.train.read_log.
 -- @tparam string path
 -- @tparam ?table opts steps
 -- @treturn ?table name -> list; nil where the file cannot be read
--- @treturn ?string the message then
+-- @treturn ?string the message then; or which lines were cut off
 function M.read(path, opts)
   options.expect("train.read_log", "path", path, "string")
   opts = options.check("train.read_log", opts, {"steps"})
   local text, message = files.read_all(path)
   if not text then return nil, message end
-  local entries, number = {}, 0
+  local entries, number, whole, damaged, first = {}, 0, 0, 0, nil
   -- What follows the last line end is a line that is just being written.
   for line in text:gmatch "([^\n]*)\n" do
-    local entry
     number = number + 1
-    entry, message = json.decode(line)
-    if type(entry) ~= "table" then
-      return nil, ("%s: line %d: %s"):format(path, number, message or "expected an object")
+    local entry, wrong, cut_off = entry_of(line)
+    if cut_off then
+      damaged, first = damaged + 1, first or number
+    elseif not entry then
+      return nil, ("%s: line %d: %s"):format(path, number, wrong)
     end
-    if is_epoch(entry) == not opts.steps then entries[#entries + 1] = entry end
+    if entry then whole = whole + 1 end
+    if entry and is_epoch(entry) == not opts.steps then entries[#entries + 1] = entry end
   end
-  return columns_of(entries)
+  if damaged == 0 then return columns_of(entries) end
+  message = ("%s: %d of %d lines cut off, the first is line %d"):format(path, damaged, number, first)
+  if whole == 0 then return nil, message end
+  return columns_of(entries), message
 end
 
 return M

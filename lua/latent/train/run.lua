@@ -3,6 +3,7 @@
 -- @module latent.train.run
 local core = require "latent.core"
 local checkpoint = require "latent.train.checkpoint"
+local locks = require "latent.files.lock"
 local logs = require "latent.train.log"
 local optim = require "latent.optim"
 local options = require "latent.options"
@@ -22,6 +23,7 @@ local raise = core.raise
 -- @tfield ?string stopped nil while it runs, then why it ended: "done", "patience", "asked" (by `stop`),
 -- "diverged", "left" (its loop was left by break or an error) or the name of a signal, "INT" or "TERM"
 -- @tfield ?string message says more where there is more to say
+-- @tfield {[string]=string} troubles what is wrong with a file now, by its name: empty where all is well
 local Run = {}
 Run.__index = Run
 Run.__name = "latent.train.Run"
@@ -43,11 +45,22 @@ local function now_at(self, step)
   return now
 end
 
--- A trouble with a file does not end a training of hours: it is told, and kept in `message`.
-local function warn(self, message)
-  if message == self.message then return end
-  self.message = message
+local function tell(self, message)
   if self.bar then self.bar:print(message) else io.stderr:write(message, "\n") end
+end
+
+-- A trouble with a file does not end a training of hours: it is told when it begins and when it is over, and kept in
+-- `message` as long as it lasts.
+local function heed(self, file, ok, message)
+  local before = self.troubles[file]
+  if not ok then
+    self.troubles[file], self.message = message, message
+    if not before then tell(self, message) end
+  elseif before then
+    self.troubles[file] = nil
+    if self.message == before then self.message = nil end
+    tell(self, file .. ": written again")
+  end
 end
 
 -- ---- checkpoints ----
@@ -60,14 +73,35 @@ local function gather(self)
   return tensors, values
 end
 
---- Writes the checkpoint now.
+-- The checkpoint's lock; one of its own for a run that has ended, or whose place another one has taken.
+local function with_lock(self, f)
+  local lock = self.locks[self.path]
+  if lock and lock:is_held() then return f(self) end
+  local message
+  lock, message = locks.take(self.path, self)
+  if not lock then return nil, message end
+  local ok, why = f(self)
+  lock:release()
+  return ok, why
+end
+
+-- Without a word where it fails.
+function Run:write_checkpoint()
+  self.tried_step, self.saved_at = self.steps, core.clock()
+  local ok, message = with_lock(self, function() return checkpoint.save(self.path, gather(self)) end)
+  if ok then self.saved_step = self.steps end
+  return ok, message
+end
+
+--- Writes the checkpoint now. Where that fails, it is told as every trouble with a file is, and the run can go on.
 -- @treturn ?boolean true; nil where it fails
 -- @treturn ?string the message then
 function Run:save()
   if not self.path then raise "train: save: the run was made without the option checkpoint" end
   if self.batch then raise "train: save: a step is being made; call it in on_step or after the loop" end
-  self.saved_step, self.saved_at = self.steps, core.clock()
-  return checkpoint.save(self.path, gather(self))
+  local ok, message = self:write_checkpoint()
+  heed(self, self.path, ok, message)
+  return ok, message
 end
 
 --- Takes up what a checkpoint holds, as `resume = true` does.
@@ -81,19 +115,14 @@ function Run:restore(tensors, values)
   self.log = logs.entries(values.lines)
   self.now = now_at(self, self.steps)
   self.now.lr = self.optimizer.lr
-  self.saved_step, self.saved_at, self.resumed = self.steps, core.clock(), true
+  self.saved_step, self.tried_step, self.saved_at, self.resumed = self.steps, self.steps, core.clock(), true
 end
 
 local function is_due(self)
-  if not self.path or self.saved_step == self.steps then return false end
-  if not self.saved_step then return true end
+  if not self.path or self.tried_step == self.steps then return false end
+  if not self.tried_step then return true end
   if self.every.steps and self.steps % self.every.steps == 0 then return true end
   return self.every.seconds and core.clock() - self.saved_at >= self.every.seconds
-end
-
-local function save(self)
-  local ok, message = self:save()
-  if not ok then warn(self, message) end
 end
 
 -- ---- one step ----
@@ -152,8 +181,7 @@ local function begin_step(self)
 end
 
 local function write(self, entry)
-  local ok, message = self.file:add(entry)
-  if not ok then warn(self, message) end
+  heed(self, self.log_path, self.file:add(entry))
 end
 
 local function finish_step(self)
@@ -271,11 +299,11 @@ local function advance(self)
   self.stopped = reason(self)
   if self.stopped then
     -- What has lost its way is not worth keeping: the checkpoint before stays.
-    if self.path and self.stopped ~= "diverged" and self.saved_step ~= self.steps then save(self) end
+    if self.path and self.stopped ~= "diverged" and self.saved_step ~= self.steps then self:save() end
     describe_end(self)
     return nil
   end
-  if is_due(self) then save(self) end
+  if is_due(self) then self:save() end
   return begin_step(self)
 end
 
@@ -296,6 +324,9 @@ end
 --   and the values of the other schedules; what `note` is told is added to it
 function Run:batches()
   if self.started then raise "train: batches: the run has been made; make another one to train on" end
+  for path, lock in pairs(self.locks) do
+    if not lock:is_held() then raise(("train: batches: %s: a run that was made later has it"):format(path)) end
+  end
   self.started = true
   -- Again: the script may have drawn random numbers since the checkpoint was read.
   if self.restored then
@@ -319,7 +350,14 @@ function Run:close()
   end
   if self.bar then self.bar:close() end
   self.bar = nil
-  self.file:close()
+  if not self.closed then heed(self, self.log_path, self.file:close()) end
+  self.closed = true
+  self:release()
+end
+
+-- Lets other programs have the files.
+function Run:release()
+  for _, lock in pairs(self.locks) do lock:release() end
 end
 
 Run.__close = Run.close
