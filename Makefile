@@ -26,7 +26,9 @@ COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$
 CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
 READLINE = $(BUILD)/latent/readline.so
-C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
+# A disk that fails, preloaded by `make faults` and some specs; it knows Linux alone.
+DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
+C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden bench lint
@@ -35,7 +37,7 @@ C_FILES = $(sort $(shell find c bench -name '*.[ch]'))
 all: build ## the library (default)
 build:
 	$(COMPILE) $(CORE) prompt
-build64: ## the library, and its double precision twin for the specs
+build64: $(DISK) ## the library, and its double precision twin for the specs
 	$(COMPILE) $(CORE) $(CORE64) prompt
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
@@ -76,11 +78,15 @@ $(PEAK): bench/peak.c
 	@mkdir -p $(@D)
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -ffp-contract=fast -Wall -Wextra -Werror -pthread $< -o $@
 
+$(BUILD)/faults/disk.so: tools/faults/disk.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -fPIC -shared -Wall -Wextra -Wshadow -Werror $< -o $@ -ldl
+
 lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet $(wildcard bin/latent lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(JOBS) c bench
+	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(JOBS) c bench tools
 
 format: setup-dev ## lay the C files out as lint wants them
 	clang-format -i $(C_FILES)

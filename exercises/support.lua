@@ -150,7 +150,7 @@ end
 --- Writes a model's weights to runs/name.safetensors, and with them how they were trained.
 function M.save(model, name, epochs)
   local path = place("runs", name .. ".safetensors")
-  local ok, message = safetensors.save(path, model:state(), {metadata = {recipe = settings.recipe,
+  local ok, message = pcall(safetensors.save, path, model:state(), {metadata = {recipe = settings.recipe,
     seed = tostring(settings.seed), epochs = tostring(epochs), data = settings.data}})
   if not ok then fail(message) end
   record.weights{name = name, trained = true, recipe = settings.recipe, seed = tostring(settings.seed),
@@ -278,8 +278,8 @@ end
 
 --- Saves a figure in plots/ and says so.
 function M.figure(figure, name)
-  local path, message = figure:save(place("plots", name))
-  if not path then fail(message) end
+  local ok, path = pcall(figure.save, figure, place("plots", name))
+  if not ok then fail(path) end
   print("figure " .. path)
   note{kind = "figure", file = name, shows = figure.kind, title = figure.title}
 end

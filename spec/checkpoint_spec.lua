@@ -117,15 +117,59 @@ describe("a checkpoint", function()
   end)
 
   it("that cannot be written leaves what is there", function()
-    local place = folder .. "/no/run.ckpt"
-    local ok, message = checkpoint.save(place, {}, {})
+    scratch.write(folder, "file", "")
+    local ok, message = checkpoint.save(folder .. "/file/run.ckpt", {}, {})
     assert.is_nil(ok)
-    assert.matches("no/run.ckpt: cannot be written: No such file", message)
+    assert.matches("file/run.ckpt: cannot be written: .*file: File exists", message)
     assert(checkpoint.save(path, {a = lt.tensor{1}}, {}))
     assert.is_false(pcall(checkpoint.save, path, {a = lt.tensor{2}}, {f = print}))
-    assert(files.mkdir_p(path .. ".tmp")) -- in the way of the temporary file
-    assert.is_nil(checkpoint.save(path, {a = lt.tensor{2}}, {}))
     assert.equal(1, checkpoint.load(path).a:item())
+    assert.same({"file", "run.ckpt"}, scratch.list(folder))
+  end)
+
+  it("that does not come back as it was written leaves the ones before it", function()
+    for i = 1, 2 do assert(checkpoint.save(path, {a = lt.tensor{i}}, {})) end
+    local write, append = safetensors.write, core.crc32
+    local function refused(pattern)
+      local ok, message = checkpoint.save(path, {a = lt.tensor{3}}, {})
+      safetensors.write, core.crc32 = write, append
+      assert.is_nil(ok)
+      assert.matches("run.ckpt: cannot be written: read back, it is " .. pattern, message)
+      assert.equal(2, checkpoint.load(path).a:item())
+      assert.equal(1, checkpoint.load(path .. ".prev").a:item())
+    end
+    -- A header that nobody can read again, though its sum is right.
+    function safetensors.write(sink, tensors) return write(sink, tensors, {["latent.checkpoint"] = "{"}) end
+    refused "not a checkpoint of a training run"
+    -- A bit that turns on its way to the disk.
+    local first = true
+    function core.crc32(...)
+      local sum = append(...)
+      if first then sum = sum ~ 1 end
+      first = false
+      return sum
+    end
+    refused "damaged, or no checkpoint: its checksum is"
+    assert.same({"run.ckpt", "run.ckpt.prev"}, scratch.list(folder))
+  end)
+
+  it("lies where a link points, with the one before it beside it", function()
+    assert(files.mkdir_p(folder .. "/big"))
+    assert(files.capture(("ln -s big/real.ckpt %s"):format(files.quote(path))))
+    for i = 1, 2 do assert(checkpoint.save(path, {a = lt.tensor{i}}, {})) end
+    assert.equal(2, checkpoint.load(path).a:item())
+    assert.same({"real.ckpt", "real.ckpt.prev"}, scratch.list(folder .. "/big"))
+    assert(checkpoint.set_aside(path))
+    assert.same({"real.ckpt.old"}, scratch.list(folder .. "/big"))
+    assert.same({"big", "run.ckpt"}, scratch.list(folder))
+  end)
+
+  it("is none on a FIFO or a device, which stays", function()
+    assert(files.capture("mkfifo " .. files.quote(path)))
+    assert.same({nil, path .. ": is a fifo, expected a plain file"}, {checkpoint.save(path, {}, {})})
+    assert.is_true(checkpoint.set_aside(path))
+    assert.same({nil, path .. ": not a plain file"}, {checkpoint.load(path)})
+    assert.same({"run.ckpt"}, scratch.list(folder))
   end)
 end)
 
@@ -331,6 +375,78 @@ describe("a run with a checkpoint", function()
       assert.is_nil(none)
       assert.matches("optimizer lr: 0.01 in the checkpoint, 0.5 here$", message)
     end)
+  end)
+
+  it("keeps a second program away from checkpoint and log, until it ends or is killed", function()
+    local path = folder .. "/run.ckpt"
+    local before
+    local run = assert(train.new(small.options(folder)))
+    before = files.read_all(path)
+    for _, changes in ipairs{{}, {checkpoint = folder .. "/other"}, {log = folder .. "/other"}} do
+      local code = ([[local small, train = require "spec.support.small_run", require "latent.train"
+        local changes = {%s = %q}
+        print(train.new(small.options(%q, changes)))]]):format(next(changes) or "every", select(2, next(changes)) or 1,
+        folder)
+      local output = files.capture(("lua5.4 -e %s"):format(files.quote(code)))
+      assert.matches(("^nil\t.*: in use by process %d on .* since "):format(core.pid()), output)
+    end
+    assert.equal(before, files.read_all(path))
+    for batch, now in run:batches() do
+      run:step(run.loss(batch, now))
+      if now.step == 3 then
+        local generator = lt.rng_state() -- small.options seeds it
+        assert.same({nil, path .. ": in use by another run of this program"}, {train.new(small.options(folder))})
+        lt.set_rng_state(generator)
+      end
+    end
+    assert.is_true(wanted == small.bits(run))
+    assert.same({"log.jsonl", "run.ckpt", "run.ckpt.prev"}, scratch.list(folder))
+  end)
+
+  it("that was never begun gives way to one made later, and says so", function()
+    local first = assert(train.new(small.options(folder)))
+    local second = assert(train.new(small.options(folder)))
+    assert.misuse(function() first:batches() end, "train: batches: .*: a run that was made later has it")
+    for batch, now in second:batches() do second:step(second.loss(batch, now)) end
+    assert.is_true(wanted == small.bits(second))
+  end)
+
+  it("tells a trouble with a file once, that it is over too, and loses nothing of it", function()
+    local save, append, told = checkpoint.save, core.append, {}
+    local stderr = io.stderr
+    io.stderr = {write = function(_, text) told[#told + 1] = text end}
+    local run = assert(train.run(small.options(folder, {every = 1, log_steps = 1, callbacks = {
+      on_step = function(now)
+        if now.step == 3 then
+          checkpoint.save = function() return nil, "run.ckpt: cannot be written: No space left on device" end
+          core.append = function() return nil, "No space left on device" end
+        elseif now.step == 8 then
+          checkpoint.save, core.append = save, append
+        end
+      end}})))
+    io.stderr = stderr
+    assert.same({"run.ckpt: cannot be written: No space left on device",
+      folder .. "/log.jsonl: cannot be written: No space left on device", folder .. "/log.jsonl: written again",
+      folder .. "/run.ckpt: written again"}, told)
+    assert.same({"done", {}}, {run.stopped, run.troubles})
+    assert.is_nil(run.message)
+    local log = assert(train.read_log(folder .. "/log.jsonl", {steps = true}))
+    assert.same({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, log.step)
+    assert.same({1, 2, 3}, assert(train.read_log(folder .. "/log.jsonl")).epoch)
+    assert.equal(12, assert(train.new(small.options(folder, {resume = true}))).steps)
+  end)
+
+  it("lets an interruption of its reading be one", function()
+    assert(train.run(small.options(folder, {callbacks = stop_at(7, stop)})))
+    local opts = small.options(folder, {resume = true})
+    opts.states.noise = {state = function() return 1 end, set_state = function() error "interrupted!" end}
+    local ok, message = pcall(train.new, opts)
+    assert.is_false(ok)
+    assert.matches("interrupted!$", message)
+    opts.states.noise.set_state = function() error "no such thing" end
+    local none, why = train.new(opts)
+    assert.is_nil(none)
+    assert.matches("run.ckpt: does not fit: .*no such thing", why)
   end)
 
   it("says at once what cannot be written", function()

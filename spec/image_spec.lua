@@ -157,7 +157,9 @@ describe("image", function()
 
   it("says what it cannot open or write", function()
     assert.is_truthy(select(2, image.read(folder .. "/none.png")):find "No such file")
-    assert.is_nil((image.write(folder .. "/none/x.png", lt.zeros(1, 1))))
+    assert.misuse(function() image.write(folder, lt.zeros(1, 1)) end, "image.write: path: expected a name ending")
+    assert(files.mkdir_p(folder .. "/x.png"))
+    assert.misuse(function() image.write(folder .. "/x.png", lt.zeros(1, 1)) end, "[^:]*x%.png: is a folder")
   end)
 
   it("refuses misuse at the caller's line, and writes nothing", function()

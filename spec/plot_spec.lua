@@ -6,6 +6,7 @@ local lt = require "latent"
 local plot = require "latent.plot"
 local pictures = require "spec.support.pictures"
 local terminal = require "latent.plot.terminal"
+require "spec.support.misuse"
 
 local read, png_size, png_rows, picture = pictures.read, pictures.png_size, pictures.png_rows, pictures.image
 
@@ -238,26 +239,27 @@ describe("plot", function()
 
   describe("failures", function()
     local function fails(path, pattern)
-      local ok, message = lines():save(path)
-      assert.is_nil(ok)
-      assert.matches(pattern, message)
+      assert.misuse(function() lines():save(path) end, pattern)
       assert.equal("", listing())
     end
 
-    it("reports a folder that does not exist", function()
-      fails(folder .. "/none/a.png", "a%.png: there is no folder .*/none %(make it first")
+    it("reports a folder that cannot be made", function()
+      write(folder .. "/file", "")
+      assert.misuse(function() lines():save(folder .. "/file/a.png") end,
+        "[^:]*/file/a%.png: cannot be written: .*/file: File exists$")
+      os.remove(folder .. "/file")
     end)
 
     it("reports a missing gnuplot", function()
       with_environment("LATENT_GNUPLOT", "/nowhere/gnuplot", function()
-        fails(folder .. "/a.png", "a%.png: /nowhere/gnuplot: not found .*LATENT_GNUPLOT")
+        fails(folder .. "/a.png", "[^:]*a%.png: /nowhere/gnuplot: not found .*LATENT_GNUPLOT")
       end)
     end)
 
     it("quotes the first error of a gnuplot that fails", function()
       with_gnuplot([[cat >/dev/null; echo '         line 0: warning: slow' >&2
         echo '         line 3: invalid command' >&2; exit 1]], function()
-        fails(folder .. "/a.png", "ended with status 1: invalid command$")
+        fails(folder .. "/a.png", ".*ended with status 1: invalid command$")
       end)
     end)
 
@@ -276,8 +278,8 @@ describe("plot", function()
         for i = 1, 2000 do
           long[i] = { y = { 1, 2 }, label = ("x"):rep(100) }
         end
-        local ok, message = plot.lines(long):save(folder .. "/a.png")
-        assert.is_nil(ok)
+        local ok, message = pcall(function() plot.lines(long):save(folder .. "/a.png") end)
+        assert.is_false(ok)
         assert.truthy(message:find "ended with status 7" or message:find "stopped before it had read")
         assert.equal("", listing())
       end)
@@ -286,20 +288,20 @@ describe("plot", function()
     it("refuses an empty, a cut and a missing picture", function()
       local name = [[out=$(sed -n "s/^set output '\(.*\)'/\1/p")]]
       with_gnuplot(name .. '; : > "$out"', function()
-        fails(folder .. "/a.png", "empty file")
+        fails(folder .. "/a.png", ".*wrote nothing")
       end)
       with_gnuplot(name .. [[; printf '\211PNG\r\n\032\n1234' > "$out"]], function()
-        fails(folder .. "/a.png", "incomplete png file")
+        fails(folder .. "/a.png", ".*incomplete png file")
       end)
       with_gnuplot("cat >/dev/null", function()
-        fails(folder .. "/a.png", "wrote nothing")
+        fails(folder .. "/a.png", ".*wrote nothing")
       end)
     end)
 
     it("leaves an older picture as it was", function()
       write(folder .. "/a.png", "old")
       with_gnuplot("exit 1", function()
-        assert.is_nil(lines():save(folder .. "/a.png"))
+        assert.is_false(pcall(function() lines():save(folder .. "/a.png") end))
       end)
       assert.equal("old", read(folder .. "/a.png"))
       assert.equal("a.png", listing())

@@ -2,6 +2,7 @@ local files, json = require "latent.files", require "latent.json"
 local lt = require "latent"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
+require "spec.support.misuse"
 
 local folder, remove
 
@@ -116,13 +117,21 @@ describe("safetensors", function()
   end)
 
   it("says where it cannot write", function()
-    local ok, message = safetensors.save(folder .. "/none/x.safetensors", { x = lt.tensor { 1 } })
-    assert.is_nil(ok)
-    assert.is_truthy(message:find(folder .. "/none/x.safetensors: cannot be written: No such", 1,
-      true), message)
-    ok, message = safetensors.save(folder, {})
-    assert.is_nil(ok)
-    assert.is_truthy(message:find "is a folder")
+    scratch.write(folder, "file", "")
+    assert.misuse(function() safetensors.save(folder .. "/file/x.safetensors", { x = lt.tensor { 1 } }) end,
+      "[^:]*/file/x.safetensors: cannot be written: ")
+    assert.misuse(function() safetensors.save(folder, {}) end, "[^:]*: is a folder, expected a file")
+  end)
+
+  it("reads a header alone", function()
+    local path = folder .. "/m.safetensors"
+    safetensors.save(path, { x = lt.ones(3) }, { metadata = { a = "1" } })
+    assert.equal("1", safetensors.read_metadata(path).a)
+    scratch.write(folder, "m.safetensors", files.read_all(path):sub(1, -2))
+    local none, message = safetensors.read_metadata(path)
+    assert.is_nil(none)
+    assert.matches("m.safetensors: .*data_offsets", message)
+    assert.matches("none: No such file", select(2, safetensors.read_metadata(folder .. "/none")))
   end)
 
   it("converts the other dtypes to float32", function()

@@ -213,6 +213,42 @@ describe("train", function()
       assert.same({}, assert(train.read_log(scratch.write(folder, "log", ""))))
     end)
 
+    it("is read but for what was cut off, and tells of that", function()
+      local text = '{"epoch":1,"a":1}\n{"epoch":2,"a":{"epoch":3,"a":3}\n\0\0\0{"epoch":4,"a":4}\n{"epoch":5,\n\0\0\n'
+        .. '{"epoch":6,"a":6}\n'
+      local log, message = train.read_log(scratch.write(folder, "log", text))
+      assert.same({epoch = {1, 3, 4, 6}, a = {1, 3, 4, 6}}, log)
+      assert.equal(folder .. "/log: 4 of 6 lines cut off, the first is line 2", message)
+      log, message = train.read_log(scratch.write(folder, "log", '{"epo\n'))
+      assert.same({nil, folder .. "/log: 1 of 1 lines cut off, the first is line 1"}, {log, message})
+      for _, other in ipairs{"[1]", "5", "null"} do
+        log, message = train.read_log(scratch.write(folder, "log", '{"epoch":1}\n' .. other .. "\n"))
+        assert.is_nil(log)
+        assert.matches("log: line 2: expected an object", message)
+      end
+    end)
+
+    -- The disk is full from the n-th call on, for a while.
+    it("is whole when a full disk has room again", function()
+      if not files.exists "build/faults/disk.so" or os.getenv "LATENT_SANITIZE" then return pending "needs the shim" end
+      local code = ([[local log = assert(require("latent.train.log").open(%q, {'{"step":0}'}))
+        for i = 1, 6 do log:add{step = i, text = ("x"):rep(50)} end
+        log:close()]]):format(folder .. "/log")
+      local function run(n, times)
+        assert(files.capture(("FAULT_DIR=%s FAULT=ENOSPC,%d,%d FAULT_COUNT=%s LD_PRELOAD=build/faults/disk.so lua5.4 -e %s")
+          :format(files.quote(folder), n, times, files.quote(folder .. "/count"), files.quote(code))))
+        return tonumber(files.read_all(folder .. "/count"))
+      end
+      local calls = run(1000, 1)
+      assert.is_true(calls > 7)
+      for n = calls - 6, calls - 3 do -- the writes of lines, the last of which still has room
+        for _, times in ipairs{1, 2, 3} do
+          run(n, times)
+          assert.same({0, 1, 2, 3, 4, 5, 6}, assert(train.read_log(folder .. "/log", {steps = true})).step)
+        end
+      end
+    end)
+
     it("says which line is damaged, and that a file is missing", function()
       local path = scratch.write(folder, "log", '{"epoch":1}\nnonsense\n')
       local log, message = train.read_log(path)

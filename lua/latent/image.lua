@@ -70,9 +70,8 @@ end
 -- @tparam string path
 -- @tparam Tensor tensor [height, width], [height, width, 1], or for PNG [height, width, 3] (red, green, blue);
 -- float32 in 0..1 (what lies outside is cut off) or u8 in 0..255
--- @treturn ?boolean true; nil where it fails
--- @treturn ?string the message then
--- @raise where the shape is no picture's, the ending is another or the tensor holds NaN
+-- @treturn boolean true
+-- @raise where the file cannot be written, the shape is no picture's, the ending is another or the tensor holds NaN
 function M.write(path, tensor)
   options.expect("image.write", "path", path, "string")
   local height, width, channels = picture_shape(tensor)
@@ -84,7 +83,7 @@ function M.write(path, tensor)
     core.raise "image.write: tensor: PGM is grey, expected [height, width] or [height, width, 1]"
   end
   local encode = ending == "png" and png.encode or pgm.encode
-  return files.write_atomic(path, encode(samples_of(tensor), height, width, channels))
+  return files.save(path, encode(samples_of(tensor), height, width, channels))
 end
 
 return M

@@ -179,12 +179,12 @@ end
 --- Writes a tensor as a .npy file, atomically.
 -- @tparam string path
 -- @tparam Tensor tensor any shape, float32 or u8
--- @treturn ?boolean true; nil where it fails
--- @treturn ?string the message then
+-- @treturn boolean true
+-- @raise where the file cannot be written
 function M.save(path, tensor)
   options.expect("npy.save", "path", path, "string")
   core.check_tensor(tensor, "npy.save")
-  return files.write_atomic(path, M.encode(tensor))
+  return files.save(path, M.encode(tensor))
 end
 
 return M

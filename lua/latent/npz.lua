@@ -43,8 +43,8 @@ end
 -- @tparam string path
 -- @tparam {[string]=Tensor} tensors
 -- @tparam ?table opts `compress = true` packs them, as np.savez_compressed does
--- @treturn ?boolean true; nil where it fails
--- @treturn ?string the message then
+-- @treturn boolean true
+-- @raise where the file cannot be written
 function M.save(path, tensors, opts)
   options.expect("npz.save", "path", path, "string")
   options.expect("npz.save", "tensors", tensors, "table")
@@ -63,7 +63,7 @@ function M.save(path, tensors, opts)
   for i, name in ipairs(names) do
     members[i] = {name .. ".npy", function() return npy.encode(tensors[name]) end}
   end
-  return files.write_atomic(path, function(file) return zip.write(file, members, opts.compress) end)
+  return files.save(path, function(file) return zip.write(file, members, opts.compress) end)
 end
 
 return M

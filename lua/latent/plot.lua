@@ -91,10 +91,11 @@ local function show(fname, figure, opts)
 end
 
 --- Draws the figure into a file.
--- @tparam string path name ending in .png, .svg or .pdf; its folder must exist
+-- @tparam string path name ending in .png, .svg or .pdf; its folder is made where it is missing
 -- @tparam ?table opts {keep = true: leave the gnuplot script and its data beside the picture, as
 --   name.gp and name.dat, to be run and changed by hand}
--- @treturn ?string path; or nil and a message when the file cannot be made (then nothing is left behind)
+-- @treturn string path
+-- @raise where the file cannot be made; then nothing is left behind, and what was there stays
 -- @function Figure:save
 function Figure:save(path, opts)
   local o = check("figure:save", opts or {}, { "keep" })
@@ -114,7 +115,7 @@ function Figure:save(path, opts)
     end, o.keep)
   end
   if not ok then
-    return nil, ("%s: %s"):format(path, message)
+    raise(message:sub(1, #path + 2) == path .. ": " and message or ("%s: %s"):format(path, message))
   end
   return path
 end

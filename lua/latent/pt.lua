@@ -413,8 +413,8 @@ end
 -- @tparam string path
 -- @param value a table name -> tensor, or any nesting of tables with tensors, numbers, strings, booleans and
 -- `json.null` (None); tables with the keys 1 to n become lists, others dictionaries
--- @treturn ?boolean true; nil where it fails
--- @treturn ?string the message then
+-- @treturn boolean true
+-- @raise where the file cannot be written
 function M.save(path, value)
   options.expect("pt.save", "path", path, "string")
   local writer = {tensors = {}, keys = {}}
@@ -424,7 +424,7 @@ function M.save(path, value)
     members[#members + 1] = {("archive/data/%d"):format(i - 1), function() return tensor:bytes() end}
   end
   members[#members + 1] = {"archive/version", "3\n"}
-  return files.write_atomic(path, function(file) return zip.write(file, members, false, 64) end)
+  return files.save(path, function(file) return zip.write(file, members, false, 64) end)
 end
 
 return M

@@ -105,8 +105,8 @@ end
 -- @tparam string path
 -- @tparam table tensors name -> tensor (float32 or u8, any shape)
 -- @tparam ?table opts `metadata`: a table of strings, kept in the file
--- @treturn ?boolean true; nil where it fails
--- @treturn ?string the message then
+-- @treturn boolean true
+-- @raise where the file cannot be written
 function M.save(path, tensors, opts)
   if type(path) ~= "string" then
     raise("safetensors.save: path: expected a string, got " .. type(path))

@@ -66,15 +66,26 @@ local function open_straight(self)
   return self
 end
 
-local function open_beside(self, info)
-  local exists, ok, message
-  clear_litter(self.target)
+-- A new file beside a path, open for writing; its hold, as long as which nobody clears it; and its name. Or nil and a
+-- message.
+local function create_beside(path, mode)
+  local file, hold, exists, name
   repeat
-    self.temporary = M.temporary(self.target)
-    -- Not readable by more people than the old one, not even for a moment.
-    self.file, self.hold, exists = core.create(self.temporary, info and info.mode & 511)
-  until self.file or not exists
-  if not self.file then return cannot(self.path, self.hold) end
+    name = M.temporary(path)
+    file, hold, exists = core.create(name, mode)
+  until file or not exists
+  return file, hold, name
+end
+
+local function open_beside(self, info)
+  local ok, message
+  clear_litter(self.target)
+  -- Not readable by more people than the old one, not even for a moment.
+  self.file, self.hold, self.temporary = create_beside(self.target, info and info.mode & 511)
+  if not self.file then
+    message, self.hold, self.temporary = self.hold, nil, nil
+    return cannot(self.path, message)
+  end
   if info then
     ok, message = core.keep_owner(self.file, info)
     if not ok then
@@ -148,8 +159,34 @@ function Output:commit(opts)
   return ok, message
 end
 
+--- An empty file beside the one in the making, for another program to write into and `discard` to remove.
+-- @return its name, or nil and a message
+function Output:scratch()
+  self.scratches = self.scratches or {}
+  local file, hold, name
+  if self.temporary then
+    file, hold, name = create_beside(self.target)
+    if not file then return nil, hold end
+    file:close()
+  else
+    name = os.tmpname() -- not among devices
+  end
+  table.insert(self.scratches, {name, hold})
+  return name
+end
+
+--- Removes the scratch files.
+function Output:clear()
+  for _, scratch in ipairs(self.scratches or {}) do
+    os.remove(scratch[1])
+    if scratch[2] then core.let_go(scratch[2]) end
+  end
+  self.scratches = nil
+end
+
 --- Leaves the old file as it is, and nothing of the new one. Harmless after `commit`.
 function Output:discard()
+  self:clear()
   if io.type(self.file) == "file" then self.file:close() end
   if self.temporary then os.remove(self.temporary) end
   if self.hold then core.let_go(self.hold) end

@@ -3,11 +3,12 @@
 -- @module latent.plot.gnuplot
 
 local core = require "latent.core"
+local files = require "latent.files"
+local output = require "latent.files.output"
 
 local M = {}
 
 local MOST_MESSAGE = 300 -- characters quoted from gnuplot
-local runs = 0
 
 local function shell_quote(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
@@ -112,14 +113,21 @@ local COMPLETE = {
 
 local function check_output(path, format)
   local first, last, size = read_ends(path, 400)
-  if not first then
+  if not first or size == 0 then
     return nil, "gnuplot wrote nothing"
-  elseif size == 0 then
-    return nil, "gnuplot wrote an empty file"
   elseif not COMPLETE[format](first, last) then
     return nil, ("gnuplot wrote an incomplete %s file"):format(format)
   end
   return true
+end
+
+--- The picture's bytes go where they are wanted: a file beside it, or a device.
+local function copy(from, file)
+  local bytes, message = files.read_all(from)
+  if not bytes then
+    return nil, message
+  end
+  return core.ignore_sigpipe(file.write, file, bytes)
 end
 
 local function write_file(path, bytes)
@@ -167,76 +175,94 @@ local function not_installed(executable)
   return "gnuplot is not installed: apt-get install gnuplot-nox (or set LATENT_GNUPLOT to its path)"
 end
 
---- Writes a script that can be run by hand in the folder of the figure.
-local function keep_script(path, base, build)
-  local stem, name = path:gsub("%.%w+$", ""), base:gsub("%.%w+$", "")
+--- Files that are written whole beside the figure: a script that can be run by hand in its folder, and its data.
+local function write_kept(path, build, add)
+  local stem, base = path:gsub("%.%w+$", ""), path:match "[^/]*$"
+  local name = base:gsub("%.%w+$", "")
   local script, data = build(base, name .. ".dat")
   local file = name .. ".gp"
   local shown = file:find "^[%w_][%w_.-]*$" and file or shell_quote("./" .. file)
   local header = ("# Draws %s. Run it in its folder: gnuplot -d %s\n"):format(
     (base:gsub("%c", " ")), (shown:gsub("%c", " ")))
-  local ok, message = write_file(stem .. ".dat", data)
-  if ok then
-    ok, message = write_file(stem .. ".gp", header .. script)
-  end
-  return ok, message
-end
-
---- Draws into the scratch file, checks it and renames it.
-local function draw_with(scratch, path, format, build, keep)
-  local script, data = build(scratch.output, scratch.data)
-  local ok, message = write_file(scratch.data, data)
-  if not ok then
-    return nil, message
-  end
-  ok, message = run(script, scratch.errors)
-  if not ok then
-    return nil, message
-  end
-  ok, message = check_output(scratch.output, format)
-  if not ok then
-    return nil, ("%s: %s"):format(message, first_error(scratch.errors) or "no message")
-  end
-  if keep then
-    ok, message = keep_script(path, keep.base, build)
+  for _, one in ipairs{ { stem .. ".dat", data }, { stem .. ".gp", header .. script } } do
+    local out, message = add(one[1])
+    local ok
+    if out then
+      ok, message = out.file:write(one[2])
+    end
     if not ok then
       return nil, message
     end
   end
-  return os.rename(scratch.output, path)
+  return true
 end
 
---- Draws a figure into a file, which appears whole or not at all.
+--- Draws into a file, which takes its place after those that are kept beside it: all of them, or none.
+local function draw_with(outputs, path, format, build, keep)
+  local function add(name)
+    local out, message = output.open(name)
+    outputs[#outputs + 1] = out
+    return out, message
+  end
+  local out, message = add(path)
+  if not out then
+    return nil, message
+  end
+  local names = {}
+  for i = 1, 3 do
+    names[i], message = out:scratch()
+    if not names[i] then
+      return nil, message
+    end
+  end
+  local picture, data_path, errors = table.unpack(names)
+  local script, data = build(picture, data_path)
+  local ok
+  ok, message = write_file(data_path, data)
+  if ok then
+    ok, message = run(script, errors)
+  end
+  if not ok then
+    return nil, message
+  end
+  ok, message = check_output(picture, format)
+  if not ok then
+    return nil, ("%s: %s"):format(message, first_error(errors) or "no message")
+  end
+  if keep then
+    ok, message = write_kept(path, build, add)
+  end
+  if ok then
+    ok, message = copy(picture, out.file)
+  end
+  for i = #outputs, 1, -1 do
+    if ok then
+      ok, message = outputs[i]:commit()
+    end
+  end
+  return ok, message
+end
+
+--- Draws a figure into a file, which appears whole or not at all. Folders that are missing are made.
 -- @tparam string path the file to make
 -- @tparam string format "png", "svg", "pdf", "sixel" or "text"
 -- @tparam function build called with (output, data): names of the files that the script shall write and
 --   read; returns the script and the data
 -- @tparam boolean keep leave script and data beside the file, as path.gp and path.dat
--- @treturn ?string path; or nil and a message, which does not name the file
+-- @treturn ?string path; or nil and a message
 function M.draw(path, format, build, keep)
   if not is_installed(M.executable()) then
     return nil, not_installed(M.executable())
   end
-  local folder, base = path:match "^(.*/)([^/]*)$"
-  folder, base = folder or "", base or path
-  if folder ~= "" and not core.is_dir(folder) then
-    local name = #folder > 1 and folder:sub(1, -2) or folder
-    return nil, ("there is no folder %s (make it first: mkdir -p %s)"):format(name, name)
-  end
-  runs = runs + 1
-  local stem = ("%s.%s.%d.%d"):format(folder, base, core.pid(), runs)
-  local scratch = { output = stem .. ".out", data = stem .. ".dat", errors = stem .. ".err" }
-  local done, ok, message = pcall(draw_with, scratch, path, format, build, keep and { base = base })
-  for _, name in pairs(scratch) do
-    os.remove(name)
+  local outputs = {}
+  local done, ok, message = pcall(draw_with, outputs, path, format, build, keep)
+  for _, out in ipairs(outputs) do
+    out:discard()
   end
   if not done then
     error(ok, 0)
   end
-  if not ok then
-    return nil, message
-  end
-  return path
+  return ok and path, message
 end
 
 --- Opens a window that stays when the program ends.

@@ -100,8 +100,8 @@ end
 -- is whole is taken: the next line, where that is glued to it. The third result says that something is lost.
 local function entry_of(line)
   local entry, message = json.decode(line)
-  if type(entry) == "table" then return entry end
-  local cut_off = entry == nil and line:find "^%z*{" or line:find "^%z+$"
+  if entry ~= nil and line:find "^%s*{" then return entry end
+  local cut_off = entry == nil and (line:find "^\0*{" or line:find "^\0+$")
   if not cut_off then return nil, message or "expected an object" end
   local at = line:match '.*(){"'
   entry = at and at > 1 and json.decode(line:sub(at))

@@ -1,0 +1,229 @@
+-- What is written: whole or not at all, whatever the name stands for, and nothing else changed.
+local core = require "latent.core"
+local files = require "latent.files"
+local image, npy, npz = require "latent.image", require "latent.npy", require "latent.npz"
+local locks = require "latent.files.lock"
+local logs = require "latent.train.log"
+local lt, plot, pt, safetensors = require "latent", require "latent.plot", require "latent.pt", require "latent.safetensors"
+local scratch = require "spec.support.scratch"
+require "spec.support.misuse"
+
+local quote = files.quote
+local root = files.capture "id -u" == "0"
+
+-- Runs Lua code in a process of its own; what it printed.
+local function child(code, before)
+  return files.capture(("%s LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s 2>&1"):format(before or "", quote(package.path),
+    quote(package.cpath), quote(code)))
+end
+
+-- Every public function that makes a file: name, ending, and one that writes to a path.
+local x = lt.rand(4, 4)
+local WRITERS = {
+  {"files.write_atomic", "txt", function(path) return assert(files.write_atomic(path, "text")) end},
+  {"safetensors.save", "safetensors", function(path) return safetensors.save(path, {x = x}) end},
+  {"npy.save", "npy", function(path) return npy.save(path, x) end},
+  {"npz.save", "npz", function(path) return npz.save(path, {x = x}) end},
+  {"pt.save", "pt", function(path) return pt.save(path, {x = x}) end},
+  {"image.write", "png", function(path) return image.write(path, x) end},
+  {"image.write", "pgm", function(path) return image.write(path, x) end},
+  {"figure:save", "svg", function(path) return plot.lines{{y = {1, 2}}, width = 300, height = 200}:save(path) end},
+  {"a log", "jsonl", function(path)
+    local log = assert(logs.open(path, {}))
+    assert(log:add{step = 1})
+    return assert(log:close())
+  end},
+}
+
+describe("what is written", function()
+  local folder, remove
+  before_each(function() folder, remove = scratch.folder() end)
+  after_each(function() remove() end)
+
+  local function shell(command) return assert(files.capture("cd " .. quote(folder) .. " && " .. command)) end
+
+  for _, writer in ipairs(WRITERS) do
+    local name, write = writer[1] .. " (" .. writer[2] .. ")", writer[3]
+    local function path_of(stem) return ("%s/%s.%s"):format(folder, stem, writer[2]) end
+
+    it("through a link goes where it points, by " .. name, function()
+      shell(("mkdir other && ln -s other/real.%s link.%s"):format(writer[2], writer[2]))
+      for _ = 1, 2 do -- where there is nothing yet, and over a file
+        assert.is_truthy(write(path_of "link"))
+        assert.equal("link", core.file_info(path_of "link", true).kind)
+        assert.equal("file", core.file_info(path_of "other/real", true).kind)
+        assert.is_true(core.file_info(path_of "other/real").size > 0)
+      end
+      assert.same({"real." .. writer[2]}, scratch.list(folder .. "/other"))
+    end)
+
+    it("keeps the mode, by " .. name, function()
+      scratch.write(folder, "a." .. writer[2], "")
+      shell("chmod 600 a.*")
+      assert.is_truthy(write(path_of "a"))
+      assert.equal(384, core.file_info(path_of "a").mode)
+      if root then
+        shell("chown 12345:12346 a.*")
+        assert.is_truthy(write(path_of "a"))
+        local info = core.file_info(path_of "a")
+        assert.same({384, 12345, 12346}, {info.mode, info.uid, info.gid})
+      end
+      assert.same({"a." .. writer[2]}, scratch.list(folder))
+    end)
+
+    it("makes the folders that are missing, by " .. name, function()
+      assert.is_truthy(write(path_of "new/and/deep"))
+      assert.same({"deep." .. writer[2]}, scratch.list(folder .. "/new/and"))
+    end)
+
+    it("leaves a device and a FIFO what they are, by " .. name, function()
+      shell("mkfifo fifo." .. writer[2])
+      assert.is_false(pcall(write, path_of "fifo")) -- at once: nobody would read it
+      local reader = io.popen("cat " .. quote(path_of "fifo"))
+      -- Until the reader has opened it.
+      repeat until pcall(write, path_of "fifo")
+      assert.is_true(#reader:read "a" > 0)
+      reader:close()
+      assert.equal("fifo", core.file_info(path_of "fifo", true).kind)
+      if root and files.capture("mknod " .. quote(path_of "null") .. " c 1 3 2>/dev/null") then
+        assert.is_truthy(write(path_of "null"))
+        assert.equal("device", core.file_info(path_of "null", true).kind)
+      end
+      for _, left in ipairs(scratch.list(folder)) do assert.is_nil(left:find "tmp", left) end
+    end)
+  end
+
+  it("is refused where the name is a folder's, a loop of links or write-protected", function()
+    shell "ln -s loop loop"
+    for path, message in pairs{[folder] = "is a folder", [folder .. "/new/"] = "is a folder",
+      [folder .. "/loop"] = "too many symbolic links"} do
+      local ok, found = files.write_atomic(path, "x")
+      assert.is_nil(ok)
+      assert.matches(path:gsub("%p", "%%%0") .. ": .*" .. message, found)
+    end
+    assert.is_false(files.exists(folder .. "/new"))
+    scratch.write(folder, "kept", "old")
+    local can_write = core.can_write
+    core.can_write = function() return false end -- root may write anything
+    local ok, message = files.write_atomic(folder .. "/kept", "new")
+    core.can_write = can_write
+    assert.same({nil, folder .. "/kept: cannot be written: it is write-protected"}, {ok, message})
+    assert.equal("old", files.read_all(folder .. "/kept"))
+  end)
+
+  it("leaves another hard link the old content", function()
+    scratch.write(folder, "a", "old")
+    shell "ln a b"
+    assert(files.write_atomic(folder .. "/a", "new"))
+    assert.same({"new", "old"}, {files.read_all(folder .. "/a"), files.read_all(folder .. "/b")})
+  end)
+
+  it("raises at the user's line where it cannot be, and leaves nothing", function()
+    scratch.write(folder, "file", "")
+    for _, writer in ipairs(WRITERS) do
+      local write, path = writer[3], ("%s/file/x.%s"):format(folder, writer[2])
+      if writer[1] ~= "a log" and writer[1] ~= "files.write_atomic" then
+        assert.misuse(function() write(path) end, "[^:]*/file/x%.%a+: cannot be written: .*File exists$")
+      end
+    end
+    assert.same({"file"}, scratch.list(folder))
+  end)
+
+  it("clears what killed writers of the same file left, and nothing that lives", function()
+    local path = folder .. "/it.txt"
+    local killed = ([[local files = require "latent.files"
+      files.write_atomic(%q, function(file) file:write "half" file:flush() os.execute "kill -9 $PPID" end)]]):format(path)
+    child(killed)
+    child((killed:gsub("it%.txt", "other.txt")))
+    assert.equal(2, #scratch.list(folder))
+    local alive = assert(files.write_atomic(path, function(file)
+      -- Another process writes the same while this one does.
+      assert.equal("true", child(("print(require('latent.files').write_atomic(%q, 'theirs'))"):format(path)))
+      return file:write "ours"
+    end))
+    assert.is_true(alive)
+    assert.equal("ours", files.read_all(path))
+    local left = scratch.list(folder)
+    assert.equal(2, #left)
+    assert.matches("^other%.txt%.tmp%-%d+%-%d+$", left[2])
+  end)
+
+  it("is not believed to be renamed because the system says so", function()
+    local path, rename = scratch.write(folder, "a", "old"), os.rename
+    os.rename = function() return true end
+    local ok, message = files.write_atomic(path, "new")
+    os.rename = function(from, to)
+      rename(from, to)
+      return nil, "x: Input/output error"
+    end
+    local done = files.write_atomic(path .. "2", "new")
+    os.rename = rename
+    assert.is_nil(ok)
+    assert.matches("the file system did not rename it", message)
+    assert.is_true(done)
+    assert.same({"old", "new"}, {files.read_all(path), files.read_all(path .. "2")})
+    assert.same({"a", "a2"}, scratch.list(folder))
+  end)
+end)
+
+describe("a lock", function()
+  local folder, remove, path
+  before_each(function()
+    folder, remove = scratch.folder()
+    path = folder .. "/run.ckpt"
+  end)
+  after_each(function() remove() end)
+
+  local take = [[local lock, message = require("latent.files.lock").take(%q, {started = true})
+    print(lock and "taken" or message)]]
+
+  local function in_child(more) return child(take:format(path) .. " " .. (more or "")) end
+
+  it("is one process's, and says whose", function()
+    local lock = assert(locks.take(path, {started = true}))
+    assert.matches(("run%%.ckpt: in use by process %d on %%S+ since %%d+%%-%%d+%%-%%d+T[%%d:]+Z %%(.*run%%.ckpt%%.lock%%)")
+      :format(core.pid()), in_child())
+    assert.same({nil, path .. ": in use by another run of this program"}, {locks.take(path, {started = true})})
+    assert.is_true(lock:is_held())
+    lock:release()
+    assert.is_false(lock:is_held())
+    assert.same({}, scratch.list(folder))
+    assert.equal("taken", in_child())
+    assert.same({}, scratch.list(folder))
+  end)
+
+  it("of a killed process is free", function()
+    in_child "os.execute 'kill -9 $PPID'"
+    assert.same({"run.ckpt.lock"}, scratch.list(folder))
+    assert(locks.take(path, {})):release()
+    assert.same({}, scratch.list(folder))
+  end)
+
+  it("goes from a run that never began to the next of the same program", function()
+    local first = assert(locks.take(path, {}))
+    local second = assert(locks.take(path, {}))
+    assert.same({false, true}, {first:is_held(), second:is_held()})
+    second:release()
+    assert.same({}, scratch.list(folder))
+  end)
+
+  it("works by its name alone where the file system has no locks", function()
+    local none = [[local core = require "latent.core"
+      core.hold = function() return nil, "Function not implemented", "unsupported" end ]]
+    local hold = core.hold
+    core.hold = function() return nil, "Function not implemented", "unsupported" end
+    local lock = assert(locks.take(path, {started = true}))
+    core.hold = hold
+    assert.same({"run.ckpt.locked"}, scratch.list(folder))
+    assert.matches("in use by process %d+ .*; remove that file where this is no longer so", child(none .. take:format(path)))
+    lock:release()
+    child(none .. take:format(path) .. " os.execute 'kill -9 $PPID'")
+    assert.same({"run.ckpt.locked"}, scratch.list(folder))
+    assert.equal("taken", child(none .. take:format(path)))
+    -- a process that has the number of a dead one is not that one
+    scratch.write(folder, "run.ckpt.locked", ("%d %s 2020-01-01T00:00:00Z 1\n"):format(core.pid(), core.host()))
+    assert.equal("taken", child(none .. take:format(path)))
+    scratch.write(folder, "run.ckpt.locked", "1 another.host 2020-01-01T00:00:00Z 1\n")
+    assert.matches("in use by process 1 on another.host", child(none .. take:format(path)))
+  end)
+end)
