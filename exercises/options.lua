@@ -1,5 +1,7 @@
 --- The command line of the exercises: `--name value`, `--name=value` and flags. Whatever makes no sense is
 -- refused in one line, with exit code 1.
+os.setlocale "C" -- tables, pages and file names are the same for everybody
+
 local M = {}
 
 local CHOICES = {data = {"mnist", "fashion", "mini"}, recipe = {"default", "sheet"}, betas = {"9", "5", "3"}}

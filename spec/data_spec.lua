@@ -551,14 +551,21 @@ describe("data", function()
       assert.equal("new", files.read_all(path))
     end)
 
-    it("writes with the old content kept, brought to the disk, by a constant temporary name", function()
+    it("writes with the old content kept, brought to the disk, once it has been looked at", function()
       local place, clear = scratch.folder()
       local path = place .. "/x"
-      local opts = { sync = true, keep = path .. ".old", temporary = path .. ".tmp" }
+      local opts = { sync = true, keep = path .. ".old" }
       for _, text in ipairs { "one", "two", "three" } do assert(files.write_atomic(path, text, opts)) end
       assert.equal("three", files.read_all(path))
       assert.equal("two", files.read_all(path .. ".old"))
       fails("no luck", files.write_atomic(path, function() return nil, "no luck" end, opts))
+      function opts.check(name)
+        assert.equal("four", files.read_all(name))
+        return nil, "too bad"
+      end
+      fails("x: cannot be written: too bad", files.write_atomic(path, "four", opts))
+      assert.equal("three", files.read_all(path))
+      assert.equal("two", files.read_all(path .. ".old"))
       assert.same({ "x", "x.old" }, scratch.list(place))
       assert.error_matches(function() files.write_atomic(path, "", { sinc = true }) end, 'did you mean "sync"')
       clear()

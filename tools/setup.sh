@@ -33,6 +33,10 @@ has_discount() {
   done
   return 1
 }
+# Sources of locales, for the specs; other systems have them in other places or none.
+has_locales() {
+  ! command -v dpkg || test -e /usr/share/i18n/locales/de_DE
+}
 # What of the group is not here goes into $missing.
 check() {
   missing=
@@ -49,6 +53,7 @@ check() {
     need gnuplot-nox command -v gnuplot
     need lua-busted has_lua_busted
     need curl command -v curl
+    need locales has_locales
     # Fonts and certificates lie elsewhere on other systems, which have their own.
     if command -v dpkg; then
       need fonts-dejavu-core test -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf

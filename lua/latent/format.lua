@@ -7,13 +7,16 @@ local M = {}
 local EDGE = 3 -- elements shown at each end of a long axis
 local LINES = 20 -- a tensor takes no more
 
-local function number(x)
+local function plain_number(x)
   if x ~= x then return "nan" end
   if x == math.huge then return "inf" end
   if x == -math.huge then return "-inf" end
   if x == math.floor(x) and math.abs(x) < 1e6 then return ("%d"):format(x) end
   return ("%.4g"):format(x)
 end
+
+-- With a decimal point, in any locale.
+local function number(x) return core.plainly(plain_number, x) end
 
 -- The positions of an axis that are shown, so many at each end; false stands for the gap. With none at
 -- the ends, the first alone.

@@ -36,7 +36,7 @@ end
 local function default_text(param)
   if param.choices then return '"' .. param.choices[param.default // 1 + 1] .. '"' end
   if param.kind == "bool" then return tostring(param.default ~= 0) end
-  return ("%g"):format(param.default or 0)
+  return core.plainly(string.format, "%g", param.default or 0)
 end
 
 -- Composites are plain functions of Lua, whose parameters have no other names than those in the source.

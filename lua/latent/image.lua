@@ -40,7 +40,7 @@ function M.read(path)
   if not bytes then return nil, message end
   local kind = png.is(bytes) and png or pgm.is(bytes) and pgm
   if not kind then return nil, path .. ": expected a PNG or PGM picture (P2, P5)" end
-  local values, height, width = kind.decode(bytes)
+  local values, height, width = core.plainly(kind.decode, bytes)
   if not values then return nil, ("%s: %s"):format(path, height) end
   return tensor_of(values, height, width)
 end

@@ -5,8 +5,11 @@
 -- Knows nothing of tensors or files.
 -- @module latent.json
 
-local raise = require("latent.core").raise
+local core = require "latent.core"
 local options = require "latent.options"
+
+-- The decimal point, the order of names and the classes of patterns are no locale's.
+local plainly, raise = core.plainly, core.raise
 
 local M = {}
 
@@ -160,7 +163,7 @@ function M.decode(text)
   if type(text) ~= "string" then
     raise("json.decode: text: expected a string, got " .. type(text))
   end
-  local ok, value = pcall(read_text, text)
+  local ok, value = pcall(plainly, read_text, text)
   if ok then return value end
   if type(value) ~= "table" then error(value, 0) end
   return nil, ("JSON, %s: %s"):format(place(text, value.position), value.message)
@@ -282,7 +285,7 @@ function M.encode(value, opts)
   if opts.nan ~= nil and opts.nan ~= "null" then
     raise('json.encode: nan: expected "null", got ' .. tostring(opts.nan))
   end
-  return write_value(value, { opts = opts, path = {} })
+  return plainly(write_value, value, { opts = opts, path = {} })
 end
 
 return M

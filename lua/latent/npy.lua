@@ -112,10 +112,10 @@ end
 local function decode(bytes, exact)
   local text, at = find_header(bytes)
   if not text then return nil, at end
-  local header, message = parse_header(text)
+  local header, message = core.plainly(parse_header, text)
   if not header then return nil, "header: " .. message end
   local dtype
-  dtype, message = parse_descr(header.descr)
+  dtype, message = core.plainly(parse_descr, header.descr)
   if not dtype then return nil, message end
   local shape, held = header.shape, #bytes - at + 1
   if #shape > MAX_AXES then return nil, ("expected at most %d axes, found %d"):format(MAX_AXES, #shape) end

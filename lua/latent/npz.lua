@@ -58,7 +58,7 @@ function M.save(path, tensors, opts)
     end
     names[#names + 1] = name
   end
-  table.sort(names)
+  core.plainly(table.sort, names) -- by their bytes, in any locale
   local members = {}
   for i, name in ipairs(names) do
     members[i] = {name .. ".npy", function() return npy.encode(tensors[name]) end}

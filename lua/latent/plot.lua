@@ -14,14 +14,17 @@ require "latent" -- tells the core which files are the library's, for errors at 
 local bars = require "latent.plot.bars"
 local chart = require "latent.plot.chart"
 local check = require("latent.options").check
+local core = require "latent.core"
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
 local lines = require "latent.plot.lines"
 local options = require "latent.options"
-local raise = require("latent.core").raise
 local scatter = require "latent.plot.scatter"
 local script = require "latent.plot.script"
 local terminal = require "latent.plot.terminal"
+
+-- Scripts, and the texts of ticks in them, are the same in any locale.
+local plainly, raise = core.plainly, core.raise
 
 local M = {}
 
@@ -69,12 +72,16 @@ local function the_style()
   return style, message
 end
 
---- Script and data of a figure. `o` as for latent.plot.script.new, without what the figure knows.
-local function build(figure, o)
+local function script_of(figure, o)
   o.width, o.height, o.style = math.floor(figure.width), math.floor(figure.height), style
   local s = script.new(o)
   figure.draw(s, { x = 0, y = 0, w = o.width, h = o.height })
   return s:finish()
+end
+
+--- Script and data of a figure. `o` as for latent.plot.script.new, without what the figure knows.
+local function build(figure, o)
+  return plainly(script_of, figure, o)
 end
 
 -- What plot.show and figure:show are: `fname` is for messages.
@@ -144,7 +151,7 @@ end
 --   (900 x 600)
 -- @treturn Figure
 function M.lines(arguments)
-  return figure_of("lines", lines.lines(arguments, "plot.lines"), arguments.title)
+  return figure_of("lines", plainly(lines.lines, arguments, "plot.lines"), arguments.title)
 end
 
 --- Points of the plane, one colour a class.
@@ -154,7 +161,7 @@ end
 --   ylabel, xrange, yrange, legend, width, height
 -- @treturn Figure
 function M.scatter(arguments)
-  return figure_of("scatter", scatter.scatter(arguments, "plot.scatter"), arguments.title)
+  return figure_of("scatter", plainly(scatter.scatter, arguments, "plot.scatter"), arguments.title)
 end
 
 --- How often values occur.
@@ -162,7 +169,7 @@ end
 --   bins = 30, title, xlabel, ylabel, xrange (of the bins), yrange, legend, width, height
 -- @treturn Figure
 function M.histogram(arguments)
-  return figure_of("histogram", bars.histogram(arguments, "plot.histogram"), arguments.title)
+  return figure_of("histogram", plainly(bars.histogram, arguments, "plot.histogram"), arguments.title)
 end
 
 --- Bars side by side, a group a name.
@@ -171,7 +178,7 @@ end
 --   ylabel, yrange, legend, width, height
 -- @treturn Figure
 function M.bars(arguments)
-  return figure_of("bars", bars.bars(arguments, "plot.bars"), arguments.title)
+  return figure_of("bars", plainly(bars.bars, arguments, "plot.bars"), arguments.title)
 end
 
 --- One image.
@@ -181,7 +188,7 @@ end
 --   standard error where the default range does not fit. A NaN is drawn red.
 -- @treturn Figure
 function M.image(arguments)
-  return figure_of("image", images.image(arguments, "plot.image"), arguments.title)
+  return figure_of("image", plainly(images.image, arguments, "plot.image"), arguments.title)
 end
 
 --- Images over a grid of coordinates, as decoded from a latent space, y upwards.
@@ -190,7 +197,7 @@ end
 --   columns = nx where it cannot be told; xlabel, ylabel, title, range, zoom, gap = 0, invert
 -- @treturn Figure
 function M.image_grid(arguments)
-  return figure_of("image_grid", images.image_grid(arguments, "plot.image_grid"), arguments.title)
+  return figure_of("image_grid", plainly(images.image_grid, arguments, "plot.image_grid"), arguments.title)
 end
 
 --- Rows of images, the first on top, a label to the left of each.
@@ -198,7 +205,7 @@ end
 --   titles = one a column; title, range, zoom, gap = 6 pixels, invert
 -- @treturn Figure
 function M.image_rows(arguments)
-  return figure_of("image_rows", images.image_rows(arguments, "plot.image_rows"), arguments.title)
+  return figure_of("image_rows", plainly(images.image_rows, arguments, "plot.image_rows"), arguments.title)
 end
 
 local function largest(list, index_of, count, what)

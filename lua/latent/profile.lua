@@ -82,7 +82,7 @@ end
 
 local HEAD = "%-24s %-8s %8s %10s %10s %6s %9s"
 
-function Profile:__tostring()
+local function text_of(self)
   local lines = {HEAD:format("op", "", "calls", "time", "a call", "share", "GFLOP/s")}
   local function add(name, kind, calls, seconds, gflops)
     lines[#lines + 1] = HEAD:format(name, kind, calls, duration(seconds),
@@ -97,6 +97,8 @@ function Profile:__tostring()
   add("all", "", "", self.seconds)
   return table.concat(lines, "\n")
 end
+
+function Profile:__tostring() return core.plainly(text_of, self) end
 
 --- Runs a function and prints a table of the ops it applied, and of those that its backward ran:
 -- time, calls, share of the whole, and GFLOP/s for convolutions and matrix products. These are counted

@@ -12,7 +12,7 @@
 local core = require "latent.core"
 local options = require "latent.options"
 local check = options.check
-local raise = core.raise
+local plainly, raise = core.plainly, core.raise -- a log's decimal point is no locale's
 
 local M = {}
 
@@ -35,7 +35,7 @@ Bar.__name = "latent.progress.Bar"
 function M.duration(seconds)
   options.expect("progress.duration", "seconds", seconds, "number")
   if seconds ~= seconds or math.abs(seconds) > 1e12 then return "?" end
-  if seconds < 9.95 then return ("%.1f s"):format(seconds) end
+  if seconds < 9.95 then return plainly(string.format, "%.1f s", seconds) end
   local whole = math.floor(seconds + 0.5)
   if whole < 60 then return ("%d s"):format(whole) end
   local minutes, rest = whole // 60, whole % 60
@@ -80,7 +80,7 @@ end
 local function draw(self, now)
   self.drawn_at = now
   self.drawn = true
-  self.stream:write(CLEAR, line(self, now))
+  self.stream:write(CLEAR, plainly(line, self, now))
   self.stream:flush()
 end
 
@@ -117,7 +117,7 @@ function Bar:epoch(text, ...)
   local now = self.clock()
   local parts = { head(self), M.duration(now - self.epoch_started) }
   if parts[1] == "" then table.remove(parts, 1) end
-  if text then table.insert(parts, #parts, select("#", ...) > 0 and text:format(...) or text) end
+  if text then table.insert(parts, #parts, select("#", ...) > 0 and plainly(string.format, text, ...) or text) end
   self:print(table.concat(parts, "  "))
   self.at_epoch, self.at_step, self.epoch_started = self.at_epoch + 1, 0, now
   return self

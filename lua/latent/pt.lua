@@ -418,7 +418,7 @@ end
 function M.save(path, value)
   options.expect("pt.save", "path", path, "string")
   local writer = {tensors = {}, keys = {}}
-  local members = {{"archive/data.pkl", "\128\2" .. encode(writer, value, 0) .. "."},
+  local members = {{"archive/data.pkl", "\128\2" .. core.plainly(encode, writer, value, 0) .. "."},
     {"archive/byteorder", "little"}}
   for i, tensor in ipairs(writer.tensors) do
     members[#members + 1] = {("archive/data/%d"):format(i - 1), function() return tensor:bytes() end}

@@ -45,7 +45,6 @@ local function check_tensors(fname, tensors)
     end
     names[#names + 1] = name
   end
-  table.sort(names)
   return names
 end
 
@@ -92,6 +91,8 @@ function M.write(file, tensors, metadata)
     raise("safetensors.write: file: expected an open file, got " .. (io.type(file) or type(file)))
   end
   local names = check_tensors("safetensors.write", tensors)
+  -- By their bytes, in any locale: the data lie in the order of the names.
+  core.plainly(table.sort, names)
   local header = header_of(tensors, names, check_metadata("safetensors.write", metadata))
   local ok, message = file:write(("<I8"):pack(#header), header)
   for _, name in ipairs(names) do
@@ -223,7 +224,7 @@ local function read_layout(file, size)
   if not metadata then return nil, message end
   header.__metadata__ = nil
   local names
-  names, message = check_layout(header, size - 8 - length)
+  names, message = core.plainly(check_layout, header, size - 8 - length)
   if not names then return nil, message end
   return header, names, metadata
 end

@@ -230,7 +230,7 @@ local function begin(run, resumes)
   if run.path and not run.resumed then
     -- What cannot be written is better known now than after an hour.
     local ok, why = checkpoint.set_aside(run.path)
-    if ok then ok, why = run:write_checkpoint() end
+    if ok then ok, why = run:_write_checkpoint() end
     if not ok then return nil, why end
     run.saved_step, run.tried_step = nil, nil -- until the first step the script may change what it likes
   end
@@ -280,7 +280,7 @@ function M.new(opts)
   run.probes = snapshot.probes(run.schedules, run.epochs * run.steps_per_epoch)
   local done = false
   local _ <close> = setmetatable({}, {__close = function()
-    if not done then run:release() end
+    if not done then run:_release() end
   end})
   local ok, message = take_locks(run)
   if ok then ok, message = begin(run, opts.resume) end

@@ -150,8 +150,8 @@ Posterior.__index = Posterior
 
 function Posterior:__tostring()
   local draws, chains, n, d = table.unpack(self.codes.shape)
-  return ("posterior: %d draws of each of %d chains, %d images, latent %d, acceptance %.2f"):format(draws, chains, n, d,
-    self.accept:mean():item())
+  return core.plainly(string.format, "posterior: %d draws of each of %d chains, %d images, latent %d, acceptance %.2f",
+    draws, chains, n, d, self.accept:mean():item())
 end
 
 --- R-hat and bulk effective sample size of the codes of some images (see `map.rhat`, `map.ess`).

@@ -18,7 +18,7 @@ local function activation(kind, op, option, default)
   function class:forward(x)
     return core.ops[op](input.check(self, x, input.ANY), option and self[option])
   end
-  function class:text() return option and ("%s(%g)"):format(kind, self[option]) or kind end
+  function class:text() return option and core.plainly(string.format, "%s(%g)", kind, self[option]) or kind end
   M[kind] = class
 end
 

@@ -261,7 +261,7 @@ end
 function M.Dropout:forward(x)
   return ops.dropout(input.check(self, x, input.ANY), self.p, self.training)
 end
-function M.Dropout:text() return ("Dropout(%g)"):format(self.p) end
+function M.Dropout:text() return core.plainly(string.format, "Dropout(%g)", self.p) end
 
 -- The number of elements of one item of a batch.
 local function item_size(shape)

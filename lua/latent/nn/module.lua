@@ -45,7 +45,8 @@ local function field_names(self)
       names[#names + 1] = name
     end
   end
-  table.sort(names, function(a, b)
+  -- Files depend on the order of parameters: no locale may change the alphabet.
+  core.plainly(table.sort, names, function(a, b)
     if type(a) ~= type(b) then return type(a) == "number" end
     if type(a) == "number" then return a < b end
     local ra, rb = rank[a] or math.huge, rank[b] or math.huge
@@ -350,7 +351,7 @@ function Module:summary(shape)
 end
 
 --- The text of a module: its kind and, below it, its parts.
-function Module:__tostring()
+local function text_of(self)
   if self.text then return self:text() end
   local lines = {self.kind .. "("}
   for _, name in ipairs(field_names(self)) do
@@ -362,6 +363,8 @@ function Module:__tostring()
   if #lines == 1 then return self.kind .. "()" end
   return table.concat(lines, "\n") .. "\n)"
 end
+
+function Module:__tostring() return core.plainly(text_of, self) end
 
 --- A class of layers. `class(...)` makes one by calling `init(self, ...)`.
 -- @tparam string kind its name in texts and messages

@@ -86,7 +86,7 @@ local function with_lock(self, f)
 end
 
 -- Without a word where it fails.
-function Run:write_checkpoint()
+function Run:_write_checkpoint()
   self.tried_step, self.saved_at = self.steps, core.clock()
   local ok, message = with_lock(self, function() return checkpoint.save(self.path, gather(self)) end)
   if ok then self.saved_step = self.steps end
@@ -99,7 +99,7 @@ end
 function Run:save()
   if not self.path then raise "train: save: the run was made without the option checkpoint" end
   if self.batch then raise "train: save: a step is being made; call it in on_step or after the loop" end
-  local ok, message = self:write_checkpoint()
+  local ok, message = self:_write_checkpoint()
   heed(self, self.path, ok, message)
   return ok, message
 end
@@ -261,7 +261,7 @@ local function finish_epoch(self)
   watch(self, entry)
   self.log[#self.log + 1] = entry
   write(self, entry)
-  if self.bar then self.bar:epoch("%s", line_of(self, entry)) end
+  if self.bar then self.bar:epoch("%s", core.plainly(line_of, self, entry)) end
   self.epoch, self.epoch_steps, self.sums = self.epoch + 1, 0, {}
 end
 
@@ -300,7 +300,7 @@ local function advance(self)
   if self.stopped then
     -- What has lost its way is not worth keeping: the checkpoint before stays.
     if self.path and self.stopped ~= "diverged" and self.saved_step ~= self.steps then self:save() end
-    describe_end(self)
+    core.plainly(describe_end, self)
     return nil
   end
   if is_due(self) then self:save() end
@@ -352,11 +352,11 @@ function Run:close()
   self.bar = nil
   if not self.closed then heed(self, self.log_path, self.file:close()) end
   self.closed = true
-  self:release()
+  self:_release()
 end
 
 -- Lets other programs have the files.
-function Run:release()
+function Run:_release()
   for _, lock in pairs(self.locks) do lock:release() end
 end
 

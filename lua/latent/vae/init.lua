@@ -297,7 +297,7 @@ local ROWS = {
   {"knn_accuracy", "k-NN accuracy, %", "%.1f"},
 }
 
-function Report:__tostring()
+local function text_of(self)
   local lines = {}
   for _, row in ipairs(ROWS) do
     local value = self[row[1]]
@@ -305,6 +305,8 @@ function Report:__tostring()
   end
   return table.concat(lines, "\n") .. (self.warning and "\n" .. self.warning or "")
 end
+
+function Report:__tostring() return core.plainly(text_of, self) end
 
 --- Measures a VAE over a data set in one call; printed, the result is a table.
 -- @tparam Module model with encode and decode

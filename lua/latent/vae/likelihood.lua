@@ -84,7 +84,8 @@ function Gaussian:init(opts)
 end
 
 function Gaussian:text()
-  local scale = self.log_sigma and ("shared, %.4g now"):format(self:sigma()) or tostring(self.scale)
+  local scale = self.log_sigma and core.plainly(string.format, "shared, %.4g now", self:sigma())
+    or core.plainly(tostring, self.scale)
   return ("Gaussian(sigma = %s)"):format(scale)
 end
 
