@@ -16,8 +16,13 @@ BINDIR = $(PREFIX)/bin
 DIR = spec/fixtures/golden
 ARGS =
 
-export LUA_PATH = $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(CURDIR)/?.lua;;
-export LUA_CPATH = $(CURDIR)/$(BUILD)/?.so;;
+# Lua's search path cannot express a folder with ";" or "?"; make itself works there from within.
+HERE = $(if $(findstring ;,$(CURDIR))$(findstring ?,$(CURDIR)),.,$(CURDIR))
+# A text as one word of the shell.
+quoted = '$(subst ','\'',$1)'
+
+export LUA_PATH = $(HERE)/lua/?.lua;$(HERE)/lua/?/init.lua;$(HERE)/?.lua;;
+export LUA_CPATH = $(HERE)/$(BUILD)/?.so;;
 unexport LUA_PATH_5_4 LUA_CPATH_5_4
 
 JOBS = $(shell getconf _NPROCESSORS_ONLN)
@@ -101,14 +106,14 @@ sanitize: setup-dev ## the specs not tagged slow under ASan and UBSan
 	@mkdir -p $(SAN)/bin
 	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
 	  $$(command -v $(LUA))
-	@PATH="$(CURDIR)/$(SAN)/bin:$$PATH" LUA_CPATH='$(CURDIR)/$(SAN)/?.so;;' LATENT_SANITIZE=1 \
+	@PATH=$(call quoted,$(CURDIR)/$(SAN)/bin):"$$PATH" LUA_CPATH=$(call quoted,$(HERE)/$(SAN)/?.so;;) LATENT_SANITIZE=1 \
 	  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
 
 # The kernels that an ARM processor runs, checked on another machine: see tools/aarch64.sh.
 ARM = build/aarch64
 ARM_LIB = $(CURDIR)/$(ARM)/root/usr/lib/aarch64-linux-gnu
-ARM_RUN = LUA_CPATH='$(CURDIR)/$(ARM)/?.so' tools/aarch64.sh $(ARM)/root $(ARM)/root/usr/bin/lua5.4
+ARM_RUN = LUA_CPATH=$(call quoted,$(HERE)/$(ARM)/?.so) tools/aarch64.sh $(ARM)/root $(ARM)/root/usr/bin/lua5.4
 aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulator
 	@tools/setup.sh aarch64
 	@tools/aarch64.sh $(ARM)/root
@@ -132,27 +137,26 @@ docs: setup build ## the reference as HTML: build/docs/index.html
 repl: setup build ## the interactive prompt, with latent as lt
 	@$(LUA) bin/latent
 env: ## the lines that make a shell find latent: eval "$(make env)"
-	@echo 'export LUA_PATH="$(LUA_PATH)"'
-	@echo 'export LUA_CPATH="$(LUA_CPATH)"'
+	@$(LUA) tools/env.lua $(call quoted,$(CURDIR))
 install: build ## into PREFIX, below DESTDIR
-	@tools/install.sh $(CORE) '$(DESTDIR)$(LIBDIR)/latent' 755
-	@! test -f $(READLINE) || tools/install.sh $(READLINE) '$(DESTDIR)$(LIBDIR)/latent' 755
+	@tools/install.sh $(CORE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
+	@! test -f $(READLINE) || tools/install.sh $(READLINE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
-	@tools/install.sh $(BUILD)/bin/latent '$(DESTDIR)$(BINDIR)' 755
-	@tools/install.sh plots/style.gp '$(DESTDIR)$(LUADIR)/latent/plot'
-	@tools/install.sh LICENSE '$(DESTDIR)$(DOCDIR)'
+	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755
+	@tools/install.sh plots/style.gp $(call quoted,$(DESTDIR)$(LUADIR)/latent/plot)
+	@tools/install.sh LICENSE $(call quoted,$(DESTDIR)$(DOCDIR))
 	@cd lua && find latent -type f | while read -r file; do \
-	  ../tools/install.sh "$$file" "$(DESTDIR)$(LUADIR)/$$(dirname "$$file")" || exit; \
+	  ../tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR))"/$$(dirname "$$file")" || exit; \
 	done
 	@rm -rf $(BUILD)/annotations && $(LUA) tools/annotations.lua $(BUILD)/annotations
 	@cd $(BUILD)/annotations && find . -type f | while read -r file; do \
-	  '$(CURDIR)/tools/install.sh' "$$file" "$(DESTDIR)$(ANNOTATIONS)/$$(dirname "$$file")" || exit; \
+	  $(call quoted,$(CURDIR)/tools/install.sh) "$$file" $(call quoted,$(DESTDIR)$(ANNOTATIONS))"/$$(dirname "$$file")" || exit; \
 	done
 uninstall: ## from there
-	rm -rf '$(DESTDIR)$(LIBDIR)/latent' '$(DESTDIR)$(LUADIR)/latent' '$(DESTDIR)$(DOCDIR)'
-	rm -f '$(DESTDIR)$(BINDIR)/latent'
-	rm -rf '$(DESTDIR)$(ANNOTATIONS)'
-	rmdir '$(DESTDIR)$(PREFIX)/share/latent' 2>/dev/null || true
+	rm -rf $(call quoted,$(DESTDIR)$(LIBDIR)/latent) $(call quoted,$(DESTDIR)$(LUADIR)/latent) $(call quoted,$(DESTDIR)$(DOCDIR))
+	rm -f $(call quoted,$(DESTDIR)$(BINDIR)/latent)
+	rm -rf $(call quoted,$(DESTDIR)$(ANNOTATIONS))
+	rmdir $(call quoted,$(DESTDIR)$(PREFIX)/share/latent) 2>/dev/null || true
 dist: ## build/latent-VERSION.tar.gz, the source of the last commit
 	@mkdir -p build
 	git archive --prefix=latent-$(VERSION)/ -o build/latent-$(VERSION).tar.gz HEAD

@@ -1,0 +1,13 @@
+--- What `make env` prints: lines that make a shell find latent, from the paths that make has exported; the argument is
+-- the folder they stand in. Needs nothing of the library, which may not be built yet.
+local folder = arg[1]
+local sign = folder:match "[;?]"
+if sign then
+  -- The search path divides at the one and puts names in place of the other, and knows no way around that.
+  io.stderr:write(("make env: the name of the folder %s has a \"%s\", which Lua's search path cannot express; "
+    .. "give it another name, or use make install\n"):format(folder, sign))
+  os.exit(1)
+end
+for _, name in ipairs{"LUA_PATH", "LUA_CPATH"} do
+  print(("export %s='%s'"):format(name, (os.getenv(name):gsub("'", [['\'']]))))
+end
