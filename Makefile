@@ -36,7 +36,7 @@ DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
 C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden bench lint
+.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden faults bench lint
 .PHONY: format test-isas aarch64 sanitize docs repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
@@ -72,6 +72,11 @@ test-isas: setup build64 ## ... those not tagged slow, with each instruction set
 	done
 gradcheck: setup build64 ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
+# Each part in a program of its own; what is not there yet is left out.
+faults: setup build64 ## starved of memory and disk, and killed: a part of it (ARGS=--all: the whole, long)
+	@for part in allocations disk kills; do \
+	  ! test -f tools/faults/$$part.lua || $(LUA) tools/faults/$$part.lua $(ARGS) || exit; \
+	done
 golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
 

@@ -329,7 +329,7 @@ static bool write_all(int fd, const char *text, size_t size) {
   return true;
 }
 
-/* append(file, text) -> true; or nil, message and whether a part of the text stands in the file all
+/* append(file, text) -> true; or nil, message and how many bytes of the text stand in the file all
  * the same. Nothing is buffered, and from a plain file what was written in vain is taken back. */
 static int l_append(lua_State *L) {
   luaL_Stream *file = luaL_checkudata(L, 1, LUA_FILEHANDLE);
@@ -348,10 +348,12 @@ static int l_append(lua_State *L) {
     lua_pushboolean(L, 1);
     return 1;
   }
-  bool torn = plain && (fstat(fd, &after) != 0 || after.st_size > before.st_size) &&
-              ftruncate(fd, before.st_size) != 0;
+  off_t left = 0;
+  if (plain && fstat(fd, &after) == 0 && after.st_size > before.st_size &&
+      ftruncate(fd, before.st_size) != 0)
+    left = after.st_size - before.st_size;
   failed(L, error);
-  lua_pushboolean(L, torn);
+  lua_pushinteger(L, left);
   return 3;
 }
 

@@ -129,22 +129,22 @@ describe("a checkpoint", function()
 
   it("that does not come back as it was written leaves the ones before it", function()
     for i = 1, 2 do assert(checkpoint.save(path, {a = lt.tensor{i}}, {})) end
-    local write, append = safetensors.write, core.crc32
+    local write_tensors, crc32 = safetensors.write, core.crc32
     local function refused(pattern)
       local ok, message = checkpoint.save(path, {a = lt.tensor{3}}, {})
-      safetensors.write, core.crc32 = write, append
+      safetensors.write, core.crc32 = write_tensors, crc32
       assert.is_nil(ok)
       assert.matches("run.ckpt: cannot be written: read back, it is " .. pattern, message)
       assert.equal(2, checkpoint.load(path).a:item())
       assert.equal(1, checkpoint.load(path .. ".prev").a:item())
     end
     -- A header that nobody can read again, though its sum is right.
-    function safetensors.write(sink, tensors) return write(sink, tensors, {["latent.checkpoint"] = "{"}) end
+    function safetensors.write(sink, tensors) return write_tensors(sink, tensors, {["latent.checkpoint"] = "{"}) end
     refused "not a checkpoint of a training run"
     -- A bit that turns on its way to the disk.
     local first = true
     function core.crc32(...)
-      local sum = append(...)
+      local sum = crc32(...)
       if first then sum = sum ~ 1 end
       first = false
       return sum
@@ -414,17 +414,17 @@ describe("a run with a checkpoint", function()
   it("tells a trouble with a file once, that it is over too, and loses nothing of it", function()
     local save, append, told = checkpoint.save, core.append, {}
     local stderr = io.stderr
-    io.stderr = {write = function(_, text) told[#told + 1] = text end}
+    rawset(io, "stderr", {write = function(_, text) told[#told + 1] = text end})
     local run = assert(train.run(small.options(folder, {every = 1, log_steps = 1, callbacks = {
       on_step = function(now)
         if now.step == 3 then
           checkpoint.save = function() return nil, "run.ckpt: cannot be written: No space left on device" end
-          core.append = function() return nil, "No space left on device" end
+          core.append = function() return nil, "No space left on device", 0 end
         elseif now.step == 8 then
           checkpoint.save, core.append = save, append
         end
       end}})))
-    io.stderr = stderr
+    rawset(io, "stderr", stderr)
     assert.same({"run.ckpt: cannot be written: No space left on device",
       folder .. "/log.jsonl: cannot be written: No space left on device", folder .. "/log.jsonl: written again",
       folder .. "/run.ckpt: written again"}, told)

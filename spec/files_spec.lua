@@ -4,7 +4,8 @@ local files = require "latent.files"
 local image, npy, npz = require "latent.image", require "latent.npy", require "latent.npz"
 local locks = require "latent.files.lock"
 local logs = require "latent.train.log"
-local lt, plot, pt, safetensors = require "latent", require "latent.plot", require "latent.pt", require "latent.safetensors"
+local lt, plot, pt = require "latent", require "latent.plot", require "latent.pt"
+local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
 require "spec.support.misuse"
 
@@ -131,8 +132,11 @@ describe("what is written", function()
 
   it("clears what killed writers of the same file left, and nothing that lives", function()
     local path = folder .. "/it.txt"
-    local killed = ([[local files = require "latent.files"
-      files.write_atomic(%q, function(file) file:write "half" file:flush() os.execute "kill -9 $PPID" end)]]):format(path)
+    local killed = ([[require("latent.files").write_atomic(%q, function(file)
+      file:write "half"
+      file:flush()
+      os.execute "kill -9 $PPID"
+    end)]]):format(path)
     child(killed)
     child((killed:gsub("it%.txt", "other.txt")))
     assert.equal(2, #scratch.list(folder))
@@ -150,14 +154,17 @@ describe("what is written", function()
 
   it("is not believed to be renamed because the system says so", function()
     local path, rename = scratch.write(folder, "a", "old"), os.rename
-    os.rename = function() return true end
-    local ok, message = files.write_atomic(path, "new")
-    os.rename = function(from, to)
+    local function with(replacement, ...)
+      rawset(os, "rename", replacement)
+      local ok, message = files.write_atomic(...)
+      rawset(os, "rename", rename)
+      return ok, message
+    end
+    local ok, message = with(function() return true end, path, "new")
+    local done = with(function(from, to)
       rename(from, to)
       return nil, "x: Input/output error"
-    end
-    local done = files.write_atomic(path .. "2", "new")
-    os.rename = rename
+    end, path .. "2", "new")
     assert.is_nil(ok)
     assert.matches("the file system did not rename it", message)
     assert.is_true(done)
@@ -181,8 +188,8 @@ describe("a lock", function()
 
   it("is one process's, and says whose", function()
     local lock = assert(locks.take(path, {started = true}))
-    assert.matches(("run%%.ckpt: in use by process %d on %%S+ since %%d+%%-%%d+%%-%%d+T[%%d:]+Z %%(.*run%%.ckpt%%.lock%%)")
-      :format(core.pid()), in_child())
+    local pattern = "run%%.ckpt: in use by process %d on %%S+ since %%d+%%-%%d+%%-%%d+T[%%d:]+Z %%(.*%%.ckpt%%.lock%%)"
+    assert.matches(pattern:format(core.pid()), in_child())
     assert.same({nil, path .. ": in use by another run of this program"}, {locks.take(path, {started = true})})
     assert.is_true(lock:is_held())
     lock:release()
@@ -215,7 +222,8 @@ describe("a lock", function()
     local lock = assert(locks.take(path, {started = true}))
     core.hold = hold
     assert.same({"run.ckpt.locked"}, scratch.list(folder))
-    assert.matches("in use by process %d+ .*; remove that file where this is no longer so", child(none .. take:format(path)))
+    assert.matches("in use by process %d+ .*; remove that file where this is no longer so",
+      child(none .. take:format(path)))
     lock:release()
     child(none .. take:format(path) .. " os.execute 'kill -9 $PPID'")
     assert.same({"run.ckpt.locked"}, scratch.list(folder))

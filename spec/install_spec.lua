@@ -75,15 +75,16 @@ describe("make env", function()
   -- What a shell has as LUA_PATH after `eval "$(make env)"` in a folder of this name; or nil, and what was said.
   local function path_in(name)
     local at = files.quote(folder .. "/" .. name)
-    local output, _, said = files.capture(([[mkdir -p %s/tools && cp Makefile %s && cp tools/env.lua %s/tools && cd %s &&
+    local output, _, said = files.capture(([[
+      mkdir -p %s/tools && cp Makefile %s && cp tools/env.lua %s/tools && cd %s &&
       lines=$(env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -s env 2>&1) || { printf %%s "$lines"; exit 1; }
       eval "$lines" && printf %%s "$LUA_PATH"]]):format(at, at, at, at))
     return output, said
   end
 
   it("is right in a folder of any name", function()
-    for _, name in ipairs{"plain", "it's", "'", "a  b", "$HOME", "`ls`", '"', "a\\b", "$(echo x)", "#!*&|<>()[]{}~", "%s",
-      "\u{e4}"} do
+    for _, name in ipairs{"plain", "it's", "'", "a  b", "$HOME", "`ls`", '"', "a\\b", "$(echo x)", "#!*&|<>()[]{}~",
+      "%s", "\u{e4}"} do
       local at = folder .. "/" .. name
       assert.equal(("%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(at, at, at), path_in(name))
     end

@@ -235,8 +235,9 @@ describe("train", function()
         for i = 1, 6 do log:add{step = i, text = ("x"):rep(50)} end
         log:close()]]):format(folder .. "/log")
       local function run(n, times)
-        assert(files.capture(("FAULT_DIR=%s FAULT=ENOSPC,%d,%d FAULT_COUNT=%s LD_PRELOAD=build/faults/disk.so lua5.4 -e %s")
-          :format(files.quote(folder), n, times, files.quote(folder .. "/count"), files.quote(code))))
+        local command = "FAULT_DIR=%s FAULT=ENOSPC,%d,%d FAULT_COUNT=%s LD_PRELOAD=build/faults/disk.so lua5.4 -e %s"
+        assert(files.capture(command:format(files.quote(folder), n, times, files.quote(folder .. "/count"),
+          files.quote(code))))
         return tonumber(files.read_all(folder .. "/count"))
       end
       local calls = run(1000, 1)

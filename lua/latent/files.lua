@@ -4,7 +4,7 @@
 
 local core = require "latent.core"
 local options = require "latent.options"
-local output = require "latent.files.output"
+local outputs = require "latent.files.output"
 local paths = require "latent.files.paths"
 local raise = core.raise
 
@@ -62,7 +62,7 @@ function M.read_all(path)
   return bytes
 end
 
-M.temporary = output.temporary
+M.temporary = outputs.temporary
 
 --- What a name that is to be written stands for: see latent.files.paths.
 M.target = paths.target
@@ -85,7 +85,7 @@ function M.write_atomic(path, content, opts)
   if type(content) ~= "string" and type(content) ~= "function" then
     raise("files.write_atomic: content: expected a string or a function, got " .. type(content))
   end
-  return output.write(path, content, options.check("files.write_atomic", opts, { "sync", "keep", "check" }))
+  return outputs.write(path, content, options.check("files.write_atomic", opts, { "sync", "keep", "check" }))
 end
 
 --- What the public functions that save a file do: `write_atomic`, and a failure is raised at the

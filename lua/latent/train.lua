@@ -30,8 +30,7 @@ require "latent" -- tensors get their methods, and errors the user's line
 local attempt = require "latent.attempt"
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
-local files = require "latent.files"
-local locks = require "latent.files.lock"
+local disk = require "latent.train.disk"
 local logs = require "latent.train.log"
 local module = require "latent.nn.module"
 local options = require "latent.options"
@@ -202,21 +201,9 @@ local function resume(run)
   return values.lines
 end
 
--- Two programs that write one file would each destroy what the other has made.
-local function take_locks(run)
-  for _, path in ipairs{run.path or false, run.log_path or false} do
-    local ok, message = true, nil
-    if path then ok, message = files.mkdir_p(files.dirname(files.target(path) or path)) end
-    if path and ok then ok, message = locks.take(path, run) end
-    if not ok then return nil, message end
-    if path then run.locks[path] = ok end
-  end
-  return true
-end
-
 -- Reads or begins the files.
 local function begin(run, resumes)
-  local lines, message = {}, nil
+  local lines, message = {}
   if resumes and checkpoint.exists(run.path) then
     lines, message = resume(run)
     if not lines then return nil, message end
@@ -230,7 +217,7 @@ local function begin(run, resumes)
   if run.path and not run.resumed then
     -- What cannot be written is better known now than after an hour.
     local ok, why = checkpoint.set_aside(run.path)
-    if ok then ok, why = run:_write_checkpoint() end
+    if ok then ok, why = disk.write_checkpoint(run) end
     if not ok then return nil, why end
     run.saved_step, run.tried_step = nil, nil -- until the first step the script may change what it likes
   end
@@ -280,9 +267,9 @@ function M.new(opts)
   run.probes = snapshot.probes(run.schedules, run.epochs * run.steps_per_epoch)
   local done = false
   local _ <close> = setmetatable({}, {__close = function()
-    if not done then run:_release() end
+    if not done then disk.release(run) end
   end})
-  local ok, message = take_locks(run)
+  local ok, message = disk.take_locks(run)
   if ok then ok, message = begin(run, opts.resume) end
   if not ok then return nil, message end
   done = true

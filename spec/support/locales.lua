@@ -29,7 +29,8 @@ end
 -- One file of each kind, and reading it back, which raises where it cannot.
 local function write_all(folder)
   local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
-  local image, json, npy, npz = require "latent.image", require "latent.json", require "latent.npy", require "latent.npz"
+  local image, json = require "latent.image", require "latent.json"
+  local npy, npz = require "latent.npy", require "latent.npz"
   local plot, progress, pt = require "latent.plot", require "latent.progress", require "latent.pt"
   local safetensors, train = require "latent.safetensors", require "latent.train"
   local function at(name) return folder .. "/" .. name end
@@ -71,7 +72,8 @@ local function write_all(folder)
 
   local model = nn.Sequential{nn.Linear(4, 4), nn.Dropout(0.25), nn.LeakyReLU(0.1)}
   model.B, model.a = nn.Linear(4, 1), nn.Linear(4, 1)
-  local set = setmetatable({batch = function(_, index) return x:gather_rows(index) end}, {__len = function() return 4 end})
+  local set = setmetatable({batch = function(_, index) return x:gather_rows(index) end},
+    {__len = function() return 4 end})
   local opts = {model = model, optimizer = optim.Adam(model:parameters(), {lr = 0.01}), epochs = 2, log_steps = 1,
     loader = data.loader(set, {batch = 2, seed = 1}), log = at "log.jsonl", checkpoint = at "run.ckpt",
     loss = function(batch) return model(batch.x):pow(2):mean(), {B = 0.5, a = 1.5} end}

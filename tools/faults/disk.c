@@ -33,6 +33,7 @@ static int cut_off = -1;
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 __attribute__((constructor)) static void begin(void) {
+  unsetenv("LD_PRELOAD"); /* this program alone, not those that it starts */
   folder = getenv("FAULT_DIR");
   const char *fault = getenv("FAULT");
   if (fault && sscanf(fault, "%15[A-Z],%ld,%ld", kind, &first, &times) != 3) abort();

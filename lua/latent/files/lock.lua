@@ -130,14 +130,11 @@ function M.take(path, owner)
   local name = target .. ".lock"
   local self = setmetatable({path = path, owner = owner, name = name, special = special}, Lock)
   if special then return self end
-  local other, taken = own[name], nil
-  if other and other:is_held() then
-    taken, message = inherit(self, other)
-  else
-    taken, message = take(self)
-  end
-  if taken then own[name] = self end
-  return taken, message
+  local other, ok = own[name]
+  if other and other:is_held() then ok, message = inherit(self, other) else ok, message = take(self) end
+  if not ok then return nil, message end
+  own[name] = self
+  return self
 end
 
 --- Whether its owner has it still.
@@ -152,6 +149,6 @@ function Lock:release()
   self.hold, self.by_name, self.special = nil, nil, nil
 end
 
-Lock.__gc = Lock.release
+Lock.__gc, Lock.__close = Lock.release, Lock.release
 
 return M

@@ -35,12 +35,17 @@ local function catch_up(self)
   if not self.file or self.written == #self.lines then return true end
   local text = table.concat(self.lines, "\n", self.written + 1) .. "\n"
   -- Half a line that could not be taken back stays alone.
-  local ok, message, torn = core.append(self.file, self.torn and "\n" .. text or text)
+  local lead = self.torn and "\n" or ""
+  local ok, message, left = core.append(self.file, lead .. text)
   if ok then
     self.written, self.torn = #self.lines, false
     return true
   end
-  self.torn = self.torn or torn
+  if left > 0 then
+    local whole, rest = text:sub(1, left - #lead):match "^(.-)([^\n]*)$"
+    self.written = self.written + select(2, whole:gsub("\n", "\n"))
+    self.torn = rest ~= ""
+  end
   return nil, ("%s: cannot be written: %s"):format(self.path, message)
 end
 

@@ -2,8 +2,7 @@
 -- stopping, log, checkpoints, signals). `latent.train` checks the options and makes one.
 -- @module latent.train.run
 local core = require "latent.core"
-local checkpoint = require "latent.train.checkpoint"
-local locks = require "latent.files.lock"
+local disk = require "latent.train.disk"
 local logs = require "latent.train.log"
 local optim = require "latent.optim"
 local options = require "latent.options"
@@ -45,53 +44,7 @@ local function now_at(self, step)
   return now
 end
 
-local function tell(self, message)
-  if self.bar then self.bar:print(message) else io.stderr:write(message, "\n") end
-end
-
--- A trouble with a file does not end a training of hours: it is told when it begins and when it is over, and kept in
--- `message` as long as it lasts.
-local function heed(self, file, ok, message)
-  local before = self.troubles[file]
-  if not ok then
-    self.troubles[file], self.message = message, message
-    if not before then tell(self, message) end
-  elseif before then
-    self.troubles[file] = nil
-    if self.message == before then self.message = nil end
-    tell(self, file .. ": written again")
-  end
-end
-
 -- ---- checkpoints ----
-
-local function gather(self)
-  local tensors, values = snapshot.gather(self)
-  values.settings, values.probes = self.own_settings, self.probes
-  values.steps, values.epoch, values.epoch_steps = self.steps, self.epoch, self.epoch_steps
-  values.sums, values.watching, values.lines = self.sums, self.watching, self.file.lines
-  return tensors, values
-end
-
--- The checkpoint's lock; one of its own for a run that has ended, or whose place another one has taken.
-local function with_lock(self, f)
-  local lock = self.locks[self.path]
-  if lock and lock:is_held() then return f(self) end
-  local message
-  lock, message = locks.take(self.path, self)
-  if not lock then return nil, message end
-  local ok, why = f(self)
-  lock:release()
-  return ok, why
-end
-
--- Without a word where it fails.
-function Run:_write_checkpoint()
-  self.tried_step, self.saved_at = self.steps, core.clock()
-  local ok, message = with_lock(self, function() return checkpoint.save(self.path, gather(self)) end)
-  if ok then self.saved_step = self.steps end
-  return ok, message
-end
 
 --- Writes the checkpoint now. Where that fails, it is told as every trouble with a file is, and the run can go on.
 -- @treturn ?boolean true; nil where it fails
@@ -99,8 +52,8 @@ end
 function Run:save()
   if not self.path then raise "train: save: the run was made without the option checkpoint" end
   if self.batch then raise "train: save: a step is being made; call it in on_step or after the loop" end
-  local ok, message = self:_write_checkpoint()
-  heed(self, self.path, ok, message)
+  local ok, message = disk.write_checkpoint(self)
+  disk.heed(self, self.path, ok, message)
   return ok, message
 end
 
@@ -181,7 +134,7 @@ local function begin_step(self)
 end
 
 local function write(self, entry)
-  heed(self, self.log_path, self.file:add(entry))
+  disk.heed(self, self.log_path, self.file:add(entry))
 end
 
 local function finish_step(self)
@@ -324,9 +277,8 @@ end
 --   and the values of the other schedules; what `note` is told is added to it
 function Run:batches()
   if self.started then raise "train: batches: the run has been made; make another one to train on" end
-  for path, lock in pairs(self.locks) do
-    if not lock:is_held() then raise(("train: batches: %s: a run that was made later has it"):format(path)) end
-  end
+  local lost = disk.taken_from(self)
+  if lost then raise(("train: batches: %s: a run that was made later has it"):format(lost)) end
   self.started = true
   -- Again: the script may have drawn random numbers since the checkpoint was read.
   if self.restored then
@@ -350,14 +302,9 @@ function Run:close()
   end
   if self.bar then self.bar:close() end
   self.bar = nil
-  if not self.closed then heed(self, self.log_path, self.file:close()) end
+  if not self.closed then disk.heed(self, self.log_path, self.file:close()) end
   self.closed = true
-  self:_release()
-end
-
--- Lets other programs have the files.
-function Run:_release()
-  for _, lock in pairs(self.locks) do lock:release() end
+  disk.release(self)
 end
 
 Run.__close = Run.close
