@@ -135,28 +135,38 @@ static int *new_hold(lua_State *L) {
   return fd;
 }
 
-/* let_go(hold): unlocks; harmless where that has been done */
-static int l_let_go(lua_State *L) {
-  int *fd = luaL_checkudata(L, 1, META_HOLD);
-  if (*fd >= 0) close(*fd);
-  *fd = -1;
-  return 0;
-}
-
 static bool is_same_file(int fd, const char *path) {
   struct stat open_one, named;
   return fstat(fd, &open_one) == 0 && lstat(path, &named) == 0 && open_one.st_dev == named.st_dev &&
          open_one.st_ino == named.st_ino;
 }
 
-/* hold(path, create) -> a hold of the file, made where it is missing and `create`; or nil, message
- * and "held" where another has it, "unsupported" where the file system knows no locks. */
+/* let_go(hold, path): unlocks, and where a path is given removes the file before that, if it is the
+ * one that is held; harmless where that has been done */
+static int l_let_go(lua_State *L) {
+  int *fd = luaL_checkudata(L, 1, META_HOLD);
+  const char *path = luaL_optstring(L, 2, NULL);
+  if (*fd >= 0 && path && is_same_file(*fd, path)) unlink(path);
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+  return 0;
+}
+
+static int collect_hold(lua_State *L) {
+  lua_settop(L, 1);
+  return l_let_go(L);
+}
+
+/* hold(path, create) -> a hold of the file or folder, made where it is missing and `create`; or
+ * nil, message and "held" where another has it, "unsupported" where the file system knows no locks.
+ */
 static int l_hold(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (lua_toboolean(L, 2) ? O_CREAT : 0);
   int *hold = new_hold(L);
   for (;;) {
     *hold = open(path, flags, 0666);
+    if (*hold < 0 && errno == EISDIR) *hold = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (*hold < 0) return failed(L, errno);
     if (flock(*hold, LOCK_EX | LOCK_NB) != 0) {
       int error = errno;
@@ -293,10 +303,12 @@ static int l_keep_owner(lua_State *L) {
   int fd = fileno(file->f);
   struct stat s;
   if (fstat(fd, &s) != 0) return failed(L, errno);
-  /* The mode comes last, as a change of the owner may take from it. Only root can give a file
-   * away; a member of both groups keeps at least the group. */
+  /* Only root can give a file away; a member of both groups keeps at least the group. */
   bool kept = s.st_uid == uid && s.st_gid == gid;
   if (!kept && fchown(fd, uid, gid) != 0) kept = fchown(fd, (uid_t)-1, gid) == 0;
+  if (fstat(fd, &s) != 0) return failed(L, errno);
+  /* Another group must not get what was that group's: it is as all others are. */
+  if (s.st_gid != gid) mode = (mode & ~(mode_t)070) | (mode & 07) << 3;
   if ((s.st_mode & 07777) != mode && fchmod(fd, mode) != 0) return failed(L, errno);
   lua_pushboolean(L, 1);
   return 1;
@@ -378,7 +390,7 @@ static const luaL_Reg functions[] = {{"file_info", l_file_info},
 
 void open_files(lua_State *L) {
   luaL_newmetatable(L, META_HOLD);
-  lua_pushcfunction(L, l_let_go);
+  lua_pushcfunction(L, collect_hold);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);
   luaL_setfuncs(L, functions, 0);

@@ -476,6 +476,14 @@ describe("data", function()
         "train-labels-idx1-ubyte" }, scratch.list(dir))
     end)
 
+    it("clears what a killed one left", function()
+      local dir = folder .. "/killed"
+      assert(files.mkdir_p(dir .. "/fetch.tmp-4194304-1"))
+      scratch.write(dir .. "/fetch.tmp-4194304-1", "half", "x")
+      assert(get("killed", url_of(mirror)))
+      assert.equal(4, #scratch.list(dir))
+    end)
+
     it("leaves alone what is complete, and replaces what is damaged", function()
       local dir = assert(get("again", url_of(mirror)))
       assert.equal(dir, get("again", "file:///nowhere"))

@@ -112,6 +112,17 @@ describe("what is written", function()
     assert.equal("old", files.read_all(folder .. "/kept"))
   end)
 
+  it("gives another group no more than all others have, where the group cannot be kept", function()
+    if not root or not files.has_program "setpriv" then return pending "needs root" end
+    scratch.write(folder, "a", "old")
+    shell "chmod 777 . && chown 12345:12345 a && chmod 662 a"
+    local user = "setpriv --reuid=54321 --regid=54321 --clear-groups env"
+    assert.equal("true", child(("print(require('latent.files').write_atomic(%q, 'new'))"):format(folder .. "/a"), user))
+    local info = core.file_info(folder .. "/a")
+    assert.same({"622", 54321, 54321}, {("%o"):format(info.mode), info.uid, info.gid})
+    assert.equal("new", files.read_all(folder .. "/a"))
+  end)
+
   it("leaves another hard link the old content", function()
     scratch.write(folder, "a", "old")
     shell "ln a b"

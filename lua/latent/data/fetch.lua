@@ -8,6 +8,7 @@
 local core = require "latent.core"
 local check = require("latent.options").check
 local files = require "latent.files"
+local output = require "latent.files.output"
 local sources = require "latent.data.sources"
 local quote = files.quote
 
@@ -135,9 +136,12 @@ end
 
 -- Runs `get(work)` in a new folder inside `target`; moves the files up when all four are right.
 local function try(get, target, sha256)
+  local function remove(folder) files.capture("rm -rf -- " .. quote(folder)) end
+  output.clear(files.join(target, "fetch"), remove)
   local work = files.temporary(files.join(target, "fetch"))
   local ok, message = files.mkdir_p(work)
   if not ok then return nil, message end
+  local hold = core.hold(work) -- the next program sees by it that this one lives
   ok, message = get(work)
   if ok then ok, message = verify_all(work, sha256) end
   for _, name in ipairs(ok and sources.all or {}) do
@@ -147,7 +151,8 @@ local function try(get, target, sha256)
   for _, name in ipairs(ok and sources.all or {}) do
     os.remove(files.join(target, name .. ".gz"))
   end
-  files.capture("rm -rf -- " .. quote(work))
+  remove(work)
+  if hold then core.let_go(hold) end
   -- The message should not name a folder that is gone.
   return ok, message and message:gsub(work:gsub("%p", "%%%0") .. "/", "")
 end

@@ -25,8 +25,13 @@ local function birth(pid)
   return ""
 end
 
+local function host()
+  local name = core.host():gsub("%s", "?")
+  return name ~= "" and name or "?"
+end
+
 local function note()
-  return ("%d %s %s %s\n"):format(core.pid(), core.host():gsub("%s", "?"), os.date "!%Y-%m-%dT%H:%M:%SZ",
+  return ("%d %s %s %s\n"):format(core.pid(), host(), os.date "!%Y-%m-%dT%H:%M:%SZ",
     birth(core.pid()))
 end
 
@@ -49,7 +54,7 @@ end
 -- ---- the file itself as lock ----
 
 local function is_dead(holder)
-  if holder.host ~= core.host():gsub("%s", "?") then return false end -- cannot be known from here
+  if holder.host ~= host() then return false end -- cannot be known from here
   if not holder.pid or not core.alive(holder.pid) then return true end
   return holder.born ~= "" and holder.born ~= birth(holder.pid)
 end
@@ -128,13 +133,13 @@ function M.take(path, owner)
   local target, message, special = paths.target(path)
   if not target then return nil, message end
   local name = target .. ".lock"
-  local self = setmetatable({path = path, owner = owner, name = name, special = special}, Lock)
-  if special then return self end
+  local self = {path = path, owner = owner, name = name, special = special}
+  if special then return setmetatable(self, Lock) end
   local other, ok = own[name]
   if other and other:is_held() then ok, message = inherit(self, other) else ok, message = take(self) end
   if not ok then return nil, message end
   own[name] = self
-  return self
+  return setmetatable(self, Lock) -- only now: what is marked last is collected first, before its hold
 end
 
 --- Whether its owner has it still.
@@ -144,8 +149,8 @@ function Lock:is_held() return self.special or self.hold ~= nil or self.by_name 
 --- Gives it back.
 function Lock:release()
   -- Removed while it is held: whoever opens it before that finds another file there afterwards, and tries again.
-  if self.hold or self.by_name then os.remove(self.name) end
-  if self.hold then core.let_go(self.hold) end
+  if self.hold then core.let_go(self.hold, self.name) end
+  if self.by_name then os.remove(self.name) end
   self.hold, self.by_name, self.special = nil, nil, nil
 end
 

@@ -43,14 +43,17 @@ local function read_litter(folder)
   return found
 end
 
--- A writer that lives holds its temporary file, on whatever machine where the file system carries locks across.
-local function clear_litter(path)
+--- Removes what killed programs left of a file. A writer that lives holds its temporary file, on whatever machine
+-- where the file system carries locks across.
+-- @tparam string path the file's, not the temporary one's
+-- @tparam ?function remove how (os.remove)
+function M.clear(path, remove)
   local folder, name = paths.dirname(path), path:match "[^/]*$"
   litter[folder] = litter[folder] or read_litter(folder)
   for _, left in ipairs(litter[folder][name] or {}) do
     local hold = core.hold(paths.join(folder, left))
     if hold then
-      os.remove(paths.join(folder, left))
+      (remove or os.remove)(paths.join(folder, left))
       core.let_go(hold)
     end
   end
@@ -79,7 +82,7 @@ end
 
 local function open_beside(self, info)
   local ok, message
-  clear_litter(self.target)
+  M.clear(self.target)
   -- Not readable by more people than the old one, not even for a moment.
   self.file, self.hold, self.temporary = create_beside(self.target, info and info.mode & 511)
   if not self.file then
