@@ -36,7 +36,8 @@ static const char *kind_of(mode_t mode) {
 static int l_file_info(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat s;
-  if ((lua_toboolean(L, 2) ? lstat : stat)(path, &s) != 0) return failed(L, errno);
+  int status = lua_toboolean(L, 2) ? lstat(path, &s) : stat(path, &s);
+  if (status != 0) return failed(L, errno);
   const struct {
     const char *name;
     lua_Integer value;

@@ -8,7 +8,7 @@
 local core = require "latent.core"
 local check = require("latent.options").check
 local files = require "latent.files"
-local output = require "latent.files.output"
+local outputs = require "latent.files.output"
 local sources = require "latent.data.sources"
 local quote = files.quote
 
@@ -137,7 +137,7 @@ end
 -- Runs `get(work)` in a new folder inside `target`; moves the files up when all four are right.
 local function try(get, target, sha256)
   local function remove(folder) files.capture("rm -rf -- " .. quote(folder)) end
-  output.clear(files.join(target, "fetch"), remove)
+  outputs.clear(files.join(target, "fetch"), remove)
   local work = files.temporary(files.join(target, "fetch"))
   local ok, message = files.mkdir_p(work)
   if not ok then return nil, message end

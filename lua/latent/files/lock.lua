@@ -25,13 +25,13 @@ local function birth(pid)
   return ""
 end
 
-local function host()
+local function this_host()
   local name = core.host():gsub("%s", "?")
   return name ~= "" and name or "?"
 end
 
 local function note()
-  return ("%d %s %s %s\n"):format(core.pid(), host(), os.date "!%Y-%m-%dT%H:%M:%SZ",
+  return ("%d %s %s %s\n"):format(core.pid(), this_host(), os.date "!%Y-%m-%dT%H:%M:%SZ",
     birth(core.pid()))
 end
 
@@ -54,7 +54,7 @@ end
 -- ---- the file itself as lock ----
 
 local function is_dead(holder)
-  if holder.host ~= host() then return false end -- cannot be known from here
+  if holder.host ~= this_host() then return false end -- cannot be known from here
   if not holder.pid or not core.alive(holder.pid) then return true end
   return holder.born ~= "" and holder.born ~= birth(holder.pid)
 end

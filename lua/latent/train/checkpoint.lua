@@ -110,7 +110,7 @@ local function verify(path)
   if ok then metadata, message = safetensors.read_metadata(path) end
   if metadata then ok, message = values_of(path, metadata) end
   if ok and metadata then return true end
-  return nil, "read back, it is " .. message:sub(#path + 3)
+  return nil, "read back: " .. message:sub(#path + 3)
 end
 
 --- Writes a checkpoint. The one that is there becomes the previous one, once the new one has been

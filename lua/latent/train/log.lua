@@ -42,9 +42,9 @@ local function catch_up(self)
     return true
   end
   if left > 0 then
-    local whole, rest = text:sub(1, left - #lead):match "^(.-)([^\n]*)$"
-    self.written = self.written + select(2, whole:gsub("\n", "\n"))
-    self.torn = rest ~= ""
+    local stands = text:sub(1, left - #lead)
+    self.written = self.written + select(2, stands:gsub("\n", "\n"))
+    self.torn = stands:find "[^\n]$" ~= nil
   end
   return nil, ("%s: cannot be written: %s"):format(self.path, message)
 end
