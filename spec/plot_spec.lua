@@ -265,7 +265,7 @@ describe("plot", function()
 
     it("says that a gnuplot took too long", function()
       with_gnuplot("ulimit -t; cat >/dev/null; kill -XCPU $$", function()
-        fails(folder .. "/a.png", "was stopped after 120 seconds")
+        fails(folder .. "/a.png", ".*was stopped after 120 seconds")
       end)
       with_gnuplot("cat >/dev/null; ulimit -t >&2; exit 1", function()
         fails(folder .. "/a.png", "ended with status 1: 120$")
