@@ -268,7 +268,7 @@ describe("plot", function()
         fails(folder .. "/a.png", ".*was stopped after 120 seconds")
       end)
       with_gnuplot("cat >/dev/null; ulimit -t >&2; exit 1", function()
-        fails(folder .. "/a.png", "ended with status 1: 120$")
+        fails(folder .. "/a.png", ".*ended with status 1: 120$")
       end)
     end)
 
