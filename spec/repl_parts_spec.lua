@@ -26,17 +26,23 @@ end)
 
 describe("repl.chunk", function()
   local chunk = require "latent.repl.chunk"
-  local globals, environment, declare
+  local globals, scope
 
   before_each(function()
-    globals = {lt = lt, print = print, error = error, pairs = pairs, shadowed = 1}
-    environment, declare = chunk.environment(globals)
+    globals = {lt = lt, print = print, error = error, pairs = pairs, setmetatable = setmetatable, shadowed = 1}
+    scope = require("latent.repl.scope").new(globals)
   end)
 
   local function run(source)
-    local f, message = chunk.compile(source, "prompt", environment, declare)
-    assert(f, message)
+    local f, message = chunk.compile(source, "prompt", scope)
+    if not f then error(message, 0) end
     return f()
+  end
+
+  local function refuses(source, pattern)
+    local ok, message = pcall(run, source)
+    assert.is_false(ok, source)
+    assert.matches(pattern, message)
   end
 
   it("gives the values of expressions", function()
@@ -56,7 +62,7 @@ describe("repl.chunk", function()
     assert.equal(1, run "f(3)")
     assert.equal(3, run "a + b")
     assert.same({nil, nil, n = 2}, table.pack(run "inner, other"))
-    assert.same({"error", "lt", "pairs", "print", "shadowed"}, (function()
+    assert.same({"error", "lt", "pairs", "print", "setmetatable", "shadowed"}, (function()
       local names = {}
       for name in pairs(globals) do names[#names + 1] = name end
       table.sort(names)
@@ -76,17 +82,67 @@ describe("repl.chunk", function()
     assert.equal(5, globals.new)
   end)
 
-  it("keeps lines and columns, and a <close> variable", function()
+  it("keeps lines and columns", function()
     local source, names = chunk.share_locals "local x <const>, y = 1, 2 -- local\nlocal z\nlocal c <close> = nil"
-    assert.equal("      x        , y = 1, 2 -- local\n      z = nil\nlocal c <close> = nil", source)
-    assert.same({"x", "y", "z"}, names)
+    assert.equal("      x        , y = 1, 2 -- local\n      z = nil\n      c         = nil", source)
+    assert.same({{name = "x", attribute = "const"}, {name = "y"}, {name = "z"}, {name = "c", attribute = "close"}},
+      names)
     assert.same({"local = 3"}, {(chunk.share_locals "local = 3")})
+  end)
+
+  it("keeps a <const> variable as it is until its name is declared again", function()
+    local refused = "^prompt:1: attempt to assign to const variable 'q'$"
+    run "function earlier() q = 9 end"
+    run "local q <const>, r = 3, 4"
+    for _, source in ipairs{"q = 4", "r, q = 1, 2", "f = function() q = 4 end", "print(function() q = 4 end)",
+      "local q <const> = 5 q = 6", "local s = 1 function q() end"} do
+      refuses(source, refused)
+    end
+    refuses("earlier()", refused)
+    assert.same({3, 4}, {run "q, r"})
+    run "local q <const> = q + 1"
+    assert.equal(4, run "q")
+    run "local q = q + 1"
+    run "q = q + 1"
+    assert.equal(6, run "q")
+    run "local q <const> = nil"
+    globals.q = 1
+    assert.is_nil(run "q")
+    refuses("local x <constant> = 1", "^prompt:1: unknown attribute 'constant'$")
+    assert.is_false(pcall(run, "error() local never <const> = 1"))
+    run "never = 2"
+    assert.equal(2, globals.never)
+  end)
+
+  it("keeps a <close> variable open, for the session's end", function()
+    run "local function closable(name) return setmetatable({name = name}, {__close = print}) end"
+    run "local a <close>, b = closable 'a', 1"
+    run "local c <close> = closable 'c'"
+    run "local none <close> = nil"
+    assert.equal("a", run "a.name")
+    refuses("a = 1", "^prompt:1: attempt to assign to const variable 'a'$")
+    refuses("\nlocal d <close> = 5", "^prompt:2: variable 'd' got a non%-closable value$")
+    run "local a <close> = closable(a.name .. '2')"
+    local names = {}
+    for i, value in ipairs(scope.closing()) do names[i] = value.name end
+    assert.same({"a", "c", "a2"}, names)
+    refuses("local e <close> = closable 'e' local e = 1",
+      "^prompt:1: 'e' is declared twice in one input, once <close>$")
+    assert.is_false(pcall(run, "local e <close> = closable 'e' error()"))
+    assert.equal("e", run "e.name")
+    assert.equal(4, #scope.closing())
+  end)
+
+  it("declares a local where the globals raise for unknown names", function()
+    setmetatable(globals, {__index = function() error "strict" end, __newindex = function() error "strict" end})
+    run "local fresh = 1"
+    assert.equal(1, run "fresh")
   end)
 
   it("knows what more lines would complete", function()
     for source, more in pairs{["for i = 1, 2 do"] = true, ["x = {1,"] = true, ["f("] = true, ["x = [[a"] = true,
       ["--[[ x"] = true, ["x = = 1"] = false, ["f)"] = false, ["'a"] = false, ["1) + (2"] = false} do
-      local f, message, incomplete = chunk.compile(source, "prompt", environment, declare)
+      local f, message, incomplete = chunk.compile(source, "prompt", scope)
       assert.is_nil(f)
       assert.matches("^prompt:1: ", message)
       assert.equal(more, incomplete, source)
@@ -105,7 +161,9 @@ end)
 describe("repl.complete", function()
   local globals = {lt = lt, nn = nn, x = lt.ones(2), model = nn.Sequential{nn.Linear(2, 3)}, text = "a",
     list = {{alpha = 1, run = print}, ["key"] = {beta = 2}}, loud = setmetatable({}, {__index = error})}
-  local complete = require("latent.repl.complete").new(setmetatable({own = 1}, {__index = globals}), globals)
+  local scope = require("latent.repl.scope").new(globals)
+  rawset(scope.environment, "own", 1)
+  local complete = require("latent.repl.complete").new(scope)
 
   local function offered(text, expected, rest)
     local words, first = complete(text)
@@ -222,6 +280,37 @@ describe("repl.print", function()
   end)
 end)
 
+describe("repl.print of values that defend themselves", function()
+  local text = require("latent.repl.print").text
+  local function with(meta) return setmetatable({}, meta) end
+
+  it("gives a text whatever they raise or return", function()
+    assert.equal("a table whose __tostring raises: no", text(with{__tostring = function() error("no", 0) end}))
+    assert.equal("a table whose __tostring raises: a table", text(with{__tostring = function() error{} end}))
+    assert.equal("a table whose __tostring raises: '__tostring' must return a string",
+      text(with{__tostring = function() return {} end}))
+    assert.matches("^{a table whose __tostring raises: ", text{with{__tostring = 5}})
+    assert.equal("{}", text(with{__name = 5, __index = error, __pairs = error, __len = error, __eq = error}))
+    assert.equal("hidden", text(with{__metatable = 5, __tostring = function() return "hidden" end}))
+    assert.equal("{}", text(with{__metatable = {__tostring = print}}))
+    local layer = nn.Linear(1, 2)
+    layer.text = error
+    layer.count = error
+    assert.matches("^a table whose __tostring raises: ", text(layer))
+    assert.matches("^{a table whose __tostring raises: ", text{layer})
+  end)
+
+  it("sorts keys of any kind, and ends", function()
+    local t = {[0.5] = 1, [true] = 2, [print] = 3}
+    for i = 1, 20 do t[with{__tostring = function() return tostring(math.random()) end}] = i end
+    assert.matches("^{\n  %[0%.5%] = 1,\n  %[true%] = 2,\n", text(t))
+    local large = {}
+    for i = 1, 20000 do large["key" .. i] = i end
+    assert.matches("%.%.%. 19976 more", text(large))
+    assert.is_true(#text(with{__tostring = function() return ("x"):rep(1e6) end}) < 21000)
+  end)
+end)
+
 describe("repl.history", function()
   local history = require "latent.repl.history"
 
@@ -304,7 +393,7 @@ describe("help", function()
     end
     assert.same({"lt.avg_pool2d", "lt.max_pool2d", "nn.AvgPool2d", "nn.MaxPool2d"}, {table.unpack(names, 1, 4)})
     assert.same({}, help.apropos "qqqqqqqq")
-    assert.error_matches(function() help.apropos(1) end, "apropos: expected a string, got number")
+    assert.error_matches(function() help.apropos(1) end, "apropos: expected a string, got 1$")
   end)
 
   it("knows option names", function()

@@ -1,5 +1,7 @@
 --- The command `latent`.
 -- @module latent.command
+local guard = require "latent.guard"
+
 local M = {}
 
 local USAGE = [[
@@ -15,26 +17,31 @@ usage: latent                       the prompt
 Scripts are plain Lua that finds the library: local lt = require "latent".
 At the prompt lt, nn, optim, data and plot are there already.]]
 
+-- Before any code of the user's runs.
+local stderr = io.stderr
+local write_to, traceback_of = stderr.write, debug.traceback
+
 local function fail(message)
-  io.stderr:write("latent: ", message, "\n")
+  write_to(stderr, "latent: ", message, "\n")
   return 1
 end
 
-local function traceback(message)
-  if type(message) ~= "string" then
-    local meta = getmetatable(message)
-    if not (meta and meta.__tostring) then return ("(error object is a %s value)"):format(type(message)) end
-    message = tostring(message)
-  end
-  -- What calls the script is of no interest.
-  return (debug.traceback(message, 2):gsub("\n%s+%[C%]: in function 'xpcall'.*$", ""))
+-- What calls the script is of no interest.
+local function trimmed(traceback) return (traceback:gsub("\n%s+%[C%]: in function 'xpcall'.*$", "")) end
+
+local function traceback(value)
+  local message = guard.error_text(value)
+  if type(value) ~= "string" and not guard.has_text(value) then return message end
+  local text = traceback_of(message, 2)
+  local ok, short = guard.own(trimmed, text)
+  return ok and short or text
 end
 
 -- Runs a chunk as lua5.4 does: message and traceback on standard error.
 local function run(f, message, ...)
   if not f then return fail(message) end
   local ok, problem = xpcall(f, traceback, ...)
-  return ok and 0 or fail(problem)
+  return ok and 0 or fail(guard.error_text(problem))
 end
 
 -- The arguments' options, up to the script: {code = {...}, prompt = true, script = path, rest = index}.
@@ -98,7 +105,7 @@ function M.main(arguments)
   elseif o.version then
     print(version_text())
     return 0
-  elseif o.script and arguments[o.script] == "doctor" and not require("latent.files").exists "doctor" then
+  elseif o.script and arguments[o.script] == "doctor" then
     return require("latent.doctor").main()
   end
   local status = 0

@@ -2,7 +2,9 @@
 -- @module latent.help
 local comments = require "latent.help.comments"
 local core = require "latent.core"
+local guard = require "latent.guard"
 local indexing = require "latent.help.index"
+local describe = require("latent.options").describe
 require "latent" -- a core has its home, and errors the user's line
 
 local M = {}
@@ -167,13 +169,14 @@ local function by_value(value)
   if plain then return plain end
   for _, entry in ipairs(known.entries) do
     local module = package.loaded[entry.module]
-    if entry.field and type(module) == "table" and rawget(module, entry.field) == value then
+    if entry.field and type(module) == "table" and rawequal(rawget(module, entry.field), value) then
       return setmetatable({name = name or entry.name}, {__index = entry})
     end
   end
   -- A layer: its class.
-  local class = type(value) == "table" and getmetatable(value)
-  return class and value.kind and known.by_name["nn." .. tostring(value.kind)]
+  local class = type(value) == "table" and debug.getmetatable(value)
+  local kind = type(class) == "table" and rawget(class, "kind")
+  return type(kind) == "string" and known.by_name["nn." .. kind] or nil
 end
 
 -- All entries whose last part is the word, those of the best known modules first.
@@ -237,7 +240,7 @@ function M.text(what)
     entry = by_value(what)
   end
   if not entry then
-    if type(what) ~= "string" then return nil, "no help for " .. tostring(what):match "[^\n]*" end
+    if type(what) ~= "string" then return nil, "no help for " .. guard.text(what):match "[^\n]*" end
     local near = nearest(what)
     return nil, ('no help for "%s"%s'):format(what, near and (' (did you mean "%s"?)'):format(near) or "")
   end
@@ -255,7 +258,7 @@ end
 -- @treturn {table,...} each {name = "lt.max_pool2d", summary = one sentence}; those with the word in their name
 -- come first
 function M.apropos(word)
-  if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. type(word)) end
+  if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. describe(word)) end
   local named, mentioned, seen = {}, {}, {}
   word = word:lower()
   for _, entry in ipairs(the_index().entries) do

@@ -24,8 +24,14 @@ end
 -- @param value
 -- @treturn boolean
 function M.is_module(value)
-  return type(value) == "table" and getmetatable(value) ~= nil and value.is_latent_module == true
-    and not is_class(value)
+  if type(value) ~= "table" or is_class(value) then return false end
+  -- Raw: any value is asked, and its __index may raise.
+  local class = value
+  repeat
+    local meta = debug.getmetatable(class)
+    class = type(meta) == "table" and rawget(meta, "__index")
+  until type(class) ~= "table" or rawget(class, "is_latent_module")
+  return type(class) == "table"
 end
 
 --- How a value that should be something else reads in a message.

@@ -2,13 +2,10 @@
 -- blocks stays visible in the lines that follow.
 --
 -- For that, the word `local` is taken out (blanks keep the columns) and its names go into the session's own
--- environment, which lies over the globals: `local x = 1` does not touch `_G.x`, loaded modules do not see it,
--- and `local print = print` reads the old value. The differences to a true local: functions made earlier see
--- the new value when a name is declared again, attributes such as `<const>` are dropped, and one declared
--- without a value reads as the global of its name until it has one. A `<close>` variable stays as it is, and
--- is closed at the end of the input.
+-- scope, which lies over the globals: see latent.repl.scope. A constant (`<const>`, `<close>`) that an input
+-- mentions is a true constant of its chunk: Lua itself refuses to assign to it.
 -- @module latent.repl.chunk
-local lexer = require "latent.repl.lexer"
+local tokens_of = require("latent.repl.lexer").tokens
 
 local M = {}
 
@@ -17,28 +14,29 @@ local OPENS = {["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1, ["end"]
 -- The tokens that mean something to Lua.
 local function code_tokens(source)
   local list = {}
-  for _, token in ipairs(lexer.tokens(source)) do
+  for _, token in ipairs(tokens_of(source)) do
     if token.kind ~= "comment" then list[#list + 1] = token end
   end
   return list
 end
 
--- Reads `a <const>, b` behind token `i` (the word local). Returns the names, the attributes' tokens, the
--- position of the last token, and whether one of them is <close>.
+-- Reads `a <const>, b` behind token `i` (the word local). Returns the declared names, each {name, attribute},
+-- the attributes' tokens, and the position of the last token.
 local function name_list(tokens, i)
-  local names, attributes, closes = {}, {}, false
+  local names, attributes = {}, {}
   repeat
     i = i + 1
     if not tokens[i] or tokens[i].kind ~= "name" then return nil end
-    names[#names + 1] = tokens[i].text
+    local declared = {name = tokens[i].text}
+    names[#names + 1] = declared
     if tokens[i + 1] and tokens[i + 1].text == "<" then
       for k = i + 1, math.min(i + 3, #tokens) do attributes[#attributes + 1] = tokens[k] end
-      closes = closes or (tokens[i + 2] and tokens[i + 2].text == "close")
+      declared.attribute = tokens[i + 2] and tokens[i + 2].text
       i = i + 3
     end
     i = i + 1
   until not tokens[i] or tokens[i].text ~= ","
-  return names, attributes, i - 1, closes
+  return names, attributes, i - 1
 end
 
 -- What the text of a `local` at tokens[i] becomes: the edits {first, last, replacement} and the names.
@@ -47,10 +45,10 @@ local function declaration(tokens, i)
   local drop = {word.first, word.last, (" "):rep(5)}
   if following and following.text == "function" then
     local name = tokens[i + 2]
-    return name and {drop} or {}, {name and name.text}
+    return name and {drop} or {}, name and {{name = name.text}} or {}
   end
-  local names, attributes, last, closes = name_list(tokens, i)
-  if not names or closes then return {}, {} end
+  local names, attributes, last = name_list(tokens, i)
+  if not names then return {}, {} end
   local edits = {drop}
   for _, token in ipairs(attributes) do
     edits[#edits + 1] = {token.first, token.last, (" "):rep(#token.text)}
@@ -62,11 +60,9 @@ local function declaration(tokens, i)
   return edits, names
 end
 
---- Takes the word `local` out wherever it stands outside of blocks.
--- @tparam string source
--- @treturn string the source with every line where it was
--- @treturn {string,...} the names that were declared
-function M.share_locals(source)
+-- Takes the word `local` out wherever it stands outside of blocks. Returns the source with every line where it
+-- was, and what was declared, each {name, attribute = "const", "close" or nil}.
+local function share_locals(source)
   local tokens, depth, edits, names = code_tokens(source), 0, {}, {}
   for i, token in ipairs(tokens) do
     if token.kind == "keyword" then
@@ -84,27 +80,23 @@ function M.share_locals(source)
   end
   return source, names
 end
+M.share_locals = share_locals
 
---- The environment of a session.
--- @tparam table globals
--- @treturn table reads names of the prompt, then globals; writes globals, unless the name was declared
--- @treturn function declare(names): makes them the session's own, with the values that they have now
-function M.environment(globals)
-  local declared = {}
-  local environment = setmetatable({}, {
-    __index = globals,
-    __newindex = function(self, name, value)
-      if declared[name] then rawset(self, name, value) else globals[name] = value end
-    end,
-  })
-  return environment, function(names)
-    for _, name in ipairs(names) do
-      if not declared[name] then
-        declared[name] = true
-        rawset(environment, name, globals[name])
-      end
+-- The declaration of the session's constants that a source mentions, but for some: "local a <const> = a ".
+local function constants_of(source, scope, except)
+  local names, values = {}, {}
+  local seen = {}
+  for _, declared in ipairs(except) do seen[declared.name] = true end
+  for _, token in ipairs(code_tokens(source)) do
+    local name = token.kind == "name" and token.text
+    if name and not seen[name] and scope.is_constant(name) then
+      seen[name] = true
+      names[#names + 1] = name .. " <const>"
+      values[#values + 1] = scope.own(name) ~= nil and name or "nil"
     end
   end
+  if #names == 0 then return "" end
+  return ("local %s = %s "):format(table.concat(names, ", "), table.concat(values, ", "))
 end
 
 -- A quoted string ends with its line, whatever follows.
@@ -114,7 +106,7 @@ end
 
 -- A comment at the end would swallow what is put behind it.
 local function without_comment(source)
-  local tokens = lexer.tokens(source)
+  local tokens = tokens_of(source)
   local last = tokens[#tokens]
   return last and last.kind == "comment" and source:sub(1, last.first - 1) or source
 end
@@ -122,33 +114,50 @@ end
 local function pass(...) return ... end
 
 -- The values go through a function, so that the line is no tail call and keeps its place in messages.
-local function as_expression(source, name, environment)
-  local plain = load("return " .. source, name, "t", environment)
-  local f = plain and load("return (...)(" .. without_comment(source) .. ")", name, "t", environment)
+local function as_expression(source, name, scope)
+  local constants, environment = constants_of(source, scope, {}), scope.environment
+  local plain = load(constants .. "return " .. source, name, "t", environment)
+  local f = plain and load(constants .. "return (...)(" .. without_comment(source) .. ")", name, "t", environment)
   if f then return function() return f(pass) end, nil, false end
   return plain, nil, true
+end
+
+-- A name whose value cannot be told from that of another of its name, which is not to be closed.
+local function declared_twice(names)
+  local attributes = {}
+  for _, declared in ipairs(names) do
+    local this, other = declared.attribute or "plain", attributes[declared.name] or declared.attribute or "plain"
+    if this ~= other and (this == "close" or other == "close") then return declared.name end
+    attributes[declared.name] = this
+  end
 end
 
 --- Compiles an input.
 -- @tparam string source one or several lines
 -- @tparam string name of the chunk, for messages
--- @tparam table environment
--- @tparam function declare as `environment` gave it
+-- @tparam table scope of latent.repl.scope
 -- @treturn ?function whose values are to be printed; nil where the source is wrong or not finished
 -- @treturn ?string message
 -- @treturn ?boolean with a function, true where a semicolon at the end asks for silence; else, true where more
 -- lines could complete the source
-function M.compile(source, name, environment, declare)
+function M.compile(source, name, scope)
+  scope.settle()
   source = source:gsub("^%s*=", " ")
   if not source:find "%S" then return function() end end
-  local f, _, silent = as_expression(source, "=" .. name, environment)
+  local f, _, silent = as_expression(source, "=" .. name, scope)
   if f then return f, nil, silent end
-  local shared, names = M.share_locals(source)
+  -- As it stands, so that Lua looks at its attributes; then as it runs.
   local message
-  f, message = load(shared, "=" .. name, "t", environment)
+  f, message = load(constants_of(source, scope, {}) .. source, "=" .. name, "t", scope.environment)
   if not f then return nil, message, is_incomplete(message) end
+  local shared, names = share_locals(source)
+  if #names == 0 then return f end
+  local twice = declared_twice(names)
+  if twice then return nil, ("%s:1: '%s' is declared twice in one input, once <close>"):format(name, twice), false end
+  f, message = load(constants_of(source, scope, names) .. shared, "=" .. name, "t", scope.environment)
+  if not f then return nil, message, false end
   return function()
-    declare(names)
+    scope.declare(names)
     return f()
   end
 end

@@ -7,6 +7,10 @@ local lexer = require "latent.repl.lexer"
 
 local M = {}
 
+local is_tensor, zeros, methods = core.is_tensor, core.zeros, core.methods
+local capture, quote, tokens_of = files.capture, files.quote, lexer.tokens
+local name_of, options_of = help.name_of, help.options
+
 local TENSOR_FIELDS = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
 local DEEP = 20 -- metatables are followed no further
 
@@ -28,9 +32,9 @@ end
 
 -- Visits the string keys of a value and of what its metatables' __index tables lead to.
 local function each_field(value, visit)
-  if core.is_tensor(value) then
+  if is_tensor(value) then
     for _, name in ipairs(TENSOR_FIELDS) do visit(name, false) end
-    for name, method in next, core.methods do visit(name, method) end
+    for name, method in next, methods do visit(name, method) end
     return
   end
   for _ = 1, DEEP do
@@ -42,6 +46,26 @@ local function each_field(value, visit)
     local meta = debug.getmetatable(value)
     value = type(meta) == "table" and rawget(meta, "__index") or nil
     if type(value) ~= "table" then return end
+  end
+end
+
+-- A field as the tables and metatables have it: no function of the user's runs.
+local function read(value, key)
+  if is_tensor(value) then
+    for _, name in ipairs(TENSOR_FIELDS) do
+      if name == key then
+        local ok, field = pcall(function() return value[key] end) -- it may be closed
+        return ok and field or nil
+      end
+    end
+    return methods[key]
+  end
+  for _ = 1, DEEP do
+    local field = type(value) == "table" and rawget(value, key)
+    if field then return field end
+    local meta = debug.getmetatable(value)
+    value = type(meta) == "table" and rawget(meta, "__index") or nil
+    if type(value) ~= "table" then return nil end
   end
 end
 
@@ -58,12 +82,10 @@ local function fields(value, methods_only)
   return words
 end
 
-local function names(environment, globals)
+local function names(scope)
   local words = {}
-  for _, scope in ipairs{environment, globals} do
-    for name in next, scope do
-      if type(name) == "string" and name:find "^[%a_][%w_]*$" then words[#words + 1] = name end
-    end
+  for _, name in ipairs(scope.names()) do
+    if type(name) == "string" and name:find "^[%a_][%w_]*$" then words[#words + 1] = name end
   end
   for word in pairs(lexer.keywords) do words[#words + 1] = word end
   return words
@@ -72,13 +94,6 @@ end
 -- ---- values of what stands before the cursor ----
 
 local function string_of(text) return text:match [[^["'](.*)["']$]] end
-
--- A field, without running anything but a tensor's or table's own way of reading.
-local function read(value, key)
-  if type(value) ~= "table" and not core.is_tensor(value) and type(value) ~= "string" then return nil end
-  local ok, field = pcall(function() return value[key] end)
-  return ok and field or nil
-end
 
 -- Finds where the chain `a.b[1]:c` begins whose last token is tokens[i]; nil where it is no plain chain.
 local function chain_start(tokens, i)
@@ -100,8 +115,8 @@ local function chain_start(tokens, i)
 end
 
 -- The value of the chain tokens[first..last]; nothing is called.
-local function chain_value(tokens, first, last, environment)
-  local value = environment[tokens[first].text]
+local function chain_value(tokens, first, last, scope)
+  local value = scope.value(tokens[first].text)
   local i = first + 1
   while i <= last do
     local token = tokens[i]
@@ -117,9 +132,9 @@ local function chain_value(tokens, first, last, environment)
   return value
 end
 
-local function value_before(tokens, last, environment)
+local function value_before(tokens, last, scope)
   local first = chain_start(tokens, last)
-  return first and chain_value(tokens, first, last, environment)
+  return first and chain_value(tokens, first, last, scope)
 end
 
 -- The position of the bracket that the one at `i` closes.
@@ -137,26 +152,26 @@ end
 
 -- After "." or ":". What a call gives is not known without calling; from the library's functions it is
 -- mostly a tensor, or a layer.
-local function member_words(tokens, i, environment)
+local function member_words(tokens, i, scope)
   local methods_only = tokens[i].text == ":"
   local before = tokens[i - 1]
   if not before then return {} end
   if before.kind == "string" then return fields("", methods_only) end
   if before.text == ")" or before.text == "}" then
     local open = opening(tokens, i - 1)
-    local called = open and open > 1 and value_before(tokens, open - 1, environment)
-    local name = called and help.name_of(called)
+    local called = open and open > 1 and value_before(tokens, open - 1, scope)
+    local name = called and name_of(called)
     if not name then return {} end
     local nn = package.loaded["latent.nn"]
     if name:find "^nn%." and nn then return fields(nn.Sequential{}, methods_only) end
     local gives_tensor = name:find "^lt%." or name:find "^Tensor:"
-    return gives_tensor and fields(core.zeros(1), methods_only) or {}
+    return gives_tensor and fields(zeros(1), methods_only) or {}
   end
-  return fields(value_before(tokens, i - 1, environment), methods_only)
+  return fields(value_before(tokens, i - 1, scope), methods_only)
 end
 
 -- Where the cursor stands at the place of a key in braces that a known function is given: its options.
-local function option_words(tokens, environment)
+local function option_words(tokens, scope)
   local last = tokens[#tokens]
   if not last or not (last.text == "{" or last.text == "," or last.text == ";") then return {} end
   local depth, brace = 0, nil
@@ -168,11 +183,11 @@ local function option_words(tokens, environment)
       if depth < 0 and not brace then
         if text ~= "{" then return {} end
         brace, depth = i, 0
-        local called = value_before(tokens, i - 1, environment) -- f{
-        if called then return help.options(called) or {} end
+        local called = value_before(tokens, i - 1, scope) -- f{
+        if called then return options_of(called) or {} end
       elseif depth < 0 then -- f(x, {
-        local called = text == "(" and value_before(tokens, i - 1, environment)
-        return called and help.options(called) or {}
+        local called = text == "(" and value_before(tokens, i - 1, scope)
+        return called and options_of(called) or {}
       end
     end
   end
@@ -185,7 +200,7 @@ local function file_words(path)
   folder, prefix = folder or "", prefix or path
   local home = os.getenv "HOME"
   local real = folder:gsub("^~/", (home or "~"):gsub("%%", "%%%%") .. "/")
-  local listing = files.capture("ls -1Ap -- " .. files.quote(real == "" and "." or real) .. " 2>/dev/null") or ""
+  local listing = capture("ls -1Ap -- " .. quote(real == "" and "." or real) .. " 2>/dev/null") or ""
   local words = {}
   for name in listing:gmatch "[^\n]+" do
     if name:sub(1, 1) ~= "." or prefix:sub(1, 1) == "." then words[#words + 1] = folder .. name end
@@ -194,14 +209,12 @@ local function file_words(path)
 end
 
 --- Makes the function that completes.
--- @tparam table environment of the session: names of the prompt over the globals
--- @tparam[opt=_G] table globals
+-- @tparam table scope of the session, as latent.repl.scope makes it
 -- @treturn function complete(text up to the cursor): the list of words, sorted, and the position in the text
 -- from which they stand
-function M.new(environment, globals)
-  globals = globals or _G
+function M.new(scope)
   return function(text)
-    local tokens = lexer.tokens(text)
+    local tokens = tokens_of(text)
     local last = tokens[#tokens]
     if last and last.open then
       if last.kind == "comment" or last.text:find "^%[" then return {}, #text + 1 end
@@ -217,15 +230,15 @@ function M.new(environment, globals)
       return {}, start
     end
     if last and (last.text == "." or last.text == ":") then
-      return matching(member_words(tokens, #tokens, environment), word), start
+      return matching(member_words(tokens, #tokens, scope), word), start
     end
-    local options = matching(option_words(tokens, environment), word)
+    local options = matching(option_words(tokens, scope), word)
     if #options > 0 then
       for i, name in ipairs(options) do options[i] = name .. " = " end
       return options, start
     end
     if word == "" then return {}, start end
-    return matching(names(environment, globals), word), start
+    return matching(names(scope), word), start
   end
 end
 

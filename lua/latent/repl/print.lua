@@ -3,14 +3,21 @@
 -- @module latent.repl.print
 local core = require "latent.core"
 local format = require "latent.format"
+local guard = require "latent.guard"
 local module = require "latent.nn.module"
 
 local M = {}
 
+local is_tensor, is_module = core.is_tensor, module.is_module
+local tensor_text, number_text = format.tensor, format.number
+local own, user, has_text = guard.own, guard.user, guard.has_text
+local foreign_text, error_text = guard.text, guard.error_text
+
 local WIDTH = 100 -- a table that fits stands in one line
 local DEPTH = 4 -- of nested tables
 local ITEMS = 24 -- of a table
-local LINES = 60 -- of anything
+local SORTED = 5000 -- keys of a table; of more, the first that come
+local LINES, BYTES = 60, 20000 -- of anything
 local STRING, INNER_STRING = 1000, 80 -- bytes of a string, alone and within a table
 local WORD = "^[%a_][%w_]*$"
 
@@ -43,12 +50,12 @@ end
 
 -- A tensor or layer as one item of a table.
 local function brief(value)
-  if core.is_tensor(value) then
+  if is_tensor(value) then
     local shape = value.shape
-    if #shape == 0 then return "tensor " .. format.number(value:item()) end
+    if #shape == 0 then return "tensor " .. number_text(value:item()) end
     return ("tensor [%s] %s"):format(table.concat(shape, ", "), value.dtype)
   end
-  local text = tostring(value)
+  local text = foreign_text(value)
   if not text:find "\n" then return text end
   return ("%s (%d parameters)"):format(value.kind, value:count())
 end
@@ -57,21 +64,30 @@ local RANK = {number = 1, string = 2, boolean = 3}
 
 -- What an object keeps for itself begins with an underscore.
 local function is_private(t, key)
-  return type(key) == "string" and key:sub(1, 1) == "_" and getmetatable(t) ~= nil
+  return type(key) == "string" and key:sub(1, 1) == "_" and debug.getmetatable(t) ~= nil
 end
 
-local function sorted_keys(t, skip)
-  local keys = {}
+-- What keys are sorted by: their rank, and what compares those of one rank, whatever their __tostring does.
+local function sort_key(key)
+  local rank = RANK[type(key)] or 4
+  return {key = key, rank = rank, by = rank <= 2 and key or rank == 3 and tostring(key) or ("%p"):format(key)}
+end
+
+-- The keys beside the list 1..n, and how many more there are than could be sorted.
+local function sorted_keys(t, n)
+  local keys, more = {}, 0
   for key in next, t do
-    if not skip[key] and not is_private(t, key) then keys[#keys + 1] = key end
+    local listed = math.type(key) == "integer" and key >= 1 and key <= n
+    if not listed and not is_private(t, key) then
+      if #keys < SORTED then keys[#keys + 1] = sort_key(key) else more = more + 1 end
+    end
   end
   table.sort(keys, function(a, b)
-    local ra, rb = RANK[type(a)] or 4, RANK[type(b)] or 4
-    if ra ~= rb then return ra < rb end
-    if ra <= 2 then return a < b end
-    return tostring(a) < tostring(b)
+    if a.rank ~= b.rank then return a.rank < b.rank end
+    return a.by < b.by
   end)
-  return keys
+  for i, item in ipairs(keys) do keys[i] = item.key end
+  return keys, more
 end
 
 local text_of
@@ -83,15 +99,12 @@ end
 
 -- The items of a table as texts, the list first.
 local function items_of(t, state, depth)
-  local items, listed, left = {}, {}, 0
-  local n = 0
-  while rawget(t, n + 1) ~= nil do
-    n = n + 1
-    listed[n] = true
-    if #items < ITEMS then items[#items + 1] = text_of(rawget(t, n), state, depth + 1) end
-  end
+  local items, n = {}, 0
+  while rawget(t, n + 1) ~= nil do n = n + 1 end
+  for i = 1, math.min(n, ITEMS) do items[i] = text_of(rawget(t, i), state, depth + 1) end
+  local keys, left = sorted_keys(t, n)
   left = left + n - #items
-  for _, key in ipairs(sorted_keys(t, listed)) do
+  for _, key in ipairs(keys) do
     if #items < ITEMS then
       items[#items + 1] = key_text(key, state) .. " = " .. text_of(rawget(t, key), state, depth + 1)
     else
@@ -124,26 +137,24 @@ local function table_text(t, state, depth)
   return braces(items, ("  "):rep(depth - 1))
 end
 
-local function has_text(value)
-  local meta = getmetatable(value)
-  return type(meta) == "table" and rawget(meta, "__tostring") ~= nil
-end
-
 function text_of(value, state, depth)
   local kind = type(value)
   if kind == "string" then return string_text(value, depth) end
   if kind == "function" then return function_text(value, state) end
-  if core.is_tensor(value) then
-    local ok, text = pcall(depth == 1 and format.tensor or brief, value, true)
+  if is_tensor(value) then
+    local ok, text = pcall(depth == 1 and tensor_text or brief, value, true)
     return ok and text or "closed tensor"
   end
-  if module.is_module(value) then
-    if depth > 1 then return brief(value) end
-    local count = value:count()
-    return ("%s\n%d parameter%s"):format(tostring(value), count, count == 1 and "" or "s")
+  if is_module(value) then
+    if depth > 1 then
+      local ok, text = pcall(brief, value)
+      return ok and text or foreign_text(value)
+    end
+    local counted, count = user(value.count, value)
+    return foreign_text(value) .. (counted and ("\n%d parameter%s"):format(count, count == 1 and "" or "s") or "")
   end
   if kind == "table" and not has_text(value) then return table_text(value, state, depth) end
-  return tostring(value)
+  return foreign_text(value)
 end
 
 -- The first lines of a text, and how many are missing.
@@ -153,17 +164,20 @@ local function limited(text)
     at = text:find("\n", at + 1, true)
     count = count + 1
   until not at or count == LINES
+  local shown = at and text:sub(1, at - 1) or text
+  if #shown > BYTES then return ("%s\n... (%d bytes)"):format(shown:sub(1, BYTES), #text) end
   if not at then return text end
   local _, more = text:sub(at):gsub("\n", "")
-  return ("%s\n... %d more line%s"):format(text:sub(1, at - 1), more, more == 1 and "" or "s")
+  return ("%s\n... %d more line%s"):format(shown, more, more == 1 and "" or "s")
 end
 
 --- The text of a value.
 -- @param value
 -- @tparam ?function name_of tells the name of a function of the library, or nil
--- @treturn string at most about 60 lines
+-- @treturn string at most about 60 lines; where the value is of a kind whose text could not be made, what kind it is
 function M.text(value, name_of)
-  return limited(text_of(value, {seen = {}, name_of = name_of}, 1))
+  local ok, text = own(function() return limited(text_of(value, {seen = {}, name_of = name_of}, 1)) end)
+  return ok and text or ("a %s, not shown: %s"):format(type(value), error_text(text))
 end
 
 return M
