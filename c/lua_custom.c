@@ -73,6 +73,27 @@ typedef struct BackwardCall {
   Tensor *const *dx;
 } BackwardCall;
 
+/* A gradient or nil for each input: one that is forgotten is no zero, one too many has no input. */
+static void check_gradients(lua_State *L, const BackwardCall *b, int first) {
+  const Call *c = b->call;
+  int count = lua_gettop(L) - first + 1, needed = c->inputs;
+  char got[80];
+  while (count > c->inputs && lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    count--;
+  }
+  while (needed > 0 && !b->dx[needed - 1]) needed--;
+  if (count > c->inputs || count < needed)
+    raise_error(L,
+                "%s: backward: expected a gradient or nil for each of %d input%s, got %d value%s",
+                c->op->name, c->inputs, c->inputs == 1 ? "" : "s", count, count == 1 ? "" : "s");
+  for (int i = 0; i < count; i++)
+    if (!lua_isnil(L, first + i) && !is_tensor(L, first + i))
+      raise_error(L, "%s: backward: input %d: expected a gradient or nil, got %s", c->op->name,
+                  i + 1, describe(L, first + i, got, sizeof got));
+  lua_settop(L, first + c->inputs - 1);
+}
+
 static int run_backward(lua_State *L) {
   BackwardCall *b = lua_touserdata(L, 1);
   const LuaOp *def = (const LuaOp *)b->call->op;
@@ -88,7 +109,8 @@ static int run_backward(lua_State *L) {
   }
   Box *dy = box_new(L);
   push_tensor(L, dy, tensor_view(b->dy, &b->dy->shape, 0, &e), name, &e);
-  lua_call(L, 2, b->call->inputs);
+  lua_call(L, 2, LUA_MULTRET);
+  check_gradients(L, b, 2);
   for (int i = 0; i < b->call->inputs; i++) {
     Tensor *to = b->dx[i];
     int at = 2 + i;
@@ -99,8 +121,9 @@ static int run_backward(lua_State *L) {
     }
     const Tensor *from = check_tensor(L, at, name, "backward")->value;
     if (!shape_equal(&from->shape, &to->shape) || from->dtype != DTYPE_REAL)
-      raise_error(L, "%s: backward: expected a gradient of shape %s for input %d, got %s", name,
-                  shape_text(&to->shape, want), i + 1, shape_text(&from->shape, got));
+      raise_error(L, "%s: backward: expected a gradient %s %s for input %d, got %s %s", name,
+                  REAL_NAME, shape_text(&to->shape, want), i + 1, dtype_name(from->dtype),
+                  shape_text(&from->shape, got));
     memcpy(to->data, from->data, (size_t)to->numel * sizeof(real));
   }
   return 0;

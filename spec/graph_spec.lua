@@ -471,9 +471,27 @@ describe("ops written in Lua", function()
       "bad: forward: expected to get a tensor back, got 3")
     local long = op(function(_, t) return t + 1 end, function() return lt.ones(3) end)
     assert.misuse(function() long(x):sum():backward() end,
-      "backward: [^:]+:%d+: bad: backward: expected a gradient of shape %[2%] for input 1, got %[3%]")
-    assert.misuse(function() op(function(_, t) return t + 1 end, function() return "x" end)(x):sum():backward() end,
-      "backward: [^:]+:%d+: bad: backward: expected a tensor, got \"x\"")
+      "backward: [^:]+:%d+: bad: backward: expected a gradient float32 %[2%] for input 1, got float32 %[3%]")
+    local bytes = op(function(_, t) return t + 1 end, function() return lt.ones(2):u8() end)
+    assert.misuse(function() bytes(x):sum():backward() end,
+      "backward: [^:]+:%d+: bad: backward: expected a gradient float32 %[2%] for input 1, got u8 %[2%]")
+    for expected, gradients in pairs {
+      ["input 1: expected a gradient or nil, got \"x\""] = {"x", n = 1},
+      ["input 1: expected a gradient or nil, got a table"] = {{x, x}, n = 1},
+      ["input 2: expected a gradient or nil, got 0"] = {x, 0, n = 2}, -- of one that wants none, too
+      ["expected a gradient or nil for each of 2 inputs, got 3 values"] = {x, x, x, n = 3},
+      ["expected a gradient or nil for each of 2 inputs, got 0 values"] = {n = 0},
+    } do
+      local f = op(function(_, a, b) return a + b end, function() return table.unpack(gradients, 1, gradients.n) end)
+      assert.misuse(function() f(x, lt.ones(2)):sum():backward() end,
+        "backward: [^:]+:%d+: bad: backward: " .. expected .. "$")
+    end
+    local short = op(function(_, a, b) return a + b end, function(_, dy) return dy end)
+    short(x, lt.ones(2)):sum():backward() -- the second wants none
+    assert.misuse(function() short(lt.ones(2), x):sum():backward() end,
+      "backward: [^:]+:%d+: bad: backward: expected a gradient or nil for each of 2 inputs, got 1 value$")
+    local spare = op(function(_, t) return t + 1 end, function(_, dy) return dy, nil, nil end)
+    spare(x):sum():backward()
     assert.misuse(function() op(function() error "broken forward" end, function() end)(x) end, "broken forward")
     assert.misuse(function()
       op(function(_, t) return t + 1 end, function() error "broken backward" end)(x):sum():backward()
