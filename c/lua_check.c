@@ -84,6 +84,15 @@ static int l_set_home(lua_State *L) {
   return 0;
 }
 
+/* "a module", as the metatable calls it, or "a table" */
+static void describe_object(lua_State *L, int index, char *text, size_t size) {
+  const char *name = luaL_typename(L, index);
+  int field = luaL_getmetafield(L, index, "__name");
+  if (field == LUA_TSTRING) name = lua_tostring(L, -1);
+  snprintf(text, size, "%s %s", strchr("AEIOUaeiou", name[0]) ? "an" : "a", name);
+  if (field != LUA_TNIL) lua_pop(L, 1);
+}
+
 const char *describe(lua_State *L, int index, char *text, size_t size) {
   char shape[SHAPE_TEXT];
   Box *box;
@@ -95,7 +104,7 @@ const char *describe(lua_State *L, int index, char *text, size_t size) {
   case LUA_TNIL: snprintf(text, size, "nil"); break;
   default:
     box = luaL_testudata(L, index, META_TENSOR);
-    if (!box) snprintf(text, size, "a %s", luaL_typename(L, index));
+    if (!box) describe_object(L, index, text, size);
     else if (!box->var) snprintf(text, size, "a closed tensor");
     else snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));
   }
@@ -254,6 +263,14 @@ void check_shape(lua_State *L, int index, int last, const char *name, Shape *sha
 
 /* ---- tensors from numbers and nested tables ---- */
 
+/* Raises what is wrong with the table at the top, which is no list: an object, or names. */
+static void refuse_table(lua_State *L, const char *name) {
+  char got[80];
+  bool plain = strcmp(describe(L, -1, got, sizeof got), "a table") == 0;
+  raise_error(L, "%s: expected a tensor or a list of numbers, got %s", name,
+              plain ? "a table with names" : got);
+}
+
 /* Reads the sizes along the first elements; anything ragged is found when the values are read. */
 static void table_shape(lua_State *L, int index, const char *name, Shape *shape) {
   shape->dims = 0;
@@ -261,7 +278,7 @@ static void table_shape(lua_State *L, int index, const char *name, Shape *shape)
   while (lua_type(L, -1) == LUA_TTABLE) {
     if (shape->dims == MAX_DIMS) raise_error(L, "%s: tables are nested too deeply", name);
     int64_t n = list_length(L, -1);
-    if (n < 0) raise_error(L, "%s: expected a list of numbers, got a table with names", name);
+    if (n < 0) refuse_table(L, name);
     shape->size[shape->dims++] = n;
     lua_rawgeti(L, -1, 1);
     lua_replace(L, -2);

@@ -102,8 +102,12 @@ static int l_rmsprop(lua_State *L) {
 static int l_clip_grad_norm(lua_State *L) {
   double limit = check_real(L, 2, "clip_grad_norm", "max_norm"), sum = 0;
   if (!(limit > 0)) raise_error(L, "clip_grad_norm: max_norm: expected above 0, got %g", limit);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  int64_t n = (int64_t)lua_rawlen(L, 1);
+  char got[80];
+  int64_t n = lua_type(L, 1) == LUA_TTABLE ? (int64_t)lua_rawlen(L, 1) : 0;
+  if (n == 0) /* a module is a table too, and its norm would be 0 */
+    raise_error(L,
+                "clip_grad_norm: expected a list of parameters, such as model:parameters(), got %s",
+                describe(L, 1, got, sizeof got));
   for (int64_t i = 1; i <= n; i++) {
     const Var *v = item(L, 1, i, "parameter");
     if (v->grad) sum += isa()->sum_squares(reals(v->grad), v->grad->numel);

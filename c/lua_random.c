@@ -124,6 +124,8 @@ static const luaL_Reg functions[] = {{"generator", l_generator}, {"manual_seed",
 void open_random(lua_State *L) {
   static const luaL_Reg methods[] = {{"state", l_state}, {"set_state", l_set_state}, {NULL, NULL}};
   luaL_newmetatable(L, META_GENERATOR);
+  lua_pushstring(L, "generator");
+  lua_setfield(L, -2, "__name"); /* in messages */
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

@@ -1,6 +1,7 @@
 -- Optimisers: that they descend, resume to the bit, and refuse what makes no sense. That each follows its
 -- rule, step by step, is what the golden values show.
 local lt = require "latent"
+local nn = require "latent.nn"
 local optim = require "latent.optim"
 require "spec.support.close"
 
@@ -183,7 +184,14 @@ describe("optimisers refuse", function()
   local cases = {
     { "optim.Adam: expected a list of parameters, such as model:parameters%(%), got nil", optim.Adam },
     { "optim.SGD: expected a list of parameters.*, got an empty table", optim.SGD, {} },
-    { "optim.SGD: expected a list of parameters.*, got a tensor", optim.SGD, w },
+    { "optim.SGD: expected a list of parameters.*, got a tensor %[2%]", optim.SGD, w },
+    { "optim.Adam: expected a list of .*, such as model:parameters%(%), got a module", optim.Adam, nn.Linear(1, 1) },
+    { "optim.SGD: expected a list of parameters.*, got a module", optim.SGD, nn.Sequential { nn.ReLU() } },
+    { "optim.AdamW: expected a list of parameters.*, got nn.ReLU; write nn.ReLU", optim.AdamW, nn.ReLU },
+    { "optim.RMSprop: expected a list of parameters.*, got a table with names", optim.RMSprop, { weight = w } },
+    { "optim.clip_grad_norm: expected a list of parameters.*, got a module", optim.clip_grad_norm, nn.ReLU(), 1 },
+    { "clip_grad_norm: expected a list of parameters.*, got a module", lt.clip_grad_norm, nn.ReLU(), 1 },
+    { "clip_grad_norm: expected a list of parameters.*, got a table", lt.clip_grad_norm, {}, 1 },
     { "optim.SGD: parameter 2: expected a tensor, got 3", optim.SGD, { w, 3 } },
     { "optim.SGD: parameter 1: .*, got the result of an op", optim.SGD, { w * 2 } },
     { "optim.SGD: parameter 1: .*, got u8", optim.SGD, { lt.ones(1):u8() } },

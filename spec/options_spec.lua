@@ -48,7 +48,37 @@ describe("options.check", function()
   it("takes tables only", function()
     assert.matches("plot.lines: expected an options table, got 3$", message_of(3))
     assert.matches('plot.lines: expected an options table, got "x"$', message_of "x")
-    assert.matches("plot.lines: expected an options table, got a tensor$", message_of(lt.ones(2)))
+    assert.matches("plot.lines: expected an options table, got a tensor %[2%]$", message_of(lt.ones(2)))
+  end)
+end)
+
+describe("options.describe", function()
+  local nn, optim, data = require "latent.nn", require "latent.optim", require "latent.data"
+  local describe_value = options.describe
+
+  it("names any value", function()
+    local closed = lt.ones(2)
+    closed:close()
+    for expected, value in pairs {
+      ["a tensor [2, 3]"] = lt.ones(2, 3), ["a tensor []"] = lt.tensor(1), ["a closed tensor"] = closed,
+      ["a module"] = nn.Sequential {}, ["nn.ReLU; write nn.ReLU(...)"] = nn.ReLU, ["a generator"] = lt.generator(1),
+      ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
+      ["a data set"] = data.mnist { split = "test", mini = true }, ["a function"] = print, ["a table"] = {}, ["3"] = 3,
+      ["0.5"] = 0.5, ["true"] = true, ['"text"'] = "text", ["a FILE*"] = io.stdout, ["a thing"] = setmetatable({},
+        { __name = "thing", __tostring = error, __index = error, __metatable = 5 }),
+    } do assert.equal(expected, describe_value(value)) end
+    assert.equal("nil", describe_value(nil))
+    assert.equal(65, #describe_value(("x"):rep(1000)))
+  end)
+
+  it("names them so in the core as well", function()
+    for expected, value in pairs {
+      ["a module"] = nn.ReLU(), ["a class of layers"] = nn.ReLU,
+      ["a data set"] = data.mnist { split = "test", mini = true }, ["a generator"] = lt.generator(1), ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
+    } do
+      local _, message = pcall(function() lt.ones(2):copy_(value) end)
+      assert.matches("copy_: source: expected a tensor, got " .. expected .. "$", message)
+    end
   end)
 end)
 

@@ -328,7 +328,7 @@ describe("plot", function()
       { "nothing positive on a log axis", "lines", { { y = { 0, -1 } }, log = "y" },
         "no positive finite value" },
       { "a text among numbers", "lines", { { y = { 1, "2" } } },
-        "expected numbers, got a string at position 2" },
+        'expected numbers, got "2" at position 2' },
       { "a range upside down", "lines", { { y = { 1 } }, yrange = { 1, 0 } },
         "yrange: expected {lowest, highest}" },
       { "an unknown legend", "lines", { { y = { 1 }, label = "a" }, legend = "top" },
@@ -386,7 +386,7 @@ describe("plot", function()
     it("refuses panels that are no figures", function()
       assert.error_matches(function()
         plot.panels{ lines(), {} }
-      end, "element 2 is a table, not a figure")
+      end, "element 2: expected a figure, got a table")
     end)
   end)
 

@@ -109,6 +109,6 @@ describe("progress", function()
     assert.error_matches(function() progress.new { step = 3 } end, "unknown option")
     assert.error_matches(function() progress.new { steps = 0 } end, "steps: expected a whole")
     assert.error_matches(function() progress.new { stream = recorder() }:step "x" end,
-      "loss: expected a number, got string")
+      'loss: expected a number, got "x"')
   end)
 end)

@@ -233,11 +233,11 @@ describe("safetensors", function()
     assert.error_matches(function() safetensors.save(path, { lt.zeros(1) }) end,
       "expected names that are UTF")
     assert.error_matches(function() safetensors.save(path, { x = 1 }) end,
-      '"x": expected a tensor, got number')
+      '"x": expected a tensor, got 1')
     assert.error_matches(function() safetensors.save(path, { __metadata__ = lt.zeros(1) }) end,
       "the format's own")
     assert.error_matches(function() safetensors.save(path, {}, { metadata = { a = 1 } }) end,
-      "metadata: expected strings, got a: 1")
+      'metadata: expected strings, got "a": 1')
     assert.error_matches(function() safetensors.save(path, {}, { meta = {} }) end, "unknown option")
     assert.error_matches(function() safetensors.load(nil) end, "path: expected a string, got nil")
   end)

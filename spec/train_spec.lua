@@ -275,6 +275,8 @@ describe("train", function()
       {"no model", new({}, "model"), "train.new: model: expected a model, got nil"},
       {"a class for a model", new{model = nn.ReLU},
         "train.new: model: expected a model, got nn.ReLU; write nn.ReLU%(...%)"},
+      {"parameters for a model", new{model = nn.Linear(1, 1):parameters()},
+        "train.new: model: expected a model, got a list of tensors; parameters are the optimiser's"},
       {"no optimiser", new{optimizer = {step = 1}},
         "train.new: optimizer: expected an optimiser, such as .*, got a table"},
       {"parameters that the model has not", new{optimizer = optim.SGD({stray})},

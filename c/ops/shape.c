@@ -23,7 +23,7 @@ static int64_t view_start(const Call *c) {
 
 static bool reshape_shape(const Call *c, Shape *out, Error *e) {
   char from[SHAPE_TEXT], to[SHAPE_TEXT];
-  Shape s = {.dims = (int)c->integer[0]};
+  Shape s = {.dims = (int)c->integer[0]}, asked;
   int open = -1;
   for (int d = 0; d < s.dims; d++) {
     s.size[d] = c->integer[1 + d];
@@ -35,12 +35,14 @@ static bool reshape_shape(const Call *c, Shape *out, Error *e) {
     s.size[d] = 1;
   }
   if (!shape_check(&s, e)) return false;
+  asked = s;
+  if (open >= 0) asked.size[open] = -1;
   int64_t known = shape_numel(&s);
   if (open >= 0) s.size[open] = known > 0 ? c->in[0]->numel / known : 0;
   if (shape_numel(&s) != c->in[0]->numel)
     return error_set(e, "shape: %s (%lld elements) does not fit into %s",
                      shape_text(&c->in[0]->shape, from), (long long)c->in[0]->numel,
-                     shape_text(&s, to));
+                     shape_text(&asked, to));
   *out = s;
   return true;
 }

@@ -9,18 +9,20 @@ return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor
 
   -- An axis as a number from 1 to dims.
-  local function axis_of(name, axis, dims)
+  local function axis_of(name, axis, dims, option)
     if math.type(axis) ~= "integer" or axis == 0 or axis < -dims or axis > dims then
-      raise(("%s: axis: expected 1..%d or -%d..-1, got %s"):format(name, dims, dims, options.describe(axis)))
+      raise(("%s: %s: expected 1..%d or -%d..-1, got %s"):format(name, option or "axis", dims, dims,
+        options.describe(axis)))
     end
     return axis > 0 and axis or dims + 1 + axis
   end
 
   local function transpose(x, a, b)
     local dims = check(x, "transpose"):dim()
+    if dims < 2 then raise("transpose: expected a tensor with at least 2 axes, got " .. options.describe(x)) end
     local order = {}
     for d = 1, dims do order[d] = d end
-    a, b = axis_of("transpose", a or 1, dims), axis_of("transpose", b or 2, dims)
+    a, b = axis_of("transpose", a or 1, dims, "a"), axis_of("transpose", b or 2, dims, "b")
     order[a], order[b] = order[b], order[a]
     return ops.permute(x, order)
   end
@@ -42,7 +44,7 @@ return function(core)
 
   local function flatten(x, first)
     local shape = check(x, "flatten").shape
-    first = axis_of("flatten", first or 1, math.max(#shape, 1))
+    first = axis_of("flatten", first or 1, math.max(#shape, 1), "first")
     local kept, n = {}, 1
     for d, size in ipairs(shape) do
       if d < first then kept[d] = size else n = n * size end
@@ -52,17 +54,33 @@ return function(core)
   end
 
   local function stack(list, axis)
-    if type(list) ~= "table" then raise("stack: expected a list of tensors, got " .. type(list)) end
-    local raised = {}
-    for i, x in ipairs(list) do
-      raised[i] = unsqueeze(x, axis_of("stack", axis or 1, check(x, "stack"):dim() + 1))
+    local got = options.describe(list)
+    if got ~= "a table" or #list == 0 then
+      raise("stack: expected a list of tensors, such as {x, y}, got " .. (got == "a table" and "an empty table" or got))
+    end
+    local name = next(list, #list)
+    if type(name) == "string" then
+      raise(('stack: the list of tensors has a field "%s"; options stand behind the list'):format(name))
+    end
+    local raised, want = {}, nil
+    for i = 1, #list do
+      local x = check(list[i], "stack: item " .. i)
+      local have = ("%s [%s]"):format(x.dtype, table.concat(x.shape, ", "))
+      want = want or have
+      if have ~= want then raise(("stack: item %d: expected %s, as the first, got %s"):format(i, want, have)) end
+      raised[i] = unsqueeze(x, axis_of("stack", axis or 1, x:dim() + 1))
     end
     return ops.cat(raised, axis or 1)
   end
 
   local function broadcast_to(x, ...)
-    local have, target = check(x, "broadcast_to").shape, core.zeros(...)
+    local have = check(x, "broadcast_to").shape
+    if select("#", ...) == 0 then raise "broadcast_to: expected a shape" end
+    local target = core.zeros(...)
     local want = target.shape
+    if x.dtype ~= target.dtype then
+      raise(("broadcast_to: expected %s, got %s (convert it with :float())"):format(target.dtype, x.dtype))
+    end
     local lead = #want - #have
     local fits = lead >= 0
     for d, size in ipairs(have) do fits = fits and (size == 1 or size == want[lead + d]) end

@@ -55,7 +55,7 @@ local function add_operators(core)
   meta.__add, meta.__sub, meta.__mul, meta.__div = ops.add, ops.sub, ops.mul, ops.div
   meta.__unm = function(x) return ops.neg(x) end
   meta.__pow = function(x, y)
-    if type(y) ~= "number" then core.raise("pow: expected a number as exponent, got " .. type(y)) end
+    if type(y) ~= "number" then core.raise("pow: expected a number as exponent, got " .. options.describe(y)) end
     return ops.pow(x, y)
   end
   meta.__tostring = function(x) return format.tensor(core.check_tensor(x, "tostring")) end

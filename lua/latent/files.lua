@@ -83,7 +83,7 @@ M.target = paths.target
 function M.write_atomic(path, content, opts)
   check_path("write_atomic", path)
   if type(content) ~= "string" and type(content) ~= "function" then
-    raise("files.write_atomic: content: expected a string or a function, got " .. type(content))
+    raise("files.write_atomic: content: expected a string or a function, got " .. options.describe(content))
   end
   return outputs.write(path, content, options.check("files.write_atomic", opts, { "sync", "keep", "check" }))
 end
@@ -104,7 +104,7 @@ end
 -- @treturn string
 function M.quote(text)
   if type(text) ~= "string" then
-    raise("files.quote: text: expected a string, got " .. type(text))
+    raise("files.quote: text: expected a string, got " .. options.describe(text))
   end
   if text:find("\0", 1, true) then raise("files.quote: text: holds a zero byte") end
   return "'" .. text:gsub("'", [['\'']]) .. "'"

@@ -5,6 +5,7 @@
 -- @module latent.idx
 
 local core = require "latent.core"
+local options = require "latent.options"
 local files = require "latent.files"
 local raise = core.raise
 
@@ -24,7 +25,7 @@ local MAX_AXES = 4
 -- @tfield boolean gzip whether the file is compressed
 local Reader = {}
 Reader.__index = Reader
-Reader.__name = "latent.idx.Reader"
+Reader.__name = "reader" -- in messages
 
 -- A source gives the next n bytes (fewer at the end), from a file or from an inflated string.
 local function file_source(file)
@@ -130,7 +131,7 @@ end
 -- @treturn int|string the number of rows, or the message
 function Reader:read(count)
   if math.type(count) ~= "integer" or count < 0 then
-    raise("idx: read: count: expected a number of rows, got " .. tostring(count))
+    raise("idx: read: count: expected a number of rows, got " .. options.describe(count))
   end
   count = math.min(count, self.left)
   local bytes = self.source:read(count * self.row)

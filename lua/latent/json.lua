@@ -161,7 +161,7 @@ end
 -- @treturn ?string the message then, with line and column (in bytes)
 function M.decode(text)
   if type(text) ~= "string" then
-    raise("json.decode: text: expected a string, got " .. type(text))
+    raise("json.decode: text: expected a string, got " .. options.describe(text))
   end
   local ok, value = pcall(plainly, read_text, text)
   if ok then return value end
@@ -280,10 +280,10 @@ end
 function M.encode(value, opts)
   opts = options.check("json.encode", opts, { "indent", "nan" })
   if opts.indent ~= nil and (math.type(opts.indent) ~= "integer" or opts.indent < 0) then
-    raise("json.encode: indent: expected a number of spaces, got " .. tostring(opts.indent))
+    raise("json.encode: indent: expected a number of spaces, got " .. options.describe(opts.indent))
   end
   if opts.nan ~= nil and opts.nan ~= "null" then
-    raise('json.encode: nan: expected "null", got ' .. tostring(opts.nan))
+    raise('json.encode: nan: expected "null", got ' .. options.describe(opts.nan))
   end
   return plainly(write_value, value, { opts = opts, path = {} })
 end

@@ -44,11 +44,16 @@ M.lbfgs = require("latent.optim.lbfgs").minimize
 -- @tfield number lr the learning rate; may be set at any time
 local Optimizer = {}
 Optimizer.__index = Optimizer
+Optimizer.__name = "optimiser" -- in messages
 
 local function check_parameters(name, parameters)
-  if type(parameters) ~= "table" or parameters[1] == nil then
-    raise(name .. ": expected a list of parameters, such as model:parameters(), got "
-      .. (type(parameters) == "table" and "an empty table" or options.describe(parameters)))
+  local got = options.describe(parameters)
+  if got == "a table" and rawlen(parameters) == 0 then
+    got = next(parameters) == nil and "an empty table" or "a table with names"
+  end
+  -- A Sequential has a [1] too, and is no list.
+  if got ~= "a table" then
+    raise(("%s: expected a list of parameters, such as model:parameters(), got %s"):format(name, got))
   end
   local seen = {}
   for i, p in ipairs(parameters) do

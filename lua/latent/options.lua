@@ -11,14 +11,26 @@ local M = {}
 -- @treturn ?string nil where none is near
 M.nearest = core.nearest
 
---- How a value reads in a message: `nil`, `"text"`, `3.5`, `a table`, `a tensor`.
+local LONG = 60 -- bytes of a string that a message shows
+
+--- How any value reads in a message: `nil`, `"text"`, `3.5`, `a table`, `a tensor [2, 3]`, `a closed tensor`, what its
+-- metatable's `__name` says (`a module`), or `nn.ReLU; write nn.ReLU(...)` of a class.
 -- @param value
 -- @treturn string
 function M.describe(value)
-  if core.is_tensor(value) then return "a tensor" end
+  if core.is_tensor(value) then
+    local open, shape = pcall(function() return value.shape end)
+    return open and ("a tensor [%s]"):format(table.concat(shape, ", ")) or "a closed tensor"
+  end
   local kind = type(value)
-  if kind == "string" then return ("%q"):format(value) end
-  return (kind == "number" or kind == "boolean" or kind == "nil") and tostring(value) or "a " .. kind
+  if kind == "string" then return ("%q"):format(#value > LONG and value:sub(1, LONG) .. "..." or value) end
+  if kind == "number" or kind == "boolean" or kind == "nil" then return tostring(value) end
+  local class = kind == "table" and rawget(value, "__index") == value and rawget(value, "kind")
+  if class then return ("nn.%s; write nn.%s(...)"):format(class, class) end
+  local meta = debug.getmetatable(value)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  name = type(name) == "string" and name or kind
+  return (name:find "^[AEIOUaeiou]" and "an " or "a ") .. name
 end
 
 --- Raises "name: unknown option ..." at the user's line unless every key is allowed.
@@ -36,7 +48,8 @@ function M.check(name, options, allowed)
     for _, word in ipairs(allowed) do known = known or key == word end
     if not known then
       local near = type(key) == "string" and M.nearest(key, allowed)
-      core.raise(('%s: unknown option "%s"%s; options: %s'):format(name, tostring(key),
+      core.raise(('%s: unknown option "%s"%s; options: %s'):format(name,
+        (type(key) == "string" or type(key) == "number") and key or M.describe(key),
         near and (' (did you mean "%s"?)'):format(near) or "",
         #allowed > 0 and table.concat(allowed, ", ") or "none"))
     end

@@ -35,7 +35,7 @@ local M = {}
 -- @tfield number height pixels
 local Figure = {}
 Figure.__index = Figure
-Figure.__name = "latent.plot.figure"
+Figure.__name = "figure" -- in messages
 
 local FORMATS = { png = true, svg = true, pdf = true }
 local PANEL_WIDTH, PANEL_HEIGHT = 560, 400 -- of a chart within panels, unless it has its own size
@@ -229,7 +229,7 @@ local function check_figures(figures)
   end
   for i, figure in ipairs(figures) do
     if not is_figure(figure) then
-      raise(("plot.panels: element %d is a %s, not a figure"):format(i, type(figure)))
+      raise(("plot.panels: element %d: expected a figure, got %s"):format(i, options.describe(figure)))
     end
   end
 end
@@ -311,7 +311,7 @@ local KINDS = { "lines", "scatter", "histogram", "bars", "image", "image_grid", 
 -- @treturn Figure
 function M.figure(arguments)
   if type(arguments) ~= "table" then
-    raise("plot.figure: expected a table, got " .. type(arguments))
+    raise("plot.figure: expected a table, got " .. options.describe(arguments))
   end
   local rest = {}
   for name, value in pairs(arguments) do
@@ -335,7 +335,7 @@ end
 -- @treturn ?boolean true, or nil and a message
 function M.show(figure, opts)
   if not is_figure(figure) then
-    raise("plot.show: expected a figure, got a " .. type(figure))
+    raise("plot.show: expected a figure, got " .. options.describe(figure))
   end
   return show("plot.show", figure, opts)
 end

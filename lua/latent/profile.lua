@@ -16,7 +16,7 @@ local M = {}
 -- @type Profile
 local Profile = {}
 Profile.__index = Profile
-Profile.__name = "latent.profile.Profile"
+Profile.__name = "profile" -- in messages
 
 -- "1.234 s", "12.34 ms", "5.6 us"
 local function duration(seconds)

@@ -27,7 +27,7 @@ local CLEAR = "\r\27[K"
 -- @tfield boolean on_terminal whether it is drawn
 local Bar = {}
 Bar.__index = Bar
-Bar.__name = "latent.progress.Bar"
+Bar.__name = "progress bar" -- in messages
 
 --- A time as a reader likes it: "8.3 s", "2:05", "1:02:05".
 -- @tparam number seconds
@@ -94,7 +94,7 @@ end
 -- @treturn Bar itself
 function Bar:step(loss)
   if loss ~= nil and type(loss) ~= "number" then
-    raise("progress: step: loss: expected a number, got " .. type(loss))
+    raise("progress: step: loss: expected a number, got " .. options.describe(loss))
   end
   self.at_step = self.at_step + 1
   self.loss = loss or self.loss
@@ -112,7 +112,7 @@ end
 -- @treturn Bar itself
 function Bar:epoch(text, ...)
   if text ~= nil and type(text) ~= "string" then
-    raise("progress: epoch: text: expected a string, got " .. type(text))
+    raise("progress: epoch: text: expected a string, got " .. options.describe(text))
   end
   local now = self.clock()
   local parts = { head(self), M.duration(now - self.epoch_started) }
@@ -147,7 +147,7 @@ local function count_of(opts, name)
   if value == nil then value = 1 end
   if math.type(value) ~= "integer" or value < 1 then
     raise(("progress.new: %s: expected a whole number from 1, got %s"):format(
-      name, tostring(value)))
+      name, options.describe(value)))
   end
   return value
 end

@@ -23,21 +23,21 @@ local DTYPE_NAMES = { float32 = "F32", u8 = "U8" }
 
 local function check_tensors(fname, tensors)
   if type(tensors) ~= "table" then
-    raise(fname .. ": tensors: expected a table of tensors, got " .. type(tensors))
+    raise(fname .. ": tensors: expected a table of tensors, got " .. options.describe(tensors))
   end
   local lt = require "latent"
   local names = {}
   for name, tensor in pairs(tensors) do
     if type(name) ~= "string" or not utf8.len(name) then
       raise(fname .. ": tensors: expected names that are UTF-8 strings, got "
-        .. tostring(name))
+        .. options.describe(name))
     end
     if name == "__metadata__" then
       raise(fname .. ": tensors: the name __metadata__ is the format's own")
     end
     if not lt.is_tensor(tensor) then
       raise(('%s: tensors: "%s": expected a tensor, got %s'):format(
-        fname, name, type(tensor)))
+        fname, name, options.describe(tensor)))
     end
     if not DTYPE_NAMES[tensor.dtype] then
       raise(('%s: tensors: "%s": dtype %s cannot be saved'):format(
@@ -51,12 +51,12 @@ end
 local function check_metadata(fname, metadata)
   if metadata == nil then return nil end
   if type(metadata) ~= "table" then
-    raise(fname .. ": metadata: expected a table, got " .. type(metadata))
+    raise(fname .. ": metadata: expected a table, got " .. options.describe(metadata))
   end
   for key, value in pairs(metadata) do
     if type(key) ~= "string" or type(value) ~= "string" then
       raise(("%s: metadata: expected strings, got %s: %s (the format knows no other)")
-        :format(fname, tostring(key), tostring(value)))
+        :format(fname, options.describe(key), options.describe(value)))
     end
   end
   return next(metadata) and metadata
@@ -88,7 +88,7 @@ end
 -- @treturn ?string the message then
 function M.write(file, tensors, metadata)
   if io.type(file) ~= "file" and not (type(file) == "table" and file.write) then
-    raise("safetensors.write: file: expected an open file, got " .. (io.type(file) or type(file)))
+    raise("safetensors.write: file: expected an open file, got " .. (io.type(file) or options.describe(file)))
   end
   local names = check_tensors("safetensors.write", tensors)
   -- By their bytes, in any locale: the data lie in the order of the names.
@@ -110,7 +110,7 @@ end
 -- @raise where the file cannot be written
 function M.save(path, tensors, opts)
   if type(path) ~= "string" then
-    raise("safetensors.save: path: expected a string, got " .. type(path))
+    raise("safetensors.save: path: expected a string, got " .. options.describe(path))
   end
   opts = check("safetensors.save", opts, { "metadata" })
   -- Misuse is raised before a file is begun.
@@ -254,7 +254,7 @@ local METADATA = { __name = "latent.safetensors.metadata" }
 --   a message
 function M.load(path)
   if type(path) ~= "string" then
-    raise("safetensors.load: path: expected a string, got " .. type(path))
+    raise("safetensors.load: path: expected a string, got " .. options.describe(path))
   end
   local file, size = files.open(path)
   if not file then return nil, size end

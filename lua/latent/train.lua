@@ -72,7 +72,9 @@ end
 -- The parts that every run has.
 local function read_parts(run, opts)
   if not module.is_module(opts.model) then
-    raise(("%s: model: expected a model, got %s"):format(NAME, module.describe(opts.model)))
+    local list = type(opts.model) == "table" and core.is_tensor(rawget(opts.model, 1))
+    raise(("%s: model: expected a model, got %s"):format(NAME,
+      list and "a list of tensors; parameters are the optimiser's" or options.describe(opts.model)))
   end
   run.model = opts.model
   run.optimizer = with_methods("optimizer", opts.optimizer, {"step", "state", "load_state", "settings", "parameters"},

@@ -20,7 +20,7 @@ local MOST_DEFLATED = 1032 -- deflate packs no byte string more tightly than 1 t
 -- @type Archive
 local Archive = {}
 Archive.__index = Archive
-Archive.__name = "latent.zip.Archive"
+Archive.__name = "archive" -- in messages
 
 -- Bytes at a place of a file, or nil where it ends before.
 local function read_at(file, at, count)

@@ -23,14 +23,14 @@ local MAX_SIZE = 1024
 local function check_size(fname, size)
   if size == nil then return 32 end
   if math.type(size) ~= "integer" or size < 1 or size > MAX_SIZE then
-    raise(("%s: size: expected 1 to %d pixels, got %s"):format(fname, MAX_SIZE, size))
+    raise(("%s: size: expected 1 to %d pixels, got %s"):format(fname, MAX_SIZE, options.describe(size)))
   end
   return size
 end
 
 local function check_text(fname, name, value)
   if value ~= nil and type(value) ~= "string" then
-    raise(("%s: %s: expected a string, got %s"):format(fname, name, type(value)))
+    raise(("%s: %s: expected a string, got %s"):format(fname, name, options.describe(value)))
   end
   return value
 end
@@ -39,7 +39,7 @@ end
 local function spec_of(fname, which, opts)
   local split = opts.split or "train"
   if not sources.names[split] then
-    raise(('%s: split: expected "train" or "test", got %s'):format(fname, tostring(split)))
+    raise(('%s: split: expected "train" or "test", got %s'):format(fname, options.describe(split)))
   end
   check_text(fname, "dir", opts.dir)
   return {
@@ -125,7 +125,7 @@ end
 -- @treturn Tensor y, float32 [classes], the labels
 function M.examples(set)
   if type(set) ~= "table" or type(set.example_positions) ~= "function" then
-    raise("data.examples: set: expected a data set, got " .. type(set))
+    raise("data.examples: set: expected a data set, got " .. options.describe(set))
   end
   return set:batch(set:example_positions())
 end
@@ -139,7 +139,7 @@ function M.noisy(x, sigma, opts)
   local lt = require "latent"
   opts = options.check("data.noisy", opts, { "generator" })
   if not lt.is_tensor(x) or x.dtype == "u8" then
-    local got = lt.is_tensor(x) and x.dtype or type(x)
+    local got = lt.is_tensor(x) and x.dtype or options.describe(x)
     raise("data.noisy: x: expected a float tensor, got " .. got)
   end
   sigma = sigma or 0.5

@@ -4,7 +4,8 @@
 -- @module latent.data.loader
 
 local core = require "latent.core"
-local check = require("latent.options").check
+local options = require "latent.options"
+local check = options.check
 local raise = core.raise
 
 local M = {}
@@ -18,7 +19,7 @@ local M = {}
 -- @tfield int batch images in a batch
 local Loader = {}
 Loader.__index = Loader
-Loader.__name = "latent.data.Loader"
+Loader.__name = "loader" -- in messages
 
 -- Distinct for every pair in practice: the seed is spread over all bits before the epoch is added.
 local function epoch_seed(seed, epoch)
@@ -95,7 +96,7 @@ end
 -- @treturn Loader itself
 function Loader:set_state(state)
   if type(state) ~= "table" then
-    raise("loader: set_state: expected a table, got " .. type(state))
+    raise("loader: set_state: expected a table, got " .. options.describe(state))
   end
   for _, key in ipairs(SAME) do
     if state[key] ~= self[key] then
@@ -105,12 +106,12 @@ function Loader:set_state(state)
   end
   local epoch, position = math.tointeger(state.epoch), math.tointeger(state.position)
   if not epoch or epoch < 1 then
-    raise("loader: set_state: epoch: expected 1 or more, got " .. tostring(state.epoch))
+    raise("loader: set_state: epoch: expected 1 or more, got " .. options.describe(state.epoch))
   end
   if not position or position < 0 or position > self.stop
     or (position % self.batch ~= 0 and position ~= self.stop) then
     raise("loader: set_state: position: expected the end of a batch, got "
-      .. tostring(state.position))
+      .. options.describe(state.position))
   end
   begin_epoch(self, epoch)
   self.position, self.resumed = position, true
@@ -120,21 +121,21 @@ end
 local function check_set(set)
   local meta = getmetatable(set)
   if type(set) ~= "table" or type(set.batch) ~= "function" or not (meta and meta.__len) then
-    raise("data.loader: set: expected a data set (#set and set:batch(index)), got " .. type(set))
+    raise("data.loader: set: expected a data set (#set and set:batch(index)), got " .. options.describe(set))
   end
 end
 
 local function check_values(set, opts)
   local batch, seed = opts.batch or 64, opts.seed or 1
   if math.type(batch) ~= "integer" or batch < 1 then
-    raise("data.loader: batch: expected a whole number from 1, got " .. tostring(batch))
+    raise("data.loader: batch: expected a whole number from 1, got " .. options.describe(batch))
   end
   if math.type(seed) ~= "integer" then
-    raise("data.loader: seed: expected a whole number, got " .. tostring(seed))
+    raise("data.loader: seed: expected a whole number, got " .. options.describe(seed))
   end
   for _, name in ipairs { "shuffle", "drop_last" } do
     if opts[name] ~= nil and type(opts[name]) ~= "boolean" then
-      raise(("data.loader: %s: expected true or false, got %s"):format(name, opts[name]))
+      raise(("data.loader: %s: expected true or false, got %s"):format(name, options.describe(opts[name])))
     end
   end
   if opts.drop_last and #set < batch then

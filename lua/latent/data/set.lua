@@ -3,6 +3,7 @@
 -- @module latent.data.set
 
 local core = require "latent.core"
+local options = require "latent.options"
 local files = require "latent.files"
 local idx = require "latent.idx"
 local sources = require "latent.data.sources"
@@ -19,7 +20,7 @@ local M = {}
 -- @tfield {string,...} classes their names, label 0 first
 local Set = {}
 Set.__index = Set
-Set.__name = "latent.data.Set"
+Set.__name = "data set" -- in messages
 
 --- Some images and their labels, ready for a model.
 -- @tparam Tensor|{int,...} index positions from 1
@@ -29,7 +30,7 @@ function Set:batch(index)
   local lt = require "latent"
   if not lt.is_tensor(index) then
     if type(index) ~= "table" then
-      raise("batch: index: expected a table or a tensor of positions, got " .. type(index))
+      raise("batch: index: expected a table or a tensor of positions, got " .. options.describe(index))
     end
     index = lt.tensor(index)
   end
@@ -42,7 +43,7 @@ end
 -- @treturn Set
 function Set:take(n)
   if math.type(n) ~= "integer" or n < 1 or n > #self then
-    raise(("take: n: expected 1 to %d, got %s"):format(#self, n))
+    raise(("take: n: expected 1 to %d, got %s"):format(#self, options.describe(n)))
   end
   return M.new {
     name = self.name, split = self.split, classes = self.classes, example_list = self.example_list,

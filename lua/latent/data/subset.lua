@@ -16,7 +16,7 @@ local M = {}
 -- @tfield Tensor positions float32 [n], places in the whole set from 1
 local Subset = {}
 Subset.__index = Subset
-Subset.__name = "latent.data.Subset"
+Subset.__name = "data set" -- in messages
 
 --- Some images and their labels, ready for a model.
 -- @tparam Tensor|{int,...} index positions in the part, from 1
@@ -25,7 +25,7 @@ Subset.__name = "latent.data.Subset"
 function Subset:batch(index)
   if not core.is_tensor(index) then
     if type(index) ~= "table" then
-      raise("batch: index: expected a table or a tensor of positions, got " .. type(index))
+      raise("batch: index: expected a table or a tensor of positions, got " .. options.describe(index))
     end
     index = core.tensor(index)
   end
@@ -81,7 +81,7 @@ function M.split(set, held_back, opts)
   count = math.tointeger(count)
   if not count or count < 1 or count >= #set then
     raise(("data.split: held_back: expected 1 to %d images or a share that leaves both parts some, got %s")
-      :format(#set - 1, tostring(held_back)))
+      :format(#set - 1, options.describe(held_back)))
   end
   local order = core.randperm(#set, { generator = core.generator(seed) })
   local kept = #set - count

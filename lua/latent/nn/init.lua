@@ -2,6 +2,7 @@
 -- @module latent.nn
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
+local options = require "latent.options"
 local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
 
@@ -23,11 +24,11 @@ M.Sequential = module.class("Sequential", {})
 function M.Sequential:init(layers)
   if type(layers) ~= "table" or module.is_module(layers) then
     core.raise("nn.Sequential: expected a list of layers in braces, got "
-      .. module.describe(layers))
+      .. options.describe(layers))
   end
   for i, layer in ipairs(layers) do
     if not module.is_module(layer) then
-      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, module.describe(layer)))
+      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, options.describe(layer)))
     end
     self[i] = layer
   end

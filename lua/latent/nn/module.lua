@@ -12,6 +12,7 @@ local raise = core.raise
 -- @tfield string kind its name in texts and messages
 local Module = {is_latent_module = true, training = true, kind = "Module"}
 Module.__index = Module
+Module.__name = "module" -- in messages
 
 local M = {Module = Module}
 
@@ -32,13 +33,6 @@ function M.is_module(value)
     class = type(meta) == "table" and rawget(meta, "__index")
   until type(class) ~= "table" or rawget(class, "is_latent_module")
   return type(class) == "table"
-end
-
---- How a value that should be something else reads in a message.
--- @treturn string
-function M.describe(value)
-  if is_class(value) then return ("nn.%s; write nn.%s(...)"):format(value.kind, value.kind) end
-  return M.is_module(value) and "a module" or options.describe(value)
 end
 
 -- Field names in a fixed order: numbers, then the class's own order, then the alphabet.
@@ -377,10 +371,10 @@ function Module:__tostring() return core.plainly(text_of, self) end
 -- @tparam table class its functions and constants
 function M.class(kind, class)
   class.kind = kind
-  class.__index = class
+  class.__index, class.__name = class, Module.__name
   class.__call = Module.__call
   class.__tostring = Module.__tostring
-  return setmetatable(class, {__index = Module, __call = function(_, ...)
+  return setmetatable(class, {__name = "class of layers", __index = Module, __call = function(_, ...)
     local self = setmetatable({training = true}, class)
     self:init(...)
     return self
@@ -405,7 +399,7 @@ end
 -- @treturn Module
 function M.new(parts)
   if type(parts) ~= "table" or M.is_module(parts) then
-    raise("nn.Module: expected a table of parts, got " .. M.describe(parts))
+    raise("nn.Module: expected a table of parts, got " .. options.describe(parts))
   end
   if type(parts.forward) ~= "function" then raise("nn.Module: expected a field forward = function(self, ...)") end
   for name, part in pairs(parts) do refuse_plain_list(name, part) end

@@ -30,8 +30,7 @@ local function evaluate(run, x, rows)
   local point = lt.param(x:reshape(#rows, table.unpack(run.shape)))
   local values, enough = run.f(point, rows)
   if not core.is_tensor(values) or values:numel() ~= #rows then
-    raise(("%s: f: expected %d values, one a row, got %s"):format(NAME, #rows, core.is_tensor(values)
-      and "a tensor [" .. table.concat(values.shape, ", ") .. "]" or options.describe(values)))
+    raise(("%s: f: expected %d values, one a row, got %s"):format(NAME, #rows, options.describe(values)))
   end
   values = values:reshape(#rows)
   values:sum():backward()

@@ -2,8 +2,8 @@
 -- @module latent.plot.chart
 
 local axes = require "latent.plot.axes"
-local check = require("latent.options").check
-local describe = require("latent.options").describe
+local options = require "latent.options"
+local check = options.check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -36,7 +36,7 @@ function M.text(name, v)
   if v == nil then
     return nil
   elseif type(v) ~= "string" and type(v) ~= "number" and type(v) ~= "boolean" then
-    raise(("%s: expected text, got %s"):format(name, describe(v)))
+    raise(("%s: expected text, got %s"):format(name, options.describe(v)))
   end
   local text = tostring(v)
   if text:find("\0", 1, true) then
@@ -65,7 +65,7 @@ end
 --- The options of a call, without its positional part, checked.
 function M.options_of(fname, arguments, allowed)
   if type(arguments) ~= "table" then
-    raise(("%s: expected a table, got %s"):format(fname, type(arguments)))
+    raise(("%s: expected a table, got %s"):format(fname, options.describe(arguments)))
   end
   local named = {}
   for key, value in pairs(arguments) do
@@ -94,7 +94,7 @@ function M.at_least(name, v, least, whole, most)
   most = most or MOST
   if not math.type(v) or not (v >= least and v <= most) or (whole and math.type(v) ~= "integer") then
     raise(("%s: expected a %s of at least %g%s, got %s"):format(name, whole and "whole number" or "number",
-      least, math.type(v) and v > most and (" and at most %d"):format(most) or "", describe(v)))
+      least, math.type(v) and v > most and (" and at most %d"):format(most) or "", options.describe(v)))
   end
   return v
 end
@@ -132,7 +132,7 @@ function M.legend_of(fname, legend, default)
     end
   end
   raise(('%s: legend: expected false or "%s", got %s'):format(
-    fname, table.concat(LEGENDS, '", "'), tostring(legend)))
+    fname, table.concat(LEGENDS, '", "'), options.describe(legend)))
 end
 
 --- A panel's size: as the options say, else the default, and then panels may change it.

@@ -4,7 +4,8 @@
 
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
-local check = require("latent.options").check
+local options = require "latent.options"
+local check = options.check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -72,7 +73,7 @@ end
 
 local function log_axes(fname, log)
   if log ~= nil and log ~= "x" and log ~= "y" and log ~= "xy" then
-    raise(('%s: log: expected "x", "y" or "xy", got %s'):format(fname, tostring(log)))
+    raise(('%s: log: expected "x", "y" or "xy", got %s'):format(fname, options.describe(log)))
   end
   return { x = log == "x" or log == "xy", y = log == "y" or log == "xy" }
 end

@@ -1,6 +1,7 @@
 --- Scatter: points of the plane, one colour a class.
 -- @module latent.plot.scatter
 
+local options = require "latent.options"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local raise = require("latent.core").raise
@@ -100,7 +101,7 @@ local function class_numbers(fname, o, labels)
   for i, label in ipairs(labels) do
     local class = number_of[label]
     if not class then
-      raise(("%s: labels: %s at position %d is not among classes"):format(fname, tostring(label), i))
+      raise(("%s: labels: %s at position %d is not among classes"):format(fname, options.describe(label), i))
     end
     numbers[i], occurs[class] = class, true
   end

@@ -2,6 +2,7 @@
 -- @module latent.plot.terminal
 
 local core = require "latent.core"
+local options = require "latent.options"
 local files = require "latent.files"
 local gnuplot = require "latent.plot.gnuplot"
 
@@ -134,7 +135,7 @@ end
 function M.show(figure, kind, build)
   if kind ~= nil and not KINDS[kind] then
     core.raise(('plot.show: terminal: expected "kitty", "sixel", "window" or "text", got %s'):format(
-      tostring(kind)))
+      options.describe(kind)))
   end
   kind = kind or M.detect()
   if kind == "window" then

@@ -2,6 +2,7 @@
 -- Knows nothing of gnuplot. Everything wrong with the data is raised here, naming the argument.
 -- @module latent.plot.values
 
+local options = require "latent.options"
 local raise = require("latent.core").raise
 
 local M = {}
@@ -90,7 +91,7 @@ local function append_table(name, v, out, gaps)
     elseif type(element) == "table" then
       shape = append_table(name, element, out)
     else
-      raise(("%s: expected numbers, got a %s at position %d"):format(name, type(element), i))
+      raise(("%s: expected numbers, got %s at position %d"):format(name, options.describe(element), i))
     end
     first = first or shape
     if not same_shape(first, shape) then
@@ -113,7 +114,7 @@ function M.read(name, v, gaps)
     return out, append_tensor(name, v, out)
   elseif type(v) ~= "table" then
     raise(("%s: expected a tensor or a table of numbers, got %s"):format(
-      name, v == nil and "nothing" or "a " .. type(v)))
+      name, v == nil and "nothing" or options.describe(v)))
   end
   return out, append_table(name, v, out, gaps)
 end

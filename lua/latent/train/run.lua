@@ -25,7 +25,7 @@ local raise = core.raise
 -- @tfield {[string]=string} troubles what is wrong with a file now, by its name: empty where all is well
 local Run = {}
 Run.__index = Run
-Run.__name = "latent.train.Run"
+Run.__name = "training run" -- in messages
 
 local SIGNALS = {INT = true, TERM = true}
 local RESERVED = {epoch = true, step = true}

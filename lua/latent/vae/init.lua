@@ -37,7 +37,7 @@ local function likelihood_of(name, model, given)
   local found = given or model.likelihood or squared
   if not likelihood.is_likelihood(found) then
     raise(("%s: likelihood: expected vae.gaussian(), vae.bernoulli() or vae.squared(), got %s"):format(name,
-      module.describe(found)))
+      options.describe(found)))
   end
   return found
 end
@@ -45,7 +45,7 @@ end
 local function check_model(name, model, methods)
   for _, method in ipairs(methods) do
     if type(model) ~= "table" or type(model[method]) ~= "function" then
-      raise(("%s: model: expected a VAE with a method %s, got %s"):format(name, method, module.describe(model)))
+      raise(("%s: model: expected a VAE with a method %s, got %s"):format(name, method, options.describe(model)))
     end
   end
 end
@@ -54,7 +54,7 @@ local function check_codes(name, mu, log_var)
   for _, x in ipairs{mu or false, log_var or false} do
     if not core.is_tensor(x) or x:dim() ~= 2 then
       raise(("%s: encode: expected means and log-variances [n, latent], got %s"):format(name,
-        core.is_tensor(x) and "[" .. table.concat(x.shape, ", ") .. "]" or options.describe(x or nil)))
+        options.describe(x or nil)))
     end
   end
 end
@@ -91,7 +91,7 @@ function M.new(parts)
   options.check("vae.new", parts, {"encoder", "decoder", "likelihood"})
   for _, name in ipairs{"encoder", "decoder"} do
     if not module.is_module(parts[name]) then
-      raise(("vae.new: %s: expected a module, got %s"):format(name, module.describe(parts[name])))
+      raise(("vae.new: %s: expected a module, got %s"):format(name, options.describe(parts[name])))
     end
   end
   return module.new{

@@ -13,8 +13,7 @@ local CARRIES = 0.01 -- nats or variance below which a dimension counts as empty
 
 local function check_codes(name, option, x)
   if not core.is_tensor(x) or x:dim() ~= 2 then
-    raise(("%s: %s: expected codes [n, latent], got %s"):format(name, option,
-      core.is_tensor(x) and "[" .. table.concat(x.shape, ", ") .. "]" or options.describe(x)))
+    raise(("%s: %s: expected codes [n, latent], got %s"):format(name, option, options.describe(x)))
   end
   return x
 end
