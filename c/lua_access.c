@@ -6,8 +6,14 @@
 #include <math.h>
 #include <string.h>
 
+/* x:shape(), as in other languages */
+static int l_call_shape(lua_State *L) {
+  return raise_error(L, "shape: a field and no method; write x.shape");
+}
+
 static void push_shape(lua_State *L, const Shape *s) {
   lua_createtable(L, s->dims, 0);
+  luaL_setmetatable(L, META_SHAPE);
   for (int d = 0; d < s->dims; d++) {
     lua_pushinteger(L, s->size[d]);
     lua_rawseti(L, -2, d + 1);
@@ -17,6 +23,9 @@ static void push_shape(lua_State *L, const Shape *s) {
 /* x:size(axis) */
 static int l_size(lua_State *L) {
   const Shape *s = &check_tensor(L, 1, "size", NULL)->value->shape;
+  if (lua_isnoneornil(L, 2))
+    raise_error(L,
+                "size: axis: expected a whole number, got nil; x.shape has the sizes of all axes");
   int64_t axis = check_whole(L, 2, "size", "axis"), d = axis > 0 ? axis - 1 : s->dims + axis;
   if (axis == 0 || d < 0 || d >= s->dims)
     raise_error(L, "size: axis: expected 1..%d or -%d..-1, got %d", s->dims, s->dims, (int)axis);
@@ -150,6 +159,9 @@ static int l_index(lua_State *L) {
     return 0;
   }
   Var *v = check_tensor(L, 1, "index", NULL);
+  if (lua_type(L, 2) == LUA_TTABLE)
+    raise_error(L, "index: x[i]: expected a whole number, got a table; write x:get(i, j) for an "
+                   "element, x:slice(axis, first, last) for a range, x:gather_rows(list) for rows");
   return push_row(L, v, check_whole(L, 2, "index", "x[i]"));
 }
 
@@ -266,6 +278,12 @@ static const luaL_Reg events[] = {{"__newindex", l_newindex},
 void open_access(lua_State *L) {
   lua_getfield(L, -1, "methods");
   luaL_setfuncs(L, methods, 0);
+  luaL_newmetatable(L, META_SHAPE);
+  lua_pushcfunction(L, l_call_shape);
+  lua_setfield(L, -2, "__call");
+  lua_pushnil(L);
+  lua_setfield(L, -2, "__name"); /* a plain table in messages */
+  lua_pop(L, 1);
   luaL_newmetatable(L, META_TENSOR);
   luaL_setfuncs(L, events, 0);
   lua_pushvalue(L, -2);

@@ -16,6 +16,7 @@
 #define META_PREFIX "latent.core."
 #endif
 #define META_TENSOR META_PREFIX "Tensor"
+#define META_SHAPE META_PREFIX "Shape"
 #define META_GENERATOR META_PREFIX "Generator"
 #define META_CONTEXT META_PREFIX "Context"
 

@@ -6,7 +6,7 @@ local scratch = require "spec.support.scratch"
 -- Parts of modules, what only the library itself calls, and the command.
 local INTERNAL = {core = true, core64 = true, face = true, composites = true, format = true, options = true,
   files = true, names = true, dtypes = true, pickle = true, zip = true, command = true, doctor = true,
-  sealed = true, guard = true}
+  sealed = true, guard = true, foreign = true}
 
 local function modules()
   local list = {}

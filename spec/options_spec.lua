@@ -74,7 +74,8 @@ describe("options.describe", function()
   it("names them so in the core as well", function()
     for expected, value in pairs {
       ["a module"] = nn.ReLU(), ["a class of layers"] = nn.ReLU,
-      ["a data set"] = data.mnist { split = "test", mini = true }, ["a generator"] = lt.generator(1), ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
+      ["a data set"] = data.mnist { split = "test", mini = true }, ["a generator"] = lt.generator(1),
+      ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
     } do
       local _, message = pcall(function() lt.ones(2):copy_(value) end)
       assert.matches("copy_: source: expected a tensor, got " .. expected .. "$", message)

@@ -2,6 +2,7 @@
 -- (the module `latent`) and, in the specs, once for its double precision twin.
 -- @module latent.face
 local composites = require "latent.composites"
+local foreign = require "latent.foreign"
 local format = require "latent.format"
 local options = require "latent.options"
 
@@ -41,6 +42,7 @@ local function add_methods(core, lt)
   -- @treturn Tensor itself
   function methods.zero_(x) return core.check_tensor(x, "zero_"):fill_(0) end
   function methods.__unknown(key)
+    foreign.refuse("tensor", "a tensor", key)
     local names = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
     for name in pairs(methods) do names[#names + 1] = name end
     table.sort(names)
@@ -50,12 +52,43 @@ local function add_methods(core, lt)
   end
 end
 
+-- What Lua's other operators would be asked for. `x > y` arrives here as `y < x`.
+local function refuse_operators(core)
+  local meta, describe = core.metatable, options.describe
+  local function compare(operator, method, swapped)
+    return function(x, y)
+      local first = core.is_tensor(x)
+      local name, other = first and method or swapped, first and y or x
+      other = core.is_tensor(other) and "y" or describe(other)
+      core.raise(("%s has one answer, a tensor one for each element; write x:%s(%s)"):format(operator, name, other))
+    end
+  end
+  meta.__lt, meta.__le = compare("< or >", "lt", "gt"), compare("<= or >=", "le", "ge")
+  for event, text in pairs{
+    __concat = "no ..; write tostring(x) or x:item() to make text of it, lt.cat{x, y} to join tensors",
+    __call = "no call; write x[i], x:get(i, j) or x:slice(axis, first, last) for its elements",
+    __idiv = "no //; write (x / y):floor()",
+    __mod = "no %; write x - (x / y):floor() * y",
+    __band = "no &; write x * y of results of comparisons",
+    __bor = "no |; write lt.maximum(x, y) of results of comparisons",
+    __bxor = "no ~; write x:ne(y)",
+    __bnot = "no ~; write x:eq(0)",
+    __shl = "no <<; write x * 2 ^ n",
+    __shr = "no >>; write (x / 2 ^ n):floor()",
+  } do
+    meta[event] = function() core.raise("a tensor has " .. text) end
+  end
+end
+
 local function add_operators(core)
   local ops, meta = core.ops, core.metatable
   meta.__add, meta.__sub, meta.__mul, meta.__div = ops.add, ops.sub, ops.mul, ops.div
   meta.__unm = function(x) return ops.neg(x) end
   meta.__pow = function(x, y)
-    if type(y) ~= "number" then core.raise("pow: expected a number as exponent, got " .. options.describe(y)) end
+    if type(y) ~= "number" then
+      core.raise(("pow: expected a number as exponent, got %s%s"):format(options.describe(y),
+        core.is_tensor(y) and "; write (x:log() * y):exp() for x above 0" or ""))
+    end
     return ops.pow(x, y)
   end
   meta.__tostring = function(x) return format.tensor(core.check_tensor(x, "tostring")) end
@@ -82,6 +115,7 @@ function M.build(core)
   function lt.ops() return list end
   add_methods(core, lt)
   add_operators(core)
+  refuse_operators(core)
   return lt
 end
 

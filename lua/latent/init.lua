@@ -21,4 +21,4 @@ end
 
 lt._VERSION = "latent 0.1.0"
 
-return lt
+return setmetatable(lt, require("latent.foreign").asked("lt", "lt"))

@@ -32,7 +32,7 @@ function M.rename(f, message)
   local inner, rest = message:match "^([%a_][%w_.]*): (.*)$"
   -- Other first words are the user's own: the name of an op, a file.
   local lt = package.loaded["latent"] or core
-  local known = inner and (inner:find(".", 1, true) or lt[inner] or core.ops[inner] or core.methods[inner]
+  local known = inner and (inner:find(".", 1, true) or rawget(lt, inner) or core.ops[inner] or core.methods[inner]
     or rest == "closed tensor")
   local name = known and M.of(f)
   return name and name .. ": " .. rest or message

@@ -3,6 +3,7 @@
 -- @module latent.optim
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
+local foreign = require "latent.foreign"
 local options = require "latent.options"
 local schedule = require "latent.schedule"
 
@@ -43,7 +44,7 @@ M.lbfgs = require("latent.optim.lbfgs").minimize
 -- @type Optimizer
 -- @tfield number lr the learning rate; may be set at any time
 local Optimizer = {}
-Optimizer.__index = Optimizer
+Optimizer.__index = setmetatable(Optimizer, foreign.asked("optimiser", "an optimiser"))
 Optimizer.__name = "optimiser" -- in messages
 
 local function check_parameters(name, parameters)
@@ -227,4 +228,4 @@ function M.clip_grad_norm(parameters, max_norm)
   return core.clip_grad_norm(parameters, max_norm)
 end
 
-return M
+return setmetatable(M, foreign.asked("optim", "optim"))

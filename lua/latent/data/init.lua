@@ -175,4 +175,4 @@ function M.split(set, held_back, opts) return subset.split(set, held_back, opts)
 -- @treturn ?string a message then, which says what to do
 function M.fetch(opts) return require("latent.data.fetch").fetch(opts) end
 
-return M
+return setmetatable(M, require("latent.foreign").asked("data", "data"))

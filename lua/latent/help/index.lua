@@ -21,7 +21,7 @@ local function publish(entries, by_name)
       if name and not by_name[name] then
         local ok, module = pcall(require, parent)
         local own = package.loaded[entry.module]
-        local value = ok and module[entry.field]
+        local value = ok and rawget(module, entry.field)
         if value ~= nil and type(own) == "table" and own[entry.field] == value then
           entry.name, by_name[name] = name, entry
         end

@@ -2,6 +2,7 @@
 -- A module is a table whose fields are its parts: other modules, and parameters made by `lt.param`.
 -- @module latent.nn.module
 local core = require "latent.core"
+local foreign = require "latent.foreign"
 local options = require "latent.options"
 
 local raise = core.raise
@@ -13,6 +14,7 @@ local raise = core.raise
 local Module = {is_latent_module = true, training = true, kind = "Module"}
 Module.__index = Module
 Module.__name = "module" -- in messages
+setmetatable(Module, foreign.asked("module", "a module"))
 
 local M = {Module = Module}
 

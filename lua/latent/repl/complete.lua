@@ -70,7 +70,7 @@ local function read(value, key)
 end
 
 local function is_callable(value)
-  local meta = type(value) ~= "function" and debug.getmetatable(value)
+  local meta = type(value) ~= "function" and not is_tensor(value) and debug.getmetatable(value)
   return type(value) == "function" or (type(meta) == "table" and rawget(meta, "__call") ~= nil)
 end
 

@@ -1,0 +1,204 @@
+--- Names that are something in PyTorch, NumPy or Torch7 and nothing here, and what to write instead: whoever types one
+-- is told so at their own line. A name that exists is never looked up here.
+-- @module latent.foreign
+local core = require "latent.core"
+
+local M = {}
+
+-- "a b c" = text as one entry a name.
+local function entries(list)
+  local names = {}
+  for words, text in pairs(list) do
+    for name in words:gmatch "%S+" do names[name] = text end
+  end
+  return names
+end
+
+local NO_DEVICE = "leave it out: all tensors are the CPU's"
+local NO_SORT = "a Lua table: x:table(), then table.sort"
+local DTYPES = "x:float() or x:u8()"
+
+--- Fields and methods of tensors.
+M.tensor = entries{
+  ["T t mT H adjoint swapaxes swapdims"] = "x:transpose(), of two axes x:transpose(a, b)",
+  ["movedim moveaxis"] = "x:permute{...} with all axes in their new order",
+  ["mm bmm mv dot inner"] = "x:matmul(y)",
+  ["view view_as reshape_as resize resize_ unflatten ravel"] = "x:reshape(...), or x:flatten()",
+  ["expand expand_as"] = "x:broadcast_to(shape)",
+  ["repeat tile repeat_interleave"] = "lt.cat{x, x}, or x:broadcast_to(shape) along axes of size 1",
+  ["cuda cpu to device is_cuda pin_memory get_device"] = NO_DEVICE,
+  ["double half bfloat16 long int short byte bool char astype type type_as"] = DTYPES,
+  ["numpy tolist totable"] = "x:table(), or npy.save(path, x)",
+  ["ndim ndimension nDimension"] = "x:dim()",
+  ["nelement nElement"] = "x:numel()",
+  ["data values"] = "x:detach()",
+  ["contiguous is_contiguous stride strides"] = "x itself: tensors are always contiguous",
+  ["copy"] = "x:clone(), or y:copy_(x)",
+  ["detach_"] = "x:detach()",
+  ["grad_fn"] = "x.is_leaf",
+  ["retain_grad"] = "lt.param(x:detach())",
+  ["narrow"] = "x:slice(axis, first, last)",
+  ["index_select take index gather"] = "x:gather_rows(index), x[i] or x:slice(axis, first, last)",
+  ["chunk split unbind"] = "x:slice(axis, first, last), or x:rows()",
+  ["masked_fill masked_fill_ masked_select"] = "lt.where(mask, a, b)",
+  ["nonzero argsort sort topk kthvalue median unique"] = NO_SORT,
+  ["greater greater_than"] = "x:gt(y)",
+  ["less less_than"] = "x:lt(y)",
+  ["greater_equal"] = "x:ge(y)",
+  ["less_equal"] = "x:le(y)",
+  ["not_equal"] = "x:ne(y)",
+  ["equal allclose isclose"] = "(x - y):abs():max()",
+  ["negative"] = "-x",
+  ["multiply"] = "x * y",
+  ["divide true_divide"] = "x / y",
+  ["subtract"] = "x - y",
+  ["absolute"] = "x:abs()",
+  ["power"] = "x ^ p",
+  ["floor_divide"] = "(x / y):floor()",
+  ["remainder fmod mod"] = "x - (x / y):floor() * y",
+  ["rsqrt"] = "x ^ -0.5",
+  ["reciprocal"] = "1 / x",
+  ["amax"] = "x:max(axis)",
+  ["amin"] = "x:min(axis)",
+  ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
+  ["normal_ uniform_ random_ bernoulli_ exponential_"] = "x:copy_(lt.randn(x)), or lt.rand(x)",
+  ["isnan"] = "x:ne(x)",
+  ["any"] = "x:ne(0):max()",
+  ["all"] = "x:ne(0):min()",
+  ["addmm addmv baddbmm"] = "b + x:matmul(y)",
+}
+
+--- Functions of torch and numpy.
+M.lt = entries{
+  ["Tensor FloatTensor DoubleTensor IntTensor LongTensor ByteTensor array asarray as_tensor from_numpy"] =
+    "lt.tensor{...}",
+  ["empty empty_like new new_zeros zeros_like"] = "lt.zeros(...); lt.zeros(x) has the shape of x",
+  ["ones_like"] = "lt.ones(x)",
+  ["full_like"] = "lt.full(x.shape, value)",
+  ["rand_like uniform"] = "lt.rand(x)",
+  ["randn_like normal"] = "lt.randn(x)",
+  ["randint"] = "(lt.rand(n) * count):floor()",
+  ["concat concatenate vstack hstack row_stack column_stack"] = "lt.cat({x, y}, axis)",
+  ["range"] = "lt.arange(first, last, step)",
+  ["mm bmm mv dot inner einsum tensordot"] = "lt.matmul(x, y)",
+  ["t swapaxes"] = "lt.transpose(x)",
+  ["view"] = "x:reshape(...)",
+  ["expand"] = "lt.broadcast_to(x, shape)",
+  ["tile"] = "lt.cat{x, x}",
+  ["sort argsort topk unique median nonzero"] = NO_SORT,
+  ["clip"] = "lt.clamp(x, min, max)",
+  ["multiply"] = "x * y",
+  ["divide"] = "x / y",
+  ["subtract"] = "x - y",
+  ["power"] = "x ^ p",
+  ["absolute"] = "lt.abs(x)",
+  ["seed set_seed random_seed"] = "lt.manual_seed(seed)",
+  ["Generator default_rng"] = "lt.generator(seed)",
+  ["set_num_threads"] = "lt.set_threads(n)",
+  ["get_num_threads"] = "lt.threads()",
+  ["save"] = 'require("latent.safetensors").save(path, tensors), or pt.save',
+  ["load"] = 'require("latent.safetensors").load(path), or pt.load',
+  ["cuda device backends set_default_device"] = NO_DEVICE,
+  ["nn"] = 'require "latent.nn"',
+  ["optim"] = 'require "latent.optim"',
+  ["utils"] = 'require "latent.data"',
+  ["linalg fft"] = "lt.matmul and lt.norm: there is no more of linear algebra",
+  ["autograd"] = "loss:backward(), and x.grad",
+  ["Function"] = "lt.op{forward = ..., backward = ...}",
+  ["enable_grad set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",
+  ["is_grad_enabled"] = "lt.is_recording()",
+  ["float32 float float64 uint8 int64 long bool"] = 'a dtype\'s name as a string: "float32" or "u8"',
+  ["pi"] = "math.pi",
+  ["inf"] = "math.huge",
+  ["nan"] = "0 / 0",
+  ["functional F"] = "lt itself: lt.relu(x), lt.mse_loss(y, x)",
+  ["mse"] = "lt.mse_loss(y, x)",
+  ["nll_loss"] = "lt.cross_entropy(logits, labels)",
+  ["binary_cross_entropy_with_logits bce binary_cross_entropy bce_loss"] = "lt.bce_with_logits(logits, targets)",
+  ["kl_div"] = "lt.gaussian_kl(mu, log_var)",
+  ["l1_loss"] = "(y - x):abs():mean()",
+  ["interpolate upsample"] = "lt.upsample_nearest(x, 2), or lt.resize_bilinear(x, height, width)",
+  ["unfold conv1d conv3d"] = "lt.conv2d(x, weight, bias), with an axis of size 1",
+}
+
+--- Layers.
+M.nn = entries{
+  ["Conv1d SpatialConvolution Convolution2D"] = "nn.Conv2d(inputs, outputs, kernel), also with an axis of size 1",
+  ["ConvTranspose1d SpatialFullConvolution"] = "nn.ConvTranspose2d(inputs, outputs, kernel)",
+  ["BatchNorm1d BatchNorm SpatialBatchNormalization"] = "nn.BatchNorm2d(channels), or nn.LayerNorm(features)",
+  ["GroupNorm InstanceNorm2d RMSNorm"] = "nn.BatchNorm2d(channels), or nn.LayerNorm(features)",
+  ["Dropout2d Dropout1d SpatialDropout AlphaDropout"] = "nn.Dropout(p), which drops single elements",
+  ["MaxPool1d MaxPooling2D SpatialMaxPooling"] = "nn.MaxPool2d(kernel)",
+  ["AvgPool1d SpatialAveragePooling AdaptiveAvgPool2d AdaptiveMaxPool2d GlobalAvgPool2d"] =
+    "nn.AvgPool2d(kernel), or x:mean{2, 3}",
+  ["UpsamplingNearest2d UpsamplingBilinear2d UpSampling2D"] = "nn.Upsample(scale)",
+  ["Unflatten View"] = "nn.Reshape(height, width, channels)",
+  ["ModuleList ModuleDict Container"] = "nn.Sequential{...}, or fields of nn.Module{...}",
+  ["Identity"] = "nn.Sequential{}",
+  ["Dense"] = "nn.Linear(inputs, outputs)",
+  ["Parameter"] = "lt.param(x)",
+  ["Softmax"] = "x:softmax(-1)",
+  ["LogSoftmax"] = "x:log_softmax(-1)",
+  ["MSELoss MSECriterion"] = "lt.mse_loss(y, x)",
+  ["L1Loss SmoothL1Loss HuberLoss"] = "(y - x):abs():mean()",
+  ["CrossEntropyLoss NLLLoss CrossEntropyCriterion"] = "lt.cross_entropy(logits, labels)",
+  ["BCELoss BCEWithLogitsLoss BCECriterion"] = "lt.bce_with_logits(logits, targets)",
+  ["KLDivLoss"] = "lt.gaussian_kl(mu, log_var)",
+  ["functional F"] = "lt itself: lt.relu(x), lt.mse_loss(y, x)",
+  ["init"] = "model:parameters(), and p:copy_(...) inside lt.no_grad",
+  ["Swish"] = "nn.SiLU()",
+}
+
+--- Optimisers and what stands beside them.
+M.optim = entries{
+  ["lr_scheduler"] = 'require "latent.schedule"',
+  ["LBFGS"] = "optim.lbfgs(f, start)",
+  ["Adagrad Adadelta NAdam RAdam Adamax Lion"] = "optim.Adam(model:parameters(), {lr = 1e-3})",
+  ["RMSProp"] = "optim.RMSprop(model:parameters(), {lr = 1e-3})",
+  ["clip_grad_norm_"] = "optim.clip_grad_norm(model:parameters(), max_norm)",
+}
+
+--- Data sets.
+M.data = entries{
+  ["DataLoader"] = "data.loader(set, {batch = 64})",
+  ["MNIST"] = 'data.mnist{split = "train"}',
+  ["FashionMNIST"] = 'data.fashion_mnist{split = "train"}',
+  ["random_split"] = "data.split(set, held_back)",
+}
+
+--- Methods of layers and models.
+M.module = entries{
+  ["state_dict"] = "model:state()",
+  ["load_state_dict"] = "model:load_state(state)",
+  ["cuda cpu to"] = NO_DEVICE,
+  ["requires_grad_"] = "model:freeze() or model:unfreeze()",
+  ["evaluate"] = "model:train() or model:eval()",
+}
+
+--- Methods of optimisers.
+M.optimiser = entries{
+  ["state_dict"] = "opt:state()",
+  ["load_state_dict"] = "opt:load_state(state)",
+  ["param_groups"] = "opt.lr",
+}
+
+--- Raises what to write in place of a name, at the user's line; returns where it is no such name.
+-- @tparam string which one of the tables here
+-- @tparam string whose how messages name what was asked: "lt", "a module"
+-- @tparam string key
+function M.refuse(which, whose, key)
+  local text = M[which][key]
+  if text then
+    core.raise(('%s has no "%s"; %s%s'):format(whose, key, text == NO_DEVICE and "" or "write ", text))
+  end
+end
+
+--- The metatable of a module or class that raises so, and gives nil for other names.
+-- @tparam string which one of the tables here
+-- @tparam string whose how messages name it
+-- @treturn table
+function M.asked(which, whose)
+  return {__index = function(_, key) M.refuse(which, whose, key) end}
+end
+
+return M

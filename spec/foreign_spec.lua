@@ -1,0 +1,98 @@
+-- What users of PyTorch, NumPy and Torch7 type first: told what to write here, at their own line.
+local core = require "latent.core"
+local foreign = require "latent.foreign"
+local lt = require "latent"
+local nn, optim, data = require "latent.nn", require "latent.optim", require "latent.data"
+require "spec.support.misuse"
+
+local function plain(text) return (text:gsub("%p", "%%%0")) end
+
+describe("a name of another library", function()
+  local model = nn.Linear(2, 3)
+  local OWNERS = {
+    tensor = {lt.ones(2), "a tensor", core.methods}, lt = {lt, "lt", lt}, nn = {nn, "nn", nn},
+    data = {data, "data", data}, optim = {optim, "optim", optim},
+    module = {model, "a module", getmetatable(nn.Sequential).__index},
+    optimiser = {optim.SGD(model:parameters(), {lr = 1}), "an optimiser",
+      getmetatable(optim.SGD(model:parameters(), {lr = 1}))},
+  }
+
+  it("is answered with what to write", function()
+    local count = 0
+    for which, owner in pairs(OWNERS) do
+      for name, text in pairs(foreign[which]) do
+        assert.misuse(function() local _ = owner[1][name] end,
+          ('%s has no "%s"; .*%s'):format(owner[2], name, plain(text)))
+        assert.is_nil(rawget(owner[3], name), ("%s has %s by now: nothing foreign"):format(which, name))
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 250)
+  end)
+
+  it("is answered with names that exist", function()
+    local function check(text, pattern, where, what)
+      for name in text:gmatch(pattern) do
+        assert(rawget(where, name) ~= nil, ("%q: there is no %s%s"):format(text, what, name))
+      end
+    end
+    for which in pairs(OWNERS) do
+      for _, text in pairs(foreign[which]) do
+        check(text, "%f[%w]lt%.([%w_]+)", lt, "lt.")
+        check(text, "%f[%w]nn%.([%w_]+)", nn, "nn.")
+        check(text, "%f[%w]optim%.([%w_]+)", optim, "optim.")
+        check(text, "%f[%w]data%.([%w_]+)", data, "data.")
+        check(text, "%f[%w][xyp]:([%w_]+)", core.methods, "Tensor:")
+        check(text, "%):([%w_]+)", core.methods, "Tensor:")
+        check(text, "model:([%w_]+)", getmetatable(nn.Sequential).__index, "Module:")
+        check(text, "opt:([%w_]+)", OWNERS.optimiser[3], "Optimizer:")
+        for name in text:gmatch 'require ?%(?"([%w.]+)"' do assert.is_table(require(name)) end
+      end
+    end
+  end)
+
+  it("does not hide that another name is nil", function()
+    for _, owner in ipairs{lt, nn, optim, data, model} do assert.is_nil(owner.no_such_name) end
+    assert.is_nil(lt[1])
+    assert.misuse(function() local _ = lt.ones(1).reshap end, 'a tensor has no method or field "reshap" %(did you mean')
+  end)
+end)
+
+describe("an operator that tensors do not have", function()
+  local x, y = lt.ones(2), lt.ones(2)
+
+  it("is answered with the method", function()
+    for expected, f in pairs{
+      ["< or > has one answer, a tensor one for each element; write x:gt%(0%)"] = function() return x > 0 end,
+      ["< or > has one answer, a tensor one for each element; write x:lt%(0.5%)"] = function() return x < 0.5 end,
+      ["< or > has one answer, a tensor one for each element; write x:lt%(y%)"] = function() return x < y end,
+      ["<= or >= has one answer, a tensor one for each element; write x:ge%(3%)"] = function() return 3 <= x end,
+      ["<= or >= has one answer, a tensor one for each element; write x:le%(3%)"] = function() return x <= 3 end,
+      ['< or > has one answer, a tensor one for each element; write x:lt%("a"%)'] = function() return x < "a" end,
+      ["a tensor has no ..; write tostring%(x%) or x:item%(%)"] = function() return "loss " .. x end,
+      ["a tensor has no call; write x%[i%], x:get%(i, j%)"] = function() local _ = x(1) end,
+      ["a tensor has no //; write %(x / y%):floor%(%)"] = function() return x // 2 end,
+      ["a tensor has no %%; write x %- %(x / y%):floor%(%) %* y"] = function() return 2 % x end,
+      ["a tensor has no &; write x %* y"] = function() return x & y end,
+      ["a tensor has no |; write lt.maximum%(x, y%)"] = function() return x | 1 end,
+      ["a tensor has no ~; write x:ne%(y%)"] = function() return x ~ y end,
+      ["a tensor has no ~; write x:eq%(0%)"] = function() return ~x end,
+      ["a tensor has no <<; write x %* 2"] = function() return x << 1 end,
+      ["a tensor has no >>; write %(x / 2"] = function() return x >> 1 end,
+      ["pow: expected a number as exponent, got a tensor %[2%]; write %(x:log%(%) %* y%):exp%(%)"] =
+        function() return x ^ y end,
+      ["size: axis: expected a whole number, got nil; x.shape has the sizes"] = function() local _ = x:size() end,
+      ["shape: a field and no method; write x.shape"] = function() local _ = x:shape() end,
+      ["index: x%[i%]: expected a whole number, got a table; write x:get%(i, j%)"] = function() return x[{1, 2}] end,
+    } do assert.misuse(f, expected) end
+    assert.equal(2, #x)
+    assert.is_false(x == y)
+  end)
+
+  it("leaves a shape a plain list", function()
+    assert.same({2, 3}, lt.ones(2, 3).shape)
+    assert.equal("{2, 3}", require("latent.repl.print").text(lt.ones(2, 3).shape))
+    assert.equal("[2,3]", require("latent.json").encode(lt.ones(2, 3).shape))
+    assert.same({2, 3}, lt.zeros(lt.ones(2, 3).shape).shape)
+  end)
+end)
