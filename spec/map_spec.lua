@@ -88,6 +88,7 @@ describe("map.problem", function()
 
   it("refuses what does not fit", function()
     refused("map.problem: decode: expected a function, got nil", function() map.problem{} end)
+    refused("map.problem: decode: expected a function, got a tensor", function() map.problem{decode = lt.ones(2)} end)
     refused("map.problem: measured: expected a tensor, got 3", function() problem{measured = 3} end)
     refused("map.problem: measured: expected float32 %[n, ...%], got float32 %[3%]",
       function() problem{measured = lt.ones(3)} end)

@@ -99,7 +99,7 @@ function M.new(opts)
   local self = setmetatable({evaluations = 0}, Problem)
   local decode = opts.decode
   local callable = type(decode) == "function" or (getmetatable(decode) or {}).__call
-  if not callable then options.expect("map.problem", "decode", decode, "function") end
+  if not callable or core.is_tensor(decode) then options.expect("map.problem", "decode", decode, "function") end
   core.check_tensor(opts.measured, "map.problem: measured")
   local y = opts.measured:detach()
   if y.dtype ~= "float32" or y:dim() < 2 or y:numel() == 0 then
