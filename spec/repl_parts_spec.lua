@@ -396,6 +396,55 @@ describe("help", function()
     assert.error_matches(function() help.apropos(1) end, "apropos: expected a string, got 1$")
   end)
 
+  it("finds what people ask for, the best first", function()
+    for asked, expected in pairs{concat = "lt.cat", csv = "train.read_log", denoise = "data.noisy",
+      initial = "nn.Linear", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm", ["learning rate"] = "schedule",
+      ["early stopping"] = "train.new", Dropout2d = "nn.Dropout", tile = "lt.broadcast_to", lr_scheduler = "schedule",
+      gpu = "lt.set_threads", nan = "lt.check_finite", posterior = "map.sample", hist = "plot.histogram",
+      ["save weights"] = "safetensors.save", crossentropy = "lt.cross_entropy", ["MSELoss"] = "lt.mse_loss",
+      reproducible = "lt.manual_seed", state_dict = "nn.Module:state", ["images grid"] = "plot.image_grid",
+      reshaping = "lt.reshape", checkpoint = "train.Run:save"} do
+      local place
+      for i, entry in ipairs(help.apropos(asked)) do
+        if entry.name == expected then place = i end
+      end
+      assert(place and place <= 6, ("%s: %s at %s"):format(asked, expected, place))
+    end
+  end)
+
+  it("lists and finds only what is public", function()
+    for _, what in ipairs{"plot.chart.labels_of", "labels_of", "latent.plot.chart", "files.read_all", "guard",
+      "Script"} do
+      assert.is_nil((help.text(what)), what)
+    end
+    local model = require("tools.api").read()
+    local public = {}
+    for _, module in ipairs(model.modules) do
+      public[module.prefix] = true
+      for _, entry in ipairs(module.functions) do public[entry.name] = true end
+      for _, entry in ipairs(module.values) do public[entry.name] = true end
+    end
+    for _, class in ipairs(model.classes) do
+      if class.entry then public[class.entry.name] = true end
+      for _, entry in ipairs(class.methods) do public[entry.name] = true end
+    end
+    for _, entry in ipairs(help.apropos "a e i o u") do assert(public[entry.name], entry.name) end
+    assert.same({}, help.apropos "labels_of")
+  end)
+
+  it("lists the methods of every class", function()
+    for _, class in ipairs(require("tools.api").read().classes) do
+      local text = help.text(class.entry and class.entry.name or class.name)
+      for _, method in ipairs(class.methods) do
+        assert(text:find("[^%w_]" .. method.field .. "[^%w_]") or text:find("[^%w_]" .. method.field .. "$"),
+          class.name .. ": " .. method.field)
+      end
+    end
+    assert.matches("\n  Methods:\n  backward ", help.text "Tensor")
+    assert.matches("\n  Methods:\n  load_state parameters settings state step zero_grad$", help.text "Optimizer")
+    assert.is_nil(help.text "Tensor":find "[^%w]cat[^%w]")
+  end)
+
   it("knows option names", function()
     assert.same({"stride", "padding", "dilation"}, help.options(lt.conv2d))
     assert.same({"bias"}, help.options "nn.Linear")

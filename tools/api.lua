@@ -96,43 +96,27 @@ local function class_of(classes, module, name)
   return classes[name]
 end
 
--- The public module that an entry belongs to, nil where it belongs to none.
-local function owner_of(entry, modules)
-  if entry.module == "latent.reference" or entry.module == "latent.face" then return modules["latent"] end
-  local name = entry.module
-  while name do
-    if modules[name] then return modules[name] end
-    name = name:match "^(.+)%.[^.]+$"
-    if name == "latent" then return nil end
-  end
-end
-
--- Puts an entry where it belongs; what is in no public module belongs nowhere.
+-- Puts an entry where it belongs.
 local function place(entry, modules, classes)
-  local module = not entry.op and owner_of(entry, modules)
-  if not module or (entry.field and entry.field:find "^__") then return end
+  if entry.op then return end
+  local module = modules[entry.owner]
   if entry.is_module then
-    if entry.module == module.name then module.entry = entry end
+    module.entry = entry
   elseif entry.is_class then
     class_of(classes, module, entry.name:match "[^.]+$").entry = entry
   elseif entry.is_method then
     local methods = class_of(classes, module, entry.name:match "([%w_]+):").methods
     methods[#methods + 1] = entry
-  elseif entry.name:match "^([%w_]+)%.[%w_]+$" == module.prefix then
+  else
     local list = entry.is_value and module.values or module.functions
     list[#list + 1] = entry
   end
 end
 
--- What has no comment of its own is made and used inside.
-local function public_classes(classes)
-  local public = {}
-  for _, class in ipairs(classes) do
-    table.sort(class.methods, by_name)
-    if class.entry then public[#public + 1], public[class.name] = class, class end
-  end
-  table.sort(public, by_name)
-  return public
+local function sorted_classes(classes)
+  for _, class in ipairs(classes) do table.sort(class.methods, by_name) end
+  table.sort(classes, by_name)
+  return classes
 end
 
 --- Reads the comments of the library and sorts them.
@@ -152,7 +136,7 @@ function M.read()
     table.sort(module.functions, by_name)
     table.sort(module.values, by_name)
   end
-  return {modules = modules, classes = public_classes(classes), options = found.options}
+  return {modules = modules, classes = sorted_classes(classes), options = found.options}
 end
 
 return M

@@ -4,6 +4,7 @@ local comments = require "latent.help.comments"
 local core = require "latent.core"
 local guard = require "latent.guard"
 local indexing = require "latent.help.index"
+local search = require "latent.help.search"
 local describe = require("latent.options").describe
 require "latent" -- a core has its home, and errors the user's line
 
@@ -116,11 +117,6 @@ local function entry_text(entry)
   return table.concat(lines, "\n")
 end
 
-local function first_sentence(text)
-  text = text:gsub("%s+", " ")
-  return text:match "^(.-[.:;])%s" or text
-end
-
 -- ---- the index ----
 
 local index -- {entries = list, by_name = entries by name, options = lists by name}
@@ -217,15 +213,26 @@ local function nearest(name)
   return full and full.name
 end
 
-local function members(entry)
-  local names, prefix = {}, entry.name .. "."
-  for _, other in ipairs(the_index().entries) do
-    if other.name:sub(1, #prefix) == prefix and not other.is_module and not other.name:find("[.:]", #prefix + 1) then
-      names[#names + 1] = other.name:sub(#prefix + 1)
+-- The names of a module's parts or a class's methods that are of a kind, as a paragraph.
+local function members(entry, heading, is_of_kind)
+  local names, prefix = {}, entry.name .. (entry.is_module and "." or ":")
+  for name, other in pairs(the_index().by_name) do
+    local rest = name:sub(1, #prefix) == prefix and name:sub(#prefix + 1)
+    if rest and not other.is_module and not rest:find "[.:]" and is_of_kind(rest, other) then
+      names[#names + 1] = rest
     end
   end
   table.sort(names)
-  return #names > 0 and "\n\n" .. wrap(table.concat(names, "  "), "  ") or ""
+  return #names > 0 and ("\n\n%s%s"):format(heading, wrap(table.concat(names, "  "), "  ")) or ""
+end
+
+local function all_members(entry)
+  if entry.is_module then return members(entry, "", function() return true end) end
+  if not the_index().classes[entry.name] then return "" end
+  return members(entry, "  Methods:\n", function(_, other) return not other.op end)
+    .. members(entry, "  Ops, each also a function of lt:\n", function(name, other)
+      return other.op and not name:find "_$" end)
+    .. members(entry, "  In place:\n", function(name, other) return other.op and name:find "_$" ~= nil end)
 end
 
 --- The help text of a function, method, layer or module.
@@ -245,7 +252,7 @@ function M.text(what)
     return nil, ('no help for "%s"%s'):format(what, near and (' (did you mean "%s"?)'):format(near) or "")
   end
   local text = entry.op and op_text(entry.op) or entry_text(entry)
-  if entry.is_module then text = text .. members(entry) end
+  text = text .. all_members(entry)
   local also = {}
   for _, other in ipairs(others or {}) do
     if other.name ~= entry.name then also[#also + 1] = other.name end
@@ -253,27 +260,21 @@ function M.text(what)
   return #also > 0 and text .. "\n\n  See also: " .. table.concat(also, ", ") or text
 end
 
---- Searches names and texts.
--- @tparam string word found in any case, as plain text
--- @treturn {table,...} each {name = "lt.max_pool2d", summary = one sentence}; those with the word in their name
--- come first
+-- Functions come before methods, the best known modules first.
+local function rank_of(name)
+  local rank, prefix = #ORDER + 1, name:match "^[^.:]+"
+  for i, known in ipairs(ORDER) do
+    if prefix == known then rank = i end
+  end
+  return rank + (name:find ":" and 100 or 0)
+end
+
+--- Searches names and texts, also by what other libraries call a thing.
+-- @tparam string word one or more, in any case
+-- @treturn {table,...} each {name = "lt.max_pool2d", summary = one sentence}; the best comes first
 function M.apropos(word)
   if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. describe(word)) end
-  local named, mentioned, seen = {}, {}, {}
-  word = word:lower()
-  for _, entry in ipairs(the_index().entries) do
-    local text = entry.op and entry.op.doc or entry.tags[1][2]
-    local in_name = entry.name:lower():find(word, 1, true)
-    if not seen[entry.name] and (in_name or text:lower():find(word, 1, true)) then
-      seen[entry.name] = true
-      local list = in_name and named or mentioned
-      list[#list + 1] = {name = entry.name, summary = first_sentence(text)}
-    end
-  end
-  local function by_name_order(a, b) return a.name < b.name end
-  table.sort(named, by_name_order)
-  table.sort(mentioned, by_name_order)
-  return table.move(mentioned, 1, #mentioned, #named + 1, named)
+  return search.find(the_index().entries, word, rank_of)
 end
 
 -- The words of `name = ` in what a comment says of an options table.

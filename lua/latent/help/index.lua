@@ -30,9 +30,44 @@ local function publish(entries, by_name)
   end
 end
 
+-- The public module that an entry belongs to, nil where it belongs to none.
+local function owner_of(entry)
+  if entry.module == "latent.reference" or entry.module == "latent.face" then return "latent" end
+  local name = entry.module
+  while name do
+    for _, public in ipairs(M.modules) do
+      if name == public then return public end
+    end
+    name = name:match "^(.+)%.[^.]+$"
+    if name == "latent" then return nil end
+  end
+end
+
+-- Marks what is made for users with its module, `owner`: modules, classes that have a comment, their methods,
+-- functions and values that the module itself has.
+local function mark_public(entries)
+  local classes = {}
+  for _, entry in ipairs(entries) do
+    if entry.is_class and owner_of(entry) then classes[entry.name] = true end
+  end
+  for _, entry in ipairs(entries) do
+    local owner = owner_of(entry)
+    local public
+    if entry.op then public = true
+    elseif not owner or (entry.field and entry.field:find "^__") then public = false
+    elseif entry.is_module then public = entry.module == owner
+    elseif entry.is_class then public = true
+    elseif entry.is_method then public = classes[entry.name:match "^([^:]+):"]
+    else public = entry.name:match "^([%w_]+)%.[%w_]+$" == comments.prefix_of(owner)
+    end
+    entry.owner = public and (owner or "latent") or nil
+  end
+end
+
 --- Reads the table of ops and the comments of the installed sources.
--- @treturn table entries, a list as `comments.read` makes it (those of ops have the field `op` in place of tags);
--- by_name; options, lists of option names by the name of the function
+-- @treturn table entries for users, a list as `comments.read` makes it (those of ops have the field `op` in place of
+-- tags) with the public module of each as `owner`; by_name; classes, by name also where a function has the name;
+-- options, lists of option names by the name of the function
 function M.build()
   local entries, options, by_name = {}, {}, {}
   for _, op in ipairs(lt.ops()) do
@@ -45,17 +80,25 @@ function M.build()
       comments.read_options(text, options)
     end
   end
+  for _, entry in ipairs(entries) do by_name[entry.name] = by_name[entry.name] or entry end
+  publish(entries, by_name)
+  mark_public(entries)
+  local public, classes = {}, {}
+  by_name = {}
   for _, entry in ipairs(entries) do
     local first = by_name[entry.name]
     local weaker = first and (first.is_class or first.is_module and not entry.is_module)
-    if not first or weaker then by_name[entry.name] = entry end
+    if entry.owner then
+      public[#public + 1] = entry
+      if entry.is_class then classes[entry.name] = entry end
+      if not first or weaker then by_name[entry.name] = entry end
+    end
   end
-  for _, entry in ipairs(entries) do
-    if entry.op then by_name["Tensor:" .. entry.field] = entry end
+  for _, entry in ipairs(public) do
+    if entry.op and not entry.op.inputs[1]:find "%*" then by_name["Tensor:" .. entry.field] = entry end
     if entry.op and entry.op.elementwise then by_name["Tensor:" .. entry.field .. "_"] = entry end
   end
-  publish(entries, by_name)
-  return {entries = entries, by_name = by_name, options = options}
+  return {entries = public, by_name = by_name, classes = classes, options = options}
 end
 
 return M

@@ -42,7 +42,8 @@ local function extras(self, defaults)
   return text
 end
 
---- A linear layer: y = x weight + bias, weight [inputs, outputs].
+--- A linear layer: y = x weight + bias, weight [inputs, outputs]. Initially both are uniform within
+-- 1 / sqrt(inputs), as in PyTorch.
 -- @function Linear
 -- @tparam int inputs
 -- @tparam int outputs
@@ -88,7 +89,8 @@ local function conv_text(self, kind, more)
     extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, table.unpack(more or {})}))
 end
 
---- Two-dimensional convolution, weight [kernel height, kernel width, inputs, outputs].
+--- Two-dimensional convolution, weight [kernel height, kernel width, inputs, outputs]. Initially weight and bias are
+-- uniform within 1 / sqrt(inputs * kernel height * kernel width), as in PyTorch.
 -- @function Conv2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
@@ -110,7 +112,8 @@ end
 
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
 
---- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs].
+--- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs]. Initially
+-- weight and bias are uniform within 1 / sqrt(outputs * kernel height * kernel width), as in PyTorch.
 -- @function ConvTranspose2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels

@@ -16,6 +16,7 @@ local M = {}
 local PROMPT, MORE = "> ", ">> "
 local NAME = "prompt" -- of the chunks, in messages
 local FRAMES = 8 -- of a traceback
+local FOUND = 30 -- lines of apropos
 
 --- What a session finds under these names.
 M.preloaded = {lt = "latent", nn = "latent.nn", optim = "latent.optim", data = "latent.data", plot = "latent.plot"}
@@ -173,7 +174,8 @@ local function add_help(environment)
   end))
   rawset(environment, "apropos", offered(function(word)
     local found = find_about(word)
-    for _, entry in ipairs(found) do write(("%-28s %s\n"):format(entry.name, entry.summary)) end
+    for i = 1, math.min(#found, FOUND) do write(("%-28s %s\n"):format(found[i].name, found[i].summary)) end
+    if #found > FOUND then write("... ", tostring(#found - FOUND), " more\n") end
     if #found == 0 then say(('nothing about "%s"'):format(word)) end
   end))
 end
