@@ -284,16 +284,15 @@ static void read_items(lua_State *L, Call *c, Var **inputs, const Tensor **in) {
   c->in = in;
 }
 
-/* {x, y, axis = 2} would be joined along the first axis. What follows the last item is looked at,
- * which is where the names of a list are. */
-static void refuse_names(lua_State *L, const Op *op, int count) {
-  lua_pushinteger(L, count);
-  if (!lua_next(L, 1)) return;
-  lua_pop(L, 1);
-  if (lua_type(L, -1) == LUA_TSTRING)
-    raise_error(L, "%s: the list of tensors has a field \"%s\"; options stand behind the list",
-                op->name, lua_tostring(L, -1));
-  lua_pop(L, 1);
+/* {x, y, axis = 2} would be joined along the first axis. */
+static void refuse_options(lua_State *L, const Op *op) {
+  for (int i = 0; i < MAX_PARAMS && op->params[i].name; i++) {
+    lua_pushstring(L, op->params[i].name);
+    if (lua_rawget(L, 1) != LUA_TNIL)
+      raise_error(L, "%s: the list of tensors has a field \"%s\"; options stand behind the list",
+                  op->name, op->params[i].name);
+    lua_pop(L, 1);
+  }
 }
 
 /* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which
@@ -306,7 +305,7 @@ static int l_apply_list(lua_State *L) {
                        lua_type(L, 1) == LUA_TTABLE ? "an empty table"
                                                     : describe(L, 1, got, sizeof got));
   c.inputs = (int)lua_rawlen(L, 1);
-  refuse_names(L, c.op, c.inputs);
+  refuse_options(L, c.op);
   size_t n = (size_t)c.inputs;
   Var **inputs = lua_newuserdatauv(L, n * (sizeof(Var *) + sizeof(Tensor *)), 0);
   const Tensor **in = (const Tensor **)(inputs + n);

@@ -71,6 +71,18 @@ debug.setmetatable("", nil);
 2 + 3]]):gsub("attempt to index a string value[^\n]*", "attempt to index a string value"))
   end)
 
+  it("gives the user's __tostring the user's strings, in scripts and at the prompt", function()
+    local replaced = [[
+debug.setmetatable("", {__index = setmetatable({trim = function() return "trimmed" end}, {__index = string})})
+T = setmetatable({}, {__tostring = function() return (" x "):trim() end})
+]]
+    assert.matches("^latent: trimmed\n", run(scratch.write(folder, "script.lua", replaced .. "error(T)")))
+    assert.equal('> ""\n> > trimmed\n> "trimmed"\n> error: trimmed\n> status 0',
+      prompt(replaced .. 'T\n(""):trim()\nerror(T)'))
+    local script = scratch.write(folder, "script.lua", replaced)
+    assert.equal("> trimmed\n> status 0", run("-i " .. files.quote(script), "T"))
+  end)
+
   it("outlives strict globals, hooks and a lost standard input", function()
     local out = prompt [[
 setmetatable(_G, {__index = function(_, k) error("strict " .. k) end, __newindex = function() error "strict" end})

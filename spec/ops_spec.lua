@@ -337,6 +337,8 @@ local bad = {
     function() return lt.stack(M23, M23) end},
   {"stack: the list of tensors has a field \"axis\"; options stand behind the list$",
     function() return lt.stack {M23, M23, axis = 2} end},
+  {"cat: tensor 2: expected float32 %[2, 3%] apart from axis 1, got float32 %[3%]",
+    function() return lt.cat(table.pack(M23, lt.ones(3))) end},
   {"stack: item 2: expected float32 %[2, 3%], as the first, got float32 %[3%]$",
     function() return lt.stack {M23, lt.ones(3)} end},
   {"stack: item 2: expected float32 %[2, 3%], as the first, got u8 %[2, 3%]$",

@@ -186,6 +186,7 @@ describe("repl.complete", function()
     offered("x.requires_grad", {"requires_grad", "requires_grad_"})
     offered("x:requires_grad", {"requires_grad_"})
     offered("model:load", {"load_state"})
+    offered("model:state_d", {})
     offered("model[1].wei", {"weight"})
     offered("model[1]:wei", {})
     offered("list[1].", {"alpha", "run"})
@@ -398,12 +399,13 @@ describe("help", function()
 
   it("finds what people ask for, the best first", function()
     for asked, expected in pairs{concat = "lt.cat", csv = "train.read_log", denoise = "data.noisy",
-      initial = "nn.Linear", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm", ["learning rate"] = "schedule",
-      ["early stopping"] = "train.new", Dropout2d = "nn.Dropout", tile = "lt.broadcast_to", lr_scheduler = "schedule",
-      gpu = "lt.set_threads", nan = "lt.check_finite", posterior = "map.sample", hist = "plot.histogram",
-      ["save weights"] = "safetensors.save", crossentropy = "lt.cross_entropy", ["MSELoss"] = "lt.mse_loss",
-      reproducible = "lt.manual_seed", state_dict = "nn.Module:state", ["images grid"] = "plot.image_grid",
-      reshaping = "lt.reshape", checkpoint = "train.Run:save"} do
+      initial = "nn.Linear", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm",
+      ["learning rate"] = "schedule", ["early stopping"] = "train.new", Dropout2d = "nn.Dropout",
+      tile = "lt.broadcast_to", lr_scheduler = "schedule", gpu = "lt.set_threads", nan = "lt.check_finite",
+      posterior = "map.sample", hist = "plot.histogram", ["save weights"] = "safetensors.save",
+      crossentropy = "lt.cross_entropy", MSELoss = "lt.mse_loss", reproducible = "lt.manual_seed",
+      state_dict = "nn.Module:state", ["images grid"] = "plot.image_grid", reshaping = "lt.reshape",
+      checkpoint = "train.Run:save"} do
       local place
       for i, entry in ipairs(help.apropos(asked)) do
         if entry.name == expected then place = i end

@@ -202,6 +202,8 @@ describe("the command latent", function()
     assert.equal('> prompt:1: attempt to call a nil value (field \'rndn\') (did you mean "lt.randn"?)\n'
       .. "> prompt:1: attempt to call a nil value (global 'model')\n> no help for nil\n> status 0",
       run("-i", "lt.rndn(3)\nmodel()\nhelp(unknown)"))
+    assert.matches("call a string value %(method 'dtype'%) %(a field: write x.dtype%)\n",
+      run("-i", "lt.ones(2):dtype()"))
   end)
 
   it("tells its version and use, and refuses unknown options", function()

@@ -58,9 +58,8 @@ return function(core)
     if got ~= "a table" or #list == 0 then
       raise("stack: expected a list of tensors, such as {x, y}, got " .. (got == "a table" and "an empty table" or got))
     end
-    local name = next(list, #list)
-    if type(name) == "string" then
-      raise(('stack: the list of tensors has a field "%s"; options stand behind the list'):format(name))
+    if rawget(list, "axis") ~= nil then
+      raise 'stack: the list of tensors has a field "axis"; options stand behind the list'
     end
     local raised, want = {}, nil
     for i = 1, #list do

@@ -166,7 +166,7 @@ M.data = entries{
   ["random_split"] = "data.split(set, held_back)",
 }
 
---- Methods of layers and models.
+--- Methods of layers and models; these are functions that raise.
 M.module = entries{
   ["state_dict"] = "model:state()",
   ["load_state_dict"] = "model:load_state(state)",
@@ -200,5 +200,14 @@ end
 function M.asked(which, whose)
   return {__index = function(_, key) M.refuse(which, whose, key) end}
 end
+
+local methods = {}
+for name in pairs(M.module) do
+  methods[name] = function() M.refuse("module", "a module", name) end
+end
+
+--- The metatable of the class of all layers. They are asked for fields that they do not have at every call, and
+-- a function would cost time.
+M.of_modules = {__index = methods}
 
 return M

@@ -21,14 +21,27 @@ local theirs = getmetatable_of ""
 local ours = copy(theirs)
 ours.__index = copy(string)
 
-local function with(meta, f, ...)
-  local before = getmetatable_of ""
-  set_metatable_of("", meta)
-  local results = pack(pcall(f, ...))
+-- A user's code may put another metatable in the place of its own.
+local function look()
   local now = getmetatable_of ""
-  -- Ctrl-C may have ended a function of ours inside of theirs.
-  if meta ~= ours and now ~= ours then theirs = now end
+  if now ~= ours then theirs = now end
+  return now
+end
+
+local function with_ours(f, ...)
+  local before = look()
+  set_metatable_of("", ours)
+  local results = pack(pcall(f, ...))
   set_metatable_of("", before)
+  return unpack(results, 1, results.n)
+end
+
+local function with_theirs(f, ...)
+  local before = look()
+  set_metatable_of("", theirs)
+  local results = pack(pcall(f, ...))
+  look() -- Ctrl-C may have ended a function of ours inside of theirs
+  set_metatable_of("", before == ours and ours or theirs)
   return unpack(results, 1, results.n)
 end
 
@@ -37,17 +50,16 @@ end
 -- @param ... its arguments
 -- @treturn boolean whether it did not raise
 -- @return its results, or the error
-function M.own(f, ...) return with(ours, f, ...) end
-
-local function user(f, ...) return with(theirs, f, ...) end
+-- @function own
+M.own = with_ours
 
 --- Calls a function of the user, as pcall does.
--- @function user
 -- @tparam function f
 -- @param ... its arguments
 -- @treturn boolean whether it did not raise
 -- @return its results, or the error
-M.user = user
+-- @function user
+M.user = with_theirs
 
 -- What Lua itself asks for is the metatable, not what `__metatable` gives in its place.
 local function has_text(value)
@@ -62,7 +74,7 @@ end
 M.has_text = has_text
 
 local function text_of(value)
-  local ok, text = user(tostring, value)
+  local ok, text = with_theirs(tostring, value)
   if ok then return text end
   return format("a %s whose __tostring raises: %s", type(value),
     type(text) == "string" and text or "a " .. type(text))

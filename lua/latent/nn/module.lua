@@ -14,7 +14,7 @@ local raise = core.raise
 local Module = {is_latent_module = true, training = true, kind = "Module"}
 Module.__index = Module
 Module.__name = "module" -- in messages
-setmetatable(Module, foreign.asked("module", "a module"))
+setmetatable(Module, foreign.of_modules)
 
 local M = {Module = Module}
 

@@ -3,6 +3,7 @@
 local core = require "latent.core"
 local files = require "latent.files"
 local help = require "latent.help"
+local of_modules = require("latent.foreign").of_modules
 local lexer = require "latent.repl.lexer"
 
 local M = {}
@@ -44,7 +45,7 @@ local function each_field(value, visit)
       end
     end
     local meta = debug.getmetatable(value)
-    value = type(meta) == "table" and rawget(meta, "__index") or nil
+    value = type(meta) == "table" and meta ~= of_modules and rawget(meta, "__index") or nil
     if type(value) ~= "table" then return end
   end
 end

@@ -60,8 +60,12 @@ local function caught(value)
   return ok and problem or {value = value, frames = {}}
 end
 
--- Of a misspelt function of a module Lua says only that it is nil.
+local FIELDS = {dtype = true, grad = true, requires_grad = true, is_leaf = true}
+
+-- Of a misspelt function of a module Lua says only that it is nil, of a tensor's field that it cannot be called.
 local function with_suggestion(text)
+  local field = text:match "attempt to call a %a+ value %(method '([%w_]+)'%)$"
+  if FIELDS[field] then return ("%s (a field: write x.%s)"):format(text, field) end
   local name = text:match "attempt to call a nil value %(field '([%w_]+)'%)$"
   local message = name and select(2, help_text(name))
   return text .. (message and message:match " %(did you mean .*$" or "")
