@@ -165,13 +165,19 @@ static bool output_shape(const Call *c, Shape *shape, Error *e) {
   return true;
 }
 
-static Tensor *compute(Call *c, Error *e) {
+bool graph_check(const Call *c, Shape *shape, Error *e) {
+  return check_dtypes(c, e) && output_shape(c, shape, e);
+}
+
+/* Of an empty result there is nothing to compute but what else the caller wants: an axis of it may
+ * be as long as any, and the ops' loops over it would never end. */
+static Tensor *compute(Call *c, bool extras, Error *e) {
   Shape shape;
-  if (!check_dtypes(c, e) || !output_shape(c, &shape, e)) return NULL;
+  if (!graph_check(c, &shape, e)) return NULL;
   int64_t offset = c->op->view ? c->op->view(c) : -1;
   if (offset >= 0) return tensor_view(c->in[0], &shape, offset, e);
   Tensor *y = tensor_new(c->op->dtype ? c->op->dtype(c) : DTYPE_REAL, &shape, e);
-  if (!y) return NULL;
+  if (!y || (y->numel == 0 && !extras)) return y;
   parallel_may_stop();
   bool ok = c->op->forward(c, y, e);
   if (parallel_was_stopped()) ok = error_set(e, "interrupted");
@@ -241,7 +247,7 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
   c->record = wants_node(c, inputs);
   Var *out = NULL;
   Span span = profile_begin();
-  Tensor *y = compute(c, e);
+  Tensor *y = compute(c, extras != NULL, e);
   if (y) profile_end_op(span, c, &y->shape, PROFILE_FORWARD, 1);
   if (y) out = var_new(y, e);
   if (extras)
@@ -251,7 +257,12 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
     var_release(out);
     out = NULL;
   }
-  for (int i = 0; i < CALL_EXTRAS; i++) tensor_release(c->extra[i]);
+  for (int i = 0; i < CALL_EXTRAS; i++) {
+    tensor_release(c->extra[i]);
+    if (out || !extras) continue;
+    tensor_release(extras[i]);
+    extras[i] = NULL;
+  }
   if (in != fixed) free(in);
   return out;
 }
@@ -287,7 +298,7 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
   for (int i = 0; i < c->inputs; i++) in[i] = inputs[i]->value;
   c->in = in;
   c->record = false;
-  if (!check_dtypes(c, e) || !output_shape(c, &shape, e)) return false;
+  if (!graph_check(c, &shape, e)) return false;
   char a[SHAPE_TEXT], b[SHAPE_TEXT];
   if (!shape_equal(&shape, &target->shape))
     return error_set(e, "the result has shape %s and does not fit into %s in place",
@@ -301,7 +312,7 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
     ok = (in[i] = copy[i] = copy_of(in[i], e)) != NULL;
   }
   Span span = profile_begin();
-  ok = ok && c->op->forward(c, target, e);
+  ok = ok && (target->numel == 0 || c->op->forward(c, target, e));
   profile_end_op(span, c, &shape, PROFILE_FORWARD, 1);
   for (int i = 0; i < c->inputs; i++) tensor_release(copy[i]);
   for (int i = 0; i < CALL_EXTRAS; i++) tensor_release(c->extra[i]);
@@ -454,13 +465,17 @@ static bool check_finite(const Node *n, const Tensor *dx, int i, Error *e) {
 
 static bool gradients(const Node *n, Tensor **dx, Error *e) {
   const Op *op = n->call.op;
+  bool nothing =
+      n->grad->numel == 0 && op->forward; /* an op written in Lua is asked all the same */
   for (int i = 0; i < n->call.inputs; i++) {
     if (!n->edges[i].node && !n->edges[i].leaf) continue;
     if (op->flags & OP_RESHAPE) dx[i] = tensor_view(n->grad, &n->in[i]->shape, 0, e);
     else dx[i] = tensor_new(DTYPE_REAL, op->flags & OP_BROADCAST ? &n->shape : &n->in[i]->shape, e);
     if (!dx[i]) return false;
+    /* Nothing depends on an empty result. */
+    if (nothing) memset(dx[i]->data, 0, (size_t)dx[i]->numel * sizeof(real));
   }
-  return op->flags & OP_RESHAPE || op->backward(&n->call, n->output, n->grad, dx, e);
+  return nothing || op->flags & OP_RESHAPE || op->backward(&n->call, n->output, n->grad, dx, e);
 }
 
 /* How many of the products that backward may compute are wanted: those for inputs 1 and 2. */

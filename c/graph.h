@@ -23,6 +23,10 @@ Var *var_retain(Var *v);
 void var_release(Var *v);
 static inline bool var_wants_grad(const Var *v) { return v->requires_grad || v->node; }
 
+/* Does the op take these inputs (c->in) and parameters? Sets the output's shape. Computes nothing.
+ */
+bool graph_check(const Call *c, Shape *shape, Error *e);
+
 /* Runs the op of c on the inputs (NULL where an optional one is absent); c holds op and parameters.
  * The call's extras are released before it returns, unless `extras` asks for them. */
 Var *graph_apply(Call *c, Var *const *inputs, Error *e);

@@ -257,6 +257,22 @@ static int l_apply(lua_State *L) {
   return fill(L, box, &c, in.var);
 }
 
+/* check_op(name, ...): raises what the op would raise about these arguments, and computes nothing:
+ * whether an error came from them or from the computing (memory, Ctrl-C) is not told otherwise. */
+static int l_check_op(lua_State *L) {
+  Call c = {.op = isa_op(luaL_checkstring(L, 1))};
+  Inputs in;
+  Shape shape;
+  Error e;
+  if (!c.op || strchr(c.op->inputs, '*'))
+    raise_error(L, "check_op: expected an op of fixed inputs");
+  lua_remove(L, 1);
+  read_params(L, &c, read_inputs(L, &c, &in));
+  settle_inputs(L, &c, &in);
+  if (!graph_check(&c, &shape, &e)) raise_error(L, "%s: %s", c.op->name, e.text);
+  return 0;
+}
+
 /* name_(x, ...): the result goes into x, which is returned. */
 static int l_apply_in_place(lua_State *L) {
   Call c = {.op = op_of(L)};
@@ -405,6 +421,8 @@ void open_ops(lua_State *L) {
   if (!isa_choose(&e)) raise_error(L, "latent: %s", e.text);
   lua_pushcfunction(L, l_registry);
   lua_setfield(L, -2, "registry");
+  lua_pushcfunction(L, l_check_op);
+  lua_setfield(L, -2, "check_op");
   lua_newtable(L);
   for (const Op *const *const *f = isa()->families; *f; f++)
     for (const Op *const *op = *f; *op; op++) {

@@ -151,6 +151,16 @@ static double element(const Tensor *t, int64_t i) {
   return t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
 }
 
+/* How many tables hold the elements, of an empty tensor too: its axes before the empty one. */
+static int64_t tables_of(const Shape *s) {
+  int64_t level = 1, count = 0;
+  for (int d = 0; d < s->dims; d++) {
+    count += level;
+    level *= s->size[d];
+  }
+  return count;
+}
+
 static void push_nested(lua_State *L, const Tensor *t, int depth, int64_t *at) {
   if (depth == t->shape.dims) {
     lua_pushnumber(L, element(t, (*at)++));
@@ -166,8 +176,14 @@ static void push_nested(lua_State *L, const Tensor *t, int depth, int64_t *at) {
 
 /* x:table(): the elements as nested tables (of a scalar: a number) */
 static int l_table(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "table", NULL)->value;
+  const int64_t most = 1 << 24; /* of empty tables; others are few against the elements */
+  char text[SHAPE_TEXT];
   int64_t at = 0;
-  push_nested(L, check_tensor(L, 1, "table", NULL)->value, 0, &at);
+  if (t->numel == 0 && tables_of(&t->shape) > most)
+    raise_error(L, "table: shape %s would become %lld empty tables", shape_text(&t->shape, text),
+                (long long)tables_of(&t->shape));
+  push_nested(L, t, 0, &at);
   return 1;
 }
 
@@ -307,4 +323,6 @@ void open_tensor(lua_State *L) {
   luaL_setfuncs(L, makers, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "methods"); /* the Lua face adds to it */
+  lua_pushinteger(L, most_elements);
+  lua_setfield(L, -2, "most_elements"); /* of a shape, zeros left out */
 }

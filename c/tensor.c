@@ -172,14 +172,22 @@ static void storage_release(Storage *s) {
 
 /* ---- tensors ---- */
 
-/* Sizes whose product would overflow, or exceed any memory, are refused before they are used. */
+/* Any memory is smaller, and the bytes of as many doubles, rounded up and with a header, are still
+ * a size_t where that has 32 bits. */
+const int64_t most_elements = SIZE_MAX / 4 / sizeof(double) < (UINT64_C(1) << 40)
+                                  ? SIZE_MAX / 4 / sizeof(double)
+                                  : INT64_C(1) << 40;
+
+/* Sizes whose product would overflow, or exceed any memory, are refused before they are used. A
+ * zero among them changes nothing: products of the others are taken, and shapes made by leaving it
+ * out. */
 bool shape_check(const Shape *s, Error *e) {
-  const int64_t limit = INT64_C(1) << 40;
   char text[SHAPE_TEXT];
   int64_t n = 1;
   for (int d = 0; d < s->dims; d++) {
     if (s->size[d] < 0) return error_set(e, "negative size in shape %s", shape_text(s, text));
-    if (s->size[d] > 0 && n > limit / s->size[d])
+    if (s->size[d] == 0) continue;
+    if (n > most_elements / s->size[d])
       return error_set(e, "shape %s is too large", shape_text(s, text));
     n *= s->size[d];
   }

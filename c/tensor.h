@@ -37,6 +37,9 @@ typedef struct Shape {
   int64_t size[MAX_DIMS];
 } Shape;
 
+/* The most elements that a shape may have; its zeros, which make it empty, left out. */
+extern const int64_t most_elements;
+
 int64_t shape_numel(const Shape *s);
 /* Refuses negative sizes and products that no memory could hold (or that would overflow). */
 bool shape_check(const Shape *s, Error *e);

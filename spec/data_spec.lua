@@ -81,6 +81,7 @@ describe("data", function()
         { "\0\0\8\1\0\0\0\9abc", "truncated: expected 9 elements, found 3 bytes" },
         { "\0\0\8\2\0\0\0\2\0\0\0\2abc", "truncated: expected 2 x 2 elements, found 3 bytes" },
         { "\0\0\8\4" .. ("\255"):rep(16), "truncated: expected 4294967295 x 4294967295 x" },
+        { "\0\0\8\4\0\0\0\0" .. ("\255"):rep(12), "its shape 0 x 4294967295 x 4294967295 x 4294967295 is too large" },
         { "\0\0\8\1\0\0\0\2abc", "1 bytes after the end of its 2 elements" },
         { gz:sub(1, 100), "damaged gzip file" },
         { gz:sub(1, 50) .. "xxxx" .. gz:sub(55), "damaged gzip file" },

@@ -128,6 +128,11 @@ describe("fused blocks", function()
     assert.misuse(function() local _ = large(lt.zeros(1, 3, 3, 1)) end, "conv2d: ")
   end)
 
+  it("hand on what failed while computing", function()
+    local model = nn.Sequential{nn.Conv2d(1, 1 << 18, 3), nn.ReLU()}
+    assert.misuse(function() local _ = model(lt.zeros(1, 3000, 3000, 1)) end, "conv_block: shape .* is too large")
+  end)
+
   it("keep names, text and summary of the single layers", function()
     local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)}
     model(lt.randn(1, 6, 6, 1))

@@ -11,6 +11,33 @@ describe("hostile use", function()
     assert.misuse(function() lt.zeros(16):reshape{(1 << 62) + 4, 4} end, "reshape: shape .* is too large")
   end)
 
+  it("of a zero among sizes that are too large without it", function()
+    assert.misuse(function() lt.zeros(0, math.maxinteger, 4) end, "zeros: shape .* is too large")
+    assert.misuse(function() lt.zeros(1 << 20, 0, (1 << 20) + 1) end, "zeros: shape .* is too large")
+    local x = lt.param(lt.zeros(0, 1 << 36))
+    local y = x:softmax(1)
+    y:backward(lt.zeros(0, 1 << 36))
+    assert.same({0, 1 << 36}, x.grad.shape)
+    assert.same({0, 1 << 37}, lt.cat({x, x}, 2).shape)
+    assert.misuse(function() lt.zeros(1 << 36, 0):table() end, "table: shape .* would become 68719476737 empty tables")
+  end)
+
+  it("of nothing: the gradient of an empty result is zero", function()
+    for _, f in ipairs{
+      function(x) return x:slice(1, 3, 2) end,
+      function(x) return x:gather_rows(lt.zeros(0)) end,
+      function(x) return x:reshape(1, 2, 3):slice(1, 2, 1) + x end,
+      function(x) return lt.linear(lt.zeros(0, 2), x) end,
+      function(x) return lt.matmul(x, lt.zeros(3, 0)) end,
+    } do
+      local x = lt.param(lt.ones(2, 3))
+      local y = f(x)
+      assert.equal(0, y:numel())
+      y:backward(lt.zeros(y.shape))
+      assert.same({{0, 0, 0}, {0, 0, 0}}, x.grad:table())
+    end
+  end)
+
   it("of a custom op that closes its input", function()
     local op = lt.op{forward = function(_, x)
       local y = x * 2

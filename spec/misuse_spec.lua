@@ -1,5 +1,6 @@
 -- Every function that the modules export answers wrong arguments with one message: at the user's line, under the
--- name that was called, in words. spec/support/walk.lua makes the calls.
+-- name that was called, in words; and none counts to the end of an axis where nothing is. spec/support/walk.lua and
+-- spec/support/empties.lua make the calls.
 local files = require "latent.files"
 local scratch = require "spec.support.scratch"
 
@@ -24,12 +25,22 @@ describe("misuse", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
 
-  it("of whatever the modules export is answered at the user's line, by name", function()
+  -- What the program of spec/support prints about all modules.
+  local function walk(program)
     local here = assert(files.capture "pwd"):gsub("\n", "")
-    local command = ("cd %s && LUA_PATH=%s LUA_CPATH=%s lua5.4 %s %s 2>&1 </dev/null"):format(files.quote(folder),
-      files.quote(absolute(package.path, here)), files.quote(absolute(package.cpath, here)),
-      files.quote(here .. "/spec/support/walk.lua"), table.concat(modules(), " "))
-    local out = files.capture(command .. " | grep -v '^ok'") or ""
+    local command = ("cd %s && LUA_PATH=%s LUA_CPATH=%s timeout 60 lua5.4 %s %s 2>&1 </dev/null"):format(
+      files.quote(folder), files.quote(absolute(package.path, here)), files.quote(absolute(package.cpath, here)),
+      files.quote(here .. "/spec/support/" .. program), table.concat(modules(), " "))
+    return files.capture(command .. " | grep -v '^ok'") or ""
+  end
+
+  it("of whatever the modules export is answered at the user's line, by name", function()
+    local out = walk "walk.lua"
     assert(out:find "%d+ calls, 0 faults", out)
+  end)
+
+  it("of axes as long as any in a tensor without elements costs no time", function()
+    local out = walk "empties.lua"
+    assert(out:find "%d+ calls, 0 faults", out:sub(-1000))
   end)
 end)

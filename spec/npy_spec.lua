@@ -129,6 +129,7 @@ describe("npy", function()
       [header("'<f4'", "False", "(-1,)")] = "shape: expected a tuple",
       [header("'<f4'", "False", "(1,,)")] = "shape: expected a tuple",
       [header("'<f4'", "False", "(1 1,)")] = "shape: expected a tuple",
+      [header("'<f4'", "False", "(0, 9223372036854775807, 4)")] = "shape %(0, 9223372036854775807, 4%)",
       [header("'<f4'", "False", "(99999999999999999999,)")] = "a size is too large",
       [header "'<f3'"] = "dtype '<f3' is not supported", [header "'f4'"] = "dtype 'f4' is not known",
       [header "'<f16'"] = "dtype '<f16' is not supported",

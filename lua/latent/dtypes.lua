@@ -5,6 +5,8 @@
 -- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
 -- @module latent.dtypes
 
+local core = require "latent.core"
+
 local M = {}
 
 local BLOCK = 1 << 16 -- elements converted at a time
@@ -170,7 +172,8 @@ end
 -- @treturn string "u8" or "float32"
 function M.tensor_dtype(dtype) return dtype == "U8" and "u8" or "float32" end
 
---- The number of bytes of a shape; more than `limit` is math.huge, before anything overflows.
+--- The number of bytes of a shape; more than `limit`, or a shape that no tensor can have (a zero among its sizes
+-- does not make the others small), is math.huge, before anything overflows.
 -- @tparam {int,...} shape
 -- @tparam int size bytes of an element
 -- @tparam int limit
@@ -178,7 +181,7 @@ function M.tensor_dtype(dtype) return dtype == "U8" and "u8" or "float32" end
 function M.shape_bytes(shape, size, limit)
   local bytes, empty = size, false
   for _, n in ipairs(shape) do empty = empty or n == 0 end
-  if empty then limit = 1 << 48 end -- no shape that a tensor could not have, even one without elements
+  if empty then limit = core.most_elements * size end
   for _, n in ipairs(shape) do
     if n > limit // bytes then return math.huge end
     bytes = bytes * math.max(n, 1)

@@ -9,7 +9,8 @@ local options = require "latent.options"
 local M = {}
 
 -- Functions of the core that are the library's own business.
-local PRIVATE = {ops = true, methods = true, metatable = true, registry = true, set_home = true,
+local PRIVATE = {ops = true, check_op = true, most_elements = true, methods = true, metatable = true,
+  registry = true, set_home = true,
   raise = true, nearest = true, check_tensor = true, fits = true, unchanged = true,
   isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true, deflate = true, crc32 = true,
   sync = true, file_info = true, can_write = true, read_link = true, list = true, hold = true, let_go = true,

@@ -6,6 +6,7 @@
 
 local core = require "latent.core"
 local options = require "latent.options"
+local dtypes = require "latent.dtypes"
 local files = require "latent.files"
 local raise = core.raise
 
@@ -85,19 +86,16 @@ local function read_header(source, size)
   return shape
 end
 
--- Compares the shape with what the file holds; products that overflow never arise, because a
--- product that is already larger than the file ends the loop.
+-- Compares the shape with what the file holds.
 local function check_size(shape, size)
   local header = 4 + 4 * #shape
-  local body, expected = size - header, 1
-  for _, n in ipairs(shape) do
-    expected = expected * n
-    if expected > body then break end
-  end
+  local body = size - header
+  local expected = dtypes.shape_bytes(shape, 1, body)
   if expected == body then return true end
   if expected < body then
     return nil, ("%d bytes after the end of its %s elements"):format(body - expected, times(shape))
   end
+  if math.min(table.unpack(shape)) == 0 then return nil, ("its shape %s is too large"):format(times(shape)) end
   return nil, ("truncated: expected %s elements, found %d bytes"):format(times(shape), body)
 end
 

@@ -95,7 +95,8 @@ end
 -- At every call, so the core does the comparing.
 local function is_stale(plan) return not (core.unchanged(plan.watched) and core.unchanged(CLASSES)) end
 
--- A block that its op refuses is given to the single layers, whose message names the one that is wrong.
+-- A block whose arguments its op refuses is given to the single layers, whose message names the one that is
+-- wrong. An error of the computing (memory, Ctrl-C) stays what it is: the layers would hide it, with other bits.
 local function run_block(list, block, x)
   local conv = block.conv
   -- by position: an options table would be searched name by name
@@ -103,6 +104,9 @@ local function run_block(list, block, x)
   local ok, y = pcall(conv_block, x, conv.weight, conv.bias, o.upsample, o.padding, o.transposed, o.activation,
     o.slope, o.pool)
   if ok then return y end
+  local accepted, refusal = pcall(core.check_op, "conv_block", x, conv.weight, conv.bias, o.upsample, o.padding,
+    o.transposed, o.activation, o.slope, o.pool)
+  if accepted or refusal ~= y then error(y, 0) end
   for i = block.first, block.last do x = list[i](x) end
   return x
 end

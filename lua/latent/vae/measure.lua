@@ -157,7 +157,8 @@ end
 -- @treturn number %
 function M.within_prior(z, opts)
   opts = options.check("vae.within_prior", opts, {"share"})
-  local radius = M.prior_radius(check_codes("vae.within_prior", "z", z):size(2), opts.share)
+  if check_codes("vae.within_prior", "z", z):numel() == 0 then return 0 / 0 end -- the share of nothing
+  local radius = M.prior_radius(z:size(2), opts.share)
   return lt.no_grad(function() return 100 * z:norm(2):le(radius):mean():item() end)
 end
 
