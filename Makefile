@@ -30,6 +30,7 @@ JOBS = $(shell getconf _NPROCESSORS_ONLN)
 COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
+BLAS = $(BUILD)/latent/blas.so
 READLINE = $(BUILD)/latent/readline.so
 # A disk that fails, preloaded by `make faults` and some specs; it knows Linux alone.
 DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
@@ -41,9 +42,9 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 all: build ## the library (default)
 build:
-	$(COMPILE) $(CORE) prompt
+	$(COMPILE) $(CORE) $(BLAS) prompt
 build64: $(DISK) ## the library, and its double precision twin for the specs
-	$(COMPILE) $(CORE) $(CORE64) prompt
+	$(COMPILE) $(CORE) $(CORE64) $(BLAS) prompt
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
 setup-dev: setup ## ... and those of lint and sanitize
@@ -145,6 +146,7 @@ env: ## the lines that make a shell find latent: eval "$(make env)"
 	@$(LUA) tools/env.lua $(call quoted,$(CURDIR))
 install: build ## into PREFIX, below DESTDIR
 	@tools/install.sh $(CORE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
+	@tools/install.sh $(BLAS) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@! test -f $(READLINE) || tools/install.sh $(READLINE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755

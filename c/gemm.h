@@ -5,13 +5,12 @@
 #include "tensor.h"
 
 /* c (m, n) = a b + (add ? c : 0); a is (m, k), or (k, m) where a_transposed, b likewise; all
- * row-major and dense. Rows of c are shared out over the threads in blocks fixed by the sizes. */
-void gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, const real *a,
-          const real *b, real *c, bool add);
+ * row-major and dense. Rows of c are shared out over the threads in blocks fixed by the sizes.
+ * False (and e filled) where there is no BLAS, or no memory for it. */
+bool gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, const real *a,
+          const real *b, real *c, bool add, Error *e);
 
-/* Keeps the BLAS on one thread: the threads are ours. Call once, at load. */
-void gemm_prepare(void);
 /* The library that multiplies and the kernel that it chose, as far as it tells. */
-void gemm_describe(char *text, size_t size);
+bool gemm_describe(char *text, size_t size, Error *e);
 
 #endif

@@ -1,6 +1,6 @@
 #include "lua_check.h"
 
-#include "gemm.h"
+#include "blas.h"
 #include "words.h"
 
 #include <math.h>
@@ -414,7 +414,7 @@ int luaopen_latent_core(lua_State *L);
 __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
 #endif
 {
-  gemm_prepare();
+  blas_prepare();
   luaL_newlib(L, functions);
   open_tensor(L);
   open_access(L);

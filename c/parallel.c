@@ -1,18 +1,23 @@
 #include "parallel.h"
 
+#include "cpus.h"
 #include "signals.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 /* How often a waiting thread looks before it goes to sleep: some tens of microseconds. Long enough
  * to catch the next small job of a training step, short enough that a busy machine loses nothing.
  */
 enum { SPIN = 1500 };
+
+/* Of a worker. The system's own choice is four times that, of which a bounded address space holds
+ * few. */
+enum { STACK_BYTES = 2 << 20 };
 
 /* The present job. Workers copy it while it may already be the next one's turn to be written, so
  * the fields are atomic, and a copy counts only if the ticket still names the same job afterwards.
@@ -33,7 +38,8 @@ static atomic_bool caller_sleeps;    /* on `done` */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
 static int workers;        /* started so far, besides the calling thread */
-static atomic_int threads; /* wanted, the calling thread included; 0 before the first look */
+static atomic_int threads; /* wanted, the calling thread included; 0 before they are chosen */
+static char threads_from[160];
 
 static inline uint64_t ticket_of(uint64_t number) { return number << 32; }
 static inline uint64_t job_of(uint64_t t) { return t >> 32; }
@@ -146,6 +152,7 @@ static void start_workers(void) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int thread = workers + 1;
     born[thread] = job_of(atomic_load(&ticket));
     /* Signals are for the thread that runs Lua: workers inherit a mask that blocks them all. */
@@ -156,7 +163,7 @@ static void start_workers(void) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (failed) {
-      threads = workers + 1; /* go on with those that the system granted */
+      parallel_set_threads(workers + 1, "as many as the system granted");
       return;
     }
     workers++;
@@ -204,19 +211,45 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
   await_chunks(job.chunks);
 }
 
-int parallel_threads(void) {
-  if (threads == 0) {
-    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) cores = CPU_COUNT(&set);
-#endif
-    parallel_set_threads(cores);
-  }
-  return threads;
+/* ---- how many ---- */
+
+/* The number in a variable; 0 where it is not set or empty, -1 where it is none. OpenMP's may be a
+ * list, for nested levels: the first counts. */
+static long number_in(const char *variable, bool list) {
+  const char *text = getenv(variable);
+  if (!text || !*text) return 0;
+  char *end;
+  long n = strtol(text, &end, 10);
+  end += strspn(end, " \t");
+  return end > text && n > 0 && (*end == 0 || (list && *end == ',')) ? n : -1;
 }
 
-void parallel_set_threads(int n) { threads = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n; }
+bool parallel_choose_threads(Error *e) {
+  static const char *const own = "LATENT_NUM_THREADS", *const general = "OMP_NUM_THREADS";
+  long n = number_in(own, false), others = number_in(general, true);
+  if (n < 0 || n > MAX_THREADS)
+    return error_set(e, "%s=%.40s: expected a whole number from 1 to %d", own, getenv(own),
+                     MAX_THREADS);
+  if (threads > 0) return true;
+  const char *why = own;
+  if (n == 0 && others > 0) n = others, why = general;
+  if (n == 0) n = cpus_available(&why);
+  parallel_set_threads(n < MAX_THREADS ? (int)n : MAX_THREADS, why);
+  size_t used = strlen(threads_from);
+  if (others < 0 && why != own) /* it was written for other programs, which go on without it too */
+    snprintf(threads_from + used, sizeof threads_from - used, " (%s=%.40s is no number of threads)",
+             general, getenv(general));
+  return true;
+}
+
+int parallel_threads(void) { return threads; }
+
+void parallel_set_threads(int n, const char *why) {
+  threads = n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
+  if (why) snprintf(threads_from, sizeof threads_from, "%s", why);
+}
+
+const char *parallel_threads_from(void) { return threads_from; }
 
 bool parallel_reserve(size_t bytes) {
   for (int t = 0; t < parallel_threads(); t++) {

@@ -1,12 +1,11 @@
 /* Floor 1: runs a range on the threads. The range is cut into chunks of `grain` items, a cut that
  * depends on the problem alone: the same chunks, and so the same sums, for any number of threads.
- * Knows nothing of tensors. */
+ * Knows
+ * nothing of tensors but their Error. */
 #ifndef LATENT_PARALLEL_H
 #define LATENT_PARALLEL_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tensor.h"
 
 enum { MAX_THREADS = 64 };
 
@@ -23,8 +22,15 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context);
 void parallel_may_stop(void);
 bool parallel_was_stopped(void);
 
+/* The number of threads: what LATENT_NUM_THREADS or OMP_NUM_THREADS says, else the processors that
+ * there are. False (and e filled) where the first is no such number. Call at load; a number that
+ * was set before stays. */
+bool parallel_choose_threads(Error *e);
 int parallel_threads(void);
-void parallel_set_threads(int n);
+/* `why`: for parallel_threads_from; NULL for a while only, which that does not tell. */
+void parallel_set_threads(int n, const char *why);
+/* Where the number came from, in words. */
+const char *parallel_threads_from(void);
 
 /* Working memory of a thread, 64-byte aligned, kept between calls; reserve it for all threads
  * before the parallel_for that uses it. False when memory is short. */

@@ -2,7 +2,10 @@
 local lt = require "latent"
 local op_cases = require "spec.support.op_cases"
 local values = require "spec.support.values"
+local core = require "latent.core"
+local files = require "latent.files"
 local optim = require "latent.optim"
+local scratch = require "spec.support.scratch"
 
 -- Large enough that the work is cut into several chunks.
 local LARGE = {
@@ -98,5 +101,144 @@ describe("any number of threads", function()
     lt.set_threads(3)
     assert.equal(3, lt.threads())
     assert.equal(3, lt.info().threads)
+  end)
+end)
+
+-- What a program prints in a process of its own, its standard error included, started by a line of shell that ends
+-- with the interpreter's name.
+local function output(shell, program)
+  local out, _, rest = files.capture(("LUA_PATH=%s LUA_CPATH=%s && export LUA_PATH LUA_CPATH && %s -e %s 2>&1"):format(
+    files.quote(package.path), files.quote(package.cpath), shell, files.quote(program)))
+  return out or rest
+end
+
+describe("the number of threads at the start", function()
+  local function chosen(variables)
+    return output("env -u OMP_NUM_THREADS -u LATENT_NUM_THREADS " .. variables .. " lua5.4", [[
+      local lt = require "latent"
+      local info = lt.info()
+      io.write(lt.threads(), " ", info.threads, " ", info.threads_from)]])
+  end
+
+  it("is what the environment says, the library's own variable first", function()
+    assert.equal("3 3 OMP_NUM_THREADS", chosen "OMP_NUM_THREADS=3")
+    assert.equal("3 3 OMP_NUM_THREADS", chosen "OMP_NUM_THREADS=3,2,1") -- of nested levels, the first
+    assert.equal("64 64 OMP_NUM_THREADS", chosen "OMP_NUM_THREADS=1000")
+    assert.equal("5 5 LATENT_NUM_THREADS", chosen "OMP_NUM_THREADS=3 LATENT_NUM_THREADS=5")
+    local own = ("%d %d "):format(lt.threads(), lt.threads())
+    assert.equal(own, chosen("OMP_NUM_THREADS= LATENT_NUM_THREADS="):match "^%d+ %d+ ")
+  end)
+
+  it("is one where the process may use one processor", function()
+    assert.matches("^1 1 the processors that this process may use", chosen "taskset -c 0")
+  end)
+
+  it("is refused in words where it is none", function()
+    for _, text in ipairs{"0", "-1", "65", "two", "1.5", "3,2", "99999999999999999999"} do
+      local out = chosen("LATENT_NUM_THREADS=" .. text)
+      local said = "latent: LATENT_NUM_THREADS=" .. text .. ": expected a whole number from 1 to 64"
+      assert(out:find(said, 1, true), out)
+    end
+    -- that of other programs is left out, and told
+    for _, text in ipairs{"0", "many", "-3", "2.5"} do
+      assert.matches(" %(OMP_NUM_THREADS=" .. text:gsub("%p", "%%%0") .. " is no number of threads%)$",
+        chosen("OMP_NUM_THREADS=" .. text))
+    end
+  end)
+
+  it("is told by the doctor with where it came from", function()
+    local doctor = [[for _, line in ipairs(require("latent.doctor").check()) do
+      if line.name == "threads" then print(line.text) end
+    end]]
+    assert.matches("^3, from OMP_NUM_THREADS;", output("OMP_NUM_THREADS=3 lua5.4", doctor))
+  end)
+end)
+
+describe("the quota of a container", function()
+  local folder, remove
+  before_each(function() folder, remove = scratch.folder() end)
+  after_each(function() remove() end)
+
+  -- What the system would tell: the process's cgroups, what is mounted where, and the cgroups' own files.
+  local function quota(cgroup, mounts, limits)
+    for path, text in pairs(limits) do
+      files.mkdir_p((folder .. "/" .. path):match "^(.*)/")
+      scratch.write(folder, path, text)
+    end
+    scratch.write(folder, "cgroup", cgroup)
+    scratch.write(folder, "mountinfo", "22 1 0:5 / / rw - ext4 /dev/sda rw\n" .. mounts:gsub("@", folder))
+    return core.cpu_quota(folder)
+  end
+  local UNIFIED = "33 22 0:29 / @/fs rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+  it("is that of the process's cgroup, or of one above it where that is less", function()
+    local mine, parent = "fs/a/b c/cpu.max", "fs/a/cpu.max"
+    assert.equal(2, quota("0::/a/b c\n", UNIFIED, {[mine] = "200000 100000\n"}))
+    assert.equal(1.5, quota("0::/a/b c\n", UNIFIED, {[mine] = "200000 100000\n", [parent] = "75000 50000\n"}))
+    assert.equal(1.5, quota("0::/a/b c\n", UNIFIED, {[mine] = "max 100000\n", [parent] = "75000 50000\n"}))
+    assert.equal(0.5, quota("0::/a/b c\n", UNIFIED, {["fs/cpu.max"] = "50000 100000\n"}))
+    assert.is_nil(quota("0::/a/b c\n", UNIFIED, {[mine] = "max 100000\n", [parent] = "max 100000\n",
+      ["fs/cpu.max"] = "max 100000\n", ["cpu.max"] = "1 100000\n"})) -- nothing above what is mounted
+  end)
+
+  it("is found in a container that sees its own cgroup as the root", function()
+    local limits = {["fs/cpu.max"] = "300000 100000\n"}
+    assert.equal(3, quota("0::/\n", UNIFIED, limits))
+    assert.equal(3, quota("0::/../other\n", UNIFIED, limits))
+    assert.equal(3, quota("0::/docker/12ab\n", UNIFIED:gsub(" / @", " /docker/12ab @"), limits))
+    assert.equal(3, quota("0::/docker/12\n", UNIFIED:gsub(" / @", " /docker/12ab @"), limits))
+  end)
+
+  it("is read in version 1, and where both are mounted", function()
+    local cgroup = "5:cpu,cpuacct:/job\n4:cpuset:/else\n0::/init\n"
+    local mounts = "31 22 0:27 / @/v1\\040cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+      .. "32 22 0:28 / @/sets rw - cgroup cgroup rw,cpuset\n" .. UNIFIED
+    local quota_us, period_us = "v1 cpu/job/cpu.cfs_quota_us", "v1 cpu/job/cpu.cfs_period_us"
+    assert.equal(2.5, quota(cgroup, mounts, {[quota_us] = "250000\n", [period_us] = "100000\n"}))
+    assert.is_nil(quota(cgroup, mounts, {[quota_us] = "-1\n"}))
+    assert.equal(0.25, quota(cgroup, mounts, {["v1 cpu/cpu.cfs_quota_us"] = "25000\n",
+      ["v1 cpu/cpu.cfs_period_us"] = "100000\n"}))
+    assert.equal(0.2, quota(cgroup, mounts, {["fs/init/cpu.max"] = "20000 100000\n"}))
+  end)
+
+  it("is none where the files are missing or say something else", function()
+    assert.is_nil(core.cpu_quota(folder .. "/none"))
+    assert.is_nil(quota("", UNIFIED, {["fs/cpu.max"] = "1 1\n"}))
+    for _, text in ipairs{"", "\n", "100000", "-5 100000", "5 0", "nan nan", "many 100000", ("9"):rep(400) .. " 1"} do
+      assert.is_nil(quota("0::/\n", UNIFIED, {["fs/cpu.max"] = text}))
+    end
+    for _, mounts in ipairs{"", "\n", " - \n", "1 2 3 - cgroup2", "1 2 3 4 - cgroup2 x y\n", ("x"):rep(1e4)} do
+      assert.is_nil(quota("0::/\n", mounts, {["fs/cpu.max"] = "1 1\n"}))
+    end
+  end)
+end)
+
+-- OpenBLAS asks for ever for memory that the system refuses.
+describe("a bounded address space", function()
+  local program = [[
+    local lt, nn, optim = require "latent", require "latent.nn", require "latent.optim"
+    lt.set_threads(tonumber(os.getenv "N"))
+    local model = nn.Sequential{nn.Conv2d(1, 4, 3, {padding = 1}), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 28 * 28, 64)}
+    local opt = optim.Adam(model:parameters())
+    for _ = 1, 2 do
+      opt:zero_grad()
+      model(lt.ones(64, 28, 28, 1)):square():mean():backward()
+      opt:step()
+    end
+    print "done"]]
+
+  it("ends a training or lets it pass, with any number of threads #slow", function()
+    if os.getenv "LATENT_SANITIZE" then return pending "a sanitizer takes terabytes of addresses" end
+    local passed = 0
+    for _, threads in ipairs{1, 2, 8} do
+      for _, kilobytes in ipairs{20000, 60000, 200000, 300000} do
+        local out = output(("ulimit -v %d && N=%d timeout -s KILL 30 lua5.4"):format(kilobytes, threads), program)
+        local done = out == "done"
+        assert(done or out:find "memory" or out:find "cannot be loaded" or out:find "failed to map",
+          ("%d threads, %d kB: %s"):format(threads, kilobytes, out))
+        passed = passed + (done and 1 or 0)
+      end
+    end
+    assert(passed >= 3, "300 MB are enough")
   end)
 end)

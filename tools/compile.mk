@@ -10,7 +10,7 @@ ifneq ($(words $(LUA_PC) $(BLAS_PC) $(ZLIB_PC)),3)
 $(error Lua 5.4, OpenBLAS or zlib is missing (development files): run `make setup`)
 endif
 DEPS_CFLAGS := $(shell pkg-config --cflags $(LUA_PC) $(BLAS_PC) $(ZLIB_PC))
-DEPS_LIBS := $(shell pkg-config --libs $(BLAS_PC) $(ZLIB_PC))
+DEPS_LIBS := $(shell pkg-config --libs $(ZLIB_PC)) -ldl
 
 OPTIMIZE = -O3
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -58,6 +58,13 @@ $(BUILD)/latent/$1.so: $$(OBJECTS_$1)
 endef
 $(eval $(call library,core,$(ISAS),$(X86)))
 $(eval $(call library,core64,baseline,-DLATENT_DOUBLE))
+
+# The BLAS, which the core loads when it first multiplies: a library of its own.
+$(BLAS): c/blas/module.c c/blas/table.h Makefile tools/compile.mk
+	@mkdir -p $(@D)
+	@echo 'cc $< ($(BLAS_PC))'
+	@$(CC) $(FLAGS) $(SHARED) $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(BLAS_PC))
+	@mv $@.new $@
 
 # Line editing for the prompt, where a library for it is installed: a module of its own.
 .PHONY: prompt

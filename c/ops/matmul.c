@@ -38,29 +38,30 @@ static bool matmul_shape(const Call *c, Shape *out, Error *e) {
 
 /* y = a b */
 static bool matmul_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
   Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
-  for (int64_t i = 0; i < s.count; i++)
-    gemm(false, false, s.m, s.n, s.k, reals(c->in[0]) + i * s.m * s.k,
-         reals(c->in[1]) + i * s.k * s.n, reals(y) + i * s.m * s.n, false);
-  return true;
+  bool ok = true;
+  for (int64_t i = 0; i < s.count && ok; i++)
+    ok = gemm(false, false, s.m, s.n, s.k, reals(c->in[0]) + i * s.m * s.k,
+              reals(c->in[1]) + i * s.k * s.n, reals(y) + i * s.m * s.n, false, e);
+  return ok;
 }
 
 /* da = dy b^T,   db = a^T dy */
 static bool matmul_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                             Error *e) {
-  (void)y, (void)e;
+  (void)y;
   Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
-  for (int64_t i = 0; i < s.count; i++) {
+  bool ok = true;
+  for (int64_t i = 0; i < s.count && ok; i++) {
     const real *d = reals(dy) + i * s.m * s.n;
     if (dx[0])
-      gemm(false, true, s.m, s.k, s.n, d, reals(c->in[1]) + i * s.k * s.n,
-           reals(dx[0]) + i * s.m * s.k, false);
-    if (dx[1])
-      gemm(true, false, s.k, s.n, s.m, reals(c->in[0]) + i * s.m * s.k, d,
-           reals(dx[1]) + i * s.k * s.n, false);
+      ok = gemm(false, true, s.m, s.k, s.n, d, reals(c->in[1]) + i * s.k * s.n,
+                reals(dx[0]) + i * s.m * s.k, false, e);
+    if (ok && dx[1])
+      ok = gemm(true, false, s.k, s.n, s.m, reals(c->in[0]) + i * s.m * s.k, d,
+                reals(dx[1]) + i * s.k * s.n, false, e);
   }
-  return true;
+  return ok;
 }
 static const Op op_matmul = {.name = "matmul",
                              .inputs = "a b",
@@ -95,12 +96,11 @@ static int64_t linear_rows(const Call *c) {
 }
 
 static bool linear_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
   int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
   for (int64_t r = 0; c->in[2] && r < rows; r++)
     memcpy(reals(y) + r * out, c->in[2]->data, (size_t)out * sizeof(real));
-  gemm(false, false, rows, out, in, reals(c->in[0]), reals(c->in[1]), reals(y), c->in[2] != NULL);
-  return true;
+  return gemm(false, false, rows, out, in, reals(c->in[0]), reals(c->in[1]), reals(y),
+              c->in[2] != NULL, e);
 }
 
 /* db = the sum of dy's rows, in double precision */
@@ -118,10 +118,14 @@ static void bias_gradient(const real *dy, int64_t rows, int64_t out, real *db) {
 /* dx = dy w^T,   dw = x^T dy,   db = sum of dy over rows */
 static bool linear_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                             Error *e) {
-  (void)y, (void)e;
+  (void)y;
   int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
-  if (dx[0]) gemm(false, true, rows, in, out, reals(dy), reals(c->in[1]), reals(dx[0]), false);
-  if (dx[1]) gemm(true, false, in, out, rows, reals(c->in[0]), reals(dy), reals(dx[1]), false);
+  if (dx[0] &&
+      !gemm(false, true, rows, in, out, reals(dy), reals(c->in[1]), reals(dx[0]), false, e))
+    return false;
+  if (dx[1] &&
+      !gemm(true, false, in, out, rows, reals(c->in[0]), reals(dy), reals(dx[1]), false, e))
+    return false;
   if (c->in[2] && dx[2]) bias_gradient(reals(dy), rows, out, reals(dx[2]));
   return true;
 }

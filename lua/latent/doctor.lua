@@ -14,7 +14,8 @@ local function lua_check()
 end
 
 local function blas_check(core)
-  local text = core.blas()
+  local text, message = core.blas()
+  if not text then return "missing", message end
   if text:find "^OpenBLAS" then return "ok", text end
   return "note", text .. ": keep it to one thread by its own means, for the same bits with any number of threads"
 end
@@ -27,7 +28,9 @@ local function isa_check(core)
 end
 
 local function threads_check(core)
-  return "ok", ("%d; lt.set_threads(n) changes that"):format(core.threads())
+  local from = core.info().threads_from
+  local text = ("%d, from %s; LATENT_NUM_THREADS or lt.set_threads(n) changes that"):format(core.threads(), from)
+  return from:find "is no number" and "note" or "ok", text
 end
 
 local function memory_check()

@@ -19,7 +19,7 @@ local PRIVATE = {ops = true, check_op = true, most_elements = true, methods = tr
   ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
   sgd = true, adam = true, rmsprop = true, trap = true, untrap = true, pending = true,
   clear_signal = true, raise_signal = true, interruptible = true, resume = true, wrap = true,
-  statistics = true, blas = true}
+  statistics = true, blas = true, cpu_quota = true}
 
 local function add_methods(core, lt)
   local methods = core.methods

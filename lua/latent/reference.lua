@@ -174,14 +174,17 @@
 -- @function lt.threads
 -- @treturn int
 
---- Sets the number of threads. The results do not depend on it.
+--- Sets the number of threads. The results do not depend on it. At the start it is what the environment says in
+-- LATENT_NUM_THREADS (1 to 64), else in OMP_NUM_THREADS, else the number of processors that the process may use, by its
+-- affinity and by the CPU quota of its container (cgroups of version 1 and 2; rounded down). `lt.info().threads_from`
+-- tells which of these it was.
 -- @function lt.set_threads
 -- @tparam int n 1 to 64
 
 --- What the core runs with, and its memory.
 -- @function lt.info
--- @treturn table isa (the kernels' instruction set), vector_bytes, dtype, threads, live_bytes (held by tensors),
--- pooled_bytes (kept for reuse), peak_bytes, system_allocs
+-- @treturn table isa (the kernels' instruction set), vector_bytes, dtype, threads, threads_from (where that
+-- number came from, in words), live_bytes (held by tensors), pooled_bytes (kept for reuse), peak_bytes, system_allocs
 
 --- Gives the memory that is kept for reuse back to the system.
 -- @function lt.trim

@@ -1,0 +1,32 @@
+/* A library of its own, which the core loads when it first multiplies: a BLAS that is linked with
+ * the core would start its threads and take their memory before the core could ask for none. */
+#include "table.h"
+
+extern void openblas_set_num_threads(int n) __attribute__((weak));
+extern char *openblas_get_config(void) __attribute__((weak));
+extern char *openblas_get_corename(void) __attribute__((weak));
+extern void *blas_memory_alloc(int kind) __attribute__((weak));
+extern void blas_memory_free(void *buffer) __attribute__((weak));
+
+static void sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
+                  float alpha, const float *a, int lda, const float *b, int ldb, float beta,
+                  float *c, int ldc) {
+  cblas_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+static void dgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
+                  double alpha, const double *a, int lda, const double *b, int ldb, double beta,
+                  double *c, int ldc) {
+  cblas_dgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+BlasFill latent_blas_fill;
+__attribute__((visibility("default"))) void latent_blas_fill(BlasTable *table) {
+  *table = (BlasTable){.sgemm = sgemm,
+                       .dgemm = dgemm,
+                       .set_threads = openblas_set_num_threads,
+                       .config = openblas_get_config,
+                       .core_name = openblas_get_corename,
+                       .take_buffer = blas_memory_alloc,
+                       .give_buffer = blas_memory_free};
+}
