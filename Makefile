@@ -34,6 +34,7 @@ BLAS = $(BUILD)/latent/blas.so
 READLINE = $(BUILD)/latent/readline.so
 # A disk that fails, preloaded by `make faults` and some specs; it knows Linux alone.
 DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
+SHIM = $(BUILD)/faults/shim.so
 C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
@@ -80,6 +81,11 @@ faults: setup build64 ## starved of memory and disk, and killed: a part of it (A
 	done
 golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
+
+# A script for each kind of fault, all with the same options.
+faults: setup build ## what the library does when memory fails (ARGS="--whole", or "--seed N": another slice)
+	$(COMPILE) $(SHIM)
+	@LATENT_FAULTS_SHIM='$(CURDIR)/$(SHIM)' LD_PRELOAD='$(CURDIR)/$(SHIM)' $(LUA) tools/faults/allocations.lua $(ARGS)
 
 # The same work in PyTorch beside ours, where a Python has it: PYTHON=..., else python3 or Debian's.
 PEAK = $(BUILD)/bench/peak

@@ -96,10 +96,11 @@ static int l_blas(lua_State *L) {
   return 1;
 }
 
-/* trim(): gives the pooled buffers back to the system */
+/* trim(): gives the pooled buffers and the threads' working memory back to the system */
 static int l_trim(lua_State *L) {
   (void)L;
   memory_trim();
+  parallel_trim();
   return 0;
 }
 

@@ -264,3 +264,11 @@ bool parallel_reserve(size_t bytes) {
 }
 
 void *parallel_scratch(int thread) { return scratch[thread]; }
+
+void parallel_trim(void) {
+  for (int t = 0; t < MAX_THREADS; t++) {
+    free(scratch[t]);
+    scratch[t] = NULL;
+    scratch_bytes[t] = 0;
+  }
+}

@@ -36,5 +36,6 @@ const char *parallel_threads_from(void);
  * before the parallel_for that uses it. False when memory is short. */
 bool parallel_reserve(size_t bytes);
 void *parallel_scratch(int thread);
+void parallel_trim(void); /* gives it back to the system */
 
 #endif

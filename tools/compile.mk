@@ -66,6 +66,13 @@ $(BLAS): c/blas/module.c c/blas/table.h Makefile tools/compile.mk
 	@$(CC) $(FLAGS) $(SHARED) $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(BLAS_PC))
 	@mv $@.new $@
 
+# What `make faults` preloads: it makes allocations fail, and is the Lua module that says which.
+$(SHIM): tools/faults/shim.c Makefile tools/compile.mk
+	@mkdir -p $(@D)
+	@echo 'cc $<'
+	@$(CC) -std=c11 -D_GNU_SOURCE -O1 -fPIC -pthread $(WARNINGS) $(shell pkg-config --cflags $(LUA_PC)) -shared $< -o $@.new -ldl
+	@mv $@.new $@
+
 # Line editing for the prompt, where a library for it is installed: a module of its own.
 .PHONY: prompt
 prompt: $(if $(READLINE_PC),$(READLINE))

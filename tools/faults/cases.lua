@@ -1,0 +1,312 @@
+--- What is run while allocations fail: every op forward and back, every layer, optimiser, reader and writer, what the
+-- modules compute besides, and a training run with log and checkpoint. A case is a function of a folder of its own
+-- that gives what it computed as a string, the same each time; a nil and a message is what a reader or writer says.
+local core = require "latent.core"
+local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
+local files = require "latent.files"
+local op_cases, small_run = require "spec.support.op_cases", require "spec.support.small_run"
+local values = require "spec.support.values"
+
+local M = {}
+
+local list = {}
+local function add(name, f, writes) list[#list + 1] = {name = name, run = f, writes = writes or false} end
+
+-- ---- what was computed, as a string ----
+
+local function tell(value)
+  if core.is_tensor(value) then return table.concat(value.shape, ",") .. ":" .. value:bytes() end
+  if type(value) ~= "table" then return tostring(value) end
+  local keys, parts = {}, {}
+  for key in pairs(value) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  for i, key in ipairs(keys) do parts[i] = tostring(key) .. "=" .. tell(value[key]) end
+  return "{" .. table.concat(parts, ";") .. "}"
+end
+
+-- The value, and the gradients of the inputs.
+local function forward_and_back(y, inputs)
+  local parts = {tell(y)}
+  y:backward(values.tensor(lt, y.shape, 11))
+  for i, x in ipairs(inputs) do parts[i + 1] = x.grad and tell(x.grad) or "none" end
+  return table.concat(parts, "|")
+end
+
+-- ---- ops ----
+
+local function any(...) return values.tensor(lt, {...}, 1) end
+
+-- Those that no gradient case has.
+local OTHERS = {
+  one_hot = function() return lt.one_hot(lt.tensor{0, 2, 1}, 3) end,
+  bernoulli = function()
+    lt.manual_seed(3)
+    return lt.bernoulli(lt.full({4, 5}, 0.5))
+  end,
+}
+for _, name in ipairs{"eq", "ne", "lt", "le", "gt", "ge"} do
+  OTHERS[name] = function() return lt[name](any(3, 4), values.tensor(lt, {4}, 2)) end
+end
+for _, name in ipairs{"argmax", "argmin"} do OTHERS[name] = function() return lt[name](any(3, 4), 2) end end
+
+-- What the ops in place take after their only tensor.
+local IN_PLACE = {pow = {2}, clamp = {{min = 0.3}}}
+
+local function add_ops()
+  local names = {}
+  for name in pairs(op_cases.cases) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    for i, case in ipairs(op_cases.cases[name]) do
+      add(("op %s %d"):format(name, i), function()
+        lt.manual_seed(1)
+        local inputs = op_cases.inputs(lt, case)
+        return forward_and_back(case.f(lt, table.unpack(inputs)), inputs)
+      end)
+    end
+  end
+  for _, op in ipairs(core.registry()) do
+    if not op_cases.cases[op.name] then
+      local f = assert(OTHERS[op.name], "no case for the op " .. op.name)
+      add("op " .. op.name, function() return tell(f()) end)
+    end
+    if op.elementwise then
+      add("op " .. op.name .. "_", function()
+        local x = any(3, 4):abs() + 0.1
+        local more = #op.inputs == 2 and {x:slice(1, 1, 1)} or #op.inputs == 3 and {x, x} or IN_PLACE[op.name] or {}
+        return tell(x[op.name .. "_"](x, table.unpack(more)))
+      end)
+    end
+  end
+end
+
+-- ---- layers ----
+
+-- Of each class of nn: what makes it, and the shape of its input.
+local LAYERS = {
+  AvgPool2d = {function() return nn.AvgPool2d(2) end, {2, 4, 4, 3}},
+  BatchNorm2d = {function() return nn.BatchNorm2d(3) end, {2, 4, 4, 3}},
+  Conv2d = {function() return nn.Conv2d(3, 5, 3, {padding = 1}) end, {2, 4, 4, 3}},
+  ConvTranspose2d = {function() return nn.ConvTranspose2d(3, 5, 2, {stride = 2}) end, {2, 4, 4, 3}},
+  Dropout = {function() return nn.Dropout(0.3) end, {4, 6}},
+  Flatten = {function() return nn.Flatten() end, {2, 4, 4, 3}},
+  LayerNorm = {function() return nn.LayerNorm(6) end, {4, 6}},
+  Linear = {function() return nn.Linear(6, 5) end, {4, 6}},
+  MaxPool2d = {function() return nn.MaxPool2d(2) end, {2, 4, 4, 3}},
+  Reshape = {function() return nn.Reshape(2, 3) end, {4, 6}},
+  Upsample = {function() return nn.Upsample(2) end, {2, 4, 4, 3}},
+  Module = {function()
+    local scale = nn.Module()
+    scale.weight = lt.param(lt.ones(6))
+    function scale:forward(x) return x * self.weight end
+    return scale
+  end, {4, 6}},
+  -- the fused block, which falls back only where its arguments are refused, and the plain layers around it
+  Sequential = {function()
+    return nn.Sequential{nn.Upsample(2), nn.Conv2d(2, 3, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2),
+      nn.ConvTranspose2d(3, 2, 3), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(72, 2)}
+  end, {2, 4, 4, 2}},
+}
+
+local function add_layers()
+  local names = {}
+  for name, class in pairs(nn) do
+    if type(class) == "table" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local made = LAYERS[name] or {function() return nn[name]() end, {4, 6}}
+    add("nn." .. name, function()
+      lt.manual_seed(2)
+      local layer = made[1]()
+      local x = lt.param(values.tensor(lt, made[2], 3))
+      local inputs = layer:parameters()
+      table.insert(inputs, 1, x)
+      return forward_and_back(layer(x), inputs) .. tell(layer:state()) .. layer:eval()(x):bytes()
+    end)
+  end
+end
+
+-- ---- optimisers ----
+
+local function add_optimizers()
+  for name, opts in pairs{SGD = {lr = 0.1, momentum = 0.9}, Adam = {lr = 0.1}, AdamW = {lr = 0.1}, RMSprop = {lr = 0.1}} do
+    add("optim." .. name, function()
+      local w = lt.param(any(3, 4))
+      local opt = optim[name]({w}, opts)
+      for _ = 1, 2 do
+        opt:zero_grad()
+        w:square():sum():backward()
+        optim.clip_grad_norm({w}, 1)
+        opt:step()
+      end
+      return tell(w) .. tell(opt:state())
+    end)
+  end
+  add("optim.lbfgs", function()
+    local result = optim.lbfgs(function(x) return (x - 1):square():sum(2) end, any(2, 3), {iterations = 3})
+    return tell(result.x)
+  end)
+end
+
+-- ---- readers and writers ----
+
+-- Writes, and reads back what was written.
+local function add_format(name, file, save, load)
+  add(name, function(folder)
+    local path = folder .. "/" .. file
+    local ok, message = save(path)
+    if not ok then return nil, message end
+    local read
+    read, message = load(path)
+    if not read then return nil, message end
+    return tell(read)
+  end, true)
+end
+
+local function add_formats()
+  local npy, npz, pt = require "latent.npy", require "latent.npz", require "latent.pt"
+  local safetensors, image, json = require "latent.safetensors", require "latent.image", require "latent.json"
+  local checkpoint, read_log = require "latent.train.checkpoint", require "latent.train".read_log
+  local function tensors() return {a = any(3, 4), b = any(5):gt(0), c = lt.zeros(0)} end
+  add_format("npy", "x.npy", function(path) return npy.save(path, any(3, 4)) end, npy.load)
+  add_format("npz", "x.npz", function(path) return npz.save(path, tensors()) end, npz.load)
+  add_format("pt", "x.pt", function(path) return pt.save(path, tensors()) end, pt.load)
+  add_format("safetensors", "x.safetensors", function(path) return safetensors.save(path, tensors(), {metadata = {of = "them"}}) end,
+    safetensors.load)
+  for _, kind in ipairs{"png", "pgm"} do
+    add_format("image " .. kind, "x." .. kind, function(path)
+      return image.write(path, any(5, 7):gt(0):float())
+    end, image.read)
+  end
+  add_format("checkpoint", "x.ckpt", function(path)
+    return checkpoint.save(path, {a = any(3, 4)}, {step = 3, text = "two\nlines"})
+  end, function(path)
+    local arrays, rest = checkpoint.load(path)
+    if not arrays then return nil, rest end
+    return {arrays, rest}
+  end)
+  add_format("log", "log.jsonl", function(path)
+    return files.write_atomic(path, '{"epoch":1,"loss":0.5}\n{"epoch":2,"loss":0.25}\n')
+  end, read_log)
+  add("json", function()
+    local text = json.encode{list = json.array{1, 2.5, "x\n"}, none = json.null, yes = true}
+    local value, message = json.decode(text)
+    if not value then return nil, message end
+    return text .. tell(value.list)
+  end)
+  add("idx", function()
+    local x, message = require("latent.idx").read("lua/latent/data/mini/t10k-labels-idx1-ubyte.gz")
+    if not x then return nil, message end
+    return tell(x)
+  end)
+  add("deflate", function()
+    local text = ("latent"):rep(100)
+    local packed, message = core.deflate(text)
+    if not packed then return nil, message end
+    return core.inflate(packed, "zlib")
+  end)
+end
+
+-- ---- what else the modules do ----
+
+local function add_rest()
+  local vae, map = require "latent.vae", require "latent.map"
+  add("tensors", function()
+    local x = lt.tensor{{1, 2}, {3, 4}}
+    x[1] = lt.tensor{5, 6}
+    x:fill_(2):copy_(lt.ones(2, 2))
+    return tell(lt.cat({x, lt.eye(2), lt.full({1, 2}, 3)}, 1)) .. tell(lt.stack{x, x}) .. tell(x:table())
+      .. tell(lt.arange(5)) .. tell(lt.linspace(0, 1, 4)) .. tell(x:u8()) .. tostring(x)
+      .. tell(lt.from_bytes(x:bytes(), {4})) .. tell(x.shape)
+  end)
+  add("random numbers", function()
+    lt.manual_seed(5)
+    local generator = lt.generator(7)
+    return tell(lt.randn(3, 40, {generator = generator})) .. tell(lt.rand(7)) .. tell(lt.randperm(9))
+      .. tell(generator:state())
+  end)
+  add("knn", function()
+    lt.manual_seed(5)
+    local index, distance = lt.knn(lt.randn(700, 3), lt.randn(5, 3), 4)
+    return tell(index) .. tell(distance)
+  end)
+  add("knn, many axes", function()
+    local index, distance = lt.knn(any(40, 30), any(3, 30), 4)
+    return tell(index) .. tell(distance)
+  end)
+  add("resize", function() return tell(lt.resize_bilinear(any(2, 7, 5, 1), 9, 8)) end)
+  add("statistics", function()
+    local x = any(4, 6)
+    return tell(x:var(1)) .. tell(x:std()) .. tell(x:norm(2)) .. tell(lt.broadcast_to(x:sum(1), {2, 6}))
+  end)
+  add("an op in Lua", function()
+    local double = lt.op{name = "double", forward = function(ctx, x)
+      ctx:save(x, 2)
+      return x * 2
+    end, backward = function(ctx, dy)
+      local _, factor = ctx:saved()
+      return dy * factor
+    end}
+    local x = lt.param(any(3, 4))
+    return forward_and_back(double(double(x)), {x})
+  end)
+  add("many inputs", function()
+    local inputs = {}
+    for i = 1, 9 do inputs[i] = lt.param(values.tensor(lt, {2, 3}, i)) end
+    return forward_and_back(lt.cat(inputs, 2), inputs)
+  end)
+  add("products of several blocks", function()
+    local a, b = lt.param(any(300, 200)), lt.param(any(200, 300))
+    return forward_and_back(a:matmul(b), {a, b})
+  end)
+  add("a wide graph", function()
+    local x = lt.param(any(2, 3))
+    local terms = {}
+    for i = 1, 150 do terms[i] = (x * i):unsqueeze(1) end
+    return forward_and_back(lt.cat(terms, 1):sum(1), {x})
+  end)
+  add("profile", function()
+    local x = lt.param(any(3, 4))
+    lt.profile(function() (x * x):sum():backward() end, {quiet = true})
+    return tell(x.grad)
+  end)
+  add("loader", function()
+    local parts = {}
+    for batch in data.loader(small_run.set(9), {batch = 4, shuffle = true, seed = 3}) do
+      parts[#parts + 1] = tell(batch.x:sum()) .. tell(batch.y)
+    end
+    return table.concat(parts)
+  end)
+  add("vae", function()
+    lt.manual_seed(4)
+    local model = vae.new{encoder = nn.Linear(6, 4), decoder = nn.Linear(2, 6)}
+    local loss = vae.elbo(model, any(5, 6):sigmoid()).total
+    loss:backward()
+    return tell(loss) .. tell(model:state())
+  end)
+  add("a training run", function(folder)
+    local run, message = require("latent.train").run(small_run.options(folder, {epochs = 1}))
+    if not run then return nil, message end
+    return small_run.bits(run)
+  end, true)
+  add("map", function()
+    lt.manual_seed(4)
+    local decoder = nn.Linear(2, 6)
+    local problem = map.problem{decode = decoder, measured = any(3, 6), noise = 0.1, latent = 2}
+    return tell(map.solve(problem, {iterations = 3}).z)
+  end)
+end
+
+--- All cases, in an order that is always the same.
+-- @treturn {table,...} name, writes (something into the folder), and run(folder) -> string; or nil, message
+function M.all()
+  add_ops()
+  add_layers()
+  add_optimizers()
+  add_formats()
+  add_rest()
+  return list
+end
+
+return M
