@@ -6,7 +6,8 @@ local core = require "latent.core"
 local lt = require "latent"
 local files = require "latent.files"
 
-local shim = assert(package.loadlib(assert(os.getenv "LATENT_FAULTS_SHIM", "start it by `make faults`"), "luaopen_shim"))()
+local SHIM = assert(os.getenv "LATENT_FAULTS_SHIM", "start it by `make faults`")
+local shim = assert(package.loadlib(SHIM, "luaopen_shim"))()
 
 local USAGE = [[
 usage: allocations.lua [--whole] [--seed N] [--only PATTERN]
@@ -56,7 +57,8 @@ end
 
 -- Empties the folder, for a case that writes.
 local function clear(case)
-  if case.writes then files.capture("rm -rf -- " .. files.quote(folder) .. "/* " .. files.quote(folder) .. "/.[!.]*") end
+  local within = files.quote(folder)
+  if case.writes then files.capture(("rm -rf -- %s/* %s/.[!.]*"):format(within, within)) end
 end
 
 -- ---- one failing run ----
@@ -151,6 +153,7 @@ end
 
 local function main()
   local opts = read_arguments(arg)
+  io.stdout:setvbuf "line"
   math.randomseed(opts.seed)
   local handles = open_files()
   for _, case in ipairs(require "tools.faults.cases".all()) do

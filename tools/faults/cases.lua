@@ -130,7 +130,8 @@ end
 -- ---- optimisers ----
 
 local function add_optimizers()
-  for name, opts in pairs{SGD = {lr = 0.1, momentum = 0.9}, Adam = {lr = 0.1}, AdamW = {lr = 0.1}, RMSprop = {lr = 0.1}} do
+  for _, name in ipairs{"SGD", "Adam", "AdamW", "RMSprop"} do
+    local opts = {lr = 0.1, momentum = name == "SGD" and 0.9 or nil}
     add("optim." .. name, function()
       local w = lt.param(any(3, 4))
       local opt = optim[name]({w}, opts)
@@ -172,8 +173,9 @@ local function add_formats()
   add_format("npy", "x.npy", function(path) return npy.save(path, any(3, 4)) end, npy.load)
   add_format("npz", "x.npz", function(path) return npz.save(path, tensors()) end, npz.load)
   add_format("pt", "x.pt", function(path) return pt.save(path, tensors()) end, pt.load)
-  add_format("safetensors", "x.safetensors", function(path) return safetensors.save(path, tensors(), {metadata = {of = "them"}}) end,
-    safetensors.load)
+  add_format("safetensors", "x.safetensors", function(path)
+    return safetensors.save(path, tensors(), {metadata = {of = "them"}})
+  end, safetensors.load)
   for _, kind in ipairs{"png", "pgm"} do
     add_format("image " .. kind, "x." .. kind, function(path)
       return image.write(path, any(5, 7):gt(0):float())

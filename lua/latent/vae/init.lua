@@ -232,7 +232,9 @@ function M.interpolate(a, b, opts)
     raise(("%s: expected codes of one shape, got [%s] and [%s]"):format(name, table.concat(a.shape, ", "),
       table.concat(b.shape, ", ")))
   end
-  if a:numel() == 0 then raise(("%s: expected at least one code, got [%s]"):format(name, table.concat(a.shape, ", "))) end
+  if a:numel() == 0 then
+    raise(("%s: expected at least one code, got [%s]"):format(name, table.concat(a.shape, ", ")))
+  end
   local steps = expect(name, "steps", opts.steps or 8, "count")
   local angles = opts.spherical and lt.no_grad(function()
     return ((a * b):sum(2) / (a:norm(2) * b:norm(2))):table()
