@@ -34,7 +34,7 @@ BLAS = $(BUILD)/latent/blas.so
 READLINE = $(BUILD)/latent/readline.so
 # A disk that fails, preloaded by `make faults` and some specs; it knows Linux alone.
 DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
-SHIM = $(BUILD)/faults/shim.so
+ALLOCATIONS = $(BUILD)/faults/allocations.so
 C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
@@ -76,6 +76,7 @@ gradcheck: setup build64 ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 # Each part in a program of its own; what is not there yet is left out.
 faults: setup build64 ## starved of memory and disk, and killed: a part of it (ARGS=--all: the whole, long)
+	$(COMPILE) $(ALLOCATIONS)
 	@for part in allocations disk kills; do \
 	  ! test -f tools/faults/$$part.lua || $(LUA) tools/faults/$$part.lua $(ARGS) || exit; \
 	done
@@ -83,9 +84,7 @@ golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
 
 # A script for each kind of fault, all with the same options.
-faults: setup build ## what the library does when memory fails (ARGS="--whole", or "--seed N": another slice)
-	$(COMPILE) $(SHIM)
-	@LATENT_FAULTS_SHIM='$(CURDIR)/$(SHIM)' LD_PRELOAD='$(CURDIR)/$(SHIM)' $(LUA) tools/faults/allocations.lua $(ARGS)
+
 
 # The same work in PyTorch beside ours, where a Python has it: PYTHON=..., else python3 or Debian's.
 PEAK = $(BUILD)/bench/peak

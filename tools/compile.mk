@@ -67,7 +67,7 @@ $(BLAS): c/blas/module.c c/blas/table.h Makefile tools/compile.mk
 	@mv $@.new $@
 
 # What `make faults` preloads: it makes allocations fail, and is the Lua module that says which.
-$(SHIM): tools/faults/shim.c Makefile tools/compile.mk
+$(ALLOCATIONS): tools/faults/allocations.c Makefile tools/compile.mk
 	@mkdir -p $(@D)
 	@echo 'cc $<'
 	@$(CC) -std=c11 -D_GNU_SOURCE -O1 -fPIC -pthread $(WARNINGS) $(shell pkg-config --cflags $(LUA_PC)) -shared $< -o $@.new -ldl

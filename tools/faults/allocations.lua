@@ -1,19 +1,19 @@
 --- Lets allocations fail, one in each run of a case: the n-th that the core makes, and the n-th of Lua's own
 -- allocator, for every n. Each time: an error that speaks of memory, or the same result as ever; then the same case
 -- again, with the same bits; and nothing leaked: tensors' bytes, the core's blocks, open files, files left behind.
--- Started by `make faults` with the shim preloaded; LATENT_FAULTS_SHIM names it.
+-- The script starts itself once more, with build/faults/allocations.so preloaded.
 local core = require "latent.core"
 local lt = require "latent"
 local files = require "latent.files"
 
-local SHIM = assert(os.getenv "LATENT_FAULTS_SHIM", "start it by `make faults`")
-local shim = assert(package.loadlib(SHIM, "luaopen_shim"))()
+local SHIM = files.capture "pwd" .. "/build/faults/allocations.so"
+local STARTED = "LATENT_FAULTS_STARTED"
 
 local USAGE = [[
-usage: allocations.lua [--whole] [--seed N] [--only PATTERN]
-  --whole   every allocation of every case; otherwise a slice of them
+usage: allocations.lua [--all] [--seed N] [--case PATTERN]
+  --all     every allocation of every case; otherwise a slice of them
   --seed N  which slice (1)
-  --only P  the cases whose name has the Lua pattern P]]
+  --case P  the cases whose name has the Lua pattern P]]
 
 local SLICE = 61 -- of the allocations of a slice's cases, each so-many-th
 local LUA_TRIES = 2 -- Lua asks again after a collection
@@ -22,12 +22,12 @@ local function read_arguments(list)
   local opts, i = {seed = 1}, 1
   while list[i] do
     local name, value = list[i], list[i + 1]
-    if name == "--whole" then
-      opts.whole, i = true, i + 1
+    if name == "--all" then
+      opts.all, i = true, i + 1
     elseif name == "--seed" and math.tointeger(tonumber(value)) then
       opts.seed, i = math.tointeger(tonumber(value)), i + 2
-    elseif name == "--only" and value then
-      opts.only, i = value, i + 2
+    elseif name == "--case" and value then
+      opts.case, i = value, i + 2
     else
       io.stderr:write(USAGE, "\n")
       os.exit(2)
@@ -35,6 +35,17 @@ local function read_arguments(list)
   end
   return opts
 end
+
+local opts = read_arguments(arg)
+if not os.getenv(STARTED) then
+  local words = {}
+  for i = -1, #arg do words[#words + 1] = files.quote(arg[i]) end
+  local ok, how, status = os.execute(("%s=yes LD_PRELOAD=%s %s"):format(STARTED, files.quote(SHIM),
+    table.concat(words, " ")))
+  os.exit(ok or how == "exit" and status or 1, true)
+end
+
+local shim = assert(package.loadlib(SHIM, "luaopen_allocations"))()
 
 -- ---- what there is before and after ----
 
@@ -117,12 +128,12 @@ local function report(case, kind, n, text)
 end
 
 -- The first n, and the step to the next.
-local function steps_of(opts)
-  if opts.whole then return 1, 1 end
+local function steps()
+  if opts.all then return 1, 1 end
   return math.random(SLICE), SLICE
 end
 
-local function try_case(case, opts)
+local function try_case(case)
   lt.set_threads(2)
   for _ = 1, 2 do -- what is made once and kept
     clear(case)
@@ -130,7 +141,7 @@ local function try_case(case, opts)
   end
   case.before = state()
   for _, kind in ipairs{"core", "lua"} do
-    local n, step = steps_of(opts)
+    local n, step = steps()
     while true do
       local ok, result, message, failed = run_failing(case, kind, n)
       if not failed then break end
@@ -152,12 +163,11 @@ local function try_case(case, opts)
 end
 
 local function main()
-  local opts = read_arguments(arg)
   io.stdout:setvbuf "line"
   math.randomseed(opts.seed)
   local handles = open_files()
   for _, case in ipairs(require "tools.faults.cases".all()) do
-    if not opts.only or case.name:find(opts.only) then try_case(case, opts) end
+    if not opts.case or case.name:find(opts.case) then try_case(case) end
   end
   local more = open_files() - handles
   if more > 0 then

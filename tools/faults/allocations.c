@@ -187,8 +187,8 @@ static int l_live(lua_State *L) {
   return 1;
 }
 
-int luaopen_shim(lua_State *L);
-__attribute__((visibility("default"))) int luaopen_shim(lua_State *L) {
+int luaopen_allocations(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_allocations(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"arm", l_arm}, {"disarm", l_disarm}, {"live", l_live}, {NULL, NULL}};
   ranges = 0;
