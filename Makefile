@@ -76,15 +76,14 @@ gradcheck: setup build64 ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 # Each part in a program of its own; what is not there yet is left out.
 faults: setup build64 ## starved of memory and disk, and killed: a part of it (ARGS=--all: the whole, long)
-	$(COMPILE) $(ALLOCATIONS)
 	@for part in allocations disk kills; do \
 	  ! test -f tools/faults/$$part.lua || $(LUA) tools/faults/$$part.lua $(ARGS) || exit; \
 	done
 golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
 
-# A script for each kind of fault, all with the same options.
-
+# Allocations that fail, preloaded by their part of `make faults`; it knows glibc alone.
+faults: $(ALLOCATIONS)
 
 # The same work in PyTorch beside ours, where a Python has it: PYTHON=..., else python3 or Debian's.
 PEAK = $(BUILD)/bench/peak
@@ -183,4 +182,6 @@ ifdef COMPILING
 include tools/compile.mk
 else
 .NOTPARALLEL:
+$(ALLOCATIONS): tools/faults/allocations.c
+	$(COMPILE) $@
 endif
