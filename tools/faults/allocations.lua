@@ -102,6 +102,7 @@ end
 -- What is wrong with the library afterwards, or nil.
 local function judge_after(case)
   if not lt.is_recording() then return "recording is off" end
+  collectgarbage() -- what was cut off in the middle is cleared up by its finalisers
   if case.writes then
     for name in listing():gmatch "[^\n]+" do
       if name:find "tmp" then return "left behind: " .. name end
