@@ -12,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { MOST_BUFFERS = 64 };
+
 static char folder[PATH_MAX]; /* of this library */
 static BlasTable table;
 static bool loaded;
-enum { MOST_BUFFERS = 64 };
-
 static int buffers;             /* how many products have their memory */
 static int most = MOST_BUFFERS; /* as many will have it at most */
 
@@ -132,7 +132,7 @@ static void reserve(int n) {
     int wanted = n;
     n = granted(wanted);
     if (n > 1 && n < wanted) n--; /* the rest needs memory too */
-    if (n > 0 && n < wanted) most = n;
+    if (n < wanted && n + buffers > 0) most = n > buffers ? n : buffers;
     for (int i = 0; i < n; i++) buffer[i] = table.take_buffer(0);
     for (int i = 0; i < n; i++) table.give_buffer(buffer[i]);
   }
