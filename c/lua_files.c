@@ -128,9 +128,10 @@ static int l_list(lua_State *L) {
 
 /* ---- holds: locks of files that end with the process, however it ends ---- */
 
-/* A descriptor with an advisory lock on it; -1 where there is none. */
+/* A descriptor with an advisory lock on it; -1 where there is none. Its user value may be a path: a
+ * hold that is collected before it was let go removes that file, if it is the one that is held. */
 static int *new_hold(lua_State *L) {
-  int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
+  int *fd = lua_newuserdatauv(L, sizeof *fd, 1);
   *fd = -1;
   luaL_setmetatable(L, META_HOLD);
   return fd;
@@ -155,6 +156,7 @@ static int l_let_go(lua_State *L) {
 
 static int collect_hold(lua_State *L) {
   lua_settop(L, 1);
+  if (lua_getiuservalue(L, 1, 1) != LUA_TSTRING) lua_settop(L, 1);
   return l_let_go(L);
 }
 
@@ -243,12 +245,15 @@ static bool fill_stream(luaL_Stream *file, int fd) {
 }
 
 /* create(path, mode) -> a file that did not exist before, open for writing, and a hold of it that
- * lasts beyond its closing, so that others see that its writer lives; or nil, message, exists. */
+ * lasts beyond its closing, so that others see that its writer lives; or nil, message, exists. An
+ * error between here and let_go (memory, say) leaves no file behind: the collector removes it. */
 static int l_create(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   mode_t mode = (mode_t)luaL_optinteger(L, 2, 0666);
   luaL_Stream *file = new_stream(L);
   int *hold = new_hold(L);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) {
     failed(L, errno);
