@@ -38,8 +38,9 @@ BINARY_ROW(div_row, a / b)
 BINARY_ROW(negative_div_row, -a / b)
 BINARY_ROW(maximum_row, a != a || a > b ? a : b)
 BINARY_ROW(minimum_row, a != a || a < b ? a : b)
-/* the share of the gradient that goes to a: a tie is split in halves */
-BINARY_ROW(greater_share_row, a > b ? 1 : a < b ? 0 : (real)0.5)
+/* the share of the gradient that goes to a: a tie is split in halves, beside NaN all goes to both
+ */
+BINARY_ROW(greater_share_row, a == b ? (real)0.5 : a < b ? 0 : 1)
 BINARY_ROW(keep_where_row, a != 0 ? b : 0)
 BINARY_ROW(drop_where_row, a != 0 ? 0 : b)
 BINARY_ROW(eq_row, a == b)

@@ -92,7 +92,7 @@ ROW(sqrt, SAVE_OUT, "The square root of x.")
 ELEMENTWISE(square, x *x, 2 * x * dy)
 ROW(square, SAVE_IN0, "x^2, element by element.")
 
-/* absolute value: dx = dy sign(x), 0 at 0 */
+/* absolute value: dx = dy sign(x), 0 at 0 and NaN */
 ELEMENTWISE(abs, real_abs(x), x > 0 ? dy : x < 0 ? -dy : 0 * dy)
 ROW(abs, SAVE_IN0, "|x|; its gradient at 0 is 0.")
 
@@ -114,26 +114,37 @@ ROW(sigmoid, SAVE_OUT, "1 / (1 + e^-x)")
 ELEMENTWISE(relu, x < 0 ? 0 : x, y <= 0 ? 0 : dy)
 ROW(relu, SAVE_OUT, "max(x, 0)")
 
-/* leaky rectifier: y = x where x > 0, slope x elsewhere */
-ELEMENTWISE(leaky_relu, x <= 0 ? (real)p[0] * x : x, x <= 0 ? (real)p[0] * dy : dy)
+/* leaky rectifier: y = x where x > 0, slope x elsewhere; NaN is elsewhere */
+ELEMENTWISE(leaky_relu, x <= 0 ? (real)p[0] * x : x, x > 0 ? dy : (real)p[0] * dy)
 ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.",
     {"slope", PARAM_NUMBER, false, 0.01, NULL})
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */
-ELEMENTWISE(elu, x <= 0 ? (real)p[0] * real_expm1(x) : x,
-            x <= 0 ? dy * (real)p[0] * real_exp(x) : dy)
+ELEMENTWISE(elu, x > 0 ? x : (real)p[0] * real_expm1(x), x > 0 ? dy : dy * (real)p[0] * real_exp(x))
 ROW(elu, SAVE_IN0, "x where positive, alpha * (e^x - 1) elsewhere.",
     {"alpha", PARAM_NUMBER, false, 1, NULL})
 
+/* x for a product with a weight that is 0 from here on: infinity times it would be NaN. NaN stays.
+ */
+enum { FADED = 1000 };
+static inline real above_faded(real x) { return x < -FADED ? -FADED : x; }
+static inline real within_faded(real x) { return x > FADED ? FADED : above_faded(x); }
+
+/* the normal distribution function */
+static inline real normal_below(real x) {
+  return (real)0.5 * (1 + real_erf(x * (real)0.70710678118654752));
+}
+
 /* Gaussian error linear unit (Hendrycks and Gimpel, 2016): y = x Phi(x), dx = dy (Phi(x) + x
  * phi(x)) */
-ELEMENTWISE(gelu, (real)0.5 * x * (1 + real_erf(x * (real)0.70710678118654752)),
-            dy *((real)0.5 * (1 + real_erf(x * (real)0.70710678118654752)) +
-                 x * (real)0.39894228040143268 * real_exp((real)-0.5 * x * x)))
+ELEMENTWISE(gelu, (real)0.5 * above_faded(x) * (1 + real_erf(x * (real)0.70710678118654752)),
+            dy *(normal_below(x) +
+                 within_faded(x) * (real)0.39894228040143268 * real_exp((real)-0.5 * x * x)))
 ROW(gelu, SAVE_IN0, "x * Phi(x), Phi the normal distribution function (the exact form).")
 
 /* SiLU, swish: y = x s(x), dx = dy s(x) (1 + x (1 - s(x))), s the sigmoid */
-ELEMENTWISE(silu, x *real_sigmoid(x), dy *real_sigmoid(x) * (1 + x * (1 - real_sigmoid(x))))
+ELEMENTWISE(silu, above_faded(x) * real_sigmoid(x),
+            dy *real_sigmoid(x) * (1 + within_faded(x) * (1 - real_sigmoid(x))))
 ROW(silu, SAVE_IN0, "x * sigmoid(x)")
 
 /* softplus: y = log(1 + e^x), dx = dy sigmoid(x) */
@@ -154,9 +165,9 @@ static bool clamp_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
-/* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included */
+/* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included; NaN is not */
 ELEMENTWISE(clamp, x<(real)p[0] ? (real)p[0] : x>(real) p[1] ? (real)p[1] : x,
-            x<(real)p[0] || x>(real) p[1] ? 0 : dy)
+            x >= (real)p[0] && x <= (real)p[1] ? dy : 0)
 static const Op op_clamp = {.name = "clamp",
                             .inputs = "x",
                             .doc = "x limited to [min, max]; either bound may be left out.",

@@ -3,8 +3,10 @@
 #include "../isa.h"
 #include "../parallel.h"
 #include "../simd/math.h"
+#include "../simd/rows.h"
 #include "families.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@ enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_NONE, CHUNK = 4096, SUM_LANES = 16 };
 #define REDUCTIONS "mean sum none"
 
 static real gradient_scale(int64_t reduction, const Tensor *dy, int64_t terms) {
-  return reduction == REDUCE_MEAN  ? reals(dy)[0] / (real)(terms ? terms : 1)
+  return reduction == REDUCE_MEAN  ? reals(dy)[0] / (real)terms
          : reduction == REDUCE_SUM ? reals(dy)[0]
                                    : 1;
 }
@@ -28,9 +30,10 @@ typedef struct Elements {
 } Elements;
 
 /* Defines the term NAME of x, t and u as a body for parallel_for, with the formula inlined. Sums
- * run in several lanes, so that one addition need not wait for the one before. */
-#define TERM(NAME, FORMULA)                                                                        \
-  static inline real NAME##_of(real x, real t, real u) {                                           \
+ * run in several lanes, so that one addition need not wait for the one before. TYPE is that of the
+ * term: double where it may be too large for a real although the mean of all is not. */
+#define TERM(NAME, TYPE, FORMULA)                                                                  \
+  static inline TYPE NAME##_of(real x, real t, real u) {                                           \
     (void)x, (void)t, (void)u;                                                                     \
     return (FORMULA);                                                                              \
   }                                                                                                \
@@ -40,7 +43,7 @@ typedef struct Elements {
     const real *restrict x = s->x, *restrict t = s->t, *restrict u = s->u ? s->u : s->x;           \
     real *restrict out = s->out, scale = s->scale;                                                 \
     if (out) {                                                                                     \
-      for (int64_t i = begin; i < end; i++) out[i] = NAME##_of(x[i], t[i], u[i]) * scale;          \
+      for (int64_t i = begin; i < end; i++) out[i] = (real)NAME##_of(x[i], t[i], u[i]) * scale;    \
       for (int64_t i = begin; i < end && s->dy; i++) out[i] *= s->dy[i];                           \
       return;                                                                                      \
     }                                                                                              \
@@ -54,21 +57,23 @@ typedef struct Elements {
     s->part[begin / CHUNK] = sum;                                                                  \
   }
 
-/* Forward: y = the reduced terms. */
-static bool reduce_terms(Elements s, int64_t n, int64_t reduction, Tensor *y, Error *e) {
+/* Forward: y = the reduced terms. `context`, which the body is run on, is or begins with s. */
+static bool reduce_terms(Elements *s, ParallelBody *body, void *context, int64_t n,
+                         int64_t reduction, Tensor *y, Error *e) {
   if (reduction == REDUCE_NONE) {
-    s.out = reals(y);
-    s.scale = 1;
-    parallel_for(n, CHUNK, s.term, &s);
+    s->out = reals(y);
+    s->scale = 1;
+    parallel_for(n, CHUNK, body, context);
     return true;
   }
   int64_t chunks = (n + CHUNK - 1) / CHUNK;
-  if (!(s.part = calloc((size_t)chunks + 1, sizeof *s.part))) return error_set(e, "out of memory");
-  parallel_for(n, CHUNK, s.term, &s);
+  s->part = calloc((size_t)chunks + 1, sizeof *s->part);
+  if (!s->part) return error_set(e, "out of memory");
+  parallel_for(n, CHUNK, body, context);
   double sum = 0;
-  for (int64_t i = 0; i < chunks; i++) sum += s.part[i];
-  free(s.part);
-  reals(y)[0] = (real)(reduction == REDUCE_MEAN ? sum / (double)(n ? n : 1) : sum);
+  for (int64_t i = 0; i < chunks; i++) sum += s->part[i];
+  free(s->part);
+  reals(y)[0] = (real)(reduction == REDUCE_MEAN ? sum / (double)n : sum); /* of nothing: NaN */
   return true;
 }
 
@@ -90,14 +95,15 @@ static bool loss_shape(const Call *c, const char *name, int64_t reduction, Shape
 }
 
 /* mean squared error: (x - t)^2,   dx = 2 (x - t) dy,   dt = -dx */
-TERM(squared_error, (x - t) * (x - t))
-TERM(squared_error_dx, 2 * (x - t))
+static inline double square(real x) { return (double)x * (double)x; }
+TERM(squared_error, double, square(x - t))
+TERM(squared_error_dx, real, 2 * (x - t))
 static bool mse_shape(const Call *c, Shape *out, Error *e) {
   return loss_shape(c, "target", c->integer[0], out, e);
 }
 static bool mse_forward(Call *c, Tensor *y, Error *e) {
-  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .term = squared_error};
-  return reduce_terms(s, c->in[0]->numel, c->integer[0], y, e);
+  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1])};
+  return reduce_terms(&s, squared_error, &s, c->in[0]->numel, c->integer[0], y, e);
 }
 static bool mse_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                          Error *e) {
@@ -120,13 +126,48 @@ static const Op op_mse_loss = {
     .forward = mse_forward,
     .backward = mse_backward};
 
-/* binary cross-entropy from logits: log(1 + e^x) - t x,   dx = (sigmoid(x) - t) dy,   dt = -x dy */
-TERM(bce, real_softplus(x) - t * x)
-TERM(bce_dx, real_sigmoid(x) - t)
-TERM(bce_dt, -x)
+/* binary cross-entropy from logits: log(1 + e^x) - t x,   dx = (sigmoid(x) - t) dy,   dt = -x dy
+ * Written as |x| w + log(1 + e^-|x|), w the share of the wrong side: nothing large is subtracted
+ * from something large, and an infinite x costs nothing where its side is right. */
+static inline real wrong_side(real x, real t) { return x > 0 ? 1 - t : t; }
+static inline real wrong_part(real x, real t) {
+  return wrong_side(x, t) == 0 ? 0 : real_abs(x) * wrong_side(x, t);
+}
+static inline real bce_slope(real x, real t) {
+  real e = real_exp(-real_abs(x)), s = e / (1 + e); /* sigmoid(-|x|) */
+  return x > 0 ? (1 - t) - s : s - t;
+}
+TERM(bce, real, wrong_part(x, t) + real_log1p(real_exp(-real_abs(x))))
+TERM(bce_dx, real, bce_slope(x, t))
+TERM(bce_dt, real, -x)
+
+/* What images and interpolations may be off by, as their rounding: still a probability. */
+static const real PROBABILITY_SLACK = (real)1e-6;
+static bool is_probability(real t) { return t >= -PROBABILITY_SLACK && t <= 1 + PROBABILITY_SLACK; }
+
+/* The terms of a chunk, and whether a target of theirs, fresh in the cache, is no probability. */
+typedef struct CheckedTerms {
+  Elements terms;
+  atomic_bool odd;
+} CheckedTerms;
+
+static void bce_checked(void *context, int64_t begin, int64_t end, int thread) {
+  CheckedTerms *c = context;
+  bce(&c->terms, begin, end, thread);
+  const real *t = c->terms.t;
+  int odd = 0;
+  for (int64_t i = begin; i < end; i++) odd |= !is_probability(t[i]);
+  if (odd) atomic_store_explicit(&c->odd, true, memory_order_relaxed);
+}
+
 static bool bce_forward(Call *c, Tensor *y, Error *e) {
-  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .term = bce};
-  return reduce_terms(s, c->in[0]->numel, c->integer[0], y, e);
+  CheckedTerms s = {.terms = {.x = reals(c->in[0]), .t = reals(c->in[1])}};
+  if (!reduce_terms(&s.terms, bce_checked, &s, c->in[0]->numel, c->integer[0], y, e)) return false;
+  for (int64_t i = 0; atomic_load(&s.odd) && i < c->in[1]->numel; i++)
+    if (!is_probability(s.terms.t[i]))
+      return error_set(e, "target: expected probabilities in [0, 1], got %g at position %lld",
+                       (double)s.terms.t[i], (long long)i + 1);
+  return true;
 }
 static bool bce_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                          Error *e) {
@@ -142,8 +183,10 @@ static bool bce_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
 static const Op op_bce_with_logits = {
     .name = "bce_with_logits",
     .inputs = "x target",
-    .doc = "The cross-entropy of a Bernoulli variable whose log-odds are x, against targets in [0, "
-           "1]: log(1 + e^x) - target x, averaged over all elements.",
+    .doc =
+        "The cross-entropy of a Bernoulli variable whose log-odds are x, against targets in [0, "
+        "1]: log(1 + e^x) - target x, averaged over all elements. Other targets are refused (1e-6 "
+        "beyond is rounding).",
     .save = SAVE_IN0 | SAVE_IN1,
     .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
     .shape = mse_shape,
@@ -152,13 +195,22 @@ static const Op op_bce_with_logits = {
 
 /* Gaussian negative log-likelihood, v the log-variance, up to log(2 pi) / 2:
  * (v + (t - mu)^2 e^-v) / 2,   dmu = (mu - t) e^-v,   dv = (1 - (t - mu)^2 e^-v) / 2,   dt = -dmu
- * In the terms x is mu, t is v and u is the target. */
-#define NLL ((real)0.5 * (t + (u - x) * (u - x) * real_exp(-t)))
-TERM(nll, NLL)
-TERM(nll_with_constant, NLL + (real)0.91893853320467274178)
-TERM(nll_dmu, (x - u) * real_exp(-t))
-TERM(nll_dv, (real)0.5 * (1 - (u - x) * (u - x) * real_exp(-t)))
-TERM(nll_dt, (u - x) * real_exp(-t))
+ * In the terms x is mu, t is v and u is the target. e^-v is applied as e^(-v/2) twice, which is
+ * finite for twice as many v, and not at all where the error is 0. */
+static inline real standard_square(real d, real v) {
+  real z = d == 0 ? 0 : d * real_exp((real)-0.5 * v);
+  return z * z;
+}
+static inline real weighted_error(real d, real v) {
+  real inverse_sigma = real_exp((real)-0.5 * v);
+  return d == 0 ? 0 : d * inverse_sigma * inverse_sigma;
+}
+#define NLL ((real)0.5 * (t + standard_square(u - x, t)))
+TERM(nll, real, NLL)
+TERM(nll_with_constant, real, NLL + (real)0.91893853320467274178)
+TERM(nll_dmu, real, weighted_error(x - u, t))
+TERM(nll_dv, real, (real)0.5 * (1 - standard_square(u - x, t)))
+TERM(nll_dt, real, weighted_error(u - x, t))
 
 enum { NLL_CONSTANT, NLL_REDUCTION };
 
@@ -171,8 +223,8 @@ static bool nll_shape(const Call *c, Shape *out, Error *e) {
 }
 static bool nll_forward(Call *c, Tensor *y, Error *e) {
   Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .u = reals(c->in[2])};
-  s.term = c->integer[NLL_CONSTANT] ? nll_with_constant : nll;
-  return reduce_terms(s, c->in[0]->numel, c->integer[NLL_REDUCTION], y, e);
+  ParallelBody *term = c->integer[NLL_CONSTANT] ? nll_with_constant : nll;
+  return reduce_terms(&s, term, &s, c->in[0]->numel, c->integer[NLL_REDUCTION], y, e);
 }
 static bool nll_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                          Error *e) {
@@ -202,17 +254,21 @@ static const Op op_gaussian_nll = {
  * summed over the last axis, mean over the others:
  * -1/2 sum(1 + v - mu^2 - e^v),   dmu = mu dy,   dv = (e^v - 1) / 2 dy */
 
-/* Above this log-variance e^v - 1 goes on as a straight line: a log-variance that ran away would
+/* Above this log-variance e^v goes on as a straight line: a log-variance that ran away would
  * otherwise be infinite and poison every weight. */
 enum { STEEPEST = 80 };
-static real excess_variance(real v) { /* e^v - 1, exact near 0 */
-  return v > STEEPEST ? real_exp(STEEPEST) * (1 + v - STEEPEST) : real_expm1(v);
+static double excess_variance(real v) { /* e^v - 1 - v */
+  double steepest = (double)real_exp(STEEPEST);
+  return v > STEEPEST ? (steepest - 1) * (double)v - (STEEPEST - 1) * steepest - 1
+                      : (double)real_expm1_rest(v);
 }
-static real excess_variance_slope(real v) { return real_exp(v > STEEPEST ? STEEPEST : v); }
+static real excess_variance_slope(real v) { return real_expm1(v > STEEPEST ? STEEPEST : v); }
 
 static int64_t latent_dims(const Tensor *mu) { return mu->shape.size[mu->shape.dims - 1]; }
 static int64_t code_count(const Tensor *mu) {
-  return latent_dims(mu) ? mu->numel / latent_dims(mu) : 0;
+  int64_t rows = 1;
+  for (int d = 0; d < mu->shape.dims - 1; d++) rows *= mu->shape.size[d];
+  return rows;
 }
 
 static bool kl_shape(const Call *c, Shape *out, Error *e) {
@@ -228,12 +284,11 @@ static bool kl_forward(Call *c, Tensor *y, Error *e) {
   double total = 0;
   for (int64_t r = 0; r < rows; r++) {
     double sum = 0;
-    for (int64_t i = r * n; i < (r + 1) * n; i++)
-      sum += (double)(mu[i] * mu[i] + (excess_variance(v[i]) - v[i]));
+    for (int64_t i = r * n; i < (r + 1) * n; i++) sum += square(mu[i]) + excess_variance(v[i]);
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)(sum / 2);
     total += sum / 2;
   }
-  if (c->integer[0] == REDUCE_MEAN) total /= (double)(rows ? rows : 1);
+  if (c->integer[0] == REDUCE_MEAN) total /= (double)rows;
   if (c->integer[0] != REDUCE_NONE) reals(y)[0] = (real)total;
   return true;
 }
@@ -246,7 +301,7 @@ static bool kl_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor
   for (int64_t i = 0; i < rows * n; i++) {
     real d = scale * (c->integer[0] == REDUCE_NONE ? reals(dy)[i / n] : 1);
     if (dx[0]) reals(dx[0])[i] = d * mu[i];
-    if (dx[1]) reals(dx[1])[i] = d * (real)0.5 * (excess_variance_slope(v[i]) - 1);
+    if (dx[1]) reals(dx[1])[i] = d * (real)0.5 * excess_variance_slope(v[i]);
   }
   return true;
 }
@@ -292,14 +347,20 @@ static bool cross_entropy_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
-/* softmax of a row into p; returns log sum e^x */
-static double row_softmax(const real *x, int64_t n, real *p) {
-  real m = x[0];
-  for (int64_t i = 1; i < n; i++) m = x[i] > m ? x[i] : m;
-  real sum = p[0] = real_exp(x[0] - m);
-  for (int64_t i = 1; i < n; i++) sum += p[i] = real_exp(x[i] - m);
+/* softmax of a row into p; returns -log p[label] = (m - x[label]) + log sum e^(x - m), m the
+ * largest: its distance to the label is exact in double precision, even at 3e38 */
+static double row_softmax(const real *x, int64_t n, int64_t label, real *p) {
+  bool nan;
+  real m = row_largest(x, n, 1, &nan);
+  real sum = 0;
+  if (n < 2 * LANES) { /* a few classes: calls of vectors would cost more */
+    for (int64_t i = 0; i < n; i++) sum += p[i] = real_exp(x[i] - m);
+  } else {
+    EACH_ALONE for (int64_t i = 0; i < n; i++) p[i] = real_exp(x[i] - m);
+    sum = (real)row_sum(p, n);
+  }
   for (int64_t i = 0; i < n; i++) p[i] /= sum;
-  return (double)m + (double)real_log(sum);
+  return ((double)m - (double)x[label]) + (double)real_log(sum);
 }
 
 static bool cross_entropy_forward(Call *c, Tensor *y, Error *e) {
@@ -310,12 +371,11 @@ static bool cross_entropy_forward(Call *c, Tensor *y, Error *e) {
   double total = 0;
   for (int64_t r = 0; r < rows; r++) {
     const real *row = reals(x) + r * classes;
-    double term =
-        row_softmax(row, classes, reals(p) + r * classes) - (double)row[label_of(c->in[1], r)];
+    double term = row_softmax(row, classes, label_of(c->in[1], r), reals(p) + r * classes);
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)term;
     total += term;
   }
-  if (c->integer[0] == REDUCE_MEAN) total /= (double)(rows ? rows : 1);
+  if (c->integer[0] == REDUCE_MEAN) total /= (double)rows;
   if (c->integer[0] != REDUCE_NONE) reals(y)[0] = (real)total;
   c->extra[0] = p;
   return true;

@@ -60,9 +60,9 @@ static real largest(const real *x, int64_t n, int64_t step) {
 
 static real sum(const real *x, int64_t n, int64_t step) {
   if (step == 1) return (real)row_sum(x, n);
-  real s = 0;
-  for (int64_t i = 0; i < n; i++) s += x[i * step];
-  return s;
+  double s = 0;
+  for (int64_t i = 0; i < n; i++) s += (double)x[i * step];
+  return (real)s;
 }
 
 /* y = e^(x - shift); y may be x. The loop of neighbours is apart because it becomes vectors. */
@@ -74,10 +74,10 @@ static void exponentials(const real *x, real shift, real *y, int64_t n, int64_t 
   }
 }
 
-/* log sum e^x = m + log sum e^(x - m), m the largest; an infinite m is the answer itself */
-static real log_sum_exp(const real *x, int64_t n, int64_t step) {
+/* sum e^(x - shift); NaN where an x is */
+static double exponential_sum(const real *x, real shift, int64_t n, int64_t step) {
   enum { PART = 256 };
-  real m = largest(x, n, step), shift = isinf(m) ? 0 : m, part[PART];
+  real part[PART];
   double total = 0;
   for (int64_t i = 0; i < n; i += PART) {
     int64_t count = n - i < PART ? n - i : PART;
@@ -85,7 +85,7 @@ static real log_sum_exp(const real *x, int64_t n, int64_t step) {
     exponentials(part, shift, part, count, 1);
     total += row_sum(part, count);
   }
-  return isinf(m) && m > 0 ? m : shift + real_log((real)total);
+  return total;
 }
 
 /* softmax: y = e^x / sum e^x,   dx = y (dy - sum(y dy)) */
@@ -121,11 +121,13 @@ static const Op op_softmax = {.name = "softmax",
                               .forward = softmax_forward,
                               .backward = softmax_backward};
 
-/* log softmax: y = x - log sum e^x,   dx = dy - e^y sum(dy) */
+/* log softmax: y = (x - m) - log sum e^(x - m), m the largest,   dx = dy - e^y sum(dy)
+ * The differences to m are small where the result is; x - log sum e^x would round at the size of x.
+ */
 static void log_softmax_line(const real *x, const real *dy, real *y, int64_t n, int64_t step) {
   (void)dy;
-  real total = log_sum_exp(x, n, step);
-  EACH_ALONE for (int64_t i = 0; i < n; i++) y[i * step] = x[i * step] - total;
+  real m = largest(x, n, step), rest = real_log((real)exponential_sum(x, m, n, step));
+  EACH_ALONE for (int64_t i = 0; i < n; i++) y[i * step] = (x[i * step] - m) - rest;
 }
 static void log_softmax_gradient_line(const real *y, const real *dy, real *dx, int64_t n,
                                       int64_t step) {
@@ -151,31 +153,48 @@ static const Op op_log_softmax = {.name = "log_softmax",
                                   .forward = log_softmax_forward,
                                   .backward = log_softmax_backward};
 
-/* log-sum-exp: y = log sum e^x,   dx = dy e^(x - y) */
+/* log-sum-exp: y = m + log sum e^(x - m), m the largest,   dx = dy e^((x - m) - log sum e^(x - m))
+ * Infinite numbers need no shift: e^x is then infinite, 0 or NaN, as the result is. The gradient
+ * takes both parts of y, which together have more digits than y. */
 static bool logsumexp_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t k = 0; k < v.outer * v.inner; k++)
-    reals(y)[k] =
-        log_sum_exp(reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner, v.n, v.inner);
+  int64_t lines = v.outer * v.inner;
+  Shape parts = {.dims = 2, .size = {lines, 2}};
+  if (c->record && !(c->extra[0] = tensor_new(DTYPE_REAL, &parts, e))) return false;
+  for (int64_t k = 0; k < lines; k++) {
+    const real *x = reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner;
+    real m = largest(x, v.n, v.inner), shift = isinf(m) ? 0 : m;
+    real rest = real_log((real)exponential_sum(x, shift, v.n, v.inner));
+    reals(y)[k] = shift + rest;
+    if (!c->record) continue;
+    reals(c->extra[0])[2 * k] = m;
+    reals(c->extra[0])[2 * k + 1] = rest;
+  }
   return true;
+}
+/* The gradient of a line whose y is m + rest, times g. */
+VEC_INLINE void logsumexp_gradient_line(const real *x, real m, real rest, real g, real *dx,
+                                        int64_t n, const int64_t step) {
+  EACH_ALONE for (int64_t i = 0; i < n; i++) dx[i * step] = g * real_exp((x[i * step] - m) - rest);
 }
 static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                                Error *e) {
-  (void)e;
+  (void)y, (void)e;
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t k = 0; k < v.outer * v.inner; k++)
-    for (int64_t i = 0; i < v.n; i++) {
-      int64_t at = (k / v.inner * v.n + i) * v.inner + k % v.inner;
-      reals(dx[0])[at] = reals(dy)[k] * real_exp(reals(c->in[0])[at] - reals(y)[k]);
-    }
+  for (int64_t k = 0; k < v.outer * v.inner; k++) {
+    int64_t at = k / v.inner * v.n * v.inner + k % v.inner;
+    const real *x = reals(c->in[0]) + at, *part = reals(c->extra[0]) + 2 * k;
+    real *to = reals(dx[0]) + at, g = reals(dy)[k];
+    if (v.inner == 1) logsumexp_gradient_line(x, part[0], part[1], g, to, v.n, 1);
+    else logsumexp_gradient_line(x, part[0], part[1], g, to, v.n, v.inner);
+  }
   return true;
 }
 static const Op op_logsumexp = {
     .name = "logsumexp",
     .inputs = "x",
     .doc = "log(sum(e^x)) over all elements or along the axis, without overflow.",
-    .save = SAVE_IN0 | SAVE_OUT,
+    .save = SAVE_IN0,
     .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
     .shape = reduced_shape,
     .forward = logsumexp_forward,

@@ -157,6 +157,23 @@ static inline float real_erf(float x) {
 
 #endif
 
+/* e^x - 1 - x, of which a difference of the two would keep little near 0 */
+static inline real real_expm1_rest(real x) {
+#ifdef LATENT_DOUBLE
+  return expm1(x) - x;
+#else
+  float p = 1 / 362880.0f;
+  p = p * x + 1 / 40320.0f;
+  p = p * x + 1 / 5040.0f;
+  p = p * x + 1 / 720.0f;
+  p = p * x + 1 / 120.0f;
+  p = p * x + 1 / 24.0f;
+  p = p * x + 1 / 6.0f;
+  p = p * x + 0.5f;
+  return fabsf(x) < 0.5f ? x * x * p : real_expm1(x) - x;
+#endif
+}
+
 /* 1 / (1 + e^-x); the exponential is of a number that is never positive, so nothing overflows */
 static inline real real_sigmoid(real x) {
   real e = real_exp(-real_abs(x)), s = 1 / (1 + e);

@@ -17,7 +17,7 @@ static inline double row_sum_chunk(const real *x, int64_t n) {
     a += vec_load(x + i);
     b += vec_load(x + i + LANES);
   }
-  double sum = (double)vec_sum(a + b);
+  double sum = i > 0 ? (double)vec_sum(a + b) : 0;
   for (; i < n; i++) sum += (double)x[i];
   return sum;
 }
@@ -51,10 +51,10 @@ static inline real row_largest(const real *x, int64_t n, real sign, bool *nan) {
     b = vec_select(v > b, v, b);
     odd |= (u != u) | (v != v);
   }
-  a = vec_select(b > a, b, a);
   real most = -(real)INFINITY;
   lane_int any = 0;
-  for (int lane = 0; lane < LANES; lane++) {
+  a = vec_select(b > a, b, a);
+  for (int lane = 0; lane < LANES && i > 0; lane++) { /* short rows have left all lanes empty */
     most = a[lane] > most ? a[lane] : most;
     any |= odd[lane];
   }
