@@ -97,7 +97,7 @@ void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *
   else parallel_for(plan.rows, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_rows, &a);
 }
 
-bool broadcast_sum(const Tensor *from, Tensor *to, Error *e) {
+bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e) {
   const Shape *shape[] = {&to->shape};
   BroadcastPlan p;
   broadcast_plan(&p, &from->shape, shape, 1);
@@ -117,7 +117,7 @@ bool broadcast_sum(const Tensor *from, Tensor *to, Error *e) {
       for (int64_t i = 0; i < p.row; i++) s[i] += (double)x[i];
     }
   }
-  for (int64_t i = 0; i < to->numel; i++) reals(to)[i] = (real)sum[i];
+  for (int64_t i = 0; i < to->numel; i++) reals(to)[i] = (real)(sum[i] / n);
   free(sum);
   return true;
 }

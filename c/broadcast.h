@@ -25,7 +25,7 @@ typedef void RowKernel(real *y, const real *const *in, const int64_t *step, int6
  * have its shape. */
 void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *kernel);
 
-/* to = from summed over the axes along which `to` was broadcast. */
-bool broadcast_sum(const Tensor *from, Tensor *to, Error *e);
+/* to = from summed over the axes along which `to` was broadcast, divided by n. */
+bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e);
 
 #endif

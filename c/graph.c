@@ -415,7 +415,7 @@ static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
   Edge *edge = &n->edges[i];
   if (!shape_equal(&dx->shape, &n->in[i]->shape)) {
     Tensor *sum = tensor_new(DTYPE_REAL, &n->in[i]->shape, e);
-    bool ok = sum && broadcast_sum(dx, sum, e);
+    bool ok = sum && broadcast_sum(dx, sum, 1, e);
     tensor_release(dx);
     if (!ok) {
       tensor_release(sum);

@@ -215,6 +215,105 @@ describe("losses", function()
   end)
 end)
 
+describe("sums and means", function()
+  -- Of so many elements along the first, the middle and the last axis, and of all.
+  local function each_way(n, fill, check)
+    for axis = 1, 3 do
+      local shape = {3, 3, 3}
+      shape[axis] = n
+      local x = lt.zeros(shape)
+      fill(x)
+      check(x, axis)
+      check(x:reshape(-1))
+    end
+  end
+
+  it("of equal numbers are exact", function()
+    for _, n in ipairs{1, 10, 127, 1000, 5003} do
+      for _, v in ipairs{10000.1, 0.1, -3e38} do
+        each_way(n, function(x) x:fill_(v) end, function(x, axis)
+          for _, m in ipairs(x:mean(axis):reshape(-1):table()) do assert.equal(lt.tensor(v):item(), m) end
+          if math.abs(v) < 1e30 then
+            for _, s in ipairs(x:sum(axis):reshape(-1):table()) do
+              assert.equal(lt.tensor(lt.tensor(v):item() * (axis and n or x:numel())):item(), s)
+            end
+          end
+        end)
+      end
+    end
+  end)
+
+  it("do not overflow on the way", function()
+    for _, n in ipairs{4, 64, 1024, 5000} do
+      local x = lt.full({n}, 3e38)
+      x:slice(1, n // 2 + 1, n):fill_(-3e38)
+      assert.equal(0, x:sum():item())
+      assert.equal(0, x:mean():item())
+      assert.equal(0, x:reshape(n, 1):broadcast_to(n, 2):sum(1)[1])
+      x[1] = inf
+      assert.equal(inf, x:sum():item())
+      x[n] = nan
+      assert(is_nan(x:mean():item()))
+    end
+  end)
+
+  it("are the nearest float32", function()
+    lt.manual_seed(3)
+    local x = lt.rand(3000) * 0.2 + 1e4
+    local exact = lt64.tensor(x:table())
+    for _, y in ipairs{x:mean():item(), x:reshape(3000, 1):mean(1)[1]} do near(y, exact:mean():item(), 6e-8) end
+  end)
+end)
+
+describe("var, std and norm", function()
+  it("keep their digits far from zero", function()
+    lt.manual_seed(4)
+    for _, case in ipairs{{1e4, 0.1}, {1e4, 1e-2}, {-1e6, 1}, {1e8, 100}, {0, 1}, {3e20, 1e15}, {0, 1e-25}} do
+      local x = lt.randn(7, 300) * case[2] + case[1]
+      local exact = lt64.tensor(x:table())
+      for _, axis in ipairs{1, 2, {1, 2}} do
+        for _, unbiased in ipairs{true, false} do
+          for _, op in ipairs{"var", "std"} do
+            local got = x[op](x, axis, {unbiased = unbiased}):reshape(-1):table()
+            for i, v in ipairs(exact[op](exact, axis, {unbiased = unbiased}):reshape(-1):table()) do
+              if v < 3.4e38 and v > 1.2e-38 then near(got[i], v, 2e-7, op .. " about " .. case[1])
+              else assert(got[i] == inf and v > 3.4e38 or got[i] < 2e-38) end
+            end
+          end
+        end
+      end
+      local values = x:table()
+      local function std(_, t) return t:std(2) end
+      assert.close(gradients(lt, std, values), gradients(lt64, std, values), 2e-5)
+    end
+  end)
+
+  it("have lengths that squares do not", function()
+    near(lt.norm{3e30, 4e30}:item(), 5e30)
+    near(lt.norm{3e-30, 4e-30}:item(), 5e-30)
+    near(lt.std({1e25, -1e25}, 1, {unbiased = false}):item(), 1e25)
+    for _, scale in ipairs{1e30, 1e-30} do
+      assert.close(gradients(lt, function(_, x) return x:norm() end, {3 * scale, 4 * scale}), {0.6, 0.8}, 1e-6)
+      assert.close(gradients(lt, function(_, x) return x:std() end, {scale, -scale}), {0.70710678, -0.70710678}, 1e-6)
+    end
+    assert.equal(inf, lt.norm{inf, 1}:item())
+    assert(is_nan(lt.norm{nan, 1}:item()) and is_nan(lt.var{inf, 1}:item()) and is_nan(lt.std{nan, 1}:item()))
+  end)
+
+  it("are 0 for equal numbers, and NaN for too few", function()
+    for _, v in ipairs{10000.1, 3e38, 0.1} do
+      assert.equal(0, lt.full({1000}, v):var():item())
+      assert.equal(0, lt.full({33, 2}, v):std(1)[1])
+    end
+    assert(is_nan(lt.zeros(0):var():item()) and is_nan(lt.zeros(0):std():item()))
+    assert(is_nan(lt.zeros(0):var(1, {unbiased = false}):item()))
+    assert(is_nan(lt.zeros(1):var():item()))
+    assert.equal(0, lt.zeros(1):var(1, {unbiased = false}):item())
+    assert.equal(0, lt.zeros(0):norm():item())
+    assert(is_nan(lt.zeros(0, 3):var(1)[2]))
+  end)
+end)
+
 describe("activations", function()
   it("have their limits at infinity, and so have their gradients", function()
     for name, want in pairs{gelu = {0, inf, 0, 1}, silu = {0, inf, 0, 1}, softplus = {0, inf, 0, 1},

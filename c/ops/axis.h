@@ -40,4 +40,48 @@ static inline void axis_reduce(const Shape *s, int64_t axis, bool keep, Shape *o
   *out = r;
 }
 
+/* ---- several axes: a list at the beginning of a call's integers; none is all of them ---- */
+
+static inline bool axes_have(const Call *c, int axis) {
+  int64_t count = c->integer[0];
+  if (count == 0) return true;
+  for (int64_t i = 1; i <= count; i++)
+    if (c->integer[i] == axis) return true;
+  return false;
+}
+
+/* The input's shape with these axes of size 1. */
+static inline Shape axes_kept(const Call *c) {
+  Shape s = c->in[0]->shape;
+  for (int d = 0; d < s.dims; d++)
+    if (axes_have(c, d)) s.size[d] = 1;
+  return s;
+}
+
+/* The shape without these axes (or, to keep them, with size 1); refuses what is no list of axes. */
+static inline bool axes_shape(const Call *c, bool keep, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  for (int64_t i = 1; i <= c->integer[0]; i++) {
+    if (!axis_check(s, c->integer[i], e)) return false;
+    for (int64_t k = 1; k < i; k++)
+      if (c->integer[k] == c->integer[i])
+        return error_set(e, "axis: %lld is given twice", (long long)c->integer[i] + 1);
+  }
+  Shape r = {0};
+  for (int d = 0; d < s->dims; d++) {
+    if (!axes_have(c, d)) r.size[r.dims++] = s->size[d];
+    else if (keep) r.size[r.dims++] = 1;
+  }
+  *out = r;
+  return true;
+}
+
+/* How many elements become one. */
+static inline double axes_terms(const Call *c) {
+  double n = 1;
+  for (int d = 0; d < c->in[0]->shape.dims; d++)
+    if (axes_have(c, d)) n *= (double)c->in[0]->shape.size[d];
+  return n;
+}
+
 #endif

@@ -7,6 +7,7 @@
 extern const Op *const ISA_NAME(ops_elementwise)[];
 extern const Op *const ISA_NAME(ops_arithmetic)[];
 extern const Op *const ISA_NAME(ops_reduce)[];
+extern const Op *const ISA_NAME(ops_moments)[];
 extern const Op *const ISA_NAME(ops_softmax)[];
 extern const Op *const ISA_NAME(ops_shape)[];
 extern const Op *const ISA_NAME(ops_matmul)[];

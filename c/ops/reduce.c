@@ -6,47 +6,21 @@
 #include "axis.h"
 #include "families.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- sum and mean: parameters axis (one or several), keepdim ---- */
 
-enum { AXES = 0, SUM_KEEPDIM = 1 + MAX_DIMS };
-
-static bool is_reduced(const Call *c, int axis) {
-  int64_t count = c->integer[AXES];
-  if (count == 0) return true;
-  for (int64_t i = 1; i <= count; i++)
-    if (c->integer[AXES + i] == axis) return true;
-  return false;
-}
-
-/* The output's shape with the reduced axes kept as 1. */
-static Shape kept_shape(const Call *c) {
-  Shape s = c->in[0]->shape;
-  for (int d = 0; d < s.dims; d++)
-    if (is_reduced(c, d)) s.size[d] = 1;
-  return s;
-}
+enum { SUM_KEEPDIM = 1 + MAX_DIMS };
 
 static bool sum_shape(const Call *c, Shape *out, Error *e) {
-  const Shape *s = &c->in[0]->shape;
-  for (int64_t i = 1; i <= c->integer[AXES]; i++) {
-    if (!axis_check(s, c->integer[AXES + i], e)) return false;
-    for (int64_t k = 1; k < i; k++)
-      if (c->integer[AXES + k] == c->integer[AXES + i])
-        return error_set(e, "axis: %lld is given twice", (long long)c->integer[AXES + i] + 1);
-  }
-  Shape r = {0};
-  for (int d = 0; d < s->dims; d++) {
-    if (!is_reduced(c, d)) r.size[r.dims++] = s->size[d];
-    else if (c->integer[SUM_KEEPDIM]) r.size[r.dims++] = 1;
-  }
-  *out = r;
-  return true;
+  return axes_shape(c, c->integer[SUM_KEEPDIM], out, e);
 }
 
-/* Sums of fixed chunks; the chunks are added up in double precision. */
+/* Sums of fixed chunks. */
+enum { SUM_CHUNK = 4096 };
+
 typedef struct SumAll {
   const real *x;
   double *part;
@@ -55,16 +29,16 @@ typedef struct SumAll {
 static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const SumAll *s = context;
-  s->part[begin / ROW_CHUNK] = row_sum_chunk(s->x + begin, end - begin);
+  s->part[begin / SUM_CHUNK] = row_sum(s->x + begin, end - begin);
 }
 
 static bool sum_all(const real *x, int64_t n, double *sum, Error *e) {
-  int64_t chunks = (n + ROW_CHUNK - 1) / ROW_CHUNK;
+  int64_t chunks = (n + SUM_CHUNK - 1) / SUM_CHUNK;
   double small[16], *part = small;
   if (chunks > 16 && !(part = malloc((size_t)chunks * sizeof *part)))
     return error_set(e, "out of memory");
   SumAll s = {x, part};
-  parallel_for(n, ROW_CHUNK, sum_chunk, &s);
+  parallel_for(n, SUM_CHUNK, sum_chunk, &s);
   *sum = 0;
   for (int64_t i = 0; i < chunks; i++) *sum += part[i];
   if (part != small) free(part);
@@ -76,15 +50,23 @@ typedef struct Matrix {
   const real *x;
   int64_t rows, columns;
   real *y;
+  double terms; /* the sums are divided by this: 1, or their number for means */
 } Matrix;
 
 static void rows_body(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Matrix *m = context;
-  for (int64_t r = begin; r < end; r++) m->y[r] = (real)row_sum(m->x + r * m->columns, m->columns);
+  for (int64_t r = begin; r < end; r++)
+    m->y[r] = (real)(row_sum(m->x + r * m->columns, m->columns) / m->terms);
 }
 
 enum { STRIP = 128, BLOCK = 8 };
+
+static double column_sum(const Matrix *m, int64_t column) {
+  double sum = 0;
+  for (int64_t r = 0; r < m->rows; r++) sum += (double)m->x[r * m->columns + column];
+  return sum;
+}
 
 /* A strip of columns: blocks of rows are added in the precision of the elements, those sums in
  * double precision, because a bias may gather a million terms. */
@@ -108,16 +90,19 @@ static void columns_body(void *context, int64_t begin, int64_t end, int thread) 
     }
     for (int64_t i = 0; i < n; i++) sum[i] += (double)block[i];
   }
-  for (int64_t i = 0; i < n; i++) m->y[begin + i] = (real)sum[i];
+  for (int64_t i = 0; i < n; i++) {
+    if (!isfinite(sum[i])) sum[i] = column_sum(m, begin + i); /* a block may have overflowed */
+    m->y[begin + i] = (real)(sum[i] / m->terms);
+  }
 }
 
 /* Sums over the last axes or over the first ones; false where it is neither. */
-static bool sum_matrix(const Tensor *x, const Shape *kept, Tensor *y) {
+static bool sum_matrix(const Tensor *x, const Shape *kept, double n, Tensor *y) {
   enum { ROWS_GRAIN = 32768 };
   BroadcastPlan p;
   broadcast_plan(&p, &x->shape, &kept, 1);
   if (p.dims != 2 || x->numel == 0) return false;
-  Matrix m = {reals(x), p.size[0], p.size[1], reals(y)};
+  Matrix m = {reals(x), p.size[0], p.size[1], reals(y), n};
   if (p.stride[0][0] == 1 && p.stride[0][1] == 0)
     parallel_for(m.rows, ROWS_GRAIN / m.columns + 1, rows_body, &m);
   else if (p.stride[0][0] == 0 && p.stride[0][1] == 1)
@@ -126,21 +111,24 @@ static bool sum_matrix(const Tensor *x, const Shape *kept, Tensor *y) {
   return true;
 }
 
-static bool sum_forward(Call *c, Tensor *y, Error *e) {
+/* y = the sums divided by n, in double precision until the last rounding */
+static bool divided_sum(const Call *c, double n, Tensor *y, Error *e) {
   const Tensor *x = c->in[0];
   if (y->numel == 1) {
     double sum = 0;
     if (!sum_all(reals(x), x->numel, &sum, e)) return false;
-    reals(y)[0] = (real)sum;
+    reals(y)[0] = (real)(sum / n);
     return true;
   }
-  Shape kept = kept_shape(c);
-  if (sum_matrix(x, &kept, y)) return true;
+  Shape kept = axes_kept(c);
+  if (sum_matrix(x, &kept, n, y)) return true;
   Tensor *to = tensor_view(y, &kept, 0, e);
-  bool ok = to && broadcast_sum(x, to, e);
+  bool ok = to && broadcast_sum(x, to, n, e);
   tensor_release(to);
   return ok;
 }
+
+static bool sum_forward(Call *c, Tensor *y, Error *e) { return divided_sum(c, 1, y, e); }
 
 static void scaled_copy_row(real *y, const real *const *in, const int64_t *step, int64_t n) {
   real scale = *in[1];
@@ -149,7 +137,7 @@ static void scaled_copy_row(real *y, const real *const *in, const int64_t *step,
 
 /* dx = scale * dy, spread back over the reduced axes */
 static bool spread(const Call *c, const Tensor *dy, Tensor *dx, double scale, Error *e) {
-  Shape kept = kept_shape(c), one = {0};
+  Shape kept = axes_kept(c), one = {0};
   Tensor *from = tensor_view(dy, &kept, 0, e),
          *factor = from ? tensor_new(DTYPE_REAL, &one, e) : NULL;
   if (factor) {
@@ -180,21 +168,14 @@ static const Op op_sum = {
     .forward = sum_forward,
     .backward = sum_backward};
 
-static double terms(const Call *c, const Tensor *y) {
-  return (double)c->in[0]->numel / (double)(y->numel ? y->numel : 1);
-}
-
 static bool mean_forward(Call *c, Tensor *y, Error *e) {
-  if (!sum_forward(c, y, e)) return false;
-  real scale = (real)(1 / terms(c, y));
-  for (int64_t i = 0; i < y->numel; i++) reals(y)[i] *= scale;
-  return true;
+  return divided_sum(c, axes_terms(c), y, e);
 }
 
 static bool mean_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                           Error *e) {
   (void)y;
-  return spread(c, dy, dx[0], 1 / terms(c, dy), e);
+  return spread(c, dy, dx[0], 1 / axes_terms(c), e);
 }
 
 /* mean over axes of n elements together: dx = dy / n, repeated */

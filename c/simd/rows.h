@@ -7,26 +7,31 @@
 
 #include <math.h>
 
-enum { ROW_CHUNK = 4096 /* terms that are added in single precision */ };
-
-/* The sum of at most ROW_CHUNK numbers. */
-static inline double row_sum_chunk(const real *x, int64_t n) {
-  Vec a = vec_zero(), b = vec_zero();
-  int64_t i = 0;
-  for (; i + 2 * LANES <= n; i += 2 * LANES) {
-    a += vec_load(x + i);
-    b += vec_load(x + i + LANES);
-  }
-  double sum = i > 0 ? (double)vec_sum(a + b) : 0;
-  for (; i < n; i++) sum += (double)x[i];
+/* The sum in double precision, one number after the other. */
+static inline double row_sum_plain(const real *x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)x[i];
   return sum;
 }
 
+/* The sum: eight vectors at a time as a tree, and these sums in double precision. So equal numbers
+ * add up exactly, and a long sum is nearly as good as a short one. */
 static inline double row_sum(const real *x, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; i += ROW_CHUNK)
-    sum += row_sum_chunk(x + i, n - i < ROW_CHUNK ? n - i : ROW_CHUNK);
-  return sum;
+  enum { TREE = 8 };
+  int64_t i = 0;
+  if (n < 2 * LANES) return row_sum_plain(x, n);
+  VecWide part[WIDE_PARTS] = {{0}};
+  for (; i + TREE * LANES <= n; i += TREE * LANES) {
+    Vec v[TREE];
+    VEC_UNROLL for (int k = 0; k < TREE; k++) v[k] = vec_load(x + i + k * LANES);
+    Vec sum = ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+    VEC_UNROLL for (int k = 0; k < WIDE_PARTS; k++) part[k] += vec_wide(sum, k);
+  }
+  for (; i + LANES <= n; i += LANES)
+    VEC_UNROLL for (int k = 0; k < WIDE_PARTS; k++) part[k] += vec_wide(vec_load(x + i), k);
+  double sum = row_sum_plain(x + i, n - i);
+  for (int k = 0; k < WIDE_PARTS; k++) sum += vec_sum_wide(part[k]);
+  return isfinite(sum) ? sum : row_sum_plain(x, n); /* a tree may have overflowed */
 }
 
 /* sum of x y */

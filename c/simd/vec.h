@@ -6,6 +6,8 @@
 
 #include "../tensor.h"
 
+#include <string.h>
+
 #if defined __AVX512F__
 #define VEC_BYTES 64
 #elif defined __AVX2__
@@ -98,6 +100,28 @@ VEC_INLINE Vec vec_permute(Vec v, VecMask order) {
   for (int i = 0; i < LANES; i++) to[i] = v[order[i]];
   return to;
 #endif
+}
+/* The lanes as doubles, the first half of them in one vector and the second in another: for sums
+ * that are to keep their digits. */
+typedef double VecWide __attribute__((vector_size(VEC_BYTES)));
+enum { WIDE_LANES = VEC_BYTES / (int)sizeof(double), WIDE_PARTS = LANES / WIDE_LANES };
+typedef real VecNarrow __attribute__((vector_size(sizeof(real) * WIDE_LANES)));
+VEC_INLINE VecWide vec_wide(Vec v, const int part) {
+  union {
+    Vec all;
+    VecNarrow part[WIDE_PARTS];
+  } u = {v};
+  return __builtin_convertvector(u.part[part], VecWide);
+}
+VEC_INLINE VecWide vec_load_wide(const real *p) {
+  VecNarrow v;
+  memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, VecWide);
+}
+VEC_INLINE double vec_sum_wide(VecWide v) {
+  double sum = 0;
+  for (int i = 0; i < WIDE_LANES; i++) sum += v[i];
+  return sum;
 }
 /* Lanes added as a tree, always in the same order: each half onto the other. */
 VEC_INLINE real vec_sum(Vec v) {

@@ -90,43 +90,12 @@ return function(core)
     return ops.add(x, target)
   end
 
-  -- The number of elements that a reduction over `axis` (nil, a number, a list) puts together.
-  local function terms(x, axis)
-    if axis == nil then return x:numel() end
-    local n = 1
-    for _, a in ipairs(type(axis) == "table" and axis or {axis}) do n = n * x:size(a) end
-    return n
-  end
-
-  local function variance(x, axis, opts)
-    check(x, "var")
-    opts = options.check("var", opts, {"unbiased", "keepdim"})
-    local centred = ops.sub(x, ops.mean(x, axis, true))
-    local n = terms(x, axis) - (opts.unbiased == false and 0 or 1)
-    return ops.div(ops.sum(ops.square(centred), axis, opts.keepdim), n)
-  end
-
-  -- The square root of a sum of squares. Its slope at 0 is infinite, times the zero slope of the squares
-  -- NaN; there the gradient is taken to be 0, as everybody does.
-  local function root(sum)
-    local zero = ops.eq(sum, 0)
-    return ops.mul(ops.sqrt(ops.add(sum, zero)), ops.sub(1, zero))
-  end
-
-  local function std(x, axis, opts)
-    return root(variance(check(x, "std"), axis, opts))
-  end
-
-  local function norm(x, axis, keepdim)
-    return root(ops.sum(ops.square(check(x, "norm")), axis, keepdim))
-  end
-
   local function clone(x)
     if check(x, "clone").requires_grad and core.is_recording() then return ops.add(x, 0) end
     return core.tensor(x)
   end
 
-  local axis, keepdim = {name = "axis", kind = "axis"}, {name = "keepdim", kind = "bool"}
+  local axis = {name = "axis", kind = "axis"}
   return {
     {name = "transpose", inputs = {"x"}, params = {{name = "a", kind = "axis"}, {name = "b", kind = "axis"}},
       f = transpose, differentiable = true, doc = "A copy with two axes exchanged (1 and 2 unless said)."},
@@ -140,14 +109,6 @@ return function(core)
       doc = "A list of tensors of one shape, joined along a new axis."},
     {name = "broadcast_to", inputs = {"x"}, params = {{name = "shape", kind = "ints"}}, f = broadcast_to,
       differentiable = true, doc = "x repeated along axes of size 1 until it has the given shape."},
-    {name = "var", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim},
-      f = variance, differentiable = true,
-      doc = "The variance over all elements, one axis or a list of axes: divided by n - 1, or by n with the option "
-        .. "unbiased = false; keepdim = true leaves the axes with size 1."},
-    {name = "std", inputs = {"x"}, params = {axis, {name = "unbiased", kind = "bool"}, keepdim}, f = std,
-      differentiable = true, doc = "The square root of var, which takes the same options; its gradient at 0 is 0."},
-    {name = "norm", inputs = {"x"}, params = {axis, keepdim}, f = norm, differentiable = true,
-      doc = "The Euclidean norm over all elements, one axis or a list of axes; its gradient at 0 is 0."},
     {name = "clone", inputs = {"x"}, params = {}, f = clone, differentiable = true,
       doc = "A copy with storage of its own."},
   }
