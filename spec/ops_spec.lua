@@ -416,7 +416,7 @@ local bad = {
     return lt.batch_norm_train(IMAGE, lt.ones(3), lt.ones(2))
   end},
   {"layer_norm: bias: expected %[3%], got %[2%]", function() return lt.layer_norm(M23, lt.ones(3), lt.ones(2)) end},
-  {"layer_norm: eps: expected a number >= 0, got %-1", function()
+  {"layer_norm: eps: expected a finite number >= 0, got %-1", function()
     return lt.layer_norm(M23, lt.ones(3), lt.ones(3), {eps = -1})
   end},
   {"mse_loss: target: expected shape %[2, 3%], got %[3%]", function() return lt.mse_loss(M23, lt.ones(3)) end},

@@ -1,6 +1,6 @@
 -- Values where a formula written down as it stands would lose digits, overflow on the way, or hide NaN and
 -- infinity: against exact numbers and the double precision twin.
-require "spec.support.close"
+local close = require "spec.support.close"
 require "spec.support.misuse"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
@@ -311,6 +311,85 @@ describe("var, std and norm", function()
     assert.equal(0, lt.zeros(1):var(1, {unbiased = false}):item())
     assert.equal(0, lt.zeros(0):norm():item())
     assert(is_nan(lt.zeros(0, 3):var(1)[2]))
+  end)
+end)
+
+describe("layer_norm and batch_norm", function()
+  -- Rows normalised in exact arithmetic (Lua's doubles, two passes): y and dx for dy = cos(i), weight 1, bias 0.
+  local function exact(row, eps)
+    local n, mean, variance = #row, 0, 0
+    for _, v in ipairs(row) do mean = mean + v / n end
+    for _, v in ipairs(row) do variance = variance + (v - mean) ^ 2 / n end
+    local r, y, dy, dx, total, product = 1 / math.sqrt(variance + eps), {}, {}, {}, 0, 0
+    for i, v in ipairs(row) do
+      y[i], dy[i] = (v - mean) * r, math.cos(i)
+      total, product = total + dy[i] / n, product + dy[i] * y[i] / n
+    end
+    for i in ipairs(row) do dx[i] = r * (dy[i] - total - y[i] * product) end
+    return y, dx, dy
+  end
+
+  -- The same by both ops; of batch_norm_train the row is a channel beside another.
+  local function by_ops(row, eps, dy)
+    local n = #row
+    local x, y = lt.param(lt.tensor(row)), lt.param(lt.tensor(row))
+    local a = lt.layer_norm(x:reshape(1, n), lt.ones(n), lt.zeros(n), eps)
+    local b = lt.batch_norm_train(lt.stack({y, y:flip(1)}, 2), lt.ones(2), lt.zeros(2), eps)
+    a:backward(lt.tensor{dy})
+    b:backward(lt.stack({lt.tensor(dy), lt.zeros(n)}, 2))
+    return {a:reshape(n):detach(), x.grad}, {b:slice(2, 1, 1):reshape(n):detach(), y.grad}
+  end
+
+  it("make nothing of equal numbers", function()
+    for _, n in ipairs{2, 10, 33, 784, 5000} do
+      for _, v in ipairs{10000.1, -0.1, 3e38, 1e-40} do
+        local _, _, dy = exact(lt.full({n}, v):table(), 1e-5)
+        for _, got in ipairs{by_ops(lt.full({n}, v), 1e-5, dy)} do
+          assert.equal(0, got[1]:abs():max():item())
+          for _, g in ipairs(got[2]:table()) do assert(g - g == 0) end
+        end
+      end
+    end
+  end)
+
+  it("keep a small spread about a large mean", function()
+    lt.manual_seed(5)
+    for _, n in ipairs{3, 10, 40, 784} do
+      for _, case in ipairs{{1e4, 0.1}, {1e4, 4e-3}, {-1e6, 0.5}, {1e8, 1e3}, {0, 1}, {1e-3, 1e-6}, {0, 1e-12}} do
+        local x = lt.randn(n) * case[2] + case[1]
+        local y, dx, dy = exact(x:table(), 1e-5)
+        for k, got in ipairs{by_ops(x, 1e-5, dy)} do
+          local text = ("op %d, %d numbers about %g by %g: %%s"):format(k, n, case[1], case[2])
+          assert(close.difference(got[1], y) < 1e-6, text:format "y")
+          assert(close.difference(got[2], dx) < 1e-5, text:format "dx")
+        end
+      end
+    end
+  end)
+
+  it("do so wherever the odd one stands", function()
+    for _, at in ipairs{1, 2, 50, 64} do
+      for _, odd in ipairs{1e6, -1e4, 1e20, 3e38} do
+        local x = lt.randn(64)
+        x[at] = odd
+        local y, _, dy = exact(x:table(), 1e-5)
+        for _, got in ipairs{by_ops(x, 1e-5, dy)} do assert.close(got[1], y, 1e-6) end
+      end
+    end
+  end)
+
+  it("know numbers whose squares overflow", function()
+    local row = lt.tensor{1e25, -1e25, 2e25, 0}
+    local y, _, dy = exact(row:table(), 1e-5)
+    for _, got in ipairs{by_ops(row, 1e-5, dy)} do assert.close(got[1], y, 1e-6) end
+  end)
+
+  it("say NaN where a number is", function()
+    for _, odd in ipairs{nan, inf} do
+      local row = lt.ones(40)
+      row[21] = odd
+      for _, got in ipairs{by_ops(row, 1e-5, row:table())} do assert(is_nan(got[1][1]) and is_nan(got[1][40])) end
+    end
   end)
 end)
 

@@ -1,6 +1,8 @@
 /* Floor 3: normalisation. batch_norm_train takes its statistics over all axes but the last, each
  * channel for itself; layer_norm over the last axis, each row for itself. Variances are the biased
- * ones, computed from the differences to the mean. */
+ * ones. Statistics are made of differences to a number that is near the mean, and a mean is kept in
+ * two parts, of which the second is what the first, rounded, lacks: so a small spread about a large
+ * mean keeps its digits, and equal numbers have none. */
 #include "families.h"
 
 #include "../simd/channels.h"
@@ -20,8 +22,8 @@ static bool norm_shape(const Call *c, Shape *out, Error *e) {
       return error_set(e, "%s: expected [%lld], got %s", name[i], (long long)channels,
                        shape_text(s, text));
   }
-  if (!(c->number[0] >= 0))
-    return error_set(e, "eps: expected a number >= 0, got %g", c->number[0]);
+  if (!(c->number[0] >= 0 && c->number[0] < INFINITY))
+    return error_set(e, "eps: expected a finite number >= 0, got %g", c->number[0]);
   *out = *x;
   return true;
 }
@@ -48,28 +50,42 @@ typedef struct BatchNorm {
   real *vectors;                /* four of them */
 } BatchNorm;
 
-/* partial = sum (x - mean)^2, or with dy: sum dy (x - mean) and sum dy */
+/* Adds the terms of `count` blocks from element `at` on; several at once, because the sums, too
+ * many for the registers, come from memory and go back there. */
+enum { MANY = 4 };
+VEC_INLINE void add_blocks(const BatchNorm *b, int64_t at, const int count, real *sum,
+                           real *sum_dy) {
+  int64_t width = b->c.vectors * LANES;
+  const real *x = b->x + at, *dy = b->dy ? b->dy + at : NULL;
+  for (int64_t v = 0; v < width; v += LANES) {
+    Vec mean = vec_load(b->mean + v), product = vec_zero(), total = vec_zero();
+    VEC_UNROLL for (int k = 0; k < count; k++) {
+      Vec d = vec_load(x + k * width + v) - mean, g = dy ? vec_load(dy + k * width + v) : d;
+      product += g * d;
+      total += g;
+    }
+    vec_store(sum + v, vec_load(sum + v) + product);
+    vec_store(sum_dy + v, vec_load(sum_dy + v) + total);
+  }
+}
+
+/* partial = sum (x - mean)^2 and sum (x - mean), or with dy: sum dy (x - mean) and sum dy */
 static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
   const BatchNorm *b = context;
   const Channels *c = &b->c;
   int64_t n = c->channels, width = c->vectors * LANES, at = begin / c->chunk * n;
   real *sum = parallel_scratch(thread), *sum_dy = sum + width;
   memset(sum, 0, (size_t)(2 * width) * sizeof(real));
-  for (; begin + c->block <= end; begin += c->block) {
-    const real *x = b->x + begin * n, *dy = b->dy ? b->dy + begin * n : NULL;
-    for (int64_t v = 0; v < width; v += LANES) {
-      Vec d = vec_load(x + v) - vec_load(b->mean + v), g = dy ? vec_load(dy + v) : d;
-      vec_store(sum + v, vec_load(sum + v) + g * d);
-      if (dy) vec_store(sum_dy + v, vec_load(sum_dy + v) + g);
-    }
-  }
+  for (; begin + MANY * c->block <= end; begin += MANY * c->block)
+    add_blocks(b, begin * n, MANY, sum, sum_dy);
+  for (; begin + c->block <= end; begin += c->block) add_blocks(b, begin * n, 1, sum, sum_dy);
   channels_fold(c, sum, b->partial + at);
-  if (b->dy) channels_fold(c, sum_dy, b->partial_dy + at);
+  channels_fold(c, sum_dy, b->partial_dy + at);
   for (; begin < end; begin++)
     for (int64_t i = 0; i < n; i++) {
       real d = b->x[begin * n + i] - b->mean[i], g = b->dy ? b->dy[begin * n + i] : d;
       b->partial[at + i] += (double)(g * d);
-      if (b->dy) b->partial_dy[at + i] += (double)g;
+      b->partial_dy[at + i] += (double)g;
     }
 }
 
@@ -118,29 +134,84 @@ static real *batch_vector(const BatchNorm *b, int i) {
   return b->vectors + i * b->c.vectors * LANES;
 }
 
+/* What a channel's statistics leave for backward: extras of the call. */
+enum { MEAN, VARIANCE, MEAN_REST, INVERSE, STATISTICS };
+
+typedef struct Moments {
+  double mean, variance;
+} Moments;
+
+/* The moments of n numbers, `step` apart, of which the usual way overflows. */
+static Moments moments_plain(const real *x, int64_t n, int64_t step) {
+  Moments m = {0};
+  for (int64_t i = 0; i < n; i++) m.mean += (double)x[i * step] / (double)n;
+  for (int64_t i = 0; i < n; i++) {
+    double d = (double)x[i * step] - m.mean;
+    m.variance += d * d / (double)n;
+  }
+  return m;
+}
+
+/* The moments of numbers, each of the weight `share`, from the sums of their differences to `near`
+ * and of the squares of these. */
+static inline Moments moments_of(real near, double sum, double squares, double share) {
+  double left = sum * share, variance = squares * share - left * left;
+  return (Moments){(double)near + left, variance < 0 ? 0 : variance};
+}
+
+/* 1 / sqrt(variance + eps) */
+static inline real inverse_spread(double variance, double eps) {
+  real v = (real)(variance + eps);
+  return v < (real)INFINITY ? 1 / real_sqrt(v) : (real)(1 / sqrt(variance + eps));
+}
+
+/* Statistics of all channels, about the first row and then about the mean that this gives. */
+static void batch_statistics(BatchNorm *b, real *const statistic[STATISTICS], double eps) {
+  int64_t n = b->c.channels, rows = b->c.rows;
+  real *near = statistic[MEAN], *repeated = batch_vector(b, 0);
+  if (rows > 0) memcpy(near, b->x, (size_t)n * sizeof(real));
+  for (int pass = 0; pass < 2 && rows > 0; pass++) {
+    channels_repeat(&b->c, near, repeated);
+    b->mean = repeated;
+    parallel_for(rows, b->c.chunk, batch_sums, b);
+    channels_add_up(&b->c, b->partial);
+    channels_add_up(&b->c, b->partial_dy);
+    for (int64_t i = 0; i < n; i++) {
+      Moments m = moments_of(near[i], b->partial_dy[i], b->partial[i], 1 / (double)rows);
+      if (!isfinite(m.variance)) m = moments_plain(b->x + i, rows, n);
+      near[i] = (real)m.mean;
+      statistic[MEAN_REST][i] = (real)(m.mean - (double)near[i]);
+      statistic[VARIANCE][i] = (real)m.variance;
+      if (pass > 0) statistic[INVERSE][i] = inverse_spread(m.variance, eps);
+    }
+  }
+}
+
 static bool batch_norm_train_forward(Call *c, Tensor *y, Error *e) {
   int64_t n = last_size(y), rows = y->numel / n;
   BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0]), .out = reals(y)};
-  if (!(c->extra[0] = vector_new(n, e)) || !(c->extra[1] = vector_new(n, e))) return false;
-  real *mean = reals(c->extra[0]), *variance = reals(c->extra[1]);
-  if (!channel_sum(b.x, rows, n, mean, e)) return false;
+  real *statistic[STATISTICS];
+  for (int k = 0; k < STATISTICS; k++) {
+    if (!(c->extra[k] = vector_new(n, e))) return false;
+    statistic[k] = reals(c->extra[k]);
+    memset(statistic[k], 0, (size_t)n * sizeof(real));
+  }
   Tensor *space = batch_space(&b, n, e);
   if (!space) return false;
-  real *vector[3] = {batch_vector(&b, 0), batch_vector(&b, 1), batch_vector(&b, 2)};
-  for (int64_t i = 0; i < n; i++) mean[i] /= (real)(rows ? rows : 1);
-  channels_repeat(&b.c, mean, vector[0]);
-  b.mean = vector[0];
-  b.scale = vector[1];
-  b.shift = vector[2];
-  parallel_for(rows, b.c.chunk, batch_sums, &b);
-  channels_total(&b.c, b.partial, variance);
+  batch_statistics(&b, statistic, c->number[0]);
+  real *mean = batch_vector(&b, 0), *scale = batch_vector(&b, 1), *shift = batch_vector(&b, 2);
   for (int64_t i = 0; i < n; i++) {
-    variance[i] /= (real)(rows ? rows : 1);
-    vector[1][i] = reals(c->in[1])[i] / real_sqrt(variance[i] + (real)c->number[0]);
+    scale[i] = reals(c->in[1])[i] * statistic[INVERSE][i];
+    shift[i] = reals(c->in[2])[i] - statistic[MEAN_REST][i] * scale[i];
   }
-  for (int64_t r = 1; r < b.c.block; r++)
-    memcpy(vector[1] + r * n, vector[1], (size_t)n * sizeof(real));
-  channels_repeat(&b.c, reals(c->in[2]), vector[2]);
+  for (int64_t r = 1; r < b.c.block; r++) {
+    memcpy(scale + r * n, scale, (size_t)n * sizeof(real));
+    memcpy(shift + r * n, shift, (size_t)n * sizeof(real));
+  }
+  channels_repeat(&b.c, statistic[MEAN], mean);
+  b.mean = mean;
+  b.scale = scale;
+  b.shift = shift;
   parallel_for(rows, b.c.chunk, batch_map, &b);
   tensor_release(space);
   return true;
@@ -151,27 +222,26 @@ static bool batch_norm_train_backward(const Call *c, const Tensor *y, const Tens
   (void)y;
   int64_t n = last_size(dy), rows = dy->numel / n;
   BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0]), .dy = reals(dy)};
-  const real *variance = reals(c->extra[1]), *weight = reals(c->in[1]);
-  Tensor *sums = vector_new(2 * n, e), *space = sums ? batch_space(&b, n, e) : NULL;
-  if (!space) {
-    tensor_release(sums);
-    return false;
-  }
-  real *product = reals(sums), *total = product + n; /* sum dy (x - m), sum dy */
+  const real *rest = reals(c->extra[MEAN_REST]), *inverse = reals(c->extra[INVERSE]);
+  Tensor *space = batch_space(&b, n, e);
+  if (!space) return false;
   real *scale = batch_vector(&b, 1), *shift = batch_vector(&b, 2), *slope = batch_vector(&b, 3);
-  channels_repeat(&b.c, reals(c->extra[0]), batch_vector(&b, 0));
+  channels_repeat(&b.c, reals(c->extra[MEAN]), batch_vector(&b, 0));
   b.mean = batch_vector(&b, 0);
   parallel_for(rows, b.c.chunk, batch_sums, &b);
-  channels_total(&b.c, b.partial, product);
-  channels_total(&b.c, b.partial_dy, total);
+  channels_add_up(&b.c, b.partial);
+  channels_add_up(&b.c, b.partial_dy);
   for (int64_t i = 0; i < n; i++) {
-    real r = 1 / real_sqrt(variance[i] + (real)c->number[0]);
-    if (dx[1]) reals(dx[1])[i] = product[i] * r;
-    if (dx[2]) reals(dx[2])[i] = total[i];
+    double r = (double)inverse[i], wr = (double)reals(c->in[1])[i] * r;
+    double total = rows > 0 ? b.partial_dy[i] : 0;                          /* sum dy */
+    double product = rows > 0 ? b.partial[i] - (double)rest[i] * total : 0; /* sum dy (x - m) */
+    double steep = -wr * (r * product / (double)rows) * r;
+    if (dx[1]) reals(dx[1])[i] = (real)(product * r);
+    if (dx[2]) reals(dx[2])[i] = (real)total;
     for (int64_t k = i; k < b.c.block * n; k += n) {
-      scale[k] = weight[i] * r;
-      shift[k] = -scale[k] * total[i] / (real)rows;
-      slope[k] = -scale[k] * r * r * product[i] / (real)rows;
+      scale[k] = (real)wr;
+      slope[k] = (real)steep;
+      shift[k] = (real)(-wr * total / (double)rows - (double)rest[i] * steep);
     }
   }
   if (dx[0]) {
@@ -182,7 +252,6 @@ static bool batch_norm_train_backward(const Call *c, const Tensor *y, const Tens
     parallel_for(rows, b.c.chunk, batch_map, &b);
   }
   tensor_release(space);
-  tensor_release(sums);
   return true;
 }
 
@@ -209,52 +278,84 @@ enum {
 
 typedef struct LayerNorm {
   int64_t n, grain;
-  real eps;
+  double eps;
   const real *x, *dy, *weight, *bias;
   real *out;
-  real *mean, *inverse;            /* (rows), or NULL */
-  double *partial_dw, *partial_db; /* (chunks, n) */
+  real *mean, *mean_rest, *inverse; /* (rows), or NULL */
+  double *partial_dw, *partial_db;  /* (chunks, n) */
 } LayerNorm;
 
-typedef enum { SUM_X, SUM_SQUARE, SUM_GRADIENT, SUM_PRODUCT } RowSum;
-
-/* Sums along a row: of x, of (x - m)^2, of dy w, or of dy w (x - m). */
-VEC_INLINE real row_sum(const LayerNorm *l, const real *x, const real *dy, real m,
-                        const RowSum of) {
-  Vec sum[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
+/* The sums along a row of x - near and its square. */
+static void row_differences(const real *x, int64_t n, real near, double *sum, double *squares) {
+  Vec s[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
+  Vec q[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
   int64_t i = 0;
-  real rest = 0;
-#define TERM(X, DY, W)                                                                             \
-  (of == SUM_X          ? (X)                                                                      \
-   : of == SUM_SQUARE   ? ((X)-m) * ((X)-m)                                                        \
-   : of == SUM_GRADIENT ? (DY) * (W)                                                               \
-                        : (DY) * (W) * ((X)-m))
+  for (; i + 4 * LANES <= n; i += 4 * LANES) VEC_UNROLL for (int k = 0; k < 4; k++) {
+      Vec d = vec_load(x + i + k * LANES) - near;
+      s[k] += d;
+      q[k] += d * d;
+    }
+  for (; i < n; i += LANES) {
+    int left = n - i < LANES ? (int)(n - i) : LANES;
+    Vec d = vec_select(vec_mask_first(left), vec_load_part(x + i, left) - near, vec_zero());
+    s[0] += d;
+    q[0] += d * d;
+  }
+  *sum = (double)vec_sum((s[0] + s[1]) + (s[2] + s[3]));
+  *squares = (double)vec_sum((q[0] + q[1]) + (q[2] + q[3]));
+}
+
+/* The moments of a row: about its first element, and where that turns out to be much further from
+ * the mean than the others are, so that the variance would be a difference of like numbers, once
+ * more about the mean. */
+static Moments row_moments(const real *x, int64_t n, double share) {
+  double sum, squares;
+  row_differences(x, n, x[0], &sum, &squares);
+  Moments m = moments_of(x[0], sum, squares, share);
+  if (sum * share * sum > 0.75 * squares) {
+    real near = (real)m.mean;
+    row_differences(x, n, near, &sum, &squares);
+    m = moments_of(near, sum, squares, share);
+  }
+  return isfinite(m.variance) ? m : moments_plain(x, n, 1);
+}
+
+/* Sums along a row: of g = dy w, and of g (x - m). */
+static void row_products(const LayerNorm *l, const real *x, const real *dy, real m, double *sum,
+                         double *product) {
+  Vec s[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
+  Vec p[4] = {vec_zero(), vec_zero(), vec_zero(), vec_zero()};
+  int64_t i = 0;
   for (; i + 4 * LANES <= l->n; i += 4 * LANES) VEC_UNROLL for (int k = 0; k < 4; k++) {
       int64_t at = i + k * LANES;
-      Vec v = vec_load(x + at), g = dy ? vec_load(dy + at) : v,
-          w = dy ? vec_load(l->weight + at) : v;
-      sum[k] += TERM(v, g, w);
+      Vec g = vec_load(dy + at) * vec_load(l->weight + at);
+      s[k] += g;
+      p[k] += g * (vec_load(x + at) - m);
     }
-  for (; i < l->n; i++) {
-    real g = dy ? dy[i] : 0, w = dy ? l->weight[i] : 0;
-    rest += TERM(x[i], g, w);
+  for (; i < l->n; i += LANES) {
+    int left = l->n - i < LANES ? (int)(l->n - i) : LANES;
+    Vec g = vec_load_part(dy + i, left) * vec_load_part(l->weight + i, left);
+    s[0] += g;
+    p[0] += g * vec_select(vec_mask_first(left), vec_load_part(x + i, left) - m, vec_zero());
   }
-#undef TERM
-  return vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+  *sum = (double)vec_sum((s[0] + s[1]) + (s[2] + s[3]));
+  *product = (double)vec_sum((p[0] + p[1]) + (p[2] + p[3]));
 }
 
 static void layer_rows(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const LayerNorm *l = context;
+  double share = 1 / (double)l->n;
   for (int64_t row = begin; row < end; row++) {
     const real *x = l->x + row * l->n;
     real *y = l->out + row * l->n;
-    real m = row_sum(l, x, NULL, 0, SUM_X) / (real)l->n;
-    real variance = row_sum(l, x, NULL, m, SUM_SQUARE) / (real)l->n;
-    real r = 1 / real_sqrt(variance + l->eps);
-    for (int64_t i = 0; i < l->n; i++) y[i] = (x[i] - m) * r * l->weight[i] + l->bias[i];
+    Moments moments = row_moments(x, l->n, share);
+    real m = (real)moments.mean, rest = (real)(moments.mean - (double)m);
+    real r = inverse_spread(moments.variance, l->eps), shift = -rest * r;
+    for (int64_t i = 0; i < l->n; i++) y[i] = ((x[i] - m) * r + shift) * l->weight[i] + l->bias[i];
     if (!l->mean) continue;
     l->mean[row] = m;
+    l->mean_rest[row] = rest;
     l->inverse[row] = r;
   }
 }
@@ -263,15 +364,17 @@ static bool layer_norm_forward(Call *c, Tensor *y, Error *e) {
   int64_t n = last_size(y), rows = y->numel / n;
   LayerNorm l = {.n = n,
                  .grain = n >= NORM_CHUNK ? 1 : NORM_CHUNK / n,
-                 .eps = (real)c->number[0],
+                 .eps = c->number[0],
                  .x = reals(c->in[0]),
                  .weight = reals(c->in[1]),
                  .bias = reals(c->in[2]),
                  .out = reals(y)};
   if (c->record) {
-    if (!(c->extra[0] = vector_new(rows, e)) || !(c->extra[1] = vector_new(rows, e))) return false;
+    for (int k = 0; k < 3; k++)
+      if (!(c->extra[k] = vector_new(rows, e))) return false;
     l.mean = reals(c->extra[0]);
-    l.inverse = reals(c->extra[1]);
+    l.mean_rest = reals(c->extra[1]);
+    l.inverse = reals(c->extra[2]);
   }
   parallel_for(rows, l.grain, layer_rows, &l);
   return true;
@@ -280,19 +383,22 @@ static bool layer_norm_forward(Call *c, Tensor *y, Error *e) {
 static void layer_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
   const LayerNorm *l = context;
   int64_t n = l->n, at = begin / l->grain * n;
+  double share = 1 / (double)n;
   real *restrict dw = parallel_scratch(thread), *restrict db = dw + n;
   memset(dw, 0, (size_t)(2 * n) * sizeof(real));
   for (int64_t row = begin; row < end; row++) {
     const real *x = l->x + row * n, *dy = l->dy + row * n;
-    real m = l->mean[row], r = l->inverse[row];
+    real m = l->mean[row], rest = l->mean_rest[row], r = l->inverse[row], shift = -rest * r;
     for (int64_t i = 0; i < n; i++) {
-      dw[i] += dy[i] * (x[i] - m) * r;
+      dw[i] += dy[i] * ((x[i] - m) * r + shift);
       db[i] += dy[i];
     }
     if (!l->out) continue;
     real *dx = l->out + row * n;
-    real gradient = row_sum(l, x, dy, 0, SUM_GRADIENT) / (real)n;
-    real product = row_sum(l, x, dy, m, SUM_PRODUCT) / (real)n * r * r;
+    double sum, products;
+    row_products(l, x, dy, m, &sum, &products);
+    products = (products - (double)rest * sum) * share * (double)r * (double)r;
+    real product = (real)products, gradient = (real)(sum * share - (double)rest * products);
     for (int64_t i = 0; i < n; i++)
       dx[i] = r * (dy[i] * l->weight[i] - gradient - (x[i] - m) * product);
   }
@@ -314,7 +420,8 @@ static bool layer_norm_backward(const Call *c, const Tensor *y, const Tensor *dy
                  .weight = reals(c->in[1]),
                  .out = dx[0] ? reals(dx[0]) : NULL,
                  .mean = reals(c->extra[0]),
-                 .inverse = reals(c->extra[1])};
+                 .mean_rest = reals(c->extra[1]),
+                 .inverse = reals(c->extra[2])};
   int64_t chunks = (rows + l.grain - 1) / l.grain;
   Tensor *space = channels_space(2 * chunks * n, e);
   if (!space) return false;

@@ -71,13 +71,14 @@ static void channel_sum_chunk(void *context, int64_t begin, int64_t end, int thr
     for (int64_t i = 0; i < c->channels; i++) partial[i] += (double)s->x[begin * c->channels + i];
 }
 
-/* Partial sums of chunks, added in order. */
-static inline void channels_total(const Channels *c, const double *partial, real *sums) {
-  for (int64_t i = 0; i < c->channels; i++) {
-    double sum = 0;
-    for (int64_t k = 0; k < c->chunks; k++) sum += partial[k * c->channels + i];
-    sums[i] = (real)sum;
-  }
+/* Partial sums of chunks, added in order into those of the first. */
+static inline void channels_add_up(const Channels *c, double *partial) {
+  for (int64_t k = 1; k < c->chunks; k++)
+    for (int64_t i = 0; i < c->channels; i++) partial[i] += partial[k * c->channels + i];
+}
+static inline void channels_total(const Channels *c, double *partial, real *sums) {
+  channels_add_up(c, partial);
+  for (int64_t i = 0; i < c->channels; i++) sums[i] = c->chunks > 0 ? (real)partial[i] : 0;
 }
 
 /* Memory for n doubles. */
