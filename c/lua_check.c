@@ -1,6 +1,7 @@
 #include "lua_check.h"
 
 #include "blas.h"
+#include "places.h"
 #include "words.h"
 
 #include <math.h>
@@ -286,11 +287,25 @@ static void table_shape(lua_State *L, int index, const char *name, Shape *shape)
   lua_pop(L, 1);
 }
 
-static void read_values(lua_State *L, const char *name, const Shape *shape, int depth, real **to) {
+/* What of a table's numbers a real must hold as they are. */
+typedef enum { ANY_VALUE, PLACES } Exactness;
+
+/* Refuses a whole number that a real would round to another. */
+static void check_place(lua_State *L, const char *name) {
+  double v = lua_tonumber(L, -1);
+  if (!(fabs(v) > (double)REAL_EXACT && isfinite(v))) return;
+  char got[80];
+  raise_error(L, "%s: " REAL_NAME " counts exactly only to %lld, got %s", name,
+              (long long)REAL_EXACT, describe(L, -1, got, sizeof got));
+}
+
+static void read_values(lua_State *L, const char *name, const Shape *shape, int depth,
+                        Exactness exact, real **to) {
   char got[80];
   if (depth == shape->dims) {
     if (lua_type(L, -1) != LUA_TNUMBER)
       raise_error(L, "%s: expected numbers, got %s", name, describe(L, -1, got, sizeof got));
+    if (exact == PLACES) check_place(L, name);
     *(*to)++ = (real)lua_tonumber(L, -1);
     return;
   }
@@ -302,13 +317,13 @@ static void read_values(lua_State *L, const char *name, const Shape *shape, int 
   luaL_checkstack(L, 2, name);
   for (int64_t i = 1; i <= shape->size[depth]; i++) {
     lua_rawgeti(L, -1, i);
-    read_values(L, name, shape, depth + 1, to);
+    read_values(L, name, shape, depth + 1, exact, to);
     lua_pop(L, 1);
   }
 }
 
 /* Replaces the number or table at an index by a tensor. */
-static Var *tensor_from_lua(lua_State *L, int index, const char *name) {
+static Var *tensor_from_lua(lua_State *L, int index, const char *name, Exactness exact) {
   Shape shape;
   Error e;
   index = lua_absindex(L, index);
@@ -317,16 +332,28 @@ static Var *tensor_from_lua(lua_State *L, int index, const char *name) {
   push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
   real *to = reals(box->var->value);
   lua_pushvalue(L, index);
-  read_values(L, name, &shape, 0, &to);
+  read_values(L, name, &shape, 0, exact, &to);
   lua_pop(L, 1);
   lua_replace(L, index);
   return box->var;
 }
 
-Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg) {
+static Var *check_like(lua_State *L, int index, const char *name, const char *arg,
+                       Exactness exact) {
   int type = lua_type(L, index);
-  if (type == LUA_TNUMBER || type == LUA_TTABLE) return tensor_from_lua(L, index, name);
+  if (type == LUA_TNUMBER || type == LUA_TTABLE) return tensor_from_lua(L, index, name, exact);
   return check_tensor(L, index, name, arg);
+}
+
+Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg) {
+  return check_like(L, index, name, arg, ANY_VALUE);
+}
+
+Var *check_places(lua_State *L, int index, const char *name, const char *arg) {
+  if (lua_type(L, index) == LUA_TUSERDATA) return check_tensor(L, index, name, arg);
+  char where[120];
+  prefix(where, sizeof where, name, arg);
+  return check_like(L, index, where, NULL, PLACES);
 }
 
 Generator *check_generator(lua_State *L, int index, const char *name) {

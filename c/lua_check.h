@@ -43,6 +43,8 @@ bool is_tensor(lua_State *L, int index);
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg);
 /* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot. */
 Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg);
+/* The same for places and labels: refuses numbers that a real would round to others. */
+Var *check_places(lua_State *L, int index, const char *name, const char *arg);
 
 /* Refuses more than n arguments. */
 void check_count(lua_State *L, int n, const char *name);

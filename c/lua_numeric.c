@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "lua_check.h"
 #include "parallel.h"
+#include "places.h"
 #include "profile.h"
 
 #include <math.h>
@@ -144,7 +145,12 @@ static int l_knn(lua_State *L) {
   if (query->shape.size[1] != dims)
     raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
                 (int)query->shape.size[1]);
-  if (k < 1 || k > n || n > INT32_MAX || m > INT32_MAX)
+  if (n > REAL_EXACT || n > INT32_MAX || m > INT32_MAX)
+    raise_error(L, "knn: %s: expected at most %lld points, got %lld",
+                m > INT32_MAX ? "query" : "train",
+                (long long)(m > INT32_MAX || REAL_EXACT > INT32_MAX ? INT32_MAX : REAL_EXACT),
+                (long long)(m > INT32_MAX ? m : n));
+  if (k < 1 || k > n)
     raise_error(L, "knn: k: expected 1..%lld, got %lld", (long long)n, (long long)k);
   Error e;
   Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 3, .size = {m, k, 4}};
@@ -230,7 +236,7 @@ static int l_resize_bilinear(lua_State *L) {
 static int l_gather_scaled(lua_State *L) {
   const char *name = "gather_scaled";
   const Tensor *t = check_tensor(L, 1, name, "x")->value;
-  const Tensor *index = check_tensor_like(L, 2, name, "index")->value;
+  const Tensor *index = check_places(L, 2, name, "index")->value;
   double scale = check_real(L, 3, name, "scale"), shift = check_real(L, 4, name, "shift");
   char text[SHAPE_TEXT];
   if (t->dtype != DTYPE_U8 || t->shape.dims < 1)
@@ -241,14 +247,9 @@ static int l_gather_scaled(lua_State *L) {
                 shape_text(&index->shape, text));
   int64_t n = t->shape.size[0], count = index->numel;
   int64_t *rows = lua_newuserdatauv(L, (size_t)count * sizeof *rows + 1, 0);
-  for (int64_t i = 0; i < count; i++) {
-    double row = (double)reals(index)[i];
-    if (!(row >= 1 && row <= (double)n && row == floor(row)))
-      raise_error(L, "%s: index: expected whole numbers 1..%lld, got %.9g at position %lld", name,
-                  (long long)n, row, (long long)i + 1);
-    rows[i] = (int64_t)row - 1;
-  }
   Error e;
+  if (!places_check(index, 1, n, "index", &e)) raise_error(L, "%s: %s", name, e.text);
+  for (int64_t i = 0; i < count; i++) rows[i] = place_at(index, i) - 1;
   Shape shape = t->shape;
   shape.size[0] = count;
   Box *box = box_new(L);

@@ -217,7 +217,10 @@ static int read_inputs(lua_State *L, Call *c, Inputs *in) {
   int index = 1;
   for (c->inputs = 0; word_at(c->op->inputs, c->inputs, name, sizeof name, &mark); c->inputs++) {
     bool absent = mark == '?' && (lua_isnoneornil(L, index) || is_options(L, index));
-    Var *v = absent ? NULL : check_tensor_like(L, index, c->op->name, name);
+    bool places = c->op->flags & OP_PLACES && (c->inputs == 1 || !strchr(c->op->inputs, ' '));
+    Var *v = absent   ? NULL
+             : places ? check_places(L, index, c->op->name, name)
+                      : check_tensor_like(L, index, c->op->name, name);
     in->slot[c->inputs] = absent ? 0 : index;
     in->value[c->inputs] = v ? v->value : NULL;
     if (!absent || lua_isnil(L, index)) index++;

@@ -1,6 +1,7 @@
 /* Floor 5: generators and random tensors. */
 #include "lua_check.h"
 #include "parallel.h"
+#include "places.h"
 
 #include <string.h>
 
@@ -104,9 +105,9 @@ static int l_randn(lua_State *L) { return push_random(L, "randn", random_normal)
 
 /* randperm(n, [{generator = g}]): the numbers 1..n in random order */
 static int l_randperm(lua_State *L) {
-  int64_t n = check_whole(L, 1, "randperm", "n"), exact = INT64_C(1) << 24;
+  int64_t n = check_whole(L, 1, "randperm", "n"), exact = REAL_EXACT;
   if (n < 0 || n > exact)
-    raise_error(L, "randperm: n: expected 0..%d, got %lld", (int)exact, (long long)n);
+    raise_error(L, "randperm: n: expected 0..%lld, got %lld", (long long)exact, (long long)n);
   Error e;
   Shape shape = {.dims = 1, .size = {n}};
   Generator *g = check_generator(L, 2, "randperm");

@@ -1,5 +1,6 @@
 /* Floor 5: making tensors, and what they are made of as bytes and tables. */
 #include "lua_check.h"
+#include "places.h"
 
 #include <math.h>
 #include <string.h>
@@ -78,6 +79,18 @@ static int push_sequence(lua_State *L, double first, double step, int64_t n, con
   return push_tensor(L, box, t, name, &e);
 }
 
+/* Whole numbers in whole steps, as places are: refuses those that were rounded to others. Far
+ * steps tell nobody a place. */
+static void check_sequence(lua_State *L, const Tensor *t, double first, double step) {
+  if (first != floor(first) || step != floor(step) || fabs(step) > (double)REAL_EXACT) return;
+  for (int64_t i = 0; i < t->numel; i++) {
+    double v = first + step * (double)i;
+    if ((double)reals(t)[i] != v)
+      raise_error(L, "arange: %.0f: " REAL_NAME " counts exactly only to %lld", v,
+                  (long long)REAL_EXACT);
+  }
+}
+
 /* arange(first, last [, step]): first, first + step, ... up to and including last; arange(n) is
  * 1..n, as Lua counts */
 static int l_arange(lua_State *L) {
@@ -89,7 +102,9 @@ static int l_arange(lua_State *L) {
   if (!(step != 0) || !isfinite(step)) raise_error(L, "arange: step: expected not 0, got %g", step);
   double count = floor((last - first) / step * (1 + 1e-12) + 1e-9) + 1;
   if (!(count < 0x1p40)) raise_error(L, "arange: too many elements");
-  return push_sequence(L, first, step, count > 0 ? (int64_t)count : 0, "arange");
+  push_sequence(L, first, step, count > 0 ? (int64_t)count : 0, "arange");
+  check_sequence(L, check_tensor(L, -1, "arange", NULL)->value, first, step);
+  return 1;
 }
 
 /* linspace(first, last, n): n numbers evenly spaced, both ends included */

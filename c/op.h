@@ -49,7 +49,8 @@ enum {
   OP_BROADCAST = 2,   /* backward fills dx in the OUTPUT's shape; the graph sums it down */
   OP_U8 = 4,          /* takes u8 inputs too */
   OP_RESHAPE = 8,     /* backward is the same elements in the input's shape */
-  OP_HIDDEN = 16      /* no public function of its own */
+  OP_HIDDEN = 16,     /* no public function of its own */
+  OP_PLACES = 32      /* the second input, or the only one, lists places or labels (places.h) */
 };
 
 enum { SAVE_NONE = 0, SAVE_IN0 = 1, SAVE_IN1 = 2, SAVE_IN2 = 4, SAVE_OUT = 1 << 16 };
@@ -67,7 +68,8 @@ struct Op {
   Dtype (*dtype)(const Call *c); /* NULL: real */
   /* Where the output is a view of input 0: the offset in elements, or -1 for "compute it". */
   int64_t (*view)(const Call *c);
-  /* Writes every element of y. False only when memory is short. */
+  /* Writes every element of y. False when memory is short, or an element is outside the op's domain
+   * and is best found while the elements pass by. */
   bool (*forward)(Call *c, Tensor *y, Error *e);
   /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
    * NULL: not differentiable. */

@@ -2,6 +2,7 @@
  * are put together: "mean", "sum" or "none". */
 #include "../isa.h"
 #include "../parallel.h"
+#include "../places.h"
 #include "../simd/math.h"
 #include "../simd/rows.h"
 #include "families.h"
@@ -321,10 +322,6 @@ static const Op op_gaussian_kl = {
 /* ---- cross-entropy from logits [n, classes] and labels [n] (values 0 .. classes - 1) ----
  * -log softmax(x)[label],   dx = (softmax(x) - one_hot(label)) dy */
 
-static int64_t label_of(const Tensor *labels, int64_t i) {
-  return (int64_t)(labels->dtype == DTYPE_U8 ? bytes_of(labels)[i] : reals(labels)[i]);
-}
-
 static bool cross_entropy_shape(const Call *c, Shape *out, Error *e) {
   const Tensor *x = c->in[0], *labels = c->in[1];
   char a[SHAPE_TEXT];
@@ -336,12 +333,7 @@ static bool cross_entropy_shape(const Call *c, Shape *out, Error *e) {
   if (labels->shape.dims != 1 || labels->numel != rows)
     return error_set(e, "labels: expected [%lld], got %s", (long long)rows,
                      shape_text(&labels->shape, a));
-  for (int64_t i = 0; i < rows; i++) {
-    double v = labels->dtype == DTYPE_U8 ? bytes_of(labels)[i] : (double)reals(labels)[i];
-    if (!(v >= 0 && v < (double)classes && v == (double)(int64_t)v))
-      return error_set(e, "labels: expected whole numbers 0..%lld, got %g at position %lld",
-                       (long long)classes - 1, v, (long long)i + 1);
-  }
+  if (!places_check(labels, 0, classes - 1, "labels", e)) return false;
   *out = (Shape){0};
   if (c->integer[0] == REDUCE_NONE) *out = (Shape){.dims = 1, .size = {rows}};
   return true;
@@ -371,7 +363,7 @@ static bool cross_entropy_forward(Call *c, Tensor *y, Error *e) {
   double total = 0;
   for (int64_t r = 0; r < rows; r++) {
     const real *row = reals(x) + r * classes;
-    double term = row_softmax(row, classes, label_of(c->in[1], r), reals(p) + r * classes);
+    double term = row_softmax(row, classes, place_at(c->in[1], r), reals(p) + r * classes);
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)term;
     total += term;
   }
@@ -392,7 +384,7 @@ static bool cross_entropy_backward(const Call *c, const Tensor *y, const Tensor 
     real *d = reals(dx[0]) + r * classes;
     real row = scale * (c->integer[0] == REDUCE_NONE ? reals(dy)[r] : 1);
     for (int64_t i = 0; i < classes; i++) d[i] = row * p[i];
-    d[label_of(c->in[1], r)] -= row;
+    d[place_at(c->in[1], r)] -= row;
   }
   return true;
 }
@@ -401,7 +393,7 @@ static const Op op_cross_entropy = {
     .inputs = "x labels",
     .doc = "-log softmax(x)[label] for logits x [batch, classes] and class labels [batch] with "
            "values 0..classes-1, averaged over the batch.",
-    .flags = OP_U8,
+    .flags = OP_U8 | OP_PLACES,
     .save = SAVE_IN1,
     .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
     .shape = cross_entropy_shape,

@@ -2,6 +2,7 @@
 #include "../broadcast.h"
 #include "../isa.h"
 #include "../parallel.h"
+#include "../places.h"
 #include "../simd/rows.h"
 #include "axis.h"
 #include "families.h"
@@ -227,29 +228,29 @@ static int64_t extreme_at(const real *x, int64_t n, int64_t step, bool largest) 
   return best;
 }
 
-/* y gets the values or (index) the positions counted from 1. at: int32 positions for backward. */
-static void extremes(const Call *c, real *y, int32_t *at, bool largest, bool index) {
+/* y gets the values, at (unless NULL) their places counted from 0. */
+static void extremes(const Call *c, real *y, int64_t *at, bool largest) {
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
   for (int64_t o = 0; o < v.outer; o++)
     for (int64_t i = 0; i < v.inner; i++) {
       const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
       int64_t k = o * v.inner + i;
-      if (v.inner == 1 && !index && !at) {
+      if (v.inner == 1 && !at) {
         y[k] = extreme_of(x, v.n, largest);
         continue;
       }
       int64_t best = extreme_at(x, v.n, v.inner, largest);
-      y[k] = index ? (real)(best + 1) : x[best * v.inner];
-      if (at) at[k] = (int32_t)best;
+      y[k] = x[best * v.inner];
+      if (at) at[k] = best;
     }
 }
 
 static bool extreme_forward(Call *c, Tensor *y, bool largest, Error *e) {
   if (c->record) {
-    Shape bytes = {.dims = 1, .size = {y->numel * (int64_t)sizeof(int32_t)}};
+    Shape bytes = {.dims = 1, .size = {y->numel * (int64_t)sizeof(int64_t)}};
     if (!(c->extra[0] = tensor_new(DTYPE_U8, &bytes, e))) return false;
   }
-  extremes(c, reals(y), c->record ? c->extra[0]->data : NULL, largest, false);
+  extremes(c, reals(y), c->record ? c->extra[0]->data : NULL, largest);
   return true;
 }
 
@@ -257,7 +258,7 @@ static bool extreme_backward(const Call *c, const Tensor *y, const Tensor *dy, T
                              Error *e) {
   (void)y, (void)e;
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  const int32_t *at = c->extra[0]->data;
+  const int64_t *at = c->extra[0]->data;
   memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
   for (int64_t o = 0; o < v.outer; o++)
     for (int64_t i = 0; i < v.inner; i++) {
@@ -270,16 +271,25 @@ static bool extreme_backward(const Call *c, const Tensor *y, const Tensor *dy, T
 static bool max_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, true, e); }
 static bool min_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, false, e); }
 
-static bool argmax_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  extremes(c, reals(y), NULL, true, true);
+/* y gets the places, counted from 1; one that a real cannot hold is an error, not its neighbour. */
+static bool extreme_places(const Call *c, Tensor *y, bool largest, Error *e) {
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < v.inner; i++) {
+      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
+      int64_t place = extreme_at(x, v.n, v.inner, largest) + 1;
+      if (place > REAL_EXACT)
+        return error_set(e,
+                         "the place found is %lld, and " REAL_NAME
+                         " counts exactly only to %lld; look at parts of the axis",
+                         (long long)place, (long long)REAL_EXACT);
+      reals(y)[o * v.inner + i] = (real)place;
+    }
   return true;
 }
-static bool argmin_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  extremes(c, reals(y), NULL, false, true);
-  return true;
-}
+
+static bool argmax_forward(Call *c, Tensor *y, Error *e) { return extreme_places(c, y, true, e); }
+static bool argmin_forward(Call *c, Tensor *y, Error *e) { return extreme_places(c, y, false, e); }
 
 #define EXTREME(NAME, BACKWARD, DOC)                                                               \
   static const Op op_##NAME = {                                                                    \
@@ -296,10 +306,10 @@ EXTREME(max, extreme_backward, "The largest element, over all or along an axis."
 EXTREME(min, extreme_backward, "The smallest element, over all or along an axis.")
 EXTREME(argmax, NULL,
         "The position, counted from 1, of the first largest element, over all (row by row) or "
-        "along an axis; float32.")
+        "along an axis; float32, so none beyond 2^24.")
 EXTREME(argmin, NULL,
         "The position, counted from 1, of the first smallest element, over all (row by row) or "
-        "along an axis; float32.")
+        "along an axis; float32, so none beyond 2^24.")
 
 const Op *const ISA_NAME(ops_reduce)[] = {&op_sum,    &op_mean,   &op_max, &op_min,
                                           &op_argmax, &op_argmin, NULL};

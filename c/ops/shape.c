@@ -1,6 +1,7 @@
 /* Floor 3: ops that move elements about: views, copies of parts, permutations, joins. */
 #include "../isa.h"
 #include "../parallel.h"
+#include "../places.h"
 #include "axis.h"
 #include "families.h"
 
@@ -306,9 +307,7 @@ static const Op op_cat = {.name = "cat",
 
 /* ---- gather_rows: y[i] = x[index[i]] ---- */
 
-static int64_t row_number(const Tensor *index, int64_t i) {
-  return (int64_t)(index->dtype == DTYPE_U8 ? bytes_of(index)[i] : reals(index)[i]) - 1;
-}
+static int64_t row_number(const Tensor *index, int64_t i) { return place_at(index, i) - 1; }
 
 static bool gather_shape(const Call *c, Shape *out, Error *e) {
   const Tensor *x = c->in[0], *index = c->in[1];
@@ -317,12 +316,7 @@ static bool gather_shape(const Call *c, Shape *out, Error *e) {
   if (index->shape.dims != 1)
     return error_set(e, "index: expected a list of row numbers [*], got %s",
                      shape_text(&index->shape, a));
-  for (int64_t i = 0; i < index->numel; i++) {
-    double row = index->dtype == DTYPE_U8 ? bytes_of(index)[i] : (double)reals(index)[i];
-    if (!(row >= 1 && row <= (double)x->shape.size[0] && row == floor(row)))
-      return error_set(e, "index: expected whole numbers 1..%lld, got %.9g at position %lld",
-                       (long long)x->shape.size[0], row, (long long)i + 1);
-  }
+  if (!places_check(index, 1, x->shape.size[0], "index", e)) return false;
   *out = x->shape;
   out->size[0] = index->numel;
   return true;
@@ -356,7 +350,7 @@ static const Op op_gather_rows = {.name = "gather_rows",
                                   .doc =
                                       "The rows of x (along its first axis) that the index lists, "
                                       "counted from 1; a row may occur several times.",
-                                  .flags = OP_U8,
+                                  .flags = OP_U8 | OP_PLACES,
                                   .save = SAVE_IN1,
                                   .shape = gather_shape,
                                   .dtype = same_dtype,
@@ -401,21 +395,12 @@ static const Op op_flip = {.name = "flip",
 
 /* ---- one_hot: labels 0 .. classes - 1 to rows of zeros and a one; no gradient ---- */
 
-static double label_at(const Tensor *t, int64_t i) {
-  return t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
-}
-
 static bool one_hot_shape(const Call *c, Shape *out, Error *e) {
   int64_t classes = c->integer[0];
   if (classes < 1)
     return error_set(e, "classes: expected at least 1, got %lld", (long long)classes);
   if (c->in[0]->shape.dims == MAX_DIMS) return error_set(e, "labels: too many axes");
-  for (int64_t i = 0; i < c->in[0]->numel; i++) {
-    double label = label_at(c->in[0], i);
-    if (!(label >= 0 && label < (double)classes && label == (double)(int64_t)label))
-      return error_set(e, "labels: expected whole numbers 0..%lld, got %g at position %lld",
-                       (long long)classes - 1, label, (long long)i + 1);
-  }
+  if (!places_check(c->in[0], 0, classes - 1, "labels", e)) return false;
   *out = c->in[0]->shape;
   out->size[out->dims++] = classes;
   return true;
@@ -424,13 +409,13 @@ static bool one_hot_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
   zero(y);
   for (int64_t i = 0; i < c->in[0]->numel; i++)
-    reals(y)[i * c->integer[0] + (int64_t)label_at(c->in[0], i)] = 1;
+    reals(y)[i * c->integer[0] + place_at(c->in[0], i)] = 1;
   return true;
 }
 static const Op op_one_hot = {.name = "one_hot",
                               .inputs = "labels",
                               .doc = "Class labels 0..classes-1 as rows of zeros with a single 1.",
-                              .flags = OP_U8,
+                              .flags = OP_U8 | OP_PLACES,
                               .params = {{"classes", PARAM_INT, true, 0, NULL}},
                               .shape = one_hot_shape,
                               .forward = one_hot_forward};

@@ -28,7 +28,8 @@
 -- @tparam ?string dtype "float32" (unless said) or "u8"
 -- @treturn Tensor
 
---- The numbers first, first + step, ... up to and including last; `lt.arange(n)` gives 1..n.
+--- The numbers first, first + step, ... up to and including last; `lt.arange(n)` gives 1..n. Whole numbers in whole
+-- steps are exact: those beyond 2^24 that float32 would round are refused.
 -- @function lt.arange
 -- @tparam number first
 -- @tparam ?number last
@@ -147,7 +148,7 @@
 
 --- The nearest points of a set, exactly; of equally near ones the first.
 -- @function lt.knn
--- @tparam Tensor train float32 [n, dimensions]
+-- @tparam Tensor train float32 [n, dimensions], n at most 2^24: float32 counts exactly no further
 -- @tparam Tensor query float32 [m, dimensions]
 -- @tparam ?int k how many for each; 1 unless said
 -- @treturn Tensor their positions in train, from 1, nearest first [m, k]
