@@ -199,6 +199,7 @@ describe("optimisers refuse", function()
     { 'optim.Adam: unknown option "rl" %(did you mean "lr"%?%)', optim.Adam, { w }, { rl = 1 } },
     { 'optim.SGD: unknown option "momentun" %(did you mean "momentum"%?%)', optim.SGD, { w }, { momentun = 1 } },
     { "optim.Adam: lr: expected a number of at least 0, got %-1", optim.Adam, { w }, { lr = -1 } },
+    { "optim.SGD: lr: expected a finite number of at least 0, got inf", optim.SGD, { w }, { lr = math.huge } },
     { 'optim.RMSprop: lr: expected a number of at least 0, got "1"', optim.RMSprop, { w }, { lr = "1" } },
     { "optim.AdamW: betas: expected {beta1, beta2}, got 0.9", optim.AdamW, { w }, { betas = 0.9 } },
     { "optim.AdamW: betas: expected {beta1, beta2}, got a table", optim.AdamW, { w }, { betas = { 0.9 } } },

@@ -103,6 +103,12 @@ describe("options.expect", function()
     { math.huge, "integer", "a whole number, got inf" },
     { "3", "count", 'a whole number of at least 1, got "3"' },
     { 0, "positive", "a number above 0, got 0" },
+    { math.huge, "positive", "a finite number above 0, got inf" },
+    { -0.1, "not negative", "a number of at least 0, got %-0.1" },
+    { 0 / 0, "not negative", "a number of at least 0, got %-?nan" },
+    { math.huge, "not negative", "a finite number of at least 0, got inf" },
+    { "1", "share", 'a number from 0 to 1, got "1"' },
+    { 1.1, "share", "a number from 0 to 1, got 1.1" },
     { 0 / 0, "positive", "a number above 0, got %-?nan" },
     { 0 / 0, "finite", "a finite number, got %-?nan" },
     { -math.huge, "finite", "a finite number, got %-inf" },
@@ -132,10 +138,10 @@ describe("an op's options", function()
       'conv2d: unknown option "x"; options: stride, padding, dilation')
   end)
 
-  it("of composites are checked too", function()
+  it("are checked where they come after an axis", function()
     assert.error_matches(function() lt.var(lt.ones(3), nil, { unbiasde = false }) end,
-      'var: unknown option "unbiasde" %(did you mean "unbiased"%?%); options: unbiased, keepdim')
-    assert.error_matches(function() lt.var(lt.ones(3), nil, 3) end, "var: expected an options table, got 3")
+      'var: unknown option "unbiasde" %(did you mean "unbiased"%?%); options: axis, unbiased, keepdim')
+    assert.error_matches(function() lt.var(lt.ones(3), nil, 3) end, "var: unbiased: expected true or false, got 3")
   end)
 
   it("of methods that do not exist are suggested too", function()

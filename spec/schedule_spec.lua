@@ -1,5 +1,6 @@
 local schedule = require "latent.schedule"
 require "spec.support.close"
+require "spec.support.misuse"
 
 describe("schedule", function()
   it("is part of optim", function() assert.equal(schedule, require("latent.optim").schedule) end)
@@ -51,9 +52,22 @@ describe("schedule", function()
     { "schedule.step: every: expected a whole number of at least 1, got 0", schedule.step, 1, { every = 0 } },
     { "schedule.cosine: steps: expected a whole number of at least 1, got 1.5", schedule.cosine, 1, { steps = 1.5 } },
     { 'schedule.cosine: unknown option "setps" %(did you mean "steps"%?%)', schedule.cosine, 1, { setps = 1 } },
+    { "schedule.cyclical: cycles: expected at most 3, the steps, got 4", schedule.cyclical, 1, { steps = 3 } },
     { "schedule.warmup: schedule: expected a function, got nil", schedule.warmup },
     { "schedule.warmup: expected an options table, got 5", schedule.warmup, 1, 5 },
   }
+  it("refuses what is no step", function()
+    local inner = { steps = 8 }
+    for name, f in pairs { constant = schedule.constant(1), step = schedule.step(1, { every = 2 }),
+      cosine = schedule.cosine(1, inner), warmup = schedule.warmup(1, inner), linear = schedule.linear(1, inner),
+      cyclical = schedule.cyclical(1, inner) } do
+      for _, odd in ipairs { 0, -3, 0 / 0, "2" } do
+        assert.misuse(function() f(odd) end, "schedule." .. name .. ": step: expected a number of at least 1, got ")
+      end
+      assert.misuse(function() f() end, "schedule." .. name .. ": step: expected a number of at least 1, got nil")
+    end
+  end)
+
   for _, case in ipairs(refused) do
     it("refuses: " .. case[1], function()
       local ok, message = pcall(case[2], case[3], case[4])

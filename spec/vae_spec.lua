@@ -143,6 +143,44 @@ describe("vae.elbo", function()
     assert.close(vae.bernoulli():log_prob(logits, lt.tensor{{1, 0}}), {expected})
   end)
 
+  it("refuses a Bernoulli for pixels out of its range, and says what the loader's want", function()
+    local set = require("latent.data").mnist{split = "train", mini = true}:take(20)
+    local function flat(batch) return batch:reshape(#batch, -1) end
+    local function model_of(likelihood)
+      return {likelihood = likelihood, encode = function(_, images)
+        return flat(images):slice(2, 1, 2), lt.zeros(#images, 2)
+      end, decode = function(_, z) return z:matmul(lt.ones(2, 1024)):reshape(#z, 32, 32, 1) end}
+    end
+    local images = (set:batch(lt.arange(20)))
+    local wrong = "vae.bernoulli: images: expected pixels from 0 (black) to 1 (white), got -1; "
+      .. "images of data.loader, from -1 to 1, want vae.bernoulli{range = {-1, 1}}"
+    refuses(wrong, vae.elbo, model_of(vae.bernoulli()), images)
+    refuses(wrong, vae.report, model_of(vae.bernoulli()), set)
+    refuses(wrong, vae.nll, model_of(vae.bernoulli()), set, {samples = 1})
+    local right = model_of(vae.bernoulli{range = {-1, 1}})
+    assert.is_true(vae.elbo(right, images).total:item() > 0)
+    assert.is_true(vae.report(right, set, {samples = 1}).nll > 0)
+    refuses("expected pixels from -1 (black) to 1 (white), got 255; range = {black, white} tells", vae.elbo, right,
+      (images + 1) * 127.5)
+    refuses("expected pixels from -1 (black) to 1 (white), got ", vae.elbo, right, images * (0 / 0))
+    local logits = lt.zeros(1, 3)
+    vae.bernoulli{range = {0, 255}}:loss(logits, lt.tensor{{0, 17, 255}}) -- rounding passes
+    vae.bernoulli{range = {-0.1, 0.3}}:loss(logits, lt.tensor{{-0.1, 0.1, 0.3}})
+    refuses("bernoulli: the decoder's output: expected [2, 3]", function()
+      vae.bernoulli():loss(logits, lt.zeros(2, 3))
+    end)
+  end)
+
+  it("of no images is no number", function()
+    for _, likelihood in ipairs{vae.squared(), vae.gaussian(), vae.bernoulli()} do
+      local elbo = vae.elbo(small_vae(likelihood), lt.zeros(0, 4))
+      for _, part in ipairs{"total", "reconstruction", "kl"} do
+        local value = elbo[part]:item()
+        assert(value ~= value, part)
+      end
+    end
+  end)
+
   it("charges at least the free bits, and no gradient flows below them", function()
     local mu, log_var = lt.param(lt.tensor{{2, 0.1}}), lt.zeros(1, 2)
     local model = {encode = function() return mu, log_var end, decode = function(_, z) return z:detach() end}
@@ -404,8 +442,20 @@ describe("latent.vae refuses", function()
     {"vae.elbo: model: expected a VAE with a method encode, got nil", vae.elbo, nil, x},
     {"vae.elbo: x: expected a tensor", vae.elbo, plain, 5},
     {"vae.elbo: encode: expected means and log-variances [n, latent], got a tensor [3]", vae.elbo, flat_codes, x},
-    {'vae.elbo: beta: expected a number, got "1"', vae.elbo, plain, x, {beta = "1"}},
-    {"vae.elbo: free_bits: expected a finite number, got inf", vae.elbo, plain, x, {free_bits = math.huge}},
+    {'vae.elbo: beta: expected a number of at least 0, got "1"', vae.elbo, plain, x, {beta = "1"}},
+    {"vae.elbo: beta: expected a number of at least 0, got -1", vae.elbo, plain, x, {beta = -1}},
+    {"vae.elbo: free_bits: expected a finite number of at least 0, got inf", vae.elbo, plain, x,
+      {free_bits = math.huge}},
+    {"vae.elbo: free_bits: expected a number of at least 0, got -0.5", vae.elbo, plain, x, {free_bits = -0.5}},
+    {"vae.prior_samples: temperature: expected a number of at least 0, got -1", vae.prior_samples, plain, 3,
+      {latent = 2, temperature = -1}},
+    {"vae.active_units: threshold: expected a number of at least 0, got -1", vae.active_units, lt.zeros(3, 2),
+      {threshold = -1}},
+    {'vae.gaussian: sigma: expected a number above 0, "shared" or "pixel", got inf', vae.gaussian,
+      {sigma = math.huge}},
+    {"vae.gaussian: initial: expected a finite number above 0, got inf", vae.gaussian, {initial = math.huge}},
+    {"vae.bernoulli: range: expected {black, white}", vae.bernoulli, {range = {0, 0 / 0}}},
+    {"vae.bernoulli: range: expected {black, white}", vae.bernoulli, {range = {0, math.huge}}},
     {'vae.elbo: unknown option "freebits" (did you mean "free_bits"?)', vae.elbo, plain, x, {freebits = 1}},
     {"squared: the decoder's output: expected [3, 4], as the images have, got [3, 5]", vae.elbo,
       small_vae(nil, 5), x},

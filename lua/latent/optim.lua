@@ -70,12 +70,7 @@ local function check_parameters(name, parameters)
   end
 end
 
-local function at_least_zero(name, option, value)
-  if type(value) ~= "number" or value ~= value or value < 0 then
-    raise(("%s: %s: expected a number of at least 0, got %s"):format(name, option, options.describe(value)))
-  end
-  return value
-end
+local function at_least_zero(name, option, value) return options.expect(name, option, value, "not negative") end
 
 local function below_one(name, option, value)
   if at_least_zero(name, option, value) >= 1 then

@@ -64,12 +64,20 @@ local WHOLE = {
   count = {"a whole number of at least 1", 1},
 }
 
+-- The same for ranges of numbers: words, least and most.
+local RANGE = {
+  positive = {"above 0", 2.0 ^ -1074, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
+  ["not negative"] = {"of at least 0", 0, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
+  share = {"from 0 to 1", 0, 1},
+}
+
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
 -- @tparam string name of the function
 -- @tparam string option
 -- @param value
 -- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
--- "positive" (number above 0) or "finite" (number, neither infinite nor NaN)
+-- "positive" (finite number above 0), "not negative" (finite number of at least 0), "finite" (number, neither
+-- infinite nor NaN) or "share" (number from 0 to 1)
 -- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
   local whole, words = WHOLE[wanted], "a " .. wanted
@@ -79,9 +87,10 @@ function M.expect(name, option, value, wanted)
     local integer = type(value) == "number" and math.tointeger(value)
     ok = integer and integer >= whole[2]
     value = ok and integer or value
-  elseif wanted == "positive" then
-    words = "a number above 0"
-    ok = type(value) == "number" and value > 0
+  elseif RANGE[wanted] then
+    local range = RANGE[wanted]
+    words = (value == math.huge and "a finite number " or "a number ") .. range[1]
+    ok = type(value) == "number" and value >= range[2] and value <= range[3]
   elseif wanted == "finite" then
     words = type(value) == "number" and "a finite number" or "a number"
     ok = type(value) == "number" and value - value == 0

@@ -13,12 +13,22 @@ local function check(name, value, opts, allowed)
   return options.check(name, opts, allowed)
 end
 
+-- A schedule, from how its value is made.
+local function schedule(name, f)
+  return function(step)
+    if type(step) ~= "number" or not (step >= 1) then
+      core.raise(("%s: step: expected a number of at least 1, got %s"):format(name, options.describe(step)))
+    end
+    return f(step)
+  end
+end
+
 --- Always the same value.
 -- @tparam number value
 -- @treturn function
 function M.constant(value)
   check("schedule.constant", value, nil, {})
-  return function() return value end
+  return schedule("schedule.constant", function() return value end)
 end
 
 --- Multiplied by a factor after every so many steps.
@@ -29,7 +39,7 @@ function M.step(value, opts)
   opts = check("schedule.step", value, opts, {"every", "factor"})
   local every = options.expect("schedule.step", "every", opts.every, "count")
   local factor = options.expect("schedule.step", "factor", opts.factor or 0.1, "finite")
-  return function(step) return value * factor ^ ((step - 1) // every) end
+  return schedule("schedule.step", function(step) return value * factor ^ ((step - 1) // every) end)
 end
 
 --- Half a cosine from the value at step 1 to the floor, which the step after the last would have
@@ -41,10 +51,10 @@ function M.cosine(value, opts)
   opts = check("schedule.cosine", value, opts, {"steps", "floor"})
   local steps = options.expect("schedule.cosine", "steps", opts.steps, "count")
   local floor = options.expect("schedule.cosine", "floor", opts.floor or 0, "finite")
-  return function(step)
+  return schedule("schedule.cosine", function(step)
     local done = math.min(1, (step - 1) / steps)
     return floor + (value - floor) * 0.5 * (1 + math.cos(math.pi * done))
-  end
+  end)
 end
 
 --- Another schedule, multiplied by a factor that grows evenly to 1 over the first steps.
@@ -56,7 +66,7 @@ function M.warmup(inner, opts)
   options.expect("schedule.warmup", "schedule", inner, "function")
   opts = options.check("schedule.warmup", opts, {"steps"})
   local steps = options.expect("schedule.warmup", "steps", opts.steps, "count")
-  return function(step) return inner(step) * math.min(1, step / steps) end
+  return schedule("schedule.warmup", function(step) return inner(step) * math.min(1, step / steps) end)
 end
 
 --- Linearly from one value to another, and then that.
@@ -67,10 +77,10 @@ function M.linear(first, opts)
   opts = check("schedule.linear", first, opts, {"steps", "last"})
   local steps = options.expect("schedule.linear", "steps", opts.steps, "count")
   local last = options.expect("schedule.linear", "last", opts.last or 0, "finite")
-  return function(step)
+  return schedule("schedule.linear", function(step)
     if step > steps then return last end
     return first + (last - first) * ((step - 1) / steps)
-  end
+  end)
 end
 
 --- Another schedule, multiplied by a factor that grows from 0 to 1 and stays there, again and again: the
@@ -88,11 +98,14 @@ function M.cyclical(inner, opts)
   if type(ramp) ~= "number" or not (ramp > 0 and ramp <= 1) then
     core.raise("schedule.cyclical: ramp: expected a number above 0 and at most 1, got " .. options.describe(ramp))
   end
+  if cycles > steps then
+    core.raise(("schedule.cyclical: cycles: expected at most %d, the steps, got %d"):format(steps, cycles))
+  end
   local length = steps / cycles
-  return function(step)
+  return schedule("schedule.cyclical", function(step)
     if step > steps then return inner(step) end
     return inner(step) * math.min(1, ((step - 1) % length + 1) / (ramp * length))
-  end
+  end)
 end
 
 return M

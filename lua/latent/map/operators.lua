@@ -50,7 +50,7 @@ end
 function M.blur(sigma, opts)
   options.expect("map.blur", "sigma", sigma, "positive")
   opts = options.check("map.blur", opts, {"background"})
-  local background = options.expect("map.blur", "background", opts.background or -1, "number")
+  local background = options.expect("map.blur", "background", opts.background or -1, "finite")
   local kernel, reach = gaussian(sigma)
   local function blur(x) return lt.conv2d(x - background, kernel, nil, {padding = reach}) + background end
   return new{name = "blur", apply = function(x)

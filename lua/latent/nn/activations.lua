@@ -13,7 +13,7 @@ local function activation(kind, op, option, default)
   function class:init(value)
     if not option then return options.check("nn." .. kind, value, {}) end
     if value == nil then value = default end
-    self[option] = options.expect("nn." .. kind, option, value, "number")
+    self[option] = options.expect("nn." .. kind, option, value, "finite")
   end
   function class:forward(x)
     return core.ops[op](input.check(self, x, input.ANY), option and self[option])

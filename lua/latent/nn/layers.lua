@@ -201,7 +201,7 @@ function M.BatchNorm2d:init(channels, opts)
   opts = options.check("nn.BatchNorm2d", opts, {"eps", "momentum"})
   self.channels = options.expect("nn.BatchNorm2d", "channels", channels, "count")
   self.eps = options.expect("nn.BatchNorm2d", "eps", opts.eps or 1e-5, "positive")
-  self.momentum = options.expect("nn.BatchNorm2d", "momentum", opts.momentum or 0.1, "number")
+  self.momentum = options.expect("nn.BatchNorm2d", "momentum", opts.momentum or 0.1, "share")
   self.weight, self.bias = core.param(core.ones(self.channels)), core.param(core.zeros(self.channels))
   self.running_mean, self.running_var = core.zeros(self.channels), core.ones(self.channels)
 end

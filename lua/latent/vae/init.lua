@@ -134,8 +134,8 @@ function M.elbo(model, x, opts)
   local name = "vae.elbo"
   opts = options.check(name, opts, {"beta", "likelihood", "free_bits", "generator"})
   check_model(name, model, {"encode", "decode"})
-  local beta, free = expect(name, "beta", opts.beta or 1, "finite"),
-    expect(name, "free_bits", opts.free_bits or 0, "finite")
+  local beta, free = expect(name, "beta", opts.beta or 1, "not negative"),
+    expect(name, "free_bits", opts.free_bits or 0, "not negative")
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
   local z = M.sample(mu, log_var, {generator = opts.generator})
@@ -210,7 +210,7 @@ function M.prior_samples(model, n, opts)
   opts = options.check(name, opts, {"latent", "temperature", "likelihood", "generator"})
   check_model(name, model, {"decode"})
   local latent = expect(name, "latent", opts.latent, "count")
-  local temperature = expect(name, "temperature", opts.temperature or 1, "finite")
+  local temperature = expect(name, "temperature", opts.temperature or 1, "not negative")
   local rule = likelihood_of(name, model, opts.likelihood)
   return lt.no_grad(function()
     local z = lt.randn({expect(name, "n", n, "count"), latent}, {generator = opts.generator}) * temperature

@@ -76,7 +76,7 @@ function Gaussian:init(opts)
     self.log_sigma = lt.param(lt.full({1}, LOG_FLOOR + math.log(math.exp(initial - LOG_FLOOR) - 1)))
   elseif opts.initial ~= nil then
     raise('vae.gaussian: initial: only sigma = "shared" has one')
-  elseif sigma ~= "pixel" and not (type(sigma) == "number" and sigma > 0) then
+  elseif sigma ~= "pixel" and not (type(sigma) == "number" and sigma > 0 and sigma < math.huge) then
     raise(('vae.gaussian: sigma: expected a number above 0, "shared" or "pixel", got %s'):format(
       options.describe(sigma)))
   end
@@ -161,14 +161,26 @@ function Bernoulli:init(opts)
   opts = options.check("vae.bernoulli", opts, {"range"})
   local range = opts.range or {0, 1}
   local low, high = type(range) == "table" and range[1], type(range) == "table" and range[2]
-  if type(low) ~= "number" or type(high) ~= "number" or low >= high then
+  if type(low) ~= "number" or type(high) ~= "number" or not (high - low > 0 and high - low < math.huge) then
     raise("vae.bernoulli: range: expected {black, white}, such as {-1, 1}")
   end
   self._low, self._width = low, high - low
 end
 
--- Images as probabilities.
-local function target(self, x) return (x - self._low) / self._width end
+-- The cross-entropy, with images as probabilities. The op finds a pixel out of range as it goes; what that
+-- means is said in the images' own numbers.
+local function cross_entropy(self, output, x, opts)
+  check_target("bernoulli", output, x)
+  local ok, result = pcall(lt.bce_with_logits, output, (x - self._low) / self._width, opts)
+  if ok then return result end
+  if not tostring(result):find("target: expected probabilities", 1, true) then error(result, 0) end
+  local least, _, greatest, nans = core.statistics(x)
+  local odd = nans > 0 and 0 / 0 or least < self._low and least or greatest
+  raise(("vae.bernoulli: images: expected pixels from %g (black) to %g (white), got %g%s"):format(self._low,
+    self._low + self._width, odd, nans > 0 and "" or odd < 0
+      and "; images of data.loader, from -1 to 1, want vae.bernoulli{range = {-1, 1}}"
+      or "; range = {black, white} tells what they are"))
+end
 
 --- log p(x | z) with the output as log-odds, summed over the pixels. For grey pixels, which are neither
 -- 0 nor 1, it is the negative cross-entropy.
@@ -176,8 +188,7 @@ local function target(self, x) return (x - self._low) / self._width end
 -- @tparam Tensor x the images [n, ...]
 -- @treturn Tensor nats [n], recorded
 function Bernoulli:log_prob(output, x)
-  check_target("bernoulli", output, x)
-  return -per_image(lt.bce_with_logits(output, target(self, x), {reduction = "none"}))
+  return -per_image(cross_entropy(self, output, x, {reduction = "none"}))
 end
 
 --- The reconstruction term: -log p(x | z), mean over the images.
@@ -185,8 +196,7 @@ end
 -- @tparam Tensor x the images [n, ...]
 -- @treturn Tensor nats, one element, recorded
 function Bernoulli:loss(output, x)
-  check_target("bernoulli", output, x)
-  return lt.bce_with_logits(output, target(self, x)) * (x:numel() / x:size(1))
+  return cross_entropy(self, output, x) * (x:numel() / x:size(1))
 end
 
 --- The picture: the probabilities, in the images' range.
@@ -194,7 +204,10 @@ end
 -- @treturn Tensor [n, ...]
 function Bernoulli:mean(output) return output:sigmoid() * self._width + self._low end
 
---- Black or white pixels whose log-odds are the decoder's output.
+--- Black or white pixels whose log-odds are the decoder's output. The images of `data.loader` go from -1 to 1:
+-- `vae.bernoulli{range = {-1, 1}}`. Pixels outside the range are refused, since every likelihood of theirs would be
+-- wrong.
+-- @usage local model = vae.new{encoder = encoder, decoder = decoder, likelihood = vae.bernoulli{range = {-1, 1}}}
 -- @tparam ?table opts range = {0, 1}: the values of black and white in the images
 -- @treturn Bernoulli
 function M.bernoulli(opts) return Bernoulli(opts) end

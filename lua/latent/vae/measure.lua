@@ -48,7 +48,7 @@ end
 -- @treturn Tensor their variances [latent]
 function M.active_units(mu, opts)
   opts = options.check("vae.active_units", opts, {"threshold"})
-  local threshold = expect("vae.active_units", "threshold", opts.threshold or CARRIES, "number")
+  local threshold = expect("vae.active_units", "threshold", opts.threshold or CARRIES, "not negative")
   return lt.no_grad(function()
     local variance = check_codes("vae.active_units", "mu", mu):var(1, {unbiased = false})
     return math.tointeger(variance:gt(threshold):sum():item()), variance
@@ -63,7 +63,7 @@ end
 -- @treturn {int,...} the empty dimensions
 function M.collapse(kl_per_dimension, opts)
   opts = options.check("vae.collapse", opts, {"threshold"})
-  local threshold = expect("vae.collapse", "threshold", opts.threshold or CARRIES, "number")
+  local threshold = expect("vae.collapse", "threshold", opts.threshold or CARRIES, "not negative")
   core.check_tensor(kl_per_dimension, "vae.collapse: kl_per_dimension")
   local empty = {}
   local all = kl_per_dimension:reshape(-1):table()
