@@ -52,6 +52,29 @@ describe("fused blocks", function()
     same(models.vae(3).decoder, lt.randn(5, 3))
   end)
 
+  it("have the single layers' gradients at NaN", function()
+    for _, activation in ipairs{nn.ReLU(), nn.LeakyReLU(0.25)} do
+      for _, pool in ipairs{nn.MaxPool2d(2), false} do
+        for _, channels in ipairs{1, 16} do
+          local conv = nn.Conv2d(1, channels, 3, {padding = 1})
+          local model = nn.Sequential{conv, activation, pool or nil}
+          local x = lt.randn(1, 8, 8, 1)
+          x:set(1, 4, 4, 1, 0 / 0)
+          local function gradient(fuse)
+            nn.fuse = fuse
+            conv.bias:zero_grad()
+            local y = model(x)
+            y:backward(lt.ones(y.shape))
+            return conv.bias.grad:table()
+          end
+          local fused = gradient(true)
+          assert.equal(1, blocks(model))
+          assert.same(gradient(false), fused)
+        end
+      end
+    end
+  end)
+
   it("leave alone what is not such a run", function()
     local model = nn.Sequential{
       nn.Conv2d(2, 3, 3, {stride = 2}), nn.ReLU(), -- a stride

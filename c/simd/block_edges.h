@@ -120,11 +120,12 @@ static void block_window(real *to, const real *image, int64_t rows, int64_t colu
               image + (y * columns + begin) * channels, (end - begin) * channels);
 }
 
-/* The activation of one place, and the flag LOW in its code. */
+/* The activation of one place, and the flag LOW in its code. NaN is low for a leaky rectifier,
+ * whose gradient there is the slope. */
 VEC_INLINE Vec vec_activate(Vec z, BlockActivation activation, real slope, lane_int low,
                             VecMask *code) {
   if (activation == BLOCK_LINEAR) return z;
-  *code |= (z <= 0) & low;
+  *code |= (activation == BLOCK_LEAKY ? ~(z > 0) : z <= 0) & low;
   if (activation == BLOCK_LEAKY) return vec_select(z <= 0, z * slope, z);
   return vec_select(z < 0, vec_zero(), z);
 }

@@ -90,7 +90,9 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   if (db) memset(db, 0, (size_t)b->out * sizeof(real));
   for (int64_t i = 0; i < b->batch * v->pooled * h->pooled * b->out; i++) {
     int64_t winner = block_winner(b, z, i);
-    bool low = b->activation != BLOCK_LINEAR && z[winner] <= 0;
+    bool low = b->activation == BLOCK_LEAKY  ? !(z[winner] > 0)
+               : b->activation == BLOCK_RELU ? z[winner] <= 0
+                                             : false;
     dz[winner] = !low ? dy[i] : b->activation == BLOCK_RELU ? 0 : b->slope * dy[i];
     if (db) db[i % b->out] += dz[winner];
   }
