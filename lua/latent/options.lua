@@ -69,6 +69,7 @@ local RANGE = {
   positive = {"above 0", 2.0 ^ -1074, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
   ["not negative"] = {"of at least 0", 0, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
   share = {"from 0 to 1", 0, 1},
+  step = {"of at least 1", 1, math.huge},
 }
 
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
@@ -77,7 +78,7 @@ local RANGE = {
 -- @param value
 -- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
 -- "positive" (finite number above 0), "not negative" (finite number of at least 0), "finite" (number, neither
--- infinite nor NaN) or "share" (number from 0 to 1)
+-- infinite nor NaN), "share" (number from 0 to 1) or "step" (number of at least 1)
 -- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
   local whole, words = WHOLE[wanted], "a " .. wanted

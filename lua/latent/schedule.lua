@@ -16,10 +16,7 @@ end
 -- A schedule, from how its value is made.
 local function schedule(name, f)
   return function(step)
-    if type(step) ~= "number" or not (step >= 1) then
-      core.raise(("%s: step: expected a number of at least 1, got %s"):format(name, options.describe(step)))
-    end
-    return f(step)
+    return f(options.expect(name, "step", step, "step"))
   end
 end
 
