@@ -203,6 +203,8 @@ describe("losses", function()
       args[#args + 1] = {reduction = "sum"}
       assert.equal(0, lt[name](table.unpack(args)):item(), name)
     end
+    assert.same({0, 0}, lt.gaussian_kl(lt.zeros(2, 0), lt.zeros(2, 0), "none"):table())
+    assert.equal(0, lt.gaussian_kl(lt.zeros(2, 0), lt.zeros(2, 0)):item())
     local p = lt.param(E)
     lt.mse_loss(p, E):backward()
     assert.same({0, 3}, p.grad.shape)

@@ -283,7 +283,8 @@ static bool kl_forward(Call *c, Tensor *y, Error *e) {
   const real *mu = reals(c->in[0]), *v = reals(c->in[1]);
   int64_t n = latent_dims(c->in[0]), rows = code_count(c->in[0]);
   double total = 0;
-  for (int64_t r = 0; r < rows; r++) {
+  bool any = n > 0 || c->integer[0] == REDUCE_NONE; /* codes without numbers may be very many */
+  for (int64_t r = 0; r < rows && any; r++) {
     double sum = 0;
     for (int64_t i = r * n; i < (r + 1) * n; i++) sum += square(mu[i]) + excess_variance(v[i]);
     if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)(sum / 2);
