@@ -456,5 +456,6 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_locale(L);
   open_signals(L);
   open_zlib(L);
+  open_picture(L);
   return 1;
 }

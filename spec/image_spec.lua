@@ -69,6 +69,13 @@ describe("image", function()
       assert.close(image.read(path), lt.tensor { { 0.299, 0.587, 0.114, 1 } }, 1e-6)
     end)
 
+    it("reads the largest that there may be", function()
+      local row = "\1\7" .. ("\0"):rep(4095)
+      local x = assert(read(png(header(4096, 4096, 8, 0), row:rep(4096))))
+      assert.same({ 4096, 4096 }, x.shape)
+      assert.close(x[4096] * 255, lt.full({ 4096 }, 7), 1e-6)
+    end)
+
     it("refuses what does not exist or does not fit", function()
       local rows = "\0abc"
       refused(png(header(0, 1, 8, 0), rows), "0 x 1 pixels; expected 1 to 32767 a side")

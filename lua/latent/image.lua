@@ -17,18 +17,6 @@ local png = require "latent.image.png"
 
 local M = {}
 
-local MANY = 200 -- as many numbers as the stack takes without growing
-
-local function tensor_of(values, height, width)
-  local parts, many = {}, ("<" .. ("f"):rep(MANY))
-  for at = 1, #values, MANY do
-    local count = math.min(MANY, #values - at + 1)
-    local format = count == MANY and many or "<" .. ("f"):rep(count)
-    parts[#parts + 1] = format:pack(table.unpack(values, at, at + count - 1))
-  end
-  return core.from_bytes(table.concat(parts), {height, width}, "float32")
-end
-
 --- Reads a PNG or PGM file; its content tells which. Colours become grey as 0.299 R + 0.587 G + 0.114 B, and what is
 -- transparent lies on white.
 -- @tparam string path
@@ -40,9 +28,10 @@ function M.read(path)
   if not bytes then return nil, message end
   local kind = png.is(bytes) and png or pgm.is(bytes) and pgm
   if not kind then return nil, path .. ": expected a PNG or PGM picture (P2, P5)" end
-  local values, height, width = core.plainly(kind.decode, bytes)
-  if not values then return nil, ("%s: %s"):format(path, height) end
-  return tensor_of(values, height, width)
+  local tensor
+  tensor, message = kind.decode(bytes)
+  if not tensor then return nil, ("%s: %s"):format(path, message) end
+  return tensor
 end
 
 -- Height, width and channels of a tensor that can be a picture.

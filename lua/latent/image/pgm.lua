@@ -1,6 +1,7 @@
 --- PGM, the plainest of grey pictures: P5 (bytes) and P2 (text) are read, P5 is written.
 -- @module latent.image.pgm
 
+local core = require "latent.core"
 local png = require "latent.image.png" -- for the limits of a picture's size
 
 local M = {}
@@ -30,30 +31,24 @@ local function read_header(bytes)
   return {width = width, height = height, most = most, at = at}
 end
 
+-- Each finds where the pixels begin: true, or nil and a message where the file cannot hold them all.
 local READERS = {}
 
 -- One white space follows the header, then a byte a pixel, or two with the high one first.
 function READERS.P5(bytes, picture)
-  local count, size = picture.width * picture.height, picture.most > 255 and 2 or 1
+  local expected = picture.width * picture.height * (picture.most > 255 and 2 or 1)
   local first = picture.at + 1
-  if not bytes:find("^%s", picture.at) or #bytes - first + 1 < count * size then
-    return nil, ("ends after %d bytes of its pixels, expected %d"):format(math.max(#bytes - first + 1, 0),
-      count * size)
+  if not bytes:find("^%s", picture.at) or #bytes - first + 1 < expected then
+    return nil, ("ends after %d bytes of its pixels, expected %d"):format(math.max(#bytes - first + 1, 0), expected)
   end
-  local values, format = {}, size == 2 and ">I2" or "B"
-  for i = 1, count do values[i] = (format:unpack(bytes, first + (i - 1) * size)) end
-  return values
+  picture.at = first
+  return true
 end
 
 function READERS.P2(bytes, picture)
   local count = picture.width * picture.height
   if #bytes - picture.at < 2 * count - 1 then return nil, ("is too short for %d pixels"):format(count) end
-  local values, at = {}, picture.at
-  for i = 1, count do
-    values[i], at = number(bytes, at)
-    if not values[i] then return nil, ("ends after %d pixels, expected %d"):format(i - 1, count) end
-  end
-  return values
+  return true
 end
 
 --- Whether bytes begin as a PGM file does.
@@ -63,19 +58,16 @@ function M.is(bytes) return READERS[bytes:match "^(P[25])[%s#]"] ~= nil end
 
 --- Reads a picture.
 -- @tparam string bytes of the file
--- @return a list of numbers in 0..1, row by row, height and width; or nil and a message
+-- @treturn ?Tensor [height, width], in 0..1; nil where the data are damaged
+-- @treturn ?string the message then
 function M.decode(bytes)
   local picture, message = read_header(bytes)
   if not picture then return nil, message end
-  local values
-  values, message = READERS[bytes:sub(1, 2)](bytes, picture)
-  if not values then return nil, message end
-  for i, value in ipairs(values) do
-    if value > picture.most then return nil, ("pixel %d is %.0f, above its largest value %.0f"):format(i, value,
-      picture.most) end
-    values[i] = value / picture.most
-  end
-  return values, picture.height, picture.width
+  local kind = bytes:sub(1, 2)
+  local ok
+  ok, message = READERS[kind](bytes, picture)
+  if not ok then return nil, message end
+  return core.pgm_pixels(picture, bytes, kind == "P2")
 end
 
 --- The bytes of a PGM file with 8 bits a pixel.

@@ -14,7 +14,6 @@ M.max_pixels, M.max_side = 1 << 24, 32767
 local MOST_DEFLATED = 1032 -- deflate packs no byte string more tightly than 1 to this
 
 local GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
-local CHANNELS = {[GREY] = 1, [RGB] = 3, [PALETTE] = 1, [GREY_ALPHA] = 2, [RGB_ALPHA] = 4}
 local DEPTHS = {[GREY] = {1, 2, 4, 8, 16}, [RGB] = {8, 16}, [PALETTE] = {1, 2, 4, 8}, [GREY_ALPHA] = {8, 16},
   [RGB_ALPHA] = {8, 16}}
 
@@ -26,7 +25,7 @@ local function read_chunk(bytes, at)
   local length = (">I4"):unpack(bytes, at)
   if length > #bytes - at - 11 then return nil, "ends inside a chunk" end
   local kind, data = bytes:sub(at + 4, at + 7), bytes:sub(at + 8, at + 7 + length)
-  if core.crc32(kind .. data) ~= (">I4"):unpack(bytes, at + 8 + length) then
+  if core.crc32(data, core.crc32(kind)) ~= (">I4"):unpack(bytes, at + 8 + length) then
     return nil, ("the checksum of chunk %q is wrong"):format(kind)
   end
   return kind, data, at + 12 + length
@@ -50,8 +49,7 @@ local function parse_header(data)
     return nil, ("colour type %d with %d bits does not exist"):format(color, depth)
   end
   if compression ~= 0 or filter ~= 0 or interlace > 1 then return nil, "its header asks for what does not exist" end
-  return {width = width, height = height, depth = depth, color = color, interlaced = interlace == 1,
-    channels = CHANNELS[color], most = (1 << depth) - 1}
+  return {width = width, height = height, depth = depth, color = color, interlaced = interlace == 1}
 end
 
 local CHUNKS = {}
@@ -99,145 +97,25 @@ local function read_chunks(bytes)
   return picture
 end
 
--- Reading: rows. A row is a list of bytes; filters add what stands left, above, or both.
-
-local function paeth(left, above, corner)
-  local estimate = left + above - corner
-  local dl, da, dc = math.abs(estimate - left), math.abs(estimate - above), math.abs(estimate - corner)
-  if dl <= da and dl <= dc then return left end
-  return da <= dc and above or corner
-end
-
-local FILTERS = {
-  [0] = function() end,
-  function(row, _, step)
-    for i = step + 1, #row do row[i] = row[i] + row[i - step] & 255 end
-  end,
-  function(row, above)
-    for i = 1, #row do row[i] = row[i] + above[i] & 255 end
-  end,
-  function(row, above, step)
-    for i = 1, #row do row[i] = row[i] + ((row[i - step] or 0) + above[i]) // 2 & 255 end
-  end,
-  function(row, above, step)
-    for i = 1, #row do
-      row[i] = row[i] + paeth(row[i - step] or 0, above[i], above[i - step] or 0) & 255
-    end
-  end,
-}
-
--- The samples of a row of bytes, at most 8 or 16 bits each.
-local function samples_of(row, count, depth)
-  if depth == 8 then return row end
-  local samples, most = {}, (1 << depth) - 1
-  for i = 1, count do
-    if depth == 16 then
-      samples[i] = row[2 * i - 1] << 8 | row[2 * i]
-    else
-      local bit = (i - 1) * depth
-      samples[i] = row[(bit >> 3) + 1] >> 8 - depth - (bit & 7) & most
-    end
-  end
-  return samples
-end
-
--- Pixels: from samples to one number in 0..1, transparent parts before white.
-
-local function blend(value, alpha) return value * alpha + (1 - alpha) end
-
--- Rec. 601 luma of the stored values, which is what grey conversions commonly mean.
-local function luma(r, g, b) return 0.299 * r + 0.587 * g + 0.114 * b end
-
-local PIXELS = {}
-
-PIXELS[GREY] = function(picture, s, i)
-  if picture.clear and s[i] == picture.clear[1] then return 1 end
-  return s[i] / picture.most
-end
-
-PIXELS[GREY_ALPHA] = function(picture, s, i) return blend(s[i] / picture.most, s[i + 1] / picture.most) end
-
-PIXELS[RGB] = function(picture, s, i)
-  local clear = picture.clear
-  if clear and s[i] == clear[1] and s[i + 1] == clear[2] and s[i + 2] == clear[3] then return 1 end
-  return luma(s[i], s[i + 1], s[i + 2]) / picture.most
-end
-
-PIXELS[RGB_ALPHA] = function(picture, s, i)
-  return blend(luma(s[i], s[i + 1], s[i + 2]) / picture.most, s[i + 3] / picture.most)
-end
-
-PIXELS[PALETTE] = function(picture, s, i)
-  local r, g, b = picture.palette:byte(3 * s[i] + 1, 3 * s[i] + 3)
-  if not b then return nil end
-  local alpha = picture.alphas and picture.alphas:byte(s[i] + 1) or 255
-  return blend(luma(r, g, b) / 255, alpha / 255)
-end
-
--- The rectangles of pixels that follow one another in the data: {x, y, step x, step y, width, height}.
-local INTERLACED = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}
-
-local function passes_of(picture)
-  if not picture.interlaced then return {{0, 0, 1, 1, picture.width, picture.height}} end
-  local passes = {}
-  for _, p in ipairs(INTERLACED) do
-    local width = (picture.width - p[1] + p[3] - 1) // p[3]
-    local height = (picture.height - p[2] + p[4] - 1) // p[4]
-    if width > 0 and height > 0 then passes[#passes + 1] = {p[1], p[2], p[3], p[4], width, height} end
-  end
-  return passes
-end
-
-local function row_bytes(picture, width) return (width * picture.channels * picture.depth + 7) // 8 end
-
--- Puts the pixels of one pass into `values`; the position behind its data, or nil and a message.
-local function read_pass(picture, pass, data, at, values)
-  local x0, y0, step_x, step_y, width, height = table.unpack(pass)
-  local length, pixel = row_bytes(picture, width), PIXELS[picture.color]
-  local step, above = math.max(picture.channels * picture.depth // 8, 1), {}
-  for i = 1, length do above[i] = 0 end
-  for y = 0, height - 1 do
-    local filter = FILTERS[data:byte(at)]
-    if not filter then return nil, ("row %d has filter %d, which does not exist"):format(y + 1, data:byte(at)) end
-    local row = {data:byte(at + 1, at + length)}
-    filter(row, above, step)
-    local samples = samples_of(row, width * picture.channels, picture.depth)
-    local to = (y0 + y * step_y) * picture.width + x0 + 1
-    for x = 0, width - 1 do
-      local value = pixel(picture, samples, x * picture.channels + 1)
-      if not value then return nil, "a pixel has a colour that its palette lacks" end
-      values[to + x * step_x] = value
-    end
-    above, at = row, at + 1 + length
-  end
-  return at
-end
-
 --- Whether bytes begin as a PNG file does.
 -- @tparam string bytes
 -- @treturn boolean
 function M.is(bytes) return bytes:sub(1, #SIGNATURE) == SIGNATURE end
 
---- Reads a picture as grey values.
+--- Reads a picture as grey values; what is transparent lies on white.
 -- @tparam string bytes of the file
--- @return a list of numbers in 0..1, row by row, height and width; or nil and a message
+-- @treturn ?Tensor [height, width], in 0..1; nil where the data are damaged
+-- @treturn ?string the message then
 function M.decode(bytes)
   local picture, message = read_chunks(bytes)
   if not picture then return nil, message end
-  local passes, expected = passes_of(picture), 0
-  for _, pass in ipairs(passes) do expected = expected + pass[6] * (1 + row_bytes(picture, pass[5])) end
+  local expected = core.png_size(picture)
   if expected // MOST_DEFLATED > #picture.packed then return nil, "its data are too short for its size" end
-  local data
-  data, message = core.inflate(picture.packed, "zlib", expected)
-  if not data then return nil, message end
-  if #data ~= expected then return nil, ("holds %d bytes, expected %d"):format(#data, expected) end
-  local values, at = {}, 1
-  for i = 1, picture.width * picture.height do values[i] = 0 end
-  for _, pass in ipairs(passes) do
-    at, message = read_pass(picture, pass, data, at, values)
-    if not at then return nil, message end
-  end
-  return values, picture.height, picture.width
+  local rows
+  rows, message = core.inflate(picture.packed, "zlib", expected)
+  if not rows then return nil, message end
+  if #rows ~= expected then return nil, ("holds %d bytes, expected %d"):format(#rows, expected) end
+  return core.png_pixels(picture, rows)
 end
 
 local function chunk(kind, data)
