@@ -98,6 +98,20 @@ describe("json", function()
     assert.equal('{"a":[],"b":{}}', json.encode(json.decode '{"a": [], "b": {}}'))
   end)
 
+  it("tells the types apart", function()
+    local value = json.decode '{"a":[],"b":{},"c":null,"d":1,"e":"x","f":false}'
+    local types = { a = "array", b = "object", c = "null", d = "number", e = "string", f = "boolean" }
+    for name, expected in pairs(types) do assert.equal(expected, json.type(value[name])) end
+    assert.equal("object", json.type(value))
+  end)
+
+  it("has a null that nothing changes", function()
+    assert.has_error(function() setmetatable(json.null, {}) end)
+    assert.error_matches(function() json.null.x = 1 end, "json.null: cannot be changed")
+    assert.error_matches(function() json.array(json.null) end, "json.array: t: expected a table, got json.null")
+    assert.equal("null", json.encode(json.null))
+  end)
+
   it("writes no number that is not finite unless asked", function()
     assert.error_matches(function() json.encode { loss = 0 / 0 } end, "loss: nan has no form")
     assert.error_matches(function() json.encode { 1 / 0 } end, "1: inf has no form")

@@ -168,13 +168,38 @@ describe("safetensors", function()
     refused(forge("{}", "", 3), "header claims 3 bytes, the file has 2")
     refused(forge("{}", "", -1), "header claims 18446744073709551616 bytes")
     refused(forge("{}", "", 1 << 40), "header claims 1099511627776 bytes")
-    refused(forge("", ""), 'does not begin with "{"')
-    refused(forge("[]", ""), 'does not begin with "{"')
+    refused(forge("", ""), "header: JSON, line 1, column 1: expected a value")
+    for text, kind in pairs { ["[]"] = "array", ["null"] = "null", ["false"] = "boolean", ["7"] = "number" } do
+      refused(forge(text, ""), "header: expected an object, found " .. kind)
+    end
     refused(forge('{"a": }', ""), "header: JSON, line 1, column 7: expected a value")
     refused(forge('{"a": 1}', ""), '"a": expected an object')
     refused(forge('{"a":1,"a":1}', ""), 'the name "a" is given twice')
     refused(forge({ __metadata__ = { a = 1 } }), "__metadata__: expected strings")
-    refused(forge({ __metadata__ = "x" }), "__metadata__: expected an object")
+    for _, text in ipairs { '"x"', "[]", '["a"]', "false" } do
+      refused(forge('{"__metadata__":' .. text .. "}", ""), "__metadata__: expected an object")
+    end
+    refused(forge('{"__metadata__":{"a":null}}', ""), "__metadata__: expected strings")
+  end)
+
+  -- What the reference implementation (safetensors 0.8.0) does with the same bytes.
+  it("reads what the reference reads: white space first, fields to come, metadata that is null", function()
+    local field = '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]%s}'
+    for _, text in ipairs {
+      " \n\t\r{" .. field:format "" .. "} \n", "{" .. field:format ',"later":[{"a":[1]}]' .. "}",
+      '{"__metadata__":null,' .. field:format "" .. "}",
+    } do
+      local tensors, metadata = assert(safetensors.load(forge(text, "x")))
+      assert.same({ 120 }, tensors.a:table())
+      assert.same({}, metadata)
+    end
+  end)
+
+  it("leaves json.null as it was", function()
+    assert(safetensors.load(forge('{"__metadata__":null}', "")))
+    assert.equal("null", tostring(json.null))
+    assert.equal("null", json.encode(json.null))
+    assert.equal("json.null", getmetatable(json.null))
   end)
 
   it("refuses entries that do not fit their data", function()
@@ -193,8 +218,12 @@ describe("safetensors", function()
     refused(one { dtype = "F32", shape = { 1 } }, "data_offsets: expected")
     refused(one { shape = { 1 }, data_offsets = { 0, 4 } }, "dtype: expected a string")
     refused(one { dtype = "F32", data_offsets = { 0, 4 } }, "shape: expected an array")
-    refused(one { dtype = "F32", shape = { 1 }, data_offsets = { 0, 4 }, stride = 1 },
-      'unknown field "stride"')
+    for text, pattern in pairs {
+      ["null"] = "expected an object", ["[]"] = "expected an object",
+      ['{"dtype":"F32","shape":null,"data_offsets":[0,4]}'] = "shape: expected an array",
+      ['{"dtype":"F32","shape":{},"data_offsets":[0,4]}'] = "shape: expected an array",
+      ['{"dtype":"F32","shape":[],"data_offsets":{}}'] = "data_offsets: expected a range",
+    } do refused(forge('{"x":' .. text .. "}", four), '"x": ' .. pattern) end
   end)
 
   it("refuses overlaps, gaps and bytes left over", function()

@@ -250,11 +250,31 @@ describe("train", function()
       end
     end)
 
+    it("is refused where few bytes would become many numbers", function()
+      local lines = {}
+      for i = 1, 5000 do lines[i] = ('{"epoch":%d,"n%d":1}\n'):format(i, i) end
+      local path = scratch.write(folder, "log", table.concat(lines))
+      local log, message = train.read_log(path)
+      assert.is_nil(log)
+      assert.equal(("%s: 5001 names in 5000 lines make 25005000 numbers, expected at most %d from %d bytes"):format(path,
+        4 * #table.concat(lines) + (1 << 20), #table.concat(lines)), message)
+      for i = 1, 20000 do lines[i] = ('{"epoch":%d,"loss":0.5}\n'):format(i) end -- as many lines as one likes
+      lines[9] = '{"epoch":9,"note":"rare","loss":1}\n'
+      log = assert(train.read_log(scratch.write(folder, "log", table.concat(lines))))
+      assert.equal(20000, #log.note)
+      assert.equal("rare", log.note[9])
+    end)
+
     it("says which line is damaged, and that a file is missing", function()
       local path = scratch.write(folder, "log", '{"epoch":1}\nnonsense\n')
       local log, message = train.read_log(path)
       assert.is_nil(log)
       assert.matches("log: line 2: ", message)
+      for text, kind in pairs{["[]"] = "array", ["null"] = "null", ["3"] = "number", ["false"] = "boolean"} do
+        log, message = train.read_log(scratch.write(folder, "log", '{"epoch":1}\n' .. text .. "\n"))
+        assert.is_nil(log)
+        assert.matches("log: line 2: expected an object, found " .. kind, message)
+      end
       log, message = train.read_log(folder .. "/none")
       assert.is_nil(log)
       assert.matches("none: No such file", message)

@@ -13,10 +13,12 @@ local plainly, raise = core.plainly, core.raise
 
 local M = {}
 
---- Stands for JSON's `null`, which a Lua table cannot hold.
+--- Stands for JSON's `null`, which a Lua table cannot hold. It cannot be changed.
 M.null = setmetatable({}, {
   __tostring = function() return "null" end,
   __name = "json.null",
+  __newindex = function() raise "json.null: cannot be changed" end,
+  __metatable = "json.null", -- setmetatable raises
 })
 
 --- How deep arrays and objects may nest, in both directions.
@@ -30,7 +32,17 @@ local array_mt = { __name = "json.array" }
 -- @treturn table t itself
 function M.array(t)
   if t ~= nil then options.expect("json.array", "t", t, "table") end
+  if t == M.null then raise "json.array: t: expected a table, got json.null" end
   return setmetatable(t or {}, array_mt)
+end
+
+--- What a value that was read is in JSON.
+-- @param value
+-- @treturn string "object", "array", "null", "string", "number" or "boolean"
+function M.type(value)
+  if value == M.null then return "null" end
+  if type(value) ~= "table" then return type(value) end
+  return getmetatable(value) == array_mt and "array" or "object"
 end
 
 -- Reading.

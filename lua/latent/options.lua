@@ -33,6 +33,20 @@ function M.describe(value)
   return (name:find "^[AEIOUaeiou]" and "an " or "a ") .. name
 end
 
+-- The metatable of what a reader returns beside its tensors.
+local BESIDE = {__name = "latent.beside"}
+
+--- Marks a table that a reader returns beside its tensors, so that it is not taken for options:
+-- `model:load_state(assert(safetensors.load(path)))` hands both results on.
+-- @tparam table t a table of the caller's own
+-- @treturn table t itself
+function M.beside(t) return setmetatable(t, BESIDE) end
+
+--- Whether a value was marked so.
+-- @param value
+-- @treturn boolean
+function M.is_beside(value) return type(value) == "table" and getmetatable(value) == BESIDE end
+
 --- Raises "name: unknown option ..." at the user's line unless every key is allowed.
 -- @tparam string name of the function, for the message
 -- @tparam ?table options

@@ -9,7 +9,6 @@ local dtypes = require "latent.dtypes"
 local files = require "latent.files"
 local json = require "latent.json"
 local options = require "latent.options"
-local check = options.check
 local raise = core.raise
 
 local M = {}
@@ -112,7 +111,7 @@ function M.save(path, tensors, opts)
   if type(path) ~= "string" then
     raise("safetensors.save: path: expected a string, got " .. options.describe(path))
   end
-  opts = check("safetensors.save", opts, { "metadata" })
+  opts = options.check("safetensors.save", opts, { "metadata" })
   -- Misuse is raised before a file is begun.
   check_tensors("safetensors.save", tensors)
   check_metadata("safetensors.save", opts.metadata)
@@ -132,30 +131,23 @@ local function read_header(file, size)
     return nil, ("the header claims %.0f bytes, the file has %d after its length"):format(
       length < 0 and length + 2.0 ^ 64 or length, size - 8)
   end
-  local text = length > 0 and file:read(length) or ""
-  if text:sub(1, 1) ~= "{" then return nil, 'the header does not begin with "{"' end
-  local header, message = json.decode(text)
-  if not header then return nil, "header: " .. message end
+  local header, message = json.decode(length > 0 and file:read(length) or "")
+  if header == nil then return nil, "header: " .. message end
+  if json.type(header) ~= "object" then return nil, "header: expected an object, found " .. json.type(header) end
   return header, length
 end
 
 local function is_list(value, length)
-  if type(value) ~= "table" or (length and #value ~= length) then return false end
-  local count = 0
-  for _, item in pairs(value) do
+  if json.type(value) ~= "array" or (length and #value ~= length) then return false end
+  for _, item in ipairs(value) do
     if math.type(item) ~= "integer" or item < 0 then return false end
-    count = count + 1
   end
-  return count == #value
+  return true
 end
 
-local FIELDS = { dtype = true, shape = true, data_offsets = true }
-
+-- Fields that the format does not know yet are passed over, as its reference implementation does.
 local function check_entry(entry, data_size)
-  if type(entry) ~= "table" then return nil, "expected an object" end
-  for key in pairs(entry) do
-    if not FIELDS[key] then return nil, ('unknown field "%s"'):format(key) end
-  end
+  if json.type(entry) ~= "object" then return nil, "expected an object" end
   local dtype, shape, offsets = entry.dtype, entry.shape, entry.data_offsets
   if type(dtype) ~= "string" then return nil, "dtype: expected a string" end
   if not dtypes.kinds[dtype] then
@@ -177,12 +169,10 @@ local function check_entry(entry, data_size)
 end
 
 local function check_metadata_read(metadata)
-  if metadata == nil then return {} end
-  if type(metadata) ~= "table" then return nil, "__metadata__: expected an object" end
-  for key, value in pairs(metadata) do
-    if type(key) ~= "string" or type(value) ~= "string" then
-      return nil, "__metadata__: expected strings"
-    end
+  if metadata == nil or metadata == json.null then return {} end
+  if json.type(metadata) ~= "object" then return nil, "__metadata__: expected an object" end
+  for _, value in pairs(metadata) do
+    if type(value) ~= "string" then return nil, "__metadata__: expected strings" end
   end
   return metadata
 end
@@ -243,9 +233,6 @@ local function read_file(file, size)
   return tensors, metadata
 end
 
--- Tells metadata from an options table: `model:load_state(assert(safetensors.load(path)))` hands both results on.
-local METADATA = { __name = "latent.safetensors.metadata" }
-
 --- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32,
 -- I64, U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
 -- latent.dtypes); any other dtype is refused by name.
@@ -261,7 +248,7 @@ function M.load(path)
   local tensors, result = read_file(file, size)
   file:close()
   if not tensors then return nil, ("%s: %s"):format(path, result) end
-  return tensors, setmetatable(result, METADATA)
+  return tensors, options.beside(result)
 end
 
 --- Reads and checks a file's header alone.
@@ -275,7 +262,7 @@ function M.read_metadata(path)
   local header, message, metadata = read_layout(file, size)
   file:close()
   if not header then return nil, ("%s: %s"):format(path, message) end
-  return setmetatable(metadata, METADATA)
+  return options.beside(metadata)
 end
 
 return M

@@ -202,9 +202,8 @@ end
 -- @treturn Module itself
 -- @raise a table of what is missing, unexpected or of the wrong shape; nothing is changed then
 function Module:load_state(state, opts)
-  local meta = type(opts) == "table" and getmetatable(opts)
-  -- The second result of safetensors.load, handed on by assert, is no options table.
-  if meta and meta.__name == "latent.safetensors.metadata" then opts = nil end
+  -- The second result of a reader, handed on by assert, is no options table.
+  if options.is_beside(opts) then opts = nil end
   opts = check_layout("load_state", opts)
   options.expect("load_state", "state", state, "table")
   for name in pairs(state) do options.expect("load_state", "name", name, "string") end

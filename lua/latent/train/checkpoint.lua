@@ -80,7 +80,7 @@ end
 -- What a header says of a checkpoint: its plain values, or nil and a message.
 local function values_of(path, metadata)
   local head = metadata[KEY] and json.decode(metadata[KEY])
-  if type(head) ~= "table" or math.type(head.version) ~= "integer" or type(head.values) ~= "table" then
+  if json.type(head) ~= "object" or math.type(head.version) ~= "integer" or json.type(head.values) ~= "object" then
     return nil, path .. ": not a checkpoint of a training run"
   end
   if head.version > M.version then

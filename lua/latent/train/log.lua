@@ -81,22 +81,39 @@ function M.entries(lines)
   return list
 end
 
--- Entries as columns of equal length; a gap is a NaN, which plots leave out.
-local function columns_of(entries)
+-- Numbers that the columns of a log may have beyond four times the file's bytes. A line that names all columns
+-- takes more bytes than it makes numbers; lines that each have a name of their own make a square of them.
+local FREE_NUMBERS = 1 << 20
+
+-- The names that occur in some entries, and how many they are.
+local function names_of(entries)
+  local names, count = {}, 0
+  for _, entry in ipairs(entries) do
+    for name in pairs(entry) do
+      if not names[name] then names[name], count = true, count + 1 end
+    end
+  end
+  return names, count
+end
+
+-- Entries as columns of equal length; a gap is a NaN, which plots leave out. Or nil and a message where they would
+-- be far larger than the file, which has `size` bytes.
+local function columns_of(entries, size)
+  local names, count = names_of(entries)
+  local most = 4 * size + FREE_NUMBERS
+  if count * #entries > most then
+    return nil, ("%d names in %d lines make %d numbers, expected at most %d from %d bytes"):format(count, #entries,
+      count * #entries, most, size)
+  end
   local columns = {}
-  for i, entry in ipairs(entries) do
-    for name, value in pairs(entry) do
-      local column = columns[name]
-      if not column then
-        column = {}
-        for k = 1, i - 1 do column[k] = 0 / 0 end
-        columns[name] = column
-      end
+  for name in pairs(names) do
+    local column = {}
+    for i, entry in ipairs(entries) do
+      local value = entry[name]
+      if value == nil then value = 0 / 0 end
       column[i] = value
     end
-    for _, column in pairs(columns) do
-      if column[i] == nil then column[i] = 0 / 0 end
-    end
+    columns[name] = column
   end
   return columns
 end
@@ -105,12 +122,12 @@ end
 -- is whole is taken: the next line, where that is glued to it. The third result says that something is lost.
 local function entry_of(line)
   local entry, message = json.decode(line)
-  if entry ~= nil and line:find "^%s*{" then return entry end
+  if json.type(entry) == "object" then return entry end
   local cut_off = entry == nil and (line:find "^\0*{" or line:find "^\0+$")
-  if not cut_off then return nil, message or "expected an object" end
+  if not cut_off then return nil, message or "expected an object, found " .. json.type(entry) end
   local at = line:match '.*(){"'
   entry = at and at > 1 and json.decode(line:sub(at))
-  return type(entry) == "table" and entry or nil, message, true
+  return json.type(entry) == "object" and entry or nil, message, true
 end
 
 --- Reads a log as columns; see latent.train.read_log.
@@ -136,10 +153,13 @@ function M.read(path, opts)
     if entry then whole = whole + 1 end
     if entry and is_epoch(entry) == not opts.steps then entries[#entries + 1] = entry end
   end
-  if damaged == 0 then return columns_of(entries) end
+  local columns
+  columns, message = columns_of(entries, #text)
+  if not columns then return nil, ("%s: %s"):format(path, message) end
+  if damaged == 0 then return columns end
   message = ("%s: %d of %d lines cut off, the first is line %d"):format(path, damaged, number, first)
   if whole == 0 then return nil, message end
-  return columns_of(entries), message
+  return columns, message
 end
 
 return M
