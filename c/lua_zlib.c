@@ -9,10 +9,14 @@ enum { CHUNK = 1 << 16 };
 
 #define META_ZSTREAM META_PREFIX "ZStream"
 
-/* In a userdata: where a buffer cannot grow, Lua raises, and the collector ends the stream. */
+/* In a userdata: where a buffer cannot grow, Lua raises, and the collector ends the stream. Its
+ * user value is the string that it reads. */
 typedef struct ZStream {
   z_stream z;
   int (*end)(z_streamp);
+  bool members;     /* gzip: further ones may follow the first */
+  const char *name; /* of the format, for messages */
+  int status;
 } ZStream;
 
 static int l_zstream_gc(lua_State *L) {
@@ -22,10 +26,13 @@ static int l_zstream_gc(lua_State *L) {
   return 0;
 }
 
+/* A stream that reads the string at stack index 1. */
 static ZStream *zstream_new(lua_State *L, const char *data, size_t size) {
-  ZStream *s = lua_newuserdatauv(L, sizeof *s, 0);
-  *s = (ZStream){.z = {.next_in = (Bytef *)data, .avail_in = (uInt)size}};
+  ZStream *s = lua_newuserdatauv(L, sizeof *s, 1);
+  *s = (ZStream){.z = {.next_in = (Bytef *)data, .avail_in = (uInt)size}, .status = Z_OK};
   luaL_setmetatable(L, META_ZSTREAM);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, 1);
   return s;
 }
 
@@ -43,6 +50,20 @@ static const char *check_input(lua_State *L, const char *name, size_t *size) {
 
 /* ---- inflate ---- */
 
+/* A stream that unpacks the string at stack index 1, in the format named at index 2. */
+static ZStream *inflater_new(lua_State *L, const char *name) {
+  size_t size;
+  const char *data = check_input(L, name, &size);
+  int format = luaL_checkoption(L, 2, "gzip", formats);
+  ZStream *s = zstream_new(L, data, size);
+  if (inflateInit2(&s->z, format == 0 ? 15 + 32 : window_bits(format)) != Z_OK)
+    raise_error(L, "%s: no memory", name);
+  s->end = inflateEnd;
+  s->members = format == 0;
+  s->name = format == 2 ? "deflate" : formats[format];
+  return s;
+}
+
 /* What follows a gzip member: another one to be read on, or zeros that pad a file (true and
  * *status is Z_STREAM_END). */
 static bool next_member(z_stream *z, int *status) {
@@ -53,48 +74,73 @@ static bool next_member(z_stream *z, int *status) {
   return true;
 }
 
-/* Unpacks all of z into out, `limit` bytes at most: NULL, or what is wrong. */
-static const char *unpack(z_stream *z, luaL_Buffer *out, bool members, uint64_t limit) {
-  int status = Z_OK;
-  uint64_t total = 0;
-  while (status == Z_OK) {
-    z->next_out = (Bytef *)luaL_prepbuffsize(out, CHUNK);
-    z->avail_out = CHUNK;
-    status = inflate(z, Z_NO_FLUSH);
-    size_t got = CHUNK - z->avail_out;
-    luaL_addsize(out, got);
-    total += got;
-    if (total > limit) return "holds more than was expected";
-    if (status == Z_BUF_ERROR || (status == Z_OK && got == 0)) break;
-    if (status == Z_STREAM_END && !(members ? next_member(z, &status) : z->avail_in == 0))
+/* The next bytes, fewer than `want` only at the end: NULL, or what is wrong. */
+static const char *pull(ZStream *s, void *to, uInt want, size_t *got) {
+  z_stream *z = &s->z;
+  z->next_out = to;
+  z->avail_out = want;
+  while (s->status == Z_OK && z->avail_out > 0) {
+    uInt before = z->avail_out;
+    s->status = inflate(z, Z_NO_FLUSH);
+    if (s->status == Z_OK && z->avail_out == before && z->avail_in == 0) s->status = Z_BUF_ERROR;
+    if (s->status == Z_STREAM_END && !(s->members ? next_member(z, &s->status) : z->avail_in == 0))
       return "something else follows its end";
   }
-  if (status == Z_STREAM_END) return NULL;
+  *got = want - z->avail_out;
+  if (s->status == Z_OK || s->status == Z_STREAM_END) return NULL;
   return z->msg ? z->msg : "ends too early";
+}
+
+static int push_damage(lua_State *L, const ZStream *s, const char *why) {
+  lua_pushnil(L);
+  lua_pushfstring(L, "damaged %s data: %s", s->name, why);
+  return 2;
 }
 
 /* inflate(string [, format [, limit]]) -> the content of packed data, or nil, message. "gzip" reads
  * gzip (all its members) and zlib data, "zlib" that alone, "raw" deflate data without a frame.
  * Content of more than `limit` bytes is an error, found before much more memory is taken. */
 static int l_inflate(lua_State *L) {
-  size_t size;
-  const char *data = check_input(L, "inflate", &size);
-  int format = luaL_checkoption(L, 2, "gzip", formats);
+  lua_settop(L, 3);
   lua_Integer limit = luaL_optinteger(L, 3, LUA_MAXINTEGER);
-  ZStream *s = zstream_new(L, data, size);
-  if (inflateInit2(&s->z, format == 0 ? 15 + 32 : window_bits(format)) != Z_OK)
-    raise_error(L, "inflate: no memory");
-  s->end = inflateEnd;
+  ZStream *s = inflater_new(L, "inflate");
+  const char *why = NULL;
+  uint64_t total = 0;
   luaL_Buffer out;
   luaL_buffinit(L, &out);
-  const char *why = unpack(&s->z, &out, format == 0, limit < 0 ? 0 : (uint64_t)limit);
+  for (size_t got = CHUNK; got == CHUNK && !why; total += got) {
+    got = 0;
+    why = pull(s, luaL_prepbuffsize(&out, CHUNK), CHUNK, &got);
+    luaL_addsize(&out, got);
+    if (!why && total + got > (limit < 0 ? 0 : (uint64_t)limit))
+      why = "holds more than was expected";
+  }
   inflateEnd(&s->z);
   s->end = NULL;
   luaL_pushresult(&out);
-  if (!why) return 1;
-  lua_pushnil(L);
-  lua_pushfstring(L, "damaged %s data: %s", format == 2 ? "deflate" : formats[format], why);
-  return 2;
+  return why ? push_damage(L, s, why) : 1;
+}
+
+/* inflater(string [, format]) -> a stream of what `inflate` gives at once */
+static int l_inflater(lua_State *L) {
+  lua_settop(L, 2);
+  inflater_new(L, "inflater");
+  return 1;
+}
+
+/* stream:read(count) -> the next bytes, fewer than `count` only at the end; or nil, message */
+static int l_zstream_read(lua_State *L) {
+  ZStream *s = luaL_checkudata(L, 1, META_ZSTREAM);
+  lua_Integer count = luaL_checkinteger(L, 2);
+  if (count < 0 || (lua_Unsigned)count > UINT32_MAX)
+    raise_error(L, "read: count: expected less than 4 GB, got %lld", (long long)count);
+  if (!s->end) raise_error(L, "read: the stream was closed");
+  luaL_Buffer out;
+  char *to = luaL_buffinitsize(L, &out, (size_t)count);
+  size_t got = 0;
+  const char *why = pull(s, to, (uInt)count, &got);
+  luaL_pushresultsize(&out, got);
+  return why ? push_damage(L, s, why) : 1;
 }
 
 /* ---- deflate ---- */
@@ -136,13 +182,20 @@ static int l_crc32(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"inflate", l_inflate}, {"deflate", l_deflate}, {"crc32", l_crc32}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"inflate", l_inflate},
+                                     {"inflater", l_inflater},
+                                     {"deflate", l_deflate},
+                                     {"crc32", l_crc32},
+                                     {NULL, NULL}};
 
 void open_zlib(lua_State *L) {
   luaL_setfuncs(L, functions, 0);
   luaL_newmetatable(L, META_ZSTREAM);
   lua_pushcfunction(L, l_zstream_gc);
   lua_setfield(L, -2, "__gc");
+  lua_newtable(L);
+  lua_pushcfunction(L, l_zstream_read);
+  lua_setfield(L, -2, "read");
+  lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
 }

@@ -85,6 +85,12 @@ describe("data", function()
         { "\0\0\8\1\0\0\0\2abc", "1 bytes after the end of its 2 elements" },
         { gz:sub(1, 100), "damaged gzip file" },
         { gz:sub(1, 50) .. "xxxx" .. gz:sub(55), "damaged gzip file" },
+        { gz:sub(1, -9) .. "\1" .. gz:sub(-7), "damaged gzip file" }, -- its checksum
+        { core.deflate("<html>", "gzip"), "not an IDX file" },
+        { core.deflate("\0\0\8\1\0\0\0\9abc", "gzip"), "truncated: expected 9 elements, found 3 bytes" },
+        { core.deflate("\0\0\8\1\0\0\0\2abc", "gzip"), "there is more after the end of its 2 elements" },
+        { core.deflate("\0\0\8\2\0\0\0\2\0\0\0\9" .. ("x"):rep(17), "gzip"),
+          "truncated: expected 2 x 9 elements, found 17" },
       } do
         local path = scratch.write(folder, "bad", case[1])
         local tensor, message = idx.read(path)
@@ -94,6 +100,22 @@ describe("data", function()
       fails("No such file", idx.read(folder .. "/none"))
       fails("is a folder", idx.read(folder))
     end)
+  end)
+
+  it("unpacks of a gzip file what its header promises, and no more", function()
+    local zeros = ("\0"):rep(1 << 24)
+    local function try(header)
+      local packed = core.deflate(header .. zeros, "gzip")
+      assert.is_true(#packed < 20000)
+      local before = collectgarbage "count"
+      local tensor, message = idx.read(scratch.write(folder, "bomb.gz", packed))
+      assert.is_true(tensor ~= nil or collectgarbage "count" - before < 1000)
+      return tensor, message
+    end
+    fails("more after the end of its 5 elements", try "\0\0\8\1\0\0\0\5")
+    fails("promises 4294967295 x 255 elements, which %d+ bytes of gzip cannot hold",
+      try "\0\0\8\2\255\255\255\255\0\0\0\255")
+    assert.equal(1 << 24, assert(try "\0\0\8\1\1\0\0\0"):numel())
   end)
 
   describe("sets", function()

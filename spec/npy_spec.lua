@@ -2,6 +2,7 @@ local core = require "latent.core"
 local damage = require "spec.support.damage"
 local files = require "latent.files"
 local lt = require "latent"
+local nn = require "latent.nn"
 local npy = require "latent.npy"
 local npz = require "latent.npz"
 local scratch = require "spec.support.scratch"
@@ -54,9 +55,28 @@ describe("npy", function()
     end
   end)
 
-  it("refuses what is no array of little-endian numbers", function()
+  it("reads numbers in any byte order", function()
+    for descr, format in pairs {
+      [">f4"] = ">ff", [">f8"] = ">dd", [">i2"] = ">i2i2", [">u2"] = ">I2I2", [">i4"] = ">i4i4", [">u4"] = ">I4I4",
+      [">i8"] = ">i8i8", [">u8"] = ">I8I8", [">u1"] = "I1I1", ["=f4"] = "ff", f4 = "ff", ["|u1"] = "I1I1", u1 = "I1I1",
+      i8 = "i8i8", ["|f4"] = "ff",
+    } do
+      local x = assert(npy.decode(forge(header("'" .. descr .. "'", "False", "(2,)"), format:pack(1, 40))))
+      assert.same({ 1, 40 }, x:table(), descr)
+    end
+    assert.same({ 1.5, -0.25 },
+      assert(npy.decode(forge(header("'>f2'", "False", "(2,)"), "\x3E\0\xB4\0"))):table())
+    assert.same({ { 1, 3 }, { 2, 4 } },
+      assert(npy.decode(forge(header("'>f4'", "True", "(2, 2)"), (">ffff"):pack(1, 2, 3, 4)))):table())
+    assert.same({ 0, 1, 2 }, npy.load(FIXTURES .. "big_endian.npy"):table())
+    local many, values = {}, {}
+    for i = 1, 70001 do many[i], values[i] = (">i8"):pack(-i), -i end -- more than one block
+    assert.same(values, assert(npy.decode(forge(header("'>i8'", "False", "(70001,)"), table.concat(many)))):table())
+    assert.is_truthy(select(2, npy.decode(forge(header("'>f8'"), (">d"):pack(0.1)), { exact = true })):find "^0.1 of")
+  end)
+
+  it("refuses what is no array of numbers", function()
     for name, pattern in pairs {
-      big_endian = "dtype '>i4' is big%-endian, which is not supported; save it as x.astype%('<i4'%)",
       complex = "dtype '<c16' %(complex numbers%) is not supported", object = "Python objects",
       text = "dtype '<U3' %(text%)", structured = "structured arrays are not supported",
     } do
@@ -113,7 +133,8 @@ describe("npy", function()
     refused("", "its magic is missing")
     refused("\147NUMPY\1\0", "ends inside its header")
     refused("\147NUMPY\4\0" .. ("\0"):rep(9), "version 4 of .npy is not known")
-    refused("\147NUMPY\2\0\255\255\255\255xx", "ends inside its header")
+    refused("\147NUMPY\2\0\255\255\255\255xx", "a header of 4294967295 bytes, expected at most 131060")
+    refused("\147NUMPY\2\0\255\255\0\0xx", "ends inside its header")
     for text, pattern in pairs {
       ["__import__('os').system('false')"] = "expected a dictionary",
       ["{'descr': __import__('os'), }"] = "descr: expected a string",
@@ -131,7 +152,8 @@ describe("npy", function()
       [header("'<f4'", "False", "(1 1,)")] = "shape: expected a tuple",
       [header("'<f4'", "False", "(0, 9223372036854775807, 4)")] = "shape %(0, 9223372036854775807, 4%)",
       [header("'<f4'", "False", "(99999999999999999999,)")] = "a size is too large",
-      [header "'<f3'"] = "dtype '<f3' is not supported", [header "'f4'"] = "dtype 'f4' is not known",
+      [header "'<f3'"] = "dtype '<f3' is not supported", [header "'?f4'"] = "dtype '%?f4' is not known",
+      [header "'<M8[ns]'"] = "dtype '<M8%[ns%]' %(dates%) is not supported",
       [header "'<f16'"] = "dtype '<f16' is not supported",
     } do refused(forge(text, "xxxx"), pattern) end
   end)
@@ -167,6 +189,7 @@ describe("npy", function()
 end)
 
 describe("npz", function()
+  local zip = require "latent.zip"
   local folder, remove
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
@@ -197,14 +220,79 @@ describe("npz", function()
     damage.try(npz.load, files.read_all(FIXTURES .. "arrays_packed.npz"), folder, 97)
   end)
 
+  -- Each array as it was, or a message: never fewer arrays, nor other ones.
+  it("lets no flipped bit through", function()
+    for _, compress in ipairs { false, true } do
+      local path = folder .. "/flip.npz"
+      assert(npz.save(path, { a = lt.zeros(40), b = lt.tensor { 1, 2 } }, { compress = compress }))
+      local whole = files.read_all(path)
+      local expected = assert(npz.load(path))
+      for i = 1, #whole do
+        for bit = 0, 7 do
+          local file = assert(io.open(path, "r+b"))
+          file:write(whole:sub(1, i - 1), string.char(whole:byte(i) ~ 1 << bit), whole:sub(i + 1))
+          file:close()
+          local found, message = npz.load(path)
+          if found then
+            assert.is_nil(message)
+            for name, x in pairs(expected) do assert.equal(x:bytes(), found[name] and found[name]:bytes()) end
+          else
+            assert.is_string(message)
+          end
+        end
+      end
+    end
+  end)
+
+  it("leaves out what no tensor can hold, and names it", function()
+    local path = folder .. "/mixed.npz"
+    local text = assert(files.read_all(FIXTURES .. "refused_text.npy"))
+    local members = { { "x.npy", npy.encode(lt.ones(3)) }, { "labels.npy", text }, { "note.txt", "made by hand" } }
+    for _, compress in ipairs { false, true } do
+      assert(files.write_atomic(path, function(file) return zip.write(file, members, compress) end))
+      local arrays, left_out = assert(npz.load(path))
+      assert.same({ 1, 1, 1 }, arrays.x:table())
+      arrays.x = nil
+      assert.is_nil(next(arrays))
+      assert.same("dtype '<U3' (text) is not supported; expected numbers", left_out.labels)
+      assert.same("is no .npy array", left_out["note.txt"])
+    end
+    local bytes = files.read_all(path)
+    local at = bytes:find("made by hand", 1, true)
+    local _, message = npz.load(scratch.write(folder, "mixed.npz", bytes:sub(1, at) .. "?" .. bytes:sub(at + 2)))
+    assert.equal(path .. ': member "note.txt" is damaged: its checksum is wrong', message)
+    assert(npz.save(path, { x = lt.ones(3) }))
+    assert.is_nil(select(2, npz.load(path)))
+    local model = nn.Linear(2, 3)
+    members[1][1], members[4] = "bias.npy", { "weight.npy", npy.encode(lt.zeros(2, 3)) }
+    assert(files.write_atomic(path, function(file) return zip.write(file, members) end))
+    model:load_state(assert(npz.load(path))) -- the second result is no options table
+  end)
+
+  it("unpacks no more than an array's header promises", function()
+    local path = folder .. "/bomb.npz"
+    local function with(bytes)
+      assert(files.write_atomic(path, function(file) return zip.write(file, { { "x.npy", bytes } }, true) end))
+      assert.is_true(#files.read_all(path) < 20000)
+      return npz.load(path)
+    end
+    local zeros = ("\0"):rep(1 << 24)
+    local _, message = with(forge(header("'<f4'", "False", "(1,)"), zeros))
+    assert.equal(path .. ": member \"x.npy\": shape (1) of <f4: 16777212 bytes follow its data", message)
+    _, message = with(forge(header("'<f4'", "False", "(4194305,)"), zeros))
+    assert.is_truthy(message:find "the file ends inside its data", message)
+    _, message = with(zeros)
+    assert.is_truthy(message:find "its magic is missing", message)
+    assert.equal(1 << 22, assert(with(forge(header("'<f4'", "False", "(4194304,)"), zeros))).x:numel())
+  end)
+
   it("names the member that is wrong", function()
-    local zip = require "latent.zip"
     local path = folder .. "/c.npz"
     local function with(name, bytes)
       assert(files.write_atomic(path, function(file) return zip.write(file, { { name, bytes } }) end))
       return select(2, npz.load(path))
     end
-    assert.equal(path .. ': member "x.txt" is no .npy array', with("x.txt", ""))
+    assert.equal(path .. ': member "x.txt": is no .npy array', with("x.txt", ""))
     assert.equal(path .. ': member "x.npy": not a .npy file: its magic is missing', with("x.npy", "?"))
     assert.is_truthy(select(2, npz.load(FIXTURES .. "arrays.npz", { exact = true })):find "exact = true")
   end)
@@ -243,6 +331,12 @@ describe("zip", function()
   local function patched(bytes, at, new)
     local entry = bytes:find("PK\1\2", 1, true) + at
     return bytes:sub(1, entry - 1) .. new .. bytes:sub(entry + #new)
+  end
+
+  -- ... and of the header before its data, so that the two agree.
+  local function patched_twice(bytes, at, new)
+    bytes = patched(bytes, at, new)
+    return bytes:sub(1, at - 2) .. new .. bytes:sub(at - 1 + #new)
   end
 
   it("keeps members, their order and their alignment", function()
@@ -298,10 +392,63 @@ describe("zip", function()
     refused_archive(patched(bytes, 24, "\0\0\0\127"), "claims 2130706432 bytes, which its %d+ cannot hold")
     refused_archive(patched(bytes, 20, "\0\0\0\127"), "lies outside the file")
     refused_archive(patched(bytes, 42, "\0\0\0\127"), "lies outside the file")
-    refused_archive(patched(bytes, 24, "\0\2"), "holds more than was expected", "name")
-    refused_archive(patched(bytes, 24, "\0\64"), "holds 5000 bytes, expected 16384", "name")
-    refused_archive(patched(bytes, 16, "\0\0"), "checksum is wrong", "name")
+    refused_archive(patched_twice(bytes, 24, "\0\2"), "holds more than the 512 bytes that it declares", "name")
+    refused_archive(patched_twice(bytes, 24, "\0\64"), "holds 5000 bytes, expected 16384", "name")
+    refused_archive(patched_twice(bytes, 16, "\0\0"), "checksum is wrong", "name")
     refused_archive(patched(bytes, 46, "nome"), "another name before its data", "nome")
+  end)
+
+  it("refuses a directory that is not the one of its members", function()
+    local _, bytes = write { { "a", "one" }, { "b", "two" } }
+    local at, finish = bytes:find("PK\1\2", 1, true), bytes:find("PK\5\6", 1, true)
+    local function counted(n) return bytes:sub(1, finish + 7) .. ("<I2I2"):pack(n, n) .. bytes:sub(finish + 12) end
+    refused_archive(counted(1), "its directory lists more than the 1 members of its end record")
+    refused_archive(counted(3), "not where its end record says")
+    refused_archive(bytes:sub(1, finish + 7) .. "\1" .. bytes:sub(finish + 9), "counts 1 members and 2")
+    for place, new in pairs { [10] = "\8", [16] = "x", [20] = "\4", [24] = "\4" } do -- method, sum, sizes
+      local message = select(2, zip.open(scratch.write(folder, "bad.zip", patched(bytes, place, new))))
+      assert.is_string(message)
+    end
+    refused_archive(patched(bytes, 16, "x"), 'member "a" has another header before its data')
+    -- An entry that is gone leaves its member behind.
+    local second = bytes:find("PK\1\2", at + 1, true)
+    local function only(entry)
+      return bytes:sub(1, at - 1) .. entry .. "PK\5\6" .. ("<I2I2I2I2I4I4I2"):pack(0, 0, 1, 1, #entry, at - 1, 0)
+    end
+    refused_archive(only(bytes:sub(at, second - 1)), 'member "a" is followed by %d+ bytes that belong to no member')
+    refused_archive(only(bytes:sub(second, finish - 1)), "%d+ bytes before its first member")
+    refused_archive(bytes .. "\0", "its end record is missing")
+    assert(zip.open(scratch.write(folder, "comment.zip", bytes:sub(1, -3) .. "\2\0ab"))):close()
+  end)
+
+  it("reads members whose sizes follow their data", function()
+    local _, bytes = write({ { "a", ("x"):rep(500) } }, true)
+    local at = bytes:find("PK\1\2", 1, true)
+    local sums, flags = bytes:sub(15, 26), "\8\0"
+    local function streamed(descriptor)
+      local central, place = patched(bytes, 8, flags):sub(at), at - 1 + #descriptor
+      return bytes:sub(1, 6) .. flags .. bytes:sub(9, 14) .. ("\0"):rep(12) .. bytes:sub(27, at - 1) .. descriptor
+        .. central:sub(1, -7) .. ("<I4"):pack(place) .. "\0\0"
+    end
+    local wide = sums:sub(1, 4) .. ("<I8I8"):pack(("<I4I4"):unpack(sums, 5))
+    for _, descriptor in ipairs { sums, "PK\7\8" .. sums, wide, "PK\7\8" .. wide } do
+      local archive = assert(zip.open(scratch.write(folder, "streamed.zip", streamed(descriptor))))
+      assert.equal(("x"):rep(500), archive:read "a")
+      archive:close()
+    end
+    refused_archive(streamed("xxxx" .. sums:sub(5)), "belong to no member")
+  end)
+
+  it("looks at a member without keeping it", function()
+    for _, compress in ipairs { false, true } do
+      local path, bytes = write({ { "a", ("0123456789"):rep(30000) } }, compress)
+      local archive = assert(zip.open(path))
+      assert.equal("01234567890", archive:peek("a", 11))
+      assert.equal(300000, #archive:peek("a", 1 << 40))
+      assert.is_true(archive:check "a")
+      archive:close()
+      refused_archive(patched_twice(bytes, 16, "\0\0"), "checksum is wrong", "a")
+    end
   end)
 
   it("refuses members that share bytes or a name", function()

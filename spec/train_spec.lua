@@ -256,8 +256,9 @@ describe("train", function()
       local path = scratch.write(folder, "log", table.concat(lines))
       local log, message = train.read_log(path)
       assert.is_nil(log)
-      assert.equal(("%s: 5001 names in 5000 lines make 25005000 numbers, expected at most %d from %d bytes"):format(path,
-        4 * #table.concat(lines) + (1 << 20), #table.concat(lines)), message)
+      local size = #table.concat(lines)
+      assert.equal(("%s: 5001 names in 5000 lines make 25005000 numbers, expected at most %d from %d bytes"):format(
+        path, 4 * size + (1 << 20), size), message)
       for i = 1, 20000 do lines[i] = ('{"epoch":%d,"loss":0.5}\n'):format(i) end -- as many lines as one likes
       lines[9] = '{"epoch":9,"note":"rare","loss":1}\n'
       log = assert(train.read_log(scratch.write(folder, "log", table.concat(lines))))

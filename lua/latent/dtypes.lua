@@ -30,9 +30,9 @@ end
 -- Wider types: unpack and pack a few hundred at a time, as many as the stack takes without growing.
 -- `wide` is the letter of 64-bit integers: from those Lua rounds twice, to a double and to a float.
 -- A sticky bit in the double makes the second rounding the right one.
-local function by_unpack(letter, size, wide)
+local function by_unpack(order, letter, size, wide)
   local many = 240
-  local unpack_many, pack_many = "<" .. letter:rep(many), "<" .. ("f"):rep(many)
+  local unpack_many, pack_many = order .. letter:rep(many), "<" .. ("f"):rep(many)
   local function pack(format, ...)
     if not wide then return format:pack(...) end
     local values = {...}
@@ -47,7 +47,7 @@ local function by_unpack(letter, size, wide)
     end
     local rest = (stop - at) // size
     if rest > 0 then
-      out[#out + 1] = pack("<" .. ("f"):rep(rest), ("<" .. letter:rep(rest)):unpack(block, at))
+      out[#out + 1] = pack("<" .. ("f"):rep(rest), (order .. letter:rep(rest)):unpack(block, at))
     end
     return table.concat(out)
   end
@@ -68,8 +68,7 @@ function M.double(v, letter)
   return v * scale
 end
 
-local function half_to_number(element)
-  local bits = ("<I2"):unpack(element)
+local function half_to_number(bits)
   local sign = bits < 0x8000 and 1.0 or -1.0
   local exponent, fraction = bits >> 10 & 31, bits & 1023
   if exponent == 0 then return sign * fraction * 2.0 ^ -24 end
@@ -89,30 +88,47 @@ local function same(block) return block end
 -- For `exact`: the letter of types that hold more than float32 does.
 local WIDE = {F64 = "d", I32 = "i4", U32 = "I4", I64 = "i8", U64 = "I8"}
 
+-- What a number of two bytes becomes.
+local function by_pair(order, letter, convert)
+  local format = order .. letter
+  return by_table("..", function(s)
+    local value = format:unpack(s)
+    return convert and convert(value) or value
+  end)
+end
+
+-- The types whose elements are numbers in a byte order, "<" or ">".
+local function ordered(order)
+  return {
+    F32 = { size = 4, convert = order == "<" and same or by_unpack(order, "f", 4) },
+    F64 = { size = 8, convert = by_unpack(order, "d", 8) },
+    F16 = { size = 2, convert = by_pair(order, "I2", half_to_number) },
+    I16 = { size = 2, convert = by_pair(order, "i2") },
+    I32 = { size = 4, convert = by_unpack(order, "i4", 4) },
+    I64 = { size = 8, convert = by_unpack(order, "i8", 8, "i8") },
+    U16 = { size = 2, convert = by_pair(order, "I2") },
+    U32 = { size = 4, convert = by_unpack(order, "I4", 4) },
+    U64 = { size = 8, convert = by_unpack(order, "i8", 8, "I8") },
+  }
+end
+
 --- The types that can be read: `size` in bytes, `convert(block)` to the bytes of float32.
-M.kinds = {
-  F32 = { size = 4, convert = same },
-  U8 = { size = 1, convert = same },
-  F64 = { size = 8, convert = by_unpack("d", 8) },
-  F16 = { size = 2, convert = by_table("..", half_to_number) },
-  -- bfloat16 is the upper half of a float32.
-  BF16 = { size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end },
-  I8 = { size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end) },
-  I16 = { size = 2, convert = by_table("..", function(s) return (("<i2"):unpack(s)) end) },
-  I32 = { size = 4, convert = by_unpack("i4", 4) },
-  I64 = { size = 8, convert = by_unpack("i8", 8, "i8") },
-  U16 = { size = 2, convert = by_table("..", function(s) return (("<I2"):unpack(s)) end) },
-  U32 = { size = 4, convert = by_unpack("I4", 4) },
-  U64 = { size = 8, convert = by_unpack("i8", 8, "I8") },
-  BOOL = { size = 1, convert = bools },
-}
+M.kinds = ordered "<"
+M.kinds.U8 = { size = 1, convert = same }
+M.kinds.I8 = { size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end) }
+M.kinds.BOOL = { size = 1, convert = bools }
+-- bfloat16 is the upper half of a float32.
+M.kinds.BF16 = { size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end }
+
+-- Those whose bytes come high one first.
+local BIG = ordered ">"
 
 --- The names of the types, for messages.
 M.list = "F32, U8, F64, F16, BF16, I8, I16, I32, I64, U16, U32, U64, BOOL"
 
 -- The first value of a block that float32 cannot hold, or nil.
-local function first_inexact(block, letter)
-  local format, size = "<" .. letter, ("<" .. letter):packsize()
+local function first_inexact(block, order, letter)
+  local format, size = order .. letter, ("<" .. letter):packsize()
   for at = 1, #block, size do
     local v = format:unpack(block, at)
     if letter == "I8" and v < 0 then -- 2^63 or more: float32 holds the upper 24 bits
@@ -124,8 +140,8 @@ local function first_inexact(block, letter)
 end
 
 -- Converts the elements that next_block(bytes) hands out; `total` bytes in all.
-local function convert_blocks(dtype, total, exact, next_block)
-  local kind = M.kinds[dtype]
+local function convert_blocks(dtype, total, exact, big, next_block)
+  local kind = big and BIG[dtype] or M.kinds[dtype]
   -- What needs no conversion is taken in one piece.
   local step = kind.convert == same and math.max(total, 1) or BLOCK * kind.size
   local out = {}
@@ -133,7 +149,7 @@ local function convert_blocks(dtype, total, exact, next_block)
     local want = math.min(step, total - at)
     local block = next_block(want)
     if not block or #block < want then return nil, "the file ends inside its data" end
-    local odd = exact and WIDE[dtype] and first_inexact(block, WIDE[dtype])
+    local odd = exact and WIDE[dtype] and first_inexact(block, big and ">" or "<", WIDE[dtype])
     if odd then return nil, ("%s of %s cannot be held by float32 (exact = true asks for that)"):format(odd, dtype) end
     local converted, message = kind.convert(block)
     if not converted then return nil, message end
@@ -149,7 +165,7 @@ end
 -- @tparam ?boolean exact whether a value that float32 cannot hold is an error
 -- @return the converted elements as a string, or nil and a message
 function M.read(file, dtype, bytes, exact)
-  return convert_blocks(dtype, bytes, exact, function(want) return file:read(want) end)
+  return convert_blocks(dtype, bytes, exact, false, function(want) return file:read(want) end)
 end
 
 --- Converts elements that are in a string.
@@ -158,10 +174,11 @@ end
 -- @tparam int from position of the first byte
 -- @tparam int count bytes to convert
 -- @tparam ?boolean exact whether a value that float32 cannot hold is an error
+-- @tparam ?boolean big whether the numbers come high byte first
 -- @return the converted elements as a string, or nil and a message
-function M.convert(bytes, dtype, from, count, exact)
+function M.convert(bytes, dtype, from, count, exact, big)
   local at = from
-  return convert_blocks(dtype, count, exact, function(want)
+  return convert_blocks(dtype, count, exact, big, function(want)
     at = at + want
     return bytes:sub(at - want, at - 1)
   end)

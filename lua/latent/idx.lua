@@ -18,6 +18,8 @@ local TYPES = {
 }
 
 local MAX_AXES = 4
+local MOST_DEFLATED = 1032 -- deflate packs no byte string more tightly than 1 to this
+local PIECE = 1 << 30 -- bytes unpacked at a time
 
 --- An open IDX file.
 -- @type Reader
@@ -48,26 +50,12 @@ local function string_source(bytes)
   }
 end
 
--- The source, the number of bytes that it holds and whether they were packed; or nil and a message.
-local function open_source(path)
-  local file, size = files.open(path)
-  if not file then return nil, size end
-  local magic = file:read(2) or ""
-  file:seek("set", 0)
-  if magic ~= "\31\139" then return file_source(file), size, false end
-  local packed = file:read("a")
-  file:close()
-  local bytes, message = core.inflate(packed)
-  if not bytes then return nil, ("%s: damaged gzip file: %s"):format(path, message) end
-  return string_source(bytes), #bytes, true
-end
-
 local function times(shape) return table.concat(shape, " x ") end
 
 -- Reads the header: the shape, or nil and what is wrong with it.
-local function read_header(source, size)
+local function read_header(source)
   local magic = source:read(4)
-  if #magic < 4 then return nil, ("too short for an IDX file: %d bytes"):format(size) end
+  if #magic < 4 then return nil, ("too short for an IDX file: %d bytes"):format(#magic) end
   local zeros, element, axes = (">I2BB"):unpack(magic)
   if zeros ~= 0 or (element ~= 8 and not TYPES[element]) then
     return nil, ("not an IDX file: expected the magic 00 00 08, found %02x %02x %02x"):format(
@@ -86,17 +74,92 @@ local function read_header(source, size)
   return shape
 end
 
--- Compares the shape with what the file holds.
-local function check_size(shape, size)
+-- The number of bytes that a file of this shape has, or math.huge, before anything overflows, where they are more
+-- than `most` or no tensor can have the shape.
+local function expected_size(shape, most)
   local header = 4 + 4 * #shape
-  local body = size - header
-  local expected = dtypes.shape_bytes(shape, 1, body)
-  if expected == body then return true end
-  if expected < body then
-    return nil, ("%d bytes after the end of its %s elements"):format(body - expected, times(shape))
+  return header + dtypes.shape_bytes(shape, 1, most - header)
+end
+
+local function truncated(shape, size)
+  return nil, ("truncated: expected %s elements, found %d bytes"):format(times(shape), size - 4 - 4 * #shape)
+end
+
+local function check_size(shape, size)
+  local expected = expected_size(shape, size)
+  if expected == size then return true end
+  if expected == math.huge and math.min(table.unpack(shape)) == 0 then
+    return nil, ("its shape %s is too large"):format(times(shape))
+  elseif expected > size then
+    return truncated(shape, size)
   end
-  if math.min(table.unpack(shape)) == 0 then return nil, ("its shape %s is too large"):format(times(shape)) end
-  return nil, ("truncated: expected %s elements, found %d bytes"):format(times(shape), body)
+  return nil, ("%d bytes after the end of its %s elements"):format(size - expected, times(shape))
+end
+
+-- The shape of a plain file of `size` bytes, or nil and what is wrong.
+local function read_plain(source, size)
+  local shape, message = read_header(source)
+  if not shape then return nil, message end
+  local ok
+  ok, message = check_size(shape, size)
+  if not ok then return nil, message end
+  return shape
+end
+
+--- Unpacks an IDX file from gzip: as many bytes as its header promises, and never more.
+-- @tparam string packed
+-- @treturn ?string the whole file, header and elements; nil where it is damaged or something else
+-- @treturn ?string the message then
+function M.unpack(packed)
+  local damage
+  local stream = core.inflater(packed)
+  local function read(count)
+    local bytes, message = stream:read(count)
+    damage = damage or message
+    return bytes or ""
+  end
+  local head = read(4 + 4 * MAX_AXES)
+  local shape, message = read_header(string_source(head))
+  if damage then return nil, "damaged gzip file: " .. damage end
+  if not shape then return nil, message end
+  -- No stream unpacks to more than this; a header that asks for it is not believed.
+  local expected = expected_size(shape, MOST_DEFLATED * #packed)
+  if expected == math.huge then
+    return nil, ("promises %s elements, which %d bytes of gzip cannot hold"):format(times(shape), #packed)
+  end
+  local parts = { head }
+  local left = expected - #head
+  while left > 0 and #parts[#parts] > 0 do
+    parts[#parts + 1] = read(math.min(left, PIECE))
+    left = left - #parts[#parts]
+  end
+  local more = left <= 0 and #read(1) or 0
+  if damage then return nil, "damaged gzip file: " .. damage end
+  if left > 0 then return truncated(shape, expected - left) end
+  if left < 0 or more > 0 then
+    return nil, ("there is more after the end of its %s elements"):format(times(shape))
+  end
+  return table.concat(parts)
+end
+
+-- The source of a file's bytes, behind its header, and its shape; or nil and a message.
+local function open_source(path)
+  local file, size = files.open(path)
+  if not file then return nil, size end
+  local magic = file:read(2) or ""
+  file:seek("set", 0)
+  local source = file_source(file)
+  if magic == "\31\139" then
+    local packed = file:read("a")
+    file:close()
+    local bytes, message = M.unpack(packed)
+    if not bytes then return nil, ("%s: %s"):format(path, message) end
+    source, size = string_source(bytes), #bytes
+  end
+  local shape, message = read_plain(source, size)
+  if shape then return source, shape, magic == "\31\139" end
+  source:close()
+  return nil, ("%s: %s"):format(path, message)
 end
 
 --- Opens an IDX file and checks its magic, axes and size. Read it in blocks and close it.
@@ -104,18 +167,8 @@ end
 -- @treturn ?Reader nil where the file is none, or damaged
 -- @treturn ?string the message then
 function M.open(path)
-  local source, size, gzip = open_source(path)
-  if not source then return nil, size end
-  local shape, message = read_header(source, size)
-  if shape then
-    local ok
-    ok, message = check_size(shape, size)
-    if not ok then shape = nil end
-  end
-  if not shape then
-    source:close()
-    return nil, ("%s: %s"):format(path, message)
-  end
+  local source, shape, gzip = open_source(path)
+  if not source then return nil, shape end
   local row = 1
   for axis = 2, #shape do row = row * shape[axis] end
   return setmetatable({

@@ -1,5 +1,5 @@
 --- NumPy's .npy files: one array each.
--- All little-endian numbers are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 becomes a
+-- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 becomes a
 -- u8 tensor, everything else float32; what float32 cannot hold is rounded to the nearest (see latent.dtypes) unless
 -- `exact = true` asks for an error. Headers are parsed, never executed, and compared with the file's size.
 -- @module latent.npy
@@ -14,6 +14,9 @@ local M = {}
 
 local MAGIC = "\147NUMPY"
 local MAX_AXES = 8
+
+--- The longest header, with what stands before it, in bytes: a longer one describes no array of numbers.
+M.max_header = 1 << 17
 
 local DTYPES = {b1 = "BOOL", i1 = "I8", i2 = "I16", i4 = "I32", i8 = "I64", u1 = "U8", u2 = "U16", u4 = "U32",
   u8 = "U64", f2 = "F16", f4 = "F32", f8 = "F64"}
@@ -47,7 +50,9 @@ local VALUES = {}
 function VALUES.descr(text, at)
   local quote, descr, stop = text:match("^(['\"])([^'\"\\]*)%1()", at)
   if quote then return descr, stop end
-  if text:find("^%[", at) then return nil, "structured arrays are not supported; save each field by itself" end
+  if text:find("^%[", at) then
+    return nil, "structured arrays are not supported; save each field by itself", true
+  end
   return nil, "descr: expected a string"
 end
 
@@ -59,16 +64,16 @@ end
 
 VALUES.shape = parse_shape
 
--- The three fields of a header, or nil and a message.
+-- The three fields of a header; or nil, a message and whether it describes what NumPy has and tensors have not.
 local function parse_header(text)
   local fields, at = {}, text:match "^%s*{%s*()"
   if not at then return nil, "expected a dictionary" end
   while not text:find("^}", at) do
     local key, value_at = text:match("^['\"]([%w_]*)['\"]%s*:%s*()", at)
     if not key then return nil, "expected a name and a value" end
-    if not VALUES[key] or fields[key] then return nil, ('unexpected name "%s"'):format(key) end
-    local value, stop = VALUES[key](text, value_at)
-    if not value then return nil, stop end
+    if not VALUES[key] or fields[key] then return nil, ('unexpected name "%s"'):format(key:sub(1, 40)) end
+    local value, stop, other = VALUES[key](text, value_at)
+    if not value then return nil, stop, other end
     fields[key] = value
     local comma = text:match("^%s*,%s*()", stop)
     at = comma or text:match("^%s*()", stop)
@@ -81,20 +86,18 @@ local function parse_header(text)
   return fields
 end
 
--- The dtype's name in latent.dtypes, or nil and a message.
+-- The dtype's name in latent.dtypes and whether its bytes come high one first; or nil, a message, and whether it
+-- is a type that NumPy has and tensors have not.
 local function parse_descr(descr)
-  local order, kind, size = descr:match "^([<>|=])(%a)(%d*)$"
-  if not order then return nil, ("dtype '%s' is not known"):format(descr) end
-  if WORDS[kind] then
-    return nil, ("dtype '%s' (%s) is not supported; expected numbers"):format(descr, WORDS[kind])
-  end
+  local order, kind, size = descr:match "^([<>|=]?)(%a)(%d*)$"
+  kind = kind or descr:match "^[<>|=]?([mM])8%[[%w/]*%]$"
+  local shown = ("dtype '%s'"):format(descr:sub(1, 40))
+  if not kind then return nil, shown .. " is not known" end
+  if WORDS[kind] then return nil, ("%s (%s) is not supported; expected numbers"):format(shown, WORDS[kind]), true end
   local dtype = DTYPES[kind .. size]
-  if not dtype then return nil, ("dtype '%s' is not supported"):format(descr) end
-  if order == ">" and size ~= "1" then
-    return nil, ("dtype '%s' is big-endian, which is not supported; save it as x.astype('<%s%s')"):format(descr,
-      kind, size)
-  end
-  return dtype
+  if not dtype then return nil, shown .. " is not supported", true end
+  -- Without a sign, or with "=", it is the order of the machine, which is little-endian wherever latent runs.
+  return dtype, order == ">"
 end
 
 -- The header's text and the position behind it, or nil and a message.
@@ -105,19 +108,24 @@ local function find_header(bytes)
   if major < 1 or major > 3 then return nil, ("version %d of .npy is not known"):format(major) end
   if major > 1 and #bytes < 12 then return nil, "ends inside its header" end
   local length, at = (major == 1 and "<I2" or "<I4"):unpack(bytes, 9)
+  if at - 1 + length > M.max_header then
+    return nil, ("a header of %d bytes, expected at most %d"):format(length, M.max_header - at + 1)
+  end
   if length > #bytes - at + 1 then return nil, "ends inside its header" end
   return bytes:sub(at, at + length - 1), at + length
 end
 
-local function decode(bytes, exact)
+-- The header of an array whose file has `size` bytes: dtype, big, descr, shape, fortran_order and `at`, where its
+-- elements begin. Nil where it does not fit its file, with a message and whether all that is wrong is the dtype.
+local function read_header(bytes, size)
   local text, at = find_header(bytes)
   if not text then return nil, at end
-  local header, message = core.plainly(parse_header, text)
-  if not header then return nil, "header: " .. message end
-  local dtype
-  dtype, message = core.plainly(parse_descr, header.descr)
-  if not dtype then return nil, message end
-  local shape, held = header.shape, #bytes - at + 1
+  local header, message, other = core.plainly(parse_header, text)
+  if not header then return nil, "header: " .. message, other end
+  local dtype, big
+  dtype, big, other = core.plainly(parse_descr, header.descr)
+  if not dtype then return nil, big, other end
+  local shape, held = header.shape, size - at + 1
   if #shape > MAX_AXES then return nil, ("expected at most %d axes, found %d"):format(MAX_AXES, #shape) end
   local expected = dtypes.shape_bytes(shape, dtypes.kinds[dtype].size, held)
   if expected ~= held then
@@ -125,16 +133,33 @@ local function decode(bytes, exact)
       expected > held and "the file ends inside its data"
       or ("%d bytes follow its data"):format(held - expected))
   end
-  local converted
-  converted, message = dtypes.convert(bytes, dtype, at, held, exact)
+  header.dtype, header.big, header.at = dtype, big, at
+  return header
+end
+
+--- Whether a file of `size` bytes that begins so holds the array that its header promises.
+-- @tparam string start the file's first `max_header` bytes, all where it has fewer
+-- @tparam int size
+-- @return true; or nil and a message
+-- @treturn ?boolean whether it is an array that NumPy has and tensors have not (text, records, complex numbers)
+function M.check(start, size)
+  local header, message, other = read_header(start, size)
+  if not header then return nil, message, other end
+  return true
+end
+
+local function decode(bytes, exact)
+  local header, message = read_header(bytes, #bytes)
+  if not header then return nil, message end
+  local shape, converted = header.shape
+  converted, message = dtypes.convert(bytes, header.dtype, header.at, #bytes - header.at + 1, exact, header.big)
   if not converted then return nil, message end
-  if header.fortran_order == "False" or #shape < 2 then
-    return core.from_bytes(converted, shape, dtypes.tensor_dtype(dtype))
-  end
+  local dtype = dtypes.tensor_dtype(header.dtype)
+  if header.fortran_order == "False" or #shape < 2 then return core.from_bytes(converted, shape, dtype) end
   -- Fortran order is C order of the axes turned round.
   local turned, order = {}, {}
   for i = 1, #shape do turned[i], order[i] = shape[#shape + 1 - i], #shape + 1 - i end
-  return core.ops.permute(core.from_bytes(converted, turned, dtypes.tensor_dtype(dtype)), order)
+  return core.ops.permute(core.from_bytes(converted, turned, dtype), order)
 end
 
 --- The tensor in the bytes of a .npy file.

@@ -10,33 +10,71 @@ local zip = require "latent.zip"
 
 local M = {}
 
-local function read_all(archive, opts)
-  local tensors = {}
-  for _, member in ipairs(archive.names) do
-    local name = member:match "^(.*)%.npy$"
-    if not name then return nil, ('%s: member "%s" is no .npy array'):format(archive.path, member) end
-    local bytes, message = archive:read(member)
-    if not bytes then return nil, message end
-    tensors[name], message = npy.decode(bytes, opts)
-    if not tensors[name] then return nil, ('%s: member "%s": %s'):format(archive.path, member, message) end
+-- One array. Nil and a message where the archive is damaged; false and the reason where the member is sound but
+-- nothing that becomes a tensor.
+local function read_array(archive, member, opts)
+  local function explain(message) return ('%s: member "%s": %s'):format(archive.path, member, message) end
+  local bytes, message, ok, other
+  if not member:find "%.npy$" then
+    ok, message = archive:check(member)
+    if not ok then return nil, message end
+    return false, "is no .npy array"
   end
-  return tensors
+  -- What a header does not promise is not unpacked.
+  local size = archive:size(member)
+  local start
+  start, message = archive:peek(member, math.min(size, npy.max_header))
+  if not start then return nil, message end
+  ok, message, other = npy.check(start, size)
+  if not ok and not other then return nil, explain(message) end
+  if not ok then
+    local reason = message
+    ok, message = archive:check(member)
+    if not ok then return nil, message end
+    return false, reason
+  end
+  bytes, message = archive:read(member)
+  if not bytes then return nil, message end
+  local tensor
+  tensor, message = npy.decode(bytes, opts)
+  if not tensor then return nil, explain(message) end
+  return tensor
 end
 
---- Reads every array of a .npz file.
+-- The tensors and a table of what was left out, or nil and a message.
+local function read_all(archive, opts)
+  local tensors, left_out, first = {}, {}, nil
+  for _, member in ipairs(archive.names) do
+    local tensor, message = read_array(archive, member, opts)
+    if tensor == nil then return nil, message end
+    local name = member:match "^(.*)%.npy$" or member
+    if tensor then
+      tensors[name] = tensor
+    else
+      first = first or ('%s: member "%s": %s'):format(archive.path, member, message)
+      left_out[name] = message
+    end
+  end
+  if first and not next(tensors) then return nil, first end
+  return tensors, first and options.beside(left_out)
+end
+
+--- Reads the arrays of a .npz file. Members that no tensor can hold, such as text, are left out.
+-- @usage local arrays, left_out = npz.load "data.npz"
+-- for name, reason in pairs(left_out or {}) do print(name, reason) end   -- labels  dtype '<U3' (text) is not ...
 -- @tparam string path
 -- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
--- @treturn ?{[string]=Tensor} nil where the file cannot be read
--- @treturn ?string the message then
+-- @treturn ?{[string]=Tensor} nil where the file is damaged, or holds members but no array of numbers
+-- @treturn ?{[string]=string}|string the names of what was left out, and why (nil where nothing was); a message where
+-- the first result is nil
 function M.load(path, opts)
   options.expect("npz.load", "path", path, "string")
   opts = options.check("npz.load", opts, {"exact"})
   local archive, message = zip.open(path)
   if not archive then return nil, message end
-  local tensors
-  tensors, message = read_all(archive, opts)
+  local tensors, left_out = read_all(archive, opts)
   archive:close()
-  return tensors, message
+  return tensors, left_out
 end
 
 --- Writes tensors as a .npz file, atomically.

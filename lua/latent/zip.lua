@@ -1,6 +1,7 @@
 --- Zip archives, as far as .npz and .pt files need them: stored and deflated members, zip64, checksums.
 -- The central directory says what is there; every number in it is compared with the file's size before
--- anything is read, members that overlap are refused, and no member grows beyond the size that it declares.
+-- anything is read, and with what stands before each member's data. The members and the directory must fill the
+-- file: what overlaps or belongs to no member is damage, and no member grows beyond the size that it declares.
 -- Names are names, never paths: nothing is unpacked to a disk.
 -- @module latent.zip
 
@@ -10,11 +11,12 @@ local files = require "latent.files"
 local M = {}
 
 local LOCAL, CENTRAL, FINISH = "PK\3\4", "PK\1\2", "PK\5\6"
-local FINISH64, LOCATOR64 = "PK\6\6", "PK\6\7"
+local FINISH64, LOCATOR64, DESCRIPTOR = "PK\6\6", "PK\6\7", "PK\7\8"
 local LOCAL_SIZE, CENTRAL_SIZE, FINISH_SIZE = 30, 46, 22
 local FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF -- "look in the zip64 fields"
 local STORED, DEFLATED = 0, 8
 local MOST_DEFLATED = 1032 -- deflate packs no byte string more tightly than 1 to this
+local BLOCK, PIECE = 1 << 16, 1 << 30 -- bytes that are looked at, and taken, at a time
 
 --- An archive that is open for reading: `names` is the list of its members.
 -- @type Archive
@@ -42,31 +44,43 @@ local function find_finish(file, size)
   if found then return tail:sub(found, found + FINISH_SIZE - 1), size - #tail + found - 1 end
 end
 
--- Number of members, size and place of the central directory from the zip64 record.
+-- What the zip64 record says where there is one, {here, count, bytes, place} as in the end record, and its own
+-- place; or nil.
 local function read_finish64(file, finish_at)
   local locator = finish_at >= 20 and read_at(file, finish_at - 20, 20)
   if not locator or locator:sub(1, 4) ~= LOCATOR64 then return nil end
   local at = ("<I8"):unpack(locator, 9)
   local record = at >= 0 and at <= finish_at - 76 and read_at(file, at, 56)
   if not record or record:sub(1, 4) ~= FINISH64 then return nil end
-  local count, size, place = ("<I8I8I8"):unpack(record, 33)
-  return count, size, place
+  local length, _, _, _, _, here, count, bytes, place = ("<I8I2I2I4I4I8I8I8I8"):unpack(record, 5)
+  if length ~= finish_at - 20 - at - 12 then return nil end
+  return {here, count, bytes, place}, at
 end
 
 -- The central directory as a string, where it stands and how many members it lists; or nil and a message.
 local function read_directory(file, size)
-  local finish, finish_at = find_finish(file, size)
+  local finish, stop = find_finish(file, size)
   if not finish then return nil, "no zip archive, or one that is cut off: its end record is missing" end
-  local disk, directory_disk, _, count, bytes, place = ("<I2I2I2I2I4I4"):unpack(finish, 5)
-  if count == FULL16 or bytes == FULL32 or place == FULL32 then
-    count, bytes, place = read_finish64(file, finish_at)
-    if not count then return nil, "damaged zip archive: its zip64 record is missing" end
-  elseif disk ~= 0 or directory_disk ~= 0 then
-    return nil, "a zip archive in several parts is not supported"
+  local disk, directory_disk, here, count, bytes, place = ("<I2I2I2I2I4I4"):unpack(finish, 5)
+  if disk ~= 0 or directory_disk ~= 0 then return nil, "a zip archive in several parts is not supported" end
+  local wide, wide_at = read_finish64(file, stop)
+  if wide then -- PyTorch writes it always
+    for i, n in ipairs{here, count, bytes, place} do
+      if n ~= wide[i] and n ~= (i < 3 and FULL16 or FULL32) then
+        return nil, "damaged zip archive: its zip64 record says another thing than its end record"
+      end
+    end
+    here, count, bytes, place = table.unpack(wide)
+    stop = wide_at
+  elseif count == FULL16 or bytes == FULL32 or place == FULL32 then
+    return nil, "damaged zip archive: its zip64 record is missing"
   end
-  if count < 0 or bytes < 0 or place < 0 or place > finish_at or bytes > finish_at - place
+  if here ~= count then
+    return nil, ("damaged zip archive: its end record counts %d members and %d"):format(here, count)
+  end
+  if count < 0 or bytes < 0 or place < 0 or place > stop or bytes ~= stop - place
     or count > bytes // CENTRAL_SIZE then
-    return nil, "damaged zip archive: its directory lies outside the file"
+    return nil, "damaged zip archive: its directory is not where its end record says"
   end
   local directory = read_at(file, place, bytes)
   if not directory then return nil, "damaged zip archive: its directory cannot be read" end
@@ -125,15 +139,54 @@ local function check_entry(entry, directory_at)
   return true
 end
 
--- Members must not share bytes: small files that unpack to very large ones are made so.
-local function check_overlap(entries, directory_at)
+-- Whether bytes are what may follow the data of a member whose header was written before them.
+local function is_descriptor(bytes, entry)
+  local sums = {("<I4I8I8"):pack(entry.crc, entry.packed, entry.size)}
+  if entry.packed < FULL32 and entry.size < FULL32 then
+    sums[2] = ("<I4I4I4"):pack(entry.crc, entry.packed, entry.size)
+  end
+  for _, sum in ipairs(sums) do
+    if bytes == sum or bytes == DESCRIPTOR .. sum then return true end
+  end
+  return false
+end
+
+-- Compares the header before a member's data with the directory's entry and notes where the data begin; what
+-- follows them is another member, which begins at `stop`. True, or nil and what is wrong.
+local function check_local(file, entry, stop)
+  local header = read_at(file, entry.at, LOCAL_SIZE)
+  if not header or header:sub(1, 4) ~= LOCAL then return nil, "has no header where the directory says" end
+  local flags, method, _, _, crc, packed, size, name_length, extra_length = ("<I2I2I2I2I4I4I4I2I2"):unpack(header, 7)
+  local rest = read_at(file, entry.at + LOCAL_SIZE, name_length + extra_length)
+  if not rest or rest:sub(1, name_length) ~= entry.name then return nil, "has another name before its data" end
+  local here = {crc = crc, packed = packed, size = size}
+  widen(here, rest:sub(name_length + 1))
+  for key, value in pairs(here) do
+    -- Flag 8: the numbers were not known yet, and follow the data.
+    if value ~= entry[key] and not (flags & 8 ~= 0 and value == 0) then method = -1 end
+  end
+  if method ~= entry.method or flags & 1 ~= 0 then return nil, "has another header before its data" end
+  entry.data_at = entry.at + LOCAL_SIZE + name_length + extra_length
+  local gap = stop - entry.data_at - entry.packed
+  if gap < 0 then return nil, "overlaps what follows it" end
+  if gap == 0 then return true end
+  if gap > 24 or flags & 8 == 0 or not is_descriptor(read_at(file, stop - gap, gap), entry) then
+    return nil, ("is followed by %d bytes that belong to no member"):format(gap)
+  end
+  return true
+end
+
+-- Members must not share bytes, for small files that unpack to very large ones are made so, nor leave any out.
+local function check_layout(file, entries, directory_at)
   local sorted = table.move(entries, 1, #entries, 1, {})
   table.sort(sorted, function(a, b) return a.at < b.at end)
+  local first = sorted[1] and sorted[1].at or directory_at
+  if first ~= 0 then return nil, ("damaged zip archive: %d bytes before its first member"):format(first) end
   for i, entry in ipairs(sorted) do
-    entry.stop = sorted[i + 1] and sorted[i + 1].at or directory_at
-    if entry.at + LOCAL_SIZE + #entry.name + entry.packed > entry.stop then
-      return nil, ('member "%s" overlaps what follows it'):format(entry.name)
-    end
+    local stop = sorted[i + 1] and sorted[i + 1].at or directory_at
+    local ok, message = nil, "overlaps what follows it"
+    if entry.at + LOCAL_SIZE + #entry.name + entry.packed <= stop then ok, message = check_local(file, entry, stop) end
+    if not ok then return nil, ('member "%s" %s'):format(entry.name, message) end
   end
   return true
 end
@@ -150,7 +203,10 @@ local function read_entries(file, size)
     if not ok then return nil, ('member "%s" %s'):format(entry.name, message) end
     entries[i], by_name[entry.name], at = entry, entry, next_at
   end
-  local ok, message = check_overlap(entries, directory_at)
+  if at <= #directory then
+    return nil, ("damaged zip archive: its directory lists more than the %d members of its end record"):format(count)
+  end
+  local ok, message = check_layout(file, entries, directory_at)
   if not ok then return nil, message end
   return entries, by_name
 end
@@ -171,45 +227,107 @@ function M.open(path)
   return setmetatable({names = names, path = path, _file = file, _entries = by_name}, Archive)
 end
 
---- The size of a member's content in bytes, as the archive declares it.
+--- The size of a member's content in bytes, as the archive declares it, and the bytes that it takes in the file.
 -- @tparam string name
 -- @treturn ?int nil where there is no such member
+-- @treturn ?int
 function Archive:size(name)
   local entry = self._entries[name]
-  return entry and entry.size
+  if not entry then return nil end
+  return entry.size, entry.packed
 end
 
-local function read_member(file, entry)
-  local header = read_at(file, entry.at, LOCAL_SIZE)
-  if not header or header:sub(1, 4) ~= LOCAL then return nil, "has no header where the directory says" end
-  local name_length, extra_length = ("<I2I2"):unpack(header, 27)
-  local data_at = entry.at + LOCAL_SIZE + name_length + extra_length
-  if data_at + entry.packed > entry.stop then return nil, "overlaps what follows it" end
-  if read_at(file, entry.at + LOCAL_SIZE, name_length) ~= entry.name then
-    return nil, "has another name before its data"
+-- A function(count) that gives a member's next bytes, fewer at the end; or nil and a message.
+local function stream_of(file, entry)
+  if entry.method == STORED then
+    local at, left = entry.data_at, entry.packed
+    return function(count)
+      count = math.min(count, left)
+      at, left = at + count, left - count
+      local bytes = read_at(file, at - count, count)
+      if not bytes then return nil, "cannot be read" end
+      return bytes
+    end
   end
-  if entry.packed > FULL32 and entry.method == DEFLATED then return nil, "is deflated and larger than 4 GB" end
-  local bytes = read_at(file, data_at, entry.packed)
-  if not bytes then return nil, "cannot be read" end
-  if entry.method == DEFLATED then
-    local message
-    bytes, message = core.inflate(bytes, "raw", entry.size)
+  if entry.packed > FULL32 then return nil, "is deflated and larger than 4 GB" end
+  local packed = read_at(file, entry.data_at, entry.packed)
+  if not packed then return nil, "cannot be read" end
+  local stream = core.inflater(packed, "raw")
+  return function(count)
+    local bytes, message = stream:read(count)
     if not bytes then return nil, "is damaged: " .. message end
+    return bytes
   end
-  if #bytes ~= entry.size then return nil, ("holds %d bytes, expected %d"):format(#bytes, entry.size) end
-  if core.crc32(bytes) ~= entry.crc then return nil, "is damaged: its checksum is wrong" end
-  return bytes
+end
+
+-- Hands a member to `take` in blocks of at most `step` bytes and compares its size and checksum: true, or nil and
+-- what is wrong.
+local function walk(file, entry, step, take)
+  local read, message = stream_of(file, entry)
+  if not read then return nil, message end
+  local sum, got = 0, 0
+  while true do
+    local want = math.min(step, entry.size - got + 1) -- one more than there should be
+    local bytes
+    bytes, message = read(want)
+    if not bytes then return nil, message end
+    got, sum = got + #bytes, core.crc32(bytes, sum)
+    if got > entry.size then return nil, ("holds more than the %d bytes that it declares"):format(entry.size) end
+    take(bytes)
+    if #bytes < want then break end
+  end
+  if got < entry.size then return nil, ("holds %d bytes, expected %d"):format(got, entry.size) end
+  if sum ~= entry.crc then return nil, "is damaged: its checksum is wrong" end
+  return true
+end
+
+-- The entry of a name, or nil and a message.
+local function find(archive, name)
+  local entry = archive._entries[name]
+  if not entry then return nil, ('%s: no member "%s"'):format(archive.path, name) end
+  return entry
+end
+
+local function explain(archive, name, message)
+  return nil, ('%s: member "%s" %s'):format(archive.path, name, message)
 end
 
 --- The content of a member.
 -- @tparam string name
 -- @return the bytes; or nil and a message that names the file and the member
 function Archive:read(name)
-  local entry = self._entries[name]
-  if not entry then return nil, ('%s: no member "%s"'):format(self.path, name) end
-  local bytes, message = read_member(self._file, entry)
-  if not bytes then return nil, ('%s: member "%s" %s'):format(self.path, name, message) end
+  local entry, message = find(self, name)
+  if not entry then return nil, message end
+  local parts, ok = {}
+  ok, message = walk(self._file, entry, PIECE, function(bytes) parts[#parts + 1] = bytes end)
+  if not ok then return explain(self, name, message) end
+  return #parts == 1 and parts[1] or table.concat(parts)
+end
+
+--- The first bytes of a member, without a look at the rest: its checksum is not compared.
+-- @tparam string name
+-- @tparam int count
+-- @return at most so many bytes; or nil and a message
+function Archive:peek(name, count)
+  local entry, message = find(self, name)
+  if not entry then return nil, message end
+  local read, bytes
+  read, message = stream_of(self._file, entry)
+  if read then bytes, message = read(math.min(count, entry.size)) end
+  if not bytes then return explain(self, name, message) end
   return bytes
+end
+
+--- Compares a member's size and checksum, keeping nothing in memory.
+-- @tparam string name
+-- @return true, or nil and a message
+function Archive:check(name)
+  local entry, message = find(self, name)
+  if not entry then return nil, message end
+  local ok
+  ok, message = walk(self._file, entry, BLOCK, function() end)
+  if not ok then return explain(self, name, message) end
+  return true
 end
 
 --- Closes the archive's file.

@@ -128,8 +128,8 @@ def write_arrays(folder):
     for version in (2, 3):
         with open(at("version%d.npy" % version), "wb") as file:
             np.lib.format.write_array(file, np.arange(5, dtype="f4"), version=(version, 0))
-    for name, x in {"big_endian": np.arange(3, dtype=">i4"), "complex": np.zeros(2, complex),
-                    "object": np.array([{}], object), "text": np.array(["abc"]),
+    np.save(at("big_endian.npy"), np.arange(3, dtype=">i4"))
+    for name, x in {"complex": np.zeros(2, complex), "object": np.array([{}], object), "text": np.array(["abc"]),
                     "structured": np.zeros(2, [("a", "f4"), ("b", "i4")])}.items():
         np.save(at("refused_%s.npy" % name), x)
 

@@ -5,10 +5,10 @@
 -- and appear in the cache only when all four are right.
 -- @module latent.data.fetch
 
-local core = require "latent.core"
 local check = require("latent.options").check
 local files = require "latent.files"
 local outputs = require "latent.files.output"
+local idx = require "latent.idx"
 local sources = require "latent.data.sources"
 local quote = files.quote
 
@@ -69,8 +69,8 @@ local function unpack_to(path, from)
   local bytes, message = files.read_all(from)
   if not bytes then return nil, message end
   if bytes:sub(1, 2) == "\31\139" then
-    bytes, message = core.inflate(bytes)
-    if not bytes then return nil, ("%s: damaged gzip file: %s"):format(from, message) end
+    bytes, message = idx.unpack(bytes)
+    if not bytes then return nil, ("%s: %s"):format(from, message) end
   end
   return files.write_atomic(path, bytes)
 end
