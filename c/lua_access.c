@@ -27,6 +27,7 @@ static int l_size(lua_State *L) {
     raise_error(L,
                 "size: axis: expected a whole number, got nil; x.shape has the sizes of all axes");
   int64_t axis = check_whole(L, 2, "size", "axis"), d = axis > 0 ? axis - 1 : s->dims + axis;
+  if (s->dims == 0) raise_error(L, "size: axis: a scalar has none, got %d", (int)axis);
   if (axis == 0 || d < 0 || d >= s->dims)
     raise_error(L, "size: axis: expected 1..%d or -%d..-1, got %d", s->dims, s->dims, (int)axis);
   lua_pushinteger(L, s->size[d]);
@@ -93,7 +94,7 @@ static int l_set(lua_State *L) {
 
 static int push_row(lua_State *L, Var *v, int64_t i) {
   const Shape *s = &v->value->shape;
-  char text[SHAPE_TEXT];
+  char text[SHAPE_TEXT], range[RANGE_TEXT];
   if (s->dims == 0) raise_error(L, "index: a scalar has no rows; use :item()");
   int64_t n = s->size[0];
   if (i == n + 1) { /* so that ipairs ends */
@@ -102,8 +103,8 @@ static int push_row(lua_State *L, Var *v, int64_t i) {
   }
   if (i < 0) i += n + 1;
   if (i < 1 || i > n)
-    raise_error(L, "index: expected 1..%d for shape %s, got %d", (int)n, shape_text(s, text),
-                (int)lua_tointeger(L, 2));
+    raise_error(L, "index: expected %s for shape %s, got %d", range_text(n, range),
+                shape_text(s, text), (int)lua_tointeger(L, 2));
   if (s->dims == 1) {
     if (var_wants_grad(v) && graph_recording())
       raise_error(L,
@@ -197,7 +198,8 @@ static int l_newindex(lua_State *L) {
   int64_t i = check_whole(L, 2, "index", "x[i]"),
           n = v->value->shape.dims ? v->value->shape.size[0] : 0;
   if (i < 0) i += n + 1;
-  if (i < 1 || i > n) raise_error(L, "index: expected 1..%d, got %d", (int)n, (int)i);
+  char range[RANGE_TEXT];
+  if (i < 1 || i > n) raise_error(L, "index: expected %s, got %d", range_text(n, range), (int)i);
   if (v->value->shape.dims == 1) {
     store(L, v, i - 1, check_real(L, 3, "index", "value"), "x[i] = value");
     return 0;

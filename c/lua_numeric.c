@@ -145,6 +145,7 @@ static int l_knn(lua_State *L) {
   if (query->shape.size[1] != dims)
     raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
                 (int)query->shape.size[1]);
+  if (n == 0) raise_error(L, "knn: train: expected at least one point, got [0, %d]", (int)dims);
   if (n > REAL_EXACT || n > INT32_MAX || m > INT32_MAX)
     raise_error(L, "knn: %s: expected at most %lld points, got %lld",
                 m > INT32_MAX ? "query" : "train",

@@ -51,6 +51,7 @@ typedef struct Slots {
 } Slots;
 
 static int64_t axis_from_lua(lua_State *L, const Op *op, int64_t axis, int dims) {
+  if (dims == 0) raise_error(L, "%s: axis: a scalar has none, got %d", op->name, (int)axis);
   if (axis == 0 || axis < -dims || axis > dims)
     raise_error(L, "%s: axis: expected 1..%d or -%d..-1, got %d", op->name, dims, dims, (int)axis);
   return axis > 0 ? axis - 1 : dims + axis;

@@ -35,6 +35,11 @@ const char *shape_text(const Shape *s, char text[SHAPE_TEXT]) {
   return text;
 }
 
+const char *range_text(int64_t n, char text[RANGE_TEXT]) {
+  snprintf(text, RANGE_TEXT, n > 0 ? "1..%lld" : "none (there are %lld)", (long long)n);
+  return text;
+}
+
 bool shape_broadcast(const Shape *a, const Shape *b, Shape *out) {
   Shape s = {.dims = a->dims > b->dims ? a->dims : b->dims};
   for (int d = 1; d <= s.dims; d++) { /* counted from the right */

@@ -20,7 +20,7 @@ typedef float real;
 #define REAL_NAME "float32"
 #endif
 
-enum { MAX_DIMS = 8, SHAPE_TEXT = 160 };
+enum { MAX_DIMS = 8, SHAPE_TEXT = 160, RANGE_TEXT = 32 };
 
 typedef enum { DTYPE_REAL, DTYPE_U8 } Dtype;
 
@@ -46,6 +46,9 @@ bool shape_check(const Shape *s, Error *e);
 bool shape_equal(const Shape *a, const Shape *b);
 /* Writes "[128, 784]" and returns its argument. */
 const char *shape_text(const Shape *s, char text[SHAPE_TEXT]);
+/* Writes what may be counted from 1 to n, "1..3", and returns it; "none (there are 0)" where that
+ * is nothing. */
+const char *range_text(int64_t n, char text[RANGE_TEXT]);
 /* NumPy's rule: sizes are aligned at the right and must be equal or one. */
 bool shape_broadcast(const Shape *a, const Shape *b, Shape *out);
 

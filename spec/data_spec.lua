@@ -118,6 +118,35 @@ describe("data", function()
     assert.equal(1 << 24, assert(try "\0\0\8\1\1\0\0\0"):numel())
   end)
 
+  it("finds MNIST however its files are named and wherever torchvision put them", function()
+    local names = { images = "t10k-images-idx3-ubyte", labels = "t10k-labels-idx1-ubyte" }
+    for i, layout in ipairs {
+      { "", "%s" }, { "", "%s.gz" }, { "", "%s", dots = true }, { "", "%s.gz", dots = true }, { "MNIST/raw", "%s" },
+      { "MNIST/raw", "%s.gz", dots = true }, { "raw", "%s" },
+    } do
+      local root = ("%s/names%d"):format(folder, i)
+      assert(files.mkdir_p(files.join(root, layout[1])))
+      for _, name in pairs(names) do
+        local spelling = layout[2]:format(layout.dots and name:gsub("%-idx", ".idx") or name)
+        local bytes = mini_bytes(name)
+        if spelling:find "gz$" then bytes = core.deflate(bytes, "gzip") end
+        scratch.write(files.join(root, layout[1]), spelling, bytes)
+      end
+      local set = assert(data.mnist { dir = root, split = "test", size = 8, verify = false })
+      assert.equal(500, #set)
+      set:close()
+      -- Its digest is looked up under the listed name.
+      fails("t10k%-images.idx3%-ubyte[.gz]*: wrong content: expected SHA%-256 0fa7",
+        data.mnist { dir = root, split = "test" })
+      fails("train%-images%-idx3%-ubyte: missing", data.mnist { dir = root })
+      if layout[1] == "MNIST/raw" then
+        fails("t10k%-images%-idx3%-ubyte: missing", data.fashion_mnist { dir = root, split = "test" })
+        assert(os.rename(root .. "/MNIST", root .. "/FashionMNIST"))
+        assert(data.fashion_mnist { dir = root, split = "test", size = 8, verify = false }):close()
+      end
+    end
+  end)
+
   describe("sets", function()
     it("has a balanced mini set whose first test images are the ten examples", function()
       for _, split in ipairs { "train", "test" } do

@@ -90,7 +90,11 @@ describe("pickle", function()
   end)
 
   it("bounds the work that a pickle can ask for", function()
-    refused(("N0"):rep(500001), "more than 1000000 instructions")
+    local body = ("N0"):rep(5000) .. "N"
+    assert.equal(pickle.none, decode(body))
+    local value, message = pickle.decode("\128\2" .. body .. ".", {}, print, 10000)
+    assert.is_nil(value)
+    assert.equal("has more than 10000 instructions", message)
   end)
 end)
 
@@ -217,6 +221,27 @@ describe("pt.load", function()
       refuses("something that is no storage", view "(U\7storagecbuiltins\nset\nU\0010U\3cpuK\4tQ")
       refuses("big%-endian", four, nil, { "a/byteorder", "big" })
       refuses("holds a storage where", four)
+    end)
+
+    it("refuses pickles that make much out of little", function()
+      -- A long list, and set after set of it.
+      local ints = ("K\1"):rep(50000)
+      refuses("sets with more items than the pickle has bytes",
+        "cbuiltins\nset\nq\0](" .. ints .. "eq\1](" .. ("h\0h\1\133R"):rep(9000) .. "e")
+      refuses("has more than 1%d%d%d%d%d instructions", "(" .. (")0"):rep(150000) .. "t") -- packed to 500 bytes
+      assert.equal(50000, #assert(load("](" .. ints .. "e")))
+      assert.same({ [1] = true }, load("cbuiltins\nset\n](" .. ints .. "e\133R"))
+    end)
+
+    it("converts of a storage what a view has of it", function()
+      -- Four thousand views of two numbers at the ends of a million.
+      local count = 1 << 20
+      local halves = storage("HalfStorage", "0", count)
+      local body = halves .. "q\0000" .. tensor("h\0", 0, tuple(2), tuple(count - 1)):rep(4000)
+      local ends = "\0\x3C" .. ("\0"):rep(2 * count - 4) .. "\0\x40"
+      local value = assert(load("](" .. body .. "e", ends))
+      assert.equal(4000, #value)
+      assert.same({ 1, 2 }, value[4000]:table())
     end)
 
     it("refuses values that hold themselves, and deep ones", function()

@@ -41,6 +41,17 @@ describe("making tensors", function()
     assert.misuse(function() lt.tensor(loop) end, "tensor: tables are nested too deeply")
   end)
 
+  it("says that there is nothing where there is nothing to choose from", function()
+    local scalar, empty = lt.tensor(3), lt.zeros(0)
+    for _, name in ipairs {"sum", "softmax", "size", "flip", "squeeze"} do
+      assert.misuse(function() scalar[name](scalar, 1) end, name .. ": axis: a scalar has none, got 1")
+    end
+    assert.misuse(function() lt.transpose(scalar, 1, 1) end, "transpose: axis: a scalar has none, got 1")
+    assert.misuse(function() local _ = empty[2] end, "index: expected none %(there are 0%) for shape %[0%], got 2")
+    assert.misuse(function() empty[1] = 3 end, "index: expected none %(there are 0%), got 1")
+    assert.misuse(function() empty:select(1) end, "select: index: expected none %(there are 0%), got 1")
+  end)
+
   it("of one value, and in sequence", function()
     assert.equal("2,3", shape(lt.zeros(2, 3)))
     assert.equal("2,3", shape(lt.ones {2, 3}))

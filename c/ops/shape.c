@@ -215,8 +215,9 @@ static const Op op_slice = {.name = "slice",
 static bool select_shape(const Call *c, Shape *out, Error *e) {
   const Shape *s = &c->in[0]->shape;
   int64_t n = s->dims ? s->size[0] : 0, i = c->integer[0];
+  char text[RANGE_TEXT];
   if (i < 1 || i > n)
-    return error_set(e, "index: expected 1..%lld, got %lld", (long long)n, (long long)i);
+    return error_set(e, "index: expected %s, got %lld", range_text(n, text), (long long)i);
   out->dims = s->dims - 1;
   memcpy(out->size, s->size + 1, (size_t)out->dims * sizeof s->size[0]);
   return true;

@@ -11,8 +11,8 @@ return function(core)
   -- An axis as a number from 1 to dims.
   local function axis_of(name, axis, dims, option)
     if math.type(axis) ~= "integer" or axis == 0 or axis < -dims or axis > dims then
-      raise(("%s: %s: expected 1..%d or -%d..-1, got %s"):format(name, option or "axis", dims, dims,
-        options.describe(axis)))
+      local expected = dims > 0 and ("expected 1..%d or -%d..-1"):format(dims, dims) or "a scalar has none"
+      raise(("%s: %s: %s, got %s"):format(name, option or "axis", expected, options.describe(axis)))
     end
     return axis > 0 and axis or dims + 1 + axis
   end

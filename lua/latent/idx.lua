@@ -8,6 +8,7 @@ local core = require "latent.core"
 local options = require "latent.options"
 local dtypes = require "latent.dtypes"
 local files = require "latent.files"
+local options = require "latent.options"
 local raise = core.raise
 
 local M = {}
@@ -111,8 +112,7 @@ end
 -- @treturn ?string the whole file, header and elements; nil where it is damaged or something else
 -- @treturn ?string the message then
 function M.unpack(packed)
-  local damage
-  local stream = core.inflater(packed)
+  local stream, damage = core.inflater(options.expect("idx.unpack", "packed", packed, "string")), nil
   local function read(count)
     local bytes, message = stream:read(count)
     damage = damage or message

@@ -143,7 +143,8 @@ end
 -- @return true; or nil and a message
 -- @treturn ?boolean whether it is an array that NumPy has and tensors have not (text, records, complex numbers)
 function M.check(start, size)
-  local header, message, other = read_header(start, size)
+  options.expect("npy.check", "start", start, "string")
+  local header, message, other = read_header(start, options.expect("npy.check", "size", size, "size"))
   if not header then return nil, message, other end
   return true
 end

@@ -2,7 +2,8 @@
 -- A pickle is a program for a small stack machine that may call whatever Python can import. This reader runs the
 -- part of the machine that builds values (protocols 2 to 5) and knows only the names that its caller lists; any
 -- other name, and any instruction that is not needed for plain values, ends it with a message. Work and memory
--- are bounded by the pickle's length: nothing in it can make a few bytes into many.
+-- are bounded by the pickle's length, or by the steps that the caller allows where the pickle was packed more tightly:
+-- nothing in it can make a few bytes into many.
 --
 -- What values become: numbers, strings and booleans are Lua's; None is `pickle.none`; tuples, lists, sets and
 -- dictionaries are tables with a field `kind` ("tuple", "list", "set", "dict"), `n` items in [1] to [n], and for
@@ -14,7 +15,6 @@ local M = {}
 --- Stands for Python's None.
 M.none = setmetatable({}, {__tostring = function() return "None" end, __name = "pickle.none"})
 
-local MAX_STEPS = 1000000 -- instructions; a state dict has about fifty a tensor
 local MARK = {}
 
 local Failure = {}
@@ -253,7 +253,7 @@ local function run(machine)
   local protocol = machine.bytes:byte(2) or 0
   if protocol < 2 or protocol > 5 then fail("has protocol %d, expected 2 to 5", protocol) end
   machine.at = 3
-  for _ = 1, MAX_STEPS do
+  for _ = 1, machine.steps do
     local byte = machine:unpack "<I1"
     if byte == 46 then -- "."
       local value = machine:pop()
@@ -264,7 +264,7 @@ local function run(machine)
     if not step then fail("has the instruction %d, which plain values do not need", byte) end
     step(machine)
   end
-  fail("has more than %d instructions", MAX_STEPS)
+  fail("has more than %d instructions", machine.steps)
 end
 
 --- Runs functions that end by `pickle.fail`.
@@ -284,10 +284,11 @@ end
 -- of the tuple of arguments, or `true` for a name that is not to be called
 -- @tparam function persistent makes the value of a persistent id; like the functions of `globals` it may call
 -- `pickle.fail(format, ...)`
+-- @tparam ?int steps the most instructions (default: the pickle's bytes); a state dict has about fifty a tensor
 -- @return the value, or nil and a message
-function M.decode(bytes, globals, persistent)
+function M.decode(bytes, globals, persistent, steps)
   return M.guard(run, setmetatable({bytes = bytes, at = 1, stack = {}, top = 0, memo = {}, remembered = 0,
-    globals = globals, persistent = persistent}, Machine))
+    globals = globals, persistent = persistent, steps = steps or #bytes}, Machine))
 end
 
 return M

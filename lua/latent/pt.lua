@@ -22,6 +22,9 @@ local M = {}
 local MAX_AXES = 8
 local MAX_DEPTH = 100
 local MAX_PICKLE = 1 << 26 -- bytes; the tensors' elements are not in it
+-- Steps that a pickle may have beyond sixteen times the bytes that it takes in the file. PyTorch stores it unpacked;
+-- packed by another program, that of a state dict shrinks to an eighth.
+local FREE_STEPS = 100000
 -- Elements that tensors may have beyond four times the file's bytes: views can repeat what is stored once.
 local FREE_ELEMENTS = 1 << 22
 
@@ -73,9 +76,13 @@ local function rebuild_tensor(reader, arguments)
   return {kind = "tensor", storage = storage, offset = offset, shape = shape, strides = strides, span = span}
 end
 
-local function make_set(arguments)
+-- Each item of a list took a byte of the pickle at least, and a list that becomes a set is used for nothing else:
+-- what is copied has no more items than the pickle bytes, unless one list is made into a set again and again.
+local function make_set(reader, arguments)
   local items = arguments[1] or pickle.new "list"
   if type(items) ~= "table" or items.kind ~= "list" and items.kind ~= "tuple" then fail "has a set of no list" end
+  reader.items = reader.items - items.n
+  if reader.items < 0 then fail "has sets with more items than the pickle has bytes" end
   return pickle.new("set", table.move(items, 1, items.n, 1, {}), items.n)
 end
 
@@ -97,7 +104,8 @@ local function make_globals(reader)
     end,
   }
   for _, module in ipairs{"builtins", "__builtin__"} do
-    globals[module .. ".set"], globals[module .. ".frozenset"] = make_set, make_set
+    local function make(arguments) return make_set(reader, arguments) end
+    globals[module .. ".set"], globals[module .. ".frozenset"] = make, make
   end
   for name in pairs(STORAGES) do globals["torch." .. name .. "Storage"] = true end
   return globals
@@ -160,19 +168,21 @@ local function permuted(converted, dtype, view, order)
   return core.ops.permute(core.from_bytes(converted, shape, dtype), back)
 end
 
--- The elements of any view in row-major order, `width` bytes each.
-local function gather(converted, width, view)
+-- The elements of any view of a storage's bytes in row-major order, `width` bytes each.
+local function gather(bytes, width, view)
   local shape, strides, out = view.shape, view.strides, {}
   local function walk(axis, at)
     if axis > #shape then
-      out[#out + 1] = converted:sub(at * width + 1, (at + 1) * width)
+      out[#out + 1] = bytes:sub(at * width + 1, (at + 1) * width)
     elseif axis == #shape and strides[axis] == 1 then
-      out[#out + 1] = converted:sub(at * width + 1, (at + shape[axis]) * width)
+      out[#out + 1] = bytes:sub(at * width + 1, (at + shape[axis]) * width)
+    elseif axis == #shape and strides[axis] == 0 then
+      out[#out + 1] = bytes:sub(at * width + 1, (at + 1) * width):rep(shape[axis])
     else
       for i = 0, shape[axis] - 1 do walk(axis + 1, at + i * strides[axis]) end
     end
   end
-  walk(1, 0)
+  walk(1, view.offset)
   return table.concat(out)
 end
 
@@ -193,13 +203,16 @@ local function make_tensor(reader, view)
   local storage, dtype = view.storage, dtypes.tensor_dtype(view.storage.dtype)
   local bytes, size = storage_bytes(reader, storage), dtypes.kinds[storage.dtype].size
   if view.span == 0 then return core.from_bytes("", view.shape, dtype) end
-  local converted, message = dtypes.convert(bytes, storage.dtype, view.offset * size + 1, view.span * size,
-    reader.exact)
+  local order, first, count = dense_order(view), view.offset * size + 1, view.span * size
+  -- What lies between a view's elements is not converted: a few of them may span a whole storage.
+  if not order then
+    bytes, first = gather(bytes, size, view), 1
+    count = #bytes
+  end
+  local converted, message = dtypes.convert(bytes, storage.dtype, first, count, reader.exact)
   if not converted then fail("storage %q: %s", storage.key, message) end
-  local order = dense_order(view)
-  if order and is_identity(order) then return core.from_bytes(converted, view.shape, dtype) end
-  if order then return permuted(converted, dtype, view, order) end
-  return core.from_bytes(gather(converted, dtype == "u8" and 1 or 4, view), view.shape, dtype)
+  if order and not is_identity(order) then return permuted(converted, dtype, view, order) end
+  return core.from_bytes(converted, view.shape, dtype)
 end
 
 -- Reading: from what the pickle holds to Lua's values.
@@ -262,20 +275,23 @@ end
 local function read_archive(archive, size, exact)
   local root, message = find_root(archive)
   if not root then return nil, message end
-  if archive:size(root .. "byteorder") then
-    local order
+  local order = archive:size(root .. "byteorder")
+  if order then
+    if order > #"little" then return nil, "byteorder is neither little nor big" end
     order, message = archive:read(root .. "byteorder")
     if not order then return nil, message end
     if order ~= "little" then return nil, "written by a big-endian machine, which is not supported" end
   end
-  if archive:size(root .. "data.pkl") > MAX_PICKLE then return nil, "data.pkl is larger than 64 MB" end
+  local length, packed = archive:size(root .. "data.pkl")
+  if length > MAX_PICKLE then return nil, "data.pkl is larger than 64 MB" end
   local bytes
   bytes, message = archive:read(root .. "data.pkl")
   if not bytes then return nil, message end
-  local reader = {archive = archive, root = root, exact = exact, storages = {}, made = {},
+  local reader = {archive = archive, root = root, exact = exact, storages = {}, made = {}, items = length,
     budget = 4 * size + FREE_ELEMENTS}
   local value
-  value, message = pickle.decode(bytes, make_globals(reader), function(id) return find_storage(reader, id) end)
+  value, message = pickle.decode(bytes, make_globals(reader), function(id) return find_storage(reader, id) end,
+    math.min(length, FREE_STEPS + 16 * packed))
   if value == nil then
     local hint = message:find "refers to" and "; torch.save(model.state_dict(), path) writes what can be read" or ""
     return nil, "data.pkl " .. message .. hint

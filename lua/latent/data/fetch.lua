@@ -5,6 +5,7 @@
 -- and appear in the cache only when all four are right.
 -- @module latent.data.fetch
 
+local core = require "latent.core"
 local check = require("latent.options").check
 local files = require "latent.files"
 local outputs = require "latent.files.output"

@@ -36,14 +36,14 @@ local function check_text(fname, name, value)
 end
 
 -- The options that both known sets have, checked; a spec for `sets.read_split`.
-local function spec_of(fname, which, opts)
-  local split = opts.split or "train"
+local function spec_of(fname, set, opts)
+  local which, split = sources.sets[set], opts.split or "train"
   if not sources.names[split] then
     raise(('%s: split: expected "train" or "test", got %s'):format(fname, options.describe(split)))
   end
   check_text(fname, "dir", opts.dir)
   return {
-    name = which.title, split = split, classes = which.classes,
+    name = which.title, set = set, split = split, classes = which.classes,
     size = check_size(fname, opts.size),
     sha256 = opts.verify ~= false and which.sha256 or nil,
     example_list = split == "test" and which.examples or nil,
@@ -51,7 +51,8 @@ local function spec_of(fname, which, opts)
 end
 
 --- Reads MNIST: 60,000 training or 10,000 test images of handwritten digits. The files are looked
--- for in `dir`, else in the folder LATENT_DATA, else in the cache that `make data` fills.
+-- for in `dir`, else in the folder LATENT_DATA, else in the cache that `make data` fills: with or without ".gz",
+-- with "-idx3-ubyte" or ".idx3-ubyte", also in the folder `MNIST/raw` that torchvision makes there.
 -- @tparam ?table opts `split`: "train" (default) or "test"; `size`: side of the images after
 --   resizing (32); `dir`: folder; `mini`: true for the 500 images a split that come with the
 --   library (its first ten test images are the ten examples); `verify = false`: take files whose
@@ -60,7 +61,7 @@ end
 -- @treturn ?string the message then
 function M.mnist(opts)
   opts = options.check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
-  local spec = spec_of("data.mnist", sources.sets.mnist, opts)
+  local spec = spec_of("data.mnist", "mnist", opts)
   local dir, message = opts.dir, nil
   if opts.mini then
     if dir then raise "data.mnist: mini: the mini set has its own folder, leave out dir" end
@@ -81,7 +82,7 @@ end
 -- @treturn ?string the message then
 function M.fashion_mnist(opts)
   opts = options.check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
-  local spec = spec_of("data.fashion_mnist", sources.sets.fashion_mnist, opts)
+  local spec = spec_of("data.fashion_mnist", "fashion_mnist", opts)
   local dir, message = opts.dir, nil
   if not dir then dir, message = sources.locate_fashion_mnist() end
   if not dir then return nil, message end

@@ -158,7 +158,7 @@ local function read_pair(images, labels, spec)
   local message
   for _, path in ipairs(spec.sha256 and { images.path, labels.path } or {}) do
     local ok
-    ok, message = sources.verify(path, spec.sha256[path:match("[^/]*$"):gsub("%.gz$", "")])
+    ok, message = sources.verify(path, spec.sha256[sources.listed(path)])
     if not ok then return nil, message end
   end
   -- Labels first: they are small, and what is wrong with them is known before the long work.
@@ -190,14 +190,14 @@ end
 
 --- Reads one split of a set that lies in a folder.
 -- @tparam string folder
--- @tparam table spec as for `read`, with `split` in place of the paths
+-- @tparam table spec as for `read`, with `split` and `set` (which of latent.data.sources) in place of the paths
 -- @return a set, or nil and a message
 function M.read_split(folder, spec)
   if not files.is_dir(folder) then return nil, folder .. ": no such folder" end
   local names, message = sources.names[spec.split]
-  spec.images, message = sources.find(folder, names.images)
+  spec.images, message = sources.find(folder, names.images, spec.set)
   if not spec.images then return nil, message end
-  spec.labels, message = sources.find(folder, names.labels)
+  spec.labels, message = sources.find(folder, names.labels, spec.set)
   if not spec.labels then return nil, message end
   return M.read(spec)
 end

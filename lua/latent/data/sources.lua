@@ -21,6 +21,7 @@ M.all = {
 M.sets = {
   mnist = {
     title = "MNIST",
+    torchvision = "MNIST", -- the folder that torchvision makes for it
     sha256 = {
       ["train-images-idx3-ubyte"] =
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -36,6 +37,7 @@ M.sets = {
   },
   fashion_mnist = {
     title = "Fashion-MNIST",
+    torchvision = "FashionMNIST",
     sha256 = {
       ["train-images-idx3-ubyte"] =
         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -86,24 +88,44 @@ function M.mini()
   return folder
 end
 
---- A file of a set in a folder: as it is, or with ".gz".
+-- The places in a folder where the files of a set may lie: in it, or where torchvision puts them.
+local function places(folder, set)
+  return { folder, files.join(folder, M.sets[set].torchvision, "raw"), files.join(folder, "raw") }
+end
+
+--- A file of a set in a folder, or in a folder there that torchvision made (`MNIST/raw`): as it is or with ".gz",
+-- with "-" or as some archives have it "." before "idx".
 -- @tparam string folder
 -- @tparam string name
+-- @tparam ?string set "mnist" (unless said) or "fashion_mnist"
 -- @return the path, or nil and a message
-function M.find(folder, name)
-  local path = files.join(folder, name)
-  if files.exists(path) and not files.is_dir(path) then return path end
-  if files.exists(path .. ".gz") then return path .. ".gz" end
-  return nil, ("%s: missing (with or without .gz)"):format(path)
+function M.find(folder, name, set)
+  for _, place in ipairs(places(folder, set or "mnist")) do
+    for _, spelling in ipairs { name, (name:gsub("%-idx", ".idx")) } do
+      for _, ending in ipairs { "", ".gz" } do
+        local path = files.join(place, spelling .. ending)
+        if files.exists(path) and not files.is_dir(path) then return path end
+      end
+    end
+  end
+  return nil, ("%s: missing (with or without .gz)"):format(files.join(folder, name))
+end
+
+--- The name by which a set lists the file of a path, whichever way the path spells it.
+-- @tparam string path
+-- @treturn string
+function M.listed(path)
+  return (path:match("[^/]*$"):gsub("%.gz$", ""):gsub("%.idx", "-idx"))
 end
 
 --- Whether a folder holds all four files.
 -- @tparam string folder
+-- @tparam ?string set "mnist" (unless said) or "fashion_mnist"
 -- @return true, or nil and a message that names the first missing file
-function M.complete(folder)
+function M.complete(folder, set)
   if not files.is_dir(folder) then return nil, folder .. ": no such folder" end
   for _, name in ipairs(M.all) do
-    local path, message = M.find(folder, name)
+    local path, message = M.find(folder, name, set)
     if not path then return nil, message end
   end
   return true
@@ -149,9 +171,9 @@ function M.locate_fashion_mnist()
     if ok then return named end
     return nil, "LATENT_FASHION_DATA: " .. message
   end
-  if M.complete(M.fashion_package) then return M.fashion_package end
+  if M.complete(M.fashion_package, "fashion_mnist") then return M.fashion_package end
   local cache = M.cache "fashion-mnist"
-  if cache and M.complete(cache) then return cache end
+  if cache and M.complete(cache, "fashion_mnist") then return cache end
   return nil, "Fashion-MNIST is not here; install the Debian package dataset-fashion-mnist, or "
     .. "name a folder with its four files in LATENT_FASHION_DATA"
 end
