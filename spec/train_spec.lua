@@ -266,6 +266,11 @@ describe("train", function()
       assert.equal("rare", log.note[9])
     end)
 
+    it("is read in a time that its length bounds, also where no line ever ends", function()
+      local path = scratch.write(folder, "log", '{"epoch":1}\n' .. ("["):rep(1 << 21))
+      assert.same({epoch = {1}}, train.read_log(path))
+    end)
+
     it("says which line is damaged, and that a file is missing", function()
       local path = scratch.write(folder, "log", '{"epoch":1}\nnonsense\n')
       local log, message = train.read_log(path)

@@ -124,7 +124,7 @@ local function read_object(text, start, depth)
   while true do
     if text:sub(i, i) ~= '"' then fail(i, "expected a name in quotes") end
     local name, after = read_string(text, i)
-    if out[name] ~= nil then fail(i, ('the name "%s" is given twice'):format(name)) end
+    if out[name] ~= nil then fail(i, ('the name "%s" is given twice'):format(options.shown(name))) end
     i = skip(text, after)
     if text:sub(i, i) ~= ":" then fail(i, 'expected ":"') end
     out[name], i = read_value(text, skip(text, i + 1), depth)

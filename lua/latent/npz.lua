@@ -13,7 +13,9 @@ local M = {}
 -- One array. Nil and a message where the archive is damaged; false and the reason where the member is sound but
 -- nothing that becomes a tensor.
 local function read_array(archive, member, opts)
-  local function explain(message) return ('%s: member "%s": %s'):format(archive.path, member, message) end
+  local function explain(message)
+    return ('%s: member "%s": %s'):format(archive.path, options.shown(member), message)
+  end
   local bytes, message, ok, other
   if not member:find "%.npy$" then
     ok, message = archive:check(member)
@@ -51,7 +53,7 @@ local function read_all(archive, opts)
     if tensor then
       tensors[name] = tensor
     else
-      first = first or ('%s: member "%s": %s'):format(archive.path, member, message)
+      first = first or ('%s: member "%s": %s'):format(archive.path, options.shown(member), message)
       left_out[name] = message
     end
   end

@@ -33,6 +33,16 @@ function M.describe(value)
   return (name:find "^[AEIOUaeiou]" and "an " or "a ") .. name
 end
 
+local MOST_SHOWN = 80
+
+--- A name out of a file as it stands in a message: its first 80 bytes, without control characters.
+-- @tparam string name
+-- @treturn string
+function M.shown(name)
+  local text = #name > MOST_SHOWN and name:sub(1, MOST_SHOWN) .. "..." or name
+  return (text:gsub("[\0-\31\127]", "?"))
+end
+
 -- The metatable of what a reader returns beside its tensors.
 local BESIDE = {__name = "latent.beside"}
 

@@ -119,13 +119,13 @@ local function find_storage(reader, id)
   if not kind or type(key) ~= "string" or not is_size(numel) then fail "refers to something that is no storage" end
   local known = reader.storages[key]
   if known then
-    if known.dtype ~= kind or known.numel ~= numel then fail("gives storage %q two types", key) end
+    if known.dtype ~= kind or known.numel ~= numel then fail('gives storage "%s" two types', options.shown(key)) end
     return known
   end
   local size = reader.archive:size(reader.root .. "data/" .. key)
-  if not size then fail("refers to storage %q, which is not in the file", key) end
+  if not size then fail('refers to storage "%s", which is not in the file', options.shown(key)) end
   if size % dtypes.kinds[kind].size ~= 0 or size // dtypes.kinds[kind].size ~= numel then
-    fail("claims %d elements of %s for storage %q, which has %d bytes", numel, kind, key, size)
+    fail('claims %d elements of %s for storage "%s", which has %d bytes', numel, kind, options.shown(key), size)
   end
   local storage = {kind = "storage", key = key, dtype = kind, numel = numel, users = 0}
   reader.storages[key] = storage
@@ -210,7 +210,7 @@ local function make_tensor(reader, view)
     count = #bytes
   end
   local converted, message = dtypes.convert(bytes, storage.dtype, first, count, reader.exact)
-  if not converted then fail("storage %q: %s", storage.key, message) end
+  if not converted then fail('storage "%s": %s', options.shown(storage.key), message) end
   if order and not is_identity(order) then return permuted(converted, dtype, view, order) end
   return core.from_bytes(converted, view.shape, dtype)
 end

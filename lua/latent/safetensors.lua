@@ -151,7 +151,7 @@ local function check_entry(entry, data_size)
   local dtype, shape, offsets = entry.dtype, entry.shape, entry.data_offsets
   if type(dtype) ~= "string" then return nil, "dtype: expected a string" end
   if not dtypes.kinds[dtype] then
-    return nil, ("dtype %s is not supported (supported: %s)"):format(dtype, dtypes.list)
+    return nil, ("dtype %s is not supported (supported: %s)"):format(options.shown(dtype), dtypes.list)
   end
   if not is_list(shape) then return nil, "shape: expected an array of sizes" end
   if #shape > MAX_AXES then
@@ -182,7 +182,7 @@ local function check_layout(header, data_size)
   local names = {}
   for name, entry in pairs(header) do
     local ok, message = check_entry(entry, data_size)
-    if not ok then return nil, ('"%s": %s'):format(name, message) end
+    if not ok then return nil, ('"%s": %s'):format(options.shown(name), message) end
     names[#names + 1] = name
   end
   table.sort(names, function(a, b)
@@ -196,7 +196,7 @@ local function check_layout(header, data_size)
     local from, to = table.unpack(header[name].data_offsets)
     if from ~= reached then
       return nil, ('"%s": its data %s what lies before it (byte %d, expected %d)'):format(
-        name, from < reached and "overlaps" or "leaves a gap to", from, reached)
+        options.shown(name), from < reached and "overlaps" or "leaves a gap to", from, reached)
     end
     reached = to
   end
@@ -227,7 +227,7 @@ local function read_file(file, size)
   for _, name in ipairs(names) do
     local entry = header[name]
     local bytes, message = dtypes.read(file, entry.dtype, entry.data_offsets[2] - entry.data_offsets[1])
-    if not bytes then return nil, ('"%s": %s'):format(name, message) end
+    if not bytes then return nil, ('"%s": %s'):format(options.shown(name), message) end
     tensors[name] = lt.from_bytes(bytes, entry.shape, dtypes.tensor_dtype(entry.dtype))
   end
   return tensors, metadata

@@ -7,6 +7,7 @@
 
 local core = require "latent.core"
 local files = require "latent.files"
+local options = require "latent.options"
 
 local M = {}
 
@@ -186,7 +187,7 @@ local function check_layout(file, entries, directory_at)
     local stop = sorted[i + 1] and sorted[i + 1].at or directory_at
     local ok, message = nil, "overlaps what follows it"
     if entry.at + LOCAL_SIZE + #entry.name + entry.packed <= stop then ok, message = check_local(file, entry, stop) end
-    if not ok then return nil, ('member "%s" %s'):format(entry.name, message) end
+    if not ok then return nil, ('member "%s" %s'):format(options.shown(entry.name), message) end
   end
   return true
 end
@@ -200,7 +201,7 @@ local function read_entries(file, size)
     if not entry then return nil, next_at end
     local ok, message = check_entry(entry, directory_at)
     if ok and by_name[entry.name] then ok, message = nil, "is there twice" end
-    if not ok then return nil, ('member "%s" %s'):format(entry.name, message) end
+    if not ok then return nil, ('member "%s" %s'):format(options.shown(entry.name), message) end
     entries[i], by_name[entry.name], at = entry, entry, next_at
   end
   if at <= #directory then
@@ -284,12 +285,12 @@ end
 -- The entry of a name, or nil and a message.
 local function find(archive, name)
   local entry = archive._entries[name]
-  if not entry then return nil, ('%s: no member "%s"'):format(archive.path, name) end
+  if not entry then return nil, ('%s: no member "%s"'):format(archive.path, options.shown(name)) end
   return entry
 end
 
 local function explain(archive, name, message)
-  return nil, ('%s: member "%s" %s'):format(archive.path, name, message)
+  return nil, ('%s: member "%s" %s'):format(archive.path, options.shown(name), message)
 end
 
 --- The content of a member.

@@ -140,11 +140,11 @@ function M.read(path, opts)
   opts = options.check("train.read_log", opts, {"steps"})
   local text, message = files.read_all(path)
   if not text then return nil, message end
-  local entries, number, whole, damaged, first = {}, 0, 0, 0, nil
+  local entries, number, whole, damaged, first, at = {}, 0, 0, 0, nil, 1
   -- What follows the last line end is a line that is just being written.
-  for line in text:gmatch "([^\n]*)\n" do
-    number = number + 1
-    local entry, wrong, cut_off = entry_of(line)
+  for stop in text:gmatch "()\n" do
+    local entry, wrong, cut_off = entry_of(text:sub(at, stop - 1))
+    number, at = number + 1, stop + 1
     if cut_off then
       damaged, first = damaged + 1, first or number
     elseif not entry then
