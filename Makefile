@@ -39,7 +39,7 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden faults bench lint
-.PHONY: format test-isas aarch64 sanitize docs repl env install uninstall dist deb clean help
+.PHONY: format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb clean help
 
 all: build ## the library (default)
 build:
@@ -110,15 +110,20 @@ format: setup-dev ## lay the C files out as lint wants them
 # libasan itself stands first in PATH: children such as gnuplot run without it, which LD_PRELOAD
 # would not allow.
 SAN = build/san
-sanitize: setup-dev ## the specs not tagged slow under ASan and UBSan
+SAN_RUN = PATH=$(call quoted,$(CURDIR)/$(SAN)/bin):"$$PATH" LUA_CPATH=$(call quoted,$(HERE)/$(SAN)/?.so;;) LATENT_SANITIZE=1 \
+  UBSAN_OPTIONS=print_stacktrace=1
+sanitized: setup-dev
 	@$(MAKE) --no-print-directory build64 BUILD=$(SAN) OPTIMIZE='-O1 -g -fno-omit-frame-pointer' \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 	@mkdir -p $(SAN)/bin
 	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
 	  $$(command -v $(LUA))
-	@PATH=$(call quoted,$(CURDIR)/$(SAN)/bin):"$$PATH" LUA_CPATH=$(call quoted,$(HERE)/$(SAN)/?.so;;) LATENT_SANITIZE=1 \
-	  ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+sanitize: sanitized ## the specs not tagged slow under ASan and UBSan
+	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1 $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+# No input may take the machine along: an allocation that is too large fails, a process that is too large ends.
+fuzz: sanitized ## damaged files and random programs under ASan and UBSan (ARGS="--minutes 10 --seed 7")
+	@$(SAN_RUN) LATENT_FUZZ_SECONDS=20 ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:hard_rss_limit_mb=4000\
+	:allocator_may_return_null=1:max_allocation_size_mb=2000 lua5.4 tools/fuzz/main.lua $(ARGS)
 
 # The kernels that an ARM processor runs, checked on another machine: see tools/aarch64.sh.
 ARM = build/aarch64

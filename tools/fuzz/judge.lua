@@ -79,8 +79,8 @@ local function with_deadline(f, ...)
   return ok, value, message
 end
 
---- Hands a reader a file. @return nil, or what is wrong
-function M.read(name, path, size)
+--- Hands a reader a file. `refuse`: it must not be read. @return nil, or what is wrong
+function M.read(name, path, size, refuse)
   local before, start = status "VmRSS", os.clock()
   local ok, value, message = with_deadline(readers.list[name].load, path)
   local took = os.clock() - start
@@ -90,6 +90,7 @@ function M.read(name, path, size)
     reset_peak()
     return ("took %.0f MB for a file of %d bytes"):format(peak / 2 ^ 20, size)
   end
+  if refuse and ok and value ~= nil then return "was read, and should be refused" end
   return check_answer(ok, value, message) or M.check_library()
 end
 

@@ -42,11 +42,14 @@ end
 -- The interpreter that runs this program, and so its sanitizer.
 local LUA = arg[-1] or "lua5.4"
 
+-- Memory that a process may have, where no sanitizer looks after that: no input should take the machine along.
+local LIMIT = os.getenv "LATENT_SANITIZE" and "" or "ulimit -v 8000000;"
+
 -- A process of the worker: what it printed, and how it ended ("exit" or "signal", and the number).
 local function run_worker(words, seconds, log)
   for i, word in ipairs(words) do words[i] = files.quote(word) end
-  local pipe = assert(io.popen(("%s timeout -s KILL %d %s tools/fuzz/worker.lua %s 2>%s"):format(
-    os.getenv "LATENT_FUZZ_LIMIT" or "", seconds, files.quote(LUA), table.concat(words, " "), files.quote(log))))
+  local pipe = assert(io.popen(("%s timeout -s KILL %d %s tools/fuzz/worker.lua %s 2>%s"):format(LIMIT, seconds,
+    files.quote(LUA), table.concat(words, " "), files.quote(log))))
   local output = pipe:read "a"
   local ok, how, status = pipe:close()
   return output, ok, how, status

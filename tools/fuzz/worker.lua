@@ -1,6 +1,7 @@
 -- Tries inputs, one after another, for some seconds: damaged files on the readers, random programs on the ops.
 --   lua5.4 tools/fuzz/worker.lua FOLDER SEED FIRST SECONDS WHAT     inputs FIRST, FIRST + 1, ... under a seed
---   lua5.4 tools/fuzz/worker.lua --replay FILE...                   files by name: npz-what, program-what.json
+--   lua5.4 tools/fuzz/worker.lua --replay FILE...                   files by name: npz-what, program-what.json;
+--                                                                   npz-refused-what must not be read
 -- What is being tried lies in the folder: where the process dies, it is the culprit. What failed stays there,
 -- with what is wrong beside it.
 local files = require "latent.files"
@@ -29,7 +30,7 @@ local function try(path)
   local kind = kind_of(path)
   local bytes = assert(files.read_all(path))
   if kind == "program" then return programs.judge(assert(programs.parse(bytes))) end
-  return judge.read(kind, path, #bytes)
+  return judge.read(kind, path, #bytes, path:find "%-refused%-[^/]*$" ~= nil)
 end
 
 local function replay(paths)
