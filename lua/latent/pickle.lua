@@ -138,7 +138,8 @@ function Machine:name(module, name)
   local full = module .. "." .. name
   local known = self.globals[full]
   if not known then
-    fail("refers to %s, which is no tensor, container or number: nothing else is read", options.shown(full):gsub("[^%w%._]", "?"))
+    fail("refers to %s, which is no tensor, container or number: nothing else is read",
+      options.shown(full):gsub("[^%w%._]", "?"))
   end
   self:push({kind = "name", name = full, call = known})
 end
