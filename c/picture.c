@@ -104,7 +104,7 @@ static void fill_greys(const Png *p, real greys[256]) {
 /* Pixel x of a row of several channels, or of 16 bits. */
 static double pixel(const Png *p, const uint8_t *row, int64_t x) {
   double most = (1 << p->depth) - 1;
-  int n = channels_of(p), s[4];
+  int n = channels_of(p), s[4] = {0};
   for (int c = 0; c < n; c++) s[c] = sample(row, x * n + c, p->depth);
   bool clear = p->has_clear && s[0] == p->clear[0];
   if (p->color == PNG_GREY) return clear ? 1 : s[0] / most;
