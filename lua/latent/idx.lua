@@ -5,7 +5,6 @@
 -- @module latent.idx
 
 local core = require "latent.core"
-local options = require "latent.options"
 local dtypes = require "latent.dtypes"
 local files = require "latent.files"
 local options = require "latent.options"
