@@ -9,7 +9,7 @@ local M = {}
 
 -- A layer for an op without parameters, or with one number.
 local function activation(kind, op, option, default)
-  local class = module.class(kind, {})
+  local class = module.class(kind, {torch_layout = "keeps"})
   function class:init(value)
     if not option then return options.check("nn." .. kind, value, {}) end
     if value == nil then value = default end

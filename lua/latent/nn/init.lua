@@ -39,6 +39,11 @@ function M.Sequential:init(layers)
   end
 end
 
+function M.Sequential:torch_layout(value, flow)
+  for i = 1, #self do value = flow:through(self[i], value) end
+  return value
+end
+
 function M.Sequential:forward(x)
   if M.fuse and not module.is_tracing() then return fuse.run(self, x) end
   for i = 1, #self do x = self[i](x) end

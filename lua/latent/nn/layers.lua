@@ -49,7 +49,15 @@ end
 -- @tparam int outputs
 -- @tparam ?table opts bias = false leaves the bias out
 -- @treturn Module
-M.Linear = class("Linear", {order = {"weight", "bias"}})
+M.Linear = class("Linear", {order = {"weight", "bias"},
+  torch_arrays = {weight = {axes = {2, 1}, reads = 1, writes = 2}, bias = {writes = 1}}})
+
+function M.Linear:torch_layout(value, flow)
+  -- Of a map it reads the channels of each pixel, which PyTorch's layer does behind a permutation, back again perhaps.
+  if value.is == "map" then return {is = "unknown"} end
+  flow:read(self, value, self.inputs)
+  return flow:write(self, self.outputs)
+end
 
 function M.Linear:init(inputs, outputs, opts)
   opts = options.check("nn.Linear", opts, {"bias"})
@@ -65,6 +73,12 @@ function M.Linear:forward(x)
 end
 
 function M.Linear:text() return ("Linear(%d -> %d)"):format(self.inputs, self.outputs) end
+
+-- What comes of a convolution, however its input came about.
+local function conv_layout(self, value, flow)
+  flow:picture(value, self.inputs)
+  return flow:picture({is = "map"}, self.outputs)
+end
 
 local function init_conv(self, name, inputs, outputs, kernel, opts)
   self.inputs = options.expect(name, "inputs", inputs, "count")
@@ -97,7 +111,8 @@ end
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = 1, padding = 0, dilation = 1 (numbers or {height, width}), bias = true
 -- @treturn Module
-M.Conv2d = class("Conv2d", {order = {"weight", "bias"}})
+M.Conv2d = class("Conv2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 2, 1}}}})
 
 function M.Conv2d:init(inputs, outputs, kernel, opts)
   opts = options.check("nn.Conv2d", opts, {"stride", "padding", "dilation", "bias"})
@@ -120,7 +135,8 @@ function M.Conv2d:text() return conv_text(self, "Conv2d") end
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = 1, padding = 0, output_padding = 0, dilation = 1, bias = true
 -- @treturn Module
-M.ConvTranspose2d = class("ConvTranspose2d", {order = {"weight", "bias"}})
+M.ConvTranspose2d = class("ConvTranspose2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 1, 2}}}})
 
 function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
   opts = options.check("nn.ConvTranspose2d", opts, {"stride", "padding", "output_padding", "dilation", "bias"})
@@ -154,7 +170,7 @@ end
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = the kernel's size, padding = 0
 -- @treturn Module
-M.MaxPool2d = class("MaxPool2d", {})
+M.MaxPool2d = class("MaxPool2d", {torch_layout = "keeps"})
 function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, opts) end
 function M.MaxPool2d:forward(x)
   return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
@@ -166,7 +182,7 @@ function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 -- @tparam int|{int,int} kernel
 -- @tparam ?table opts stride = the kernel's size, padding = 0
 -- @treturn Module
-M.AvgPool2d = class("AvgPool2d", {})
+M.AvgPool2d = class("AvgPool2d", {torch_layout = "keeps"})
 function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, opts) end
 function M.AvgPool2d:forward(x)
   return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
@@ -178,7 +194,7 @@ function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 -- @tparam int|{int,int} scale height and width, or one number for both
 -- @tparam ?table opts there are none so far
 -- @treturn Module
-M.Upsample = class("Upsample", {})
+M.Upsample = class("Upsample", {torch_layout = "keeps"})
 function M.Upsample:init(scale, opts)
   options.check("nn.Upsample", opts, {})
   self.scale = pair("nn.Upsample", "scale", scale, "count")
@@ -196,6 +212,8 @@ function M.Upsample:text() return ("Upsample(%s)"):format(pair_text(self.scale))
 -- @treturn Module
 M.BatchNorm2d = class("BatchNorm2d", {order = {"weight", "bias"},
   buffers = {running_mean = true, running_var = true}})
+
+function M.BatchNorm2d:torch_layout(value, flow) return flow:picture(value, self.channels) end
 
 function M.BatchNorm2d:init(channels, opts)
   opts = options.check("nn.BatchNorm2d", opts, {"eps", "momentum"})
@@ -235,7 +253,15 @@ function M.BatchNorm2d:text() return ("BatchNorm2d(%d)"):format(self.channels) e
 -- @tparam int features
 -- @tparam ?table opts eps = 1e-5
 -- @treturn Module
-M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"}})
+M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"},
+  torch_arrays = {weight = {reads = 1, writes = 1}, bias = {reads = 1, writes = 1}}})
+
+-- Its arrays have the order of the row that it reads, which may have been a map, or else may become one.
+function M.LayerNorm:torch_layout(value, flow)
+  if value.is == "map" then return value end -- the channels of each pixel
+  flow:read(self, value, self.features)
+  return value.is == "rows" and flow:write(self, self.features, value) or value
+end
 
 function M.LayerNorm:init(features, opts)
   opts = options.check("nn.LayerNorm", opts, {"eps"})
@@ -254,7 +280,7 @@ function M.LayerNorm:text() return ("LayerNorm(%d)"):format(self.features) end
 -- @function Dropout
 -- @tparam ?number p 0.5 unless said
 -- @treturn Module
-M.Dropout = class("Dropout", {})
+M.Dropout = class("Dropout", {torch_layout = "keeps"})
 function M.Dropout:init(p)
   self.p = p == nil and 0.5 or p
   if type(self.p) ~= "number" or not (self.p >= 0 and self.p < 1) then
@@ -278,6 +304,7 @@ end
 -- @tparam ?table opts there are none so far
 -- @treturn Module
 M.Flatten = class("Flatten", {})
+function M.Flatten.torch_layout(_, value, flow) return flow:flatten(value) end
 function M.Flatten.init(_, opts) options.check("nn.Flatten", opts, {}) end
 function M.Flatten:forward(x)
   local shape = input.check(self, x, input.BATCH).shape
@@ -290,6 +317,7 @@ function M.Flatten.text() return "Flatten" end
 -- @tparam int ... the item's sizes; one may be -1 and is inferred
 -- @treturn Module
 M.Reshape = class("Reshape", {})
+function M.Reshape:torch_layout(value, flow) return flow:reshape(value, self.sizes) end
 function M.Reshape:init(first, ...)
   self.sizes, self._known, self._open = {}, 1, nil
   for i, size in ipairs(type(first) == "table" and first or {first, ...}) do

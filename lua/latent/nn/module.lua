@@ -150,7 +150,7 @@ end
 -- @tparam ?table opts `layout = "torch"`, `names` and `channels` as `load_state` takes them: what that reads with
 -- the same options is this state again, bit for bit, and PyTorch's `load_state_dict` takes it
 -- @treturn {[string]=Tensor}
--- @raise where `names` gives two names to one array, or does not lead back
+-- @raise where `names` gives two names to one array, or does not lead back; where `channels` has to name a layer
 function Module:state(opts)
   opts = check_layout("state", opts)
   local state = {}
@@ -197,10 +197,12 @@ end
 -- @tparam ?table opts `layout = "torch"`: the arrays are PyTorch's and are permuted;
 -- `names = {["conv.0"] = "encoder.1", ...}`: their names, or beginnings of names, and ours; `names = "zero-based"`:
 -- the same names, but for numbers in them, which count from 0 there;
--- `channels = {["mu.1"] = 16}`: linear layers fed by a flattened map of so many channels, where that
--- cannot be seen from the layer before (inside a Sequential it is)
+-- `channels = {["mu.1"] = 16, fc = {writes = 32}}`: linear layers that read a flattened map of so many channels, or
+-- whose output becomes one, 1 for none: wanted where it is not seen in the chain of layers before and behind, because
+-- a forward function of your own lies between (see `nn.Module`'s torch_layout), or the model begins with a Flatten
 -- @treturn Module itself
--- @raise a table of what is missing, unexpected or of the wrong shape; nothing is changed then
+-- @raise a table of what is missing, unexpected or of the wrong shape, or a list of the layers that `channels` has to
+-- name; nothing is changed then
 function Module:load_state(state, opts)
   -- The second result of a reader, handed on by assert, is no options table.
   if options.is_beside(opts) then opts = nil end
@@ -396,7 +398,9 @@ end
 --- A model of one's own: a table of parts with a forward function.
 -- @function nn.Module
 -- @usage nn.Module{encoder = e, decoder = d, forward = function(self, x) return self.decoder(self.encoder(x)) end}
--- @tparam table parts fields; `kind` names it in texts
+-- @tparam table parts fields; `kind` names it in texts; `torch_layout` says what comes out of it, for weights from
+-- PyTorch and for PyTorch: "keeps" (maps with the channels of the input, rows in its order), or a number (maps of so
+-- many channels)
 -- @treturn Module
 function M.new(parts)
   if type(parts) ~= "table" or M.is_module(parts) then

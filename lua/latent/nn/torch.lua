@@ -1,7 +1,9 @@
 --- PyTorch's arrays in our layout: images there are [channels, height, width], so convolution weights are
--- permuted, and so are linear weights that read a flattened map or write one.
+-- permuted, and so are linear weights that read a flattened map or write one. A layer class says by its field
+-- `torch_arrays` how its arrays stand there, and by `torch_layout` what it does to its input (see latent.nn.flow).
 -- @module latent.nn.torch
 local core = require "latent.core"
+local flow = require "latent.nn.flow"
 local options = require "latent.options"
 
 local ops = core.ops
@@ -80,129 +82,45 @@ function M.rename_back(state, names)
   end)
 end
 
--- Axis 1 counted as (channel, pixel) becomes (pixel, channel), or the other way. What cannot be cut so is of the
--- wrong shape: load_state says it when it compares.
-local function recount(x, channels, back)
-  local shape = x.shape
-  if shape[1] % channels ~= 0 then return x end
-  local rest, pixels = x:numel() // math.max(shape[1], 1), shape[1] // channels
-  local split = ops.reshape(x, back and {pixels, channels, rest} or {channels, pixels, rest})
-  return ops.reshape(ops.permute(split, {2, 1, 3}), shape)
-end
-
--- [outputs, inputs] there, [inputs, outputs] here.
-local function linear_weight(w, layout, back)
-  local function inputs(x) return layout.input and recount(x, layout.input, back) or x end
-  if back then w = inputs(w) end
-  w = ops.permute(w, {2, 1})
-  if layout.output and not back then
-    w = ops.permute(recount(ops.permute(w, {2, 1}), layout.output), {2, 1})
-  elseif layout.output then
-    w = recount(w, layout.output, true)
+-- An axis counted as (channel, pixel) becomes one counted as (pixel, channel), or the other way. What cannot be cut so
+-- is of the wrong shape: load_state says it when it compares.
+local function recount(x, axis, channels, back)
+  local shape, before, after = x.shape, 1, 1
+  for d, size in ipairs(shape) do
+    if d < axis then before = before * size elseif d > axis then after = after * size end
   end
-  return back and w or inputs(w)
+  if channels == 1 or shape[axis] % channels ~= 0 then return x end
+  local pixels = shape[axis] // channels
+  local split = ops.reshape(x, {before, back and pixels or channels, back and channels or pixels, after})
+  return ops.reshape(ops.permute(split, {1, 3, 2, 4}), shape)
 end
 
-local KEEPS_CHANNELS = {Dropout = true, ReLU = true, LeakyReLU = true, ELU = true, GELU = true, SiLU = true,
-  Tanh = true, Sigmoid = true, Softplus = true, MaxPool2d = true, AvgPool2d = true, Upsample = true}
+local function inverse(axes)
+  local back = {}
+  for to, from in ipairs(axes) do back[from] = to end
+  return back
+end
 
-local KINDS = {}
-
-function KINDS.Sequential(layer, path, at, found)
-  for i = 1, #layer do
-    local follow = KINDS[layer[i].kind] or KINDS.other
-    follow(layer[i], path == "" and tostring(i) or path .. "." .. i, at, found)
+-- An array of a layer in our layout, or `back` in PyTorch's; `how` is what its class says of it:
+--   axes = our axes, as places in PyTorch's; reads, writes = the axis, ours, that counts what the layer reads or writes
+local function convert_array(value, how, layout, back)
+  local dims = how.axes and #how.axes or 1
+  if value:dim() ~= dims then return value end
+  if how.axes and not back then value = ops.permute(value, how.axes) end
+  for _, side in ipairs{"reads", "writes"} do
+    if how[side] and layout then value = recount(value, how[side], layout[side], back) end
   end
-end
-
-function KINDS.Conv2d(layer, _, at) at.channels, at.flat, at.writers = layer.outputs, nil, nil end
-KINDS.ConvTranspose2d = KINDS.Conv2d
-
-function KINDS.BatchNorm2d(layer, _, at) at.channels = layer.channels end
-
-function KINDS.Flatten(_, _, at) at.flat, at.writers = at.channels or at.flat, nil end
-
-function KINDS.Linear(_, path, at, found)
-  found[path] = {input = at.flat}
-  at.writers, at.flat, at.channels = {found[path]}, nil, nil
-end
-
--- Its weight and bias have the order of the features that it reads, and those may be written on to a map.
-function KINDS.LayerNorm(_, path, at, found)
-  found[path] = {input = at.flat}
-  if at.writers then table.insert(at.writers, found[path]) end
-end
-
-function KINDS.Reshape(layer, _, at)
-  if #layer.sizes == 1 then
-    at.flat, at.writers = at.channels or at.flat, nil
-    return
-  end
-  local channels = #layer.sizes == 3 and layer.sizes[3] or nil
-  for _, layout in ipairs(at.writers or {}) do layout.output = channels end
-  at.channels, at.writers, at.flat = channels, nil, nil
-end
-
-function KINDS.other(layer, _, at)
-  if not KEEPS_CHANNELS[layer.kind] then at.channels, at.writers, at.flat = nil, nil, nil end
-end
-
--- For each linear layer, by its path: how many channels the flattened map has that it reads (input) or
--- writes (output), as far as that can be followed through the chains of layers.
-local function linear_layouts(fname, model, given)
-  local found = {}
-  local inside = {} -- modules that a Sequential has accounted for
-  for _, entry in ipairs(model:modules()) do
-    local path, layer = entry[1], entry[2]
-    if layer.kind == "Sequential" and not inside[layer] then KINDS.Sequential(layer, path, {}, found) end
-    for _, child in ipairs(layer.kind == "Sequential" and layer or {}) do inside[child] = true end
-    if layer.kind == "Linear" then
-      found[path] = found[path] or {}
-      found[path].inputs = layer.inputs
-    end
-  end
-  for path, channels in pairs(given) do
-    local layout, name = found[path], "channels: " .. tostring(path)
-    options.expect(fname, name, channels, "count")
-    if not layout or not layout.inputs then
-      core.raise(("%s: %s: the model has no such linear layer"):format(fname, name))
-    elseif layout.inputs % channels ~= 0 then
-      core.raise(("%s: %s: expected a divisor of the layer's %d inputs, got %d"):format(fname, name,
-        layout.inputs, channels))
-    end
-    layout.input = channels
-  end
-  return found
-end
-
--- [out, in, height, width] there, [height, width, in, out] here; of transposed convolutions [in, out, ...].
-local CONVOLUTIONS = {
-  Conv2d = {ours = {3, 4, 2, 1}, theirs = {4, 3, 1, 2}},
-  ConvTranspose2d = {ours = {3, 4, 1, 2}, theirs = {3, 4, 1, 2}},
-}
-
--- An array of a layer in our layout, or `back` in PyTorch's.
-local function convert_array(kind, field, value, layout, back)
-  local dims = value:dim()
-  if CONVOLUTIONS[kind] and field == "weight" and dims == 4 then
-    return ops.permute(value, CONVOLUTIONS[kind][back and "theirs" or "ours"])
-  elseif kind == "Linear" and field == "weight" and dims == 2 then
-    return linear_weight(value, layout, back)
-  elseif kind == "Linear" and field == "bias" and dims == 1 and layout.output then
-    return recount(value, layout.output, back)
-  elseif kind == "LayerNorm" and dims == 1 and layout then
-    local map = layout.input or layout.output
-    return map and recount(value, map, back) or value
-  end
-  return value
+  return how.axes and back and ops.permute(value, inverse(how.axes)) or value
 end
 
 local function convert(fname, model, state, channels, back)
-  local layouts, kinds, converted = linear_layouts(fname, model, channels), {}, {}
-  for _, entry in ipairs(model:modules()) do kinds[entry[1]] = entry[2].kind end
+  local layouts, layers, converted = flow.layouts(fname, model, channels), {}, {}
+  for _, entry in ipairs(model:modules()) do layers[entry[1]] = entry[2] end
   for key, value in pairs(state) do
     local path, field = key:match "^(.-)%.?([^.]+)$"
-    if core.is_tensor(value) then value = convert_array(kinds[path], field, value, layouts[path], back) end
+    local layer = layers[path]
+    local how = layer and layer.torch_arrays and layer.torch_arrays[field]
+    if how and core.is_tensor(value) then value = convert_array(value, how, layouts[layer], back) end
     -- PyTorch counts the batches of a batch norm; nothing here depends on it.
     if field ~= "num_batches_tracked" then converted[key] = value end
   end
@@ -212,14 +130,14 @@ end
 --- A state with PyTorch's arrays, under our names, in our layout.
 -- @tparam Module model
 -- @tparam {[string]=Tensor} state
--- @tparam {[string]=int} channels of the flattened map before a linear layer, by the layer's name
+-- @tparam table channels by the layer's name: of the map that it reads, where it cannot be seen, or {reads =, writes =}
 -- @treturn {[string]=Tensor}
 function M.convert(model, state, channels) return convert("load_state", model, state, channels, false) end
 
 --- The way back: a state of ours, under our names, in PyTorch's layout; tensors of its own.
 -- @tparam Module model
 -- @tparam {[string]=Tensor} state
--- @tparam {[string]=int} channels as for `convert`
+-- @tparam table channels as for `convert`
 -- @treturn {[string]=Tensor}
 function M.export(model, state, channels)
   return core.no_grad(function()
