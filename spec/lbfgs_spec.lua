@@ -1,5 +1,7 @@
 -- L-BFGS and its line search: known minima, the conditions themselves, and why it stopped.
+local files = require "latent.files"
 local lt = require "latent"
+local lt64 = require "spec.support.lt64"
 local optim = require "latent.optim"
 local wolfe = require "latent.optim.wolfe"
 require "spec.support.close"
@@ -165,6 +167,9 @@ describe("optim.lbfgs", function()
     assert.is_true(math.max(table.unpack(few.evaluations)) < 3 + 20)
     assert.equal(3, reasons({gradient_tolerance = 1e6}).stopped.gradient)
     assert.equal(3, reasons({change_tolerance = 1e6}).stopped.change)
+    local exact = reasons({change_tolerance = 0, gradient_tolerance = 0}).stopped
+    assert.is_nil(exact.change)
+    assert.is_true((exact.gradient or 0) + (exact["line search"] or 0) + (exact.iterations or 0) == 3)
     local bad = optim.lbfgs(function(x) return (x / x:detach()):sum(2) end, lt.tensor{{0}, {1}})
     assert.equal("not finite", bad.reasons[1])
     local wrong = optim.lbfgs(function(x) -- its gradient points the wrong way
@@ -197,7 +202,8 @@ describe("optim.lbfgs", function()
     refused("start: expected float32 %[n, ...%], got float32 %[3%]", f, lt.zeros(3))
     refused('unknown option "memmory" %(did you mean "memory"', f, x, {memmory = 3})
     refused("memory: expected a whole number of at least 1, got 0", f, x, {memory = 0})
-    refused("change_tolerance: expected a number above 0, got 0", f, x, {change_tolerance = 0})
+    refused("change_tolerance: expected a number of at least 0, got %-1", f, x, {change_tolerance = -1})
+    refused("gradient_tolerance: expected a number of at least 0, got ", f, x, {gradient_tolerance = 0 / 0})
     refused("decrease, curvature: expected 0 < decrease < curvature < 1, got 0.9 and 0.1", f, x,
       {decrease = 0.9, curvature = 0.1})
     refused("f: expected 2 values, one a row, got 3", function() return 3 end, x)
@@ -206,5 +212,85 @@ describe("optim.lbfgs", function()
 
   it("hands on an error of the function as it is", function()
     assert.error_matches(function() optim.lbfgs(function() error "mine" end, lt.zeros(1, 1)) end, "mine")
+  end)
+end)
+
+-- J. Moré, B. Garbow and K. Hillstrom, "Testing unconstrained optimization software", ACM TOMS 7 (1981), with the
+-- starts and minima given there; all have value 0 at the minimum. `a`, `b`, ... are the columns.
+local angle = {} -- theta(a, b) of the helical valley, in turns: 0 along a > 0
+for _, library in ipairs{lt, lt64} do
+  angle[library] = library.op{
+    name = "helical_angle",
+    forward = function(ctx, a, b)
+      ctx:save(a, b)
+      local turns = {}
+      for i, value in ipairs(a:reshape(-1):table()) do
+        turns[i] = math.atan(b:reshape(-1):get(i) / value) / (2 * math.pi) + (value < 0 and 0.5 or 0)
+      end
+      return library.tensor(turns):reshape(a.shape)
+    end,
+    backward = function(ctx, dy)
+      local a, b = ctx:saved()
+      local scale = dy / ((a:square() + b:square()) * (2 * math.pi))
+      return -b * scale, a * scale
+    end,
+  }
+end
+
+local CLASSICS = {
+  {"Rosenbrock", {-1.2, 1}, {1, 1}, function(_, a, b)
+    return (b - a:square()):square() * 100 + (1 - a):square()
+  end},
+  -- its Hessian at the minimum is singular: the value is far closer to 0 than the place
+  {"Powell singular", {3, -1, 0, 1}, {0, 0, 0, 0}, near = 0.01, function(_, a, b, c, d)
+    return (a + b * 10):square() + (c - d):square() * 5 + (b - c * 2):square():square()
+      + (a - d):square():square() * 10
+  end},
+  {"Beale", {1, 1}, {3, 0.5}, function(_, a, b)
+    return (1.5 - a * (1 - b)):square() + (2.25 - a * (1 - b:square())):square()
+      + (2.625 - a * (1 - b:square() * b)):square()
+  end},
+  -- on the way lies a saddle of value 7.877, so flat that float32 does not see the value fall
+  {"Wood", {-3, -1, -3, -1}, {1, 1, 1, 1}, opts = {change_tolerance = 0}, function(_, a, b, c, d)
+    return (b - a:square()):square() * 100 + (1 - a):square() + (d - c:square()):square() * 90 + (1 - c):square()
+      + ((b - 1):square() + (d - 1):square()) * 10.1 + (b - 1) * (d - 1) * 19.8
+  end},
+  {"the helical valley", {-1, 0, 0}, {1, 0, 0}, function(library, a, b, c)
+    local r = (a:square() + b:square()):sqrt()
+    return ((c - angle[library](a, b) * 10):square() + (r - 1):square()) * 100 + c:square()
+  end},
+}
+
+-- The method over the double precision library: its own source, with that library as the one that it requires.
+local function in_double()
+  local twins = {latent = lt64, ["latent.core"] = require "latent.core64"}
+  local environment = setmetatable({require = function(name) return twins[name] or require(name) end}, {__index = _G})
+  local path = package.searchpath("latent.optim.lbfgs", package.path)
+  return assert(load(assert(files.read_all(path)), "@" .. path, "t", environment))().minimize
+end
+
+describe("optim.lbfgs finds the minimum of", function()
+  for name, method in pairs{float32 = {lt, optim.lbfgs}, float64 = {lt64, in_double()}} do
+    local library, minimize = table.unpack(method)
+    for _, case in ipairs(CLASSICS) do
+      local title, start, minimum, f = table.unpack(case)
+      it(title .. " in " .. name, function()
+        local result = minimize(function(x)
+          local columns = {}
+          for i = 1, #start do columns[i] = x:slice(2, i, i) end
+          return f(library, table.unpack(columns)):sum(2)
+        end, library.tensor{start}, case.opts)
+        assert.is_true(result.values:item() < 5e-10, tostring(result.values:item()))
+        assert.close(result.x[1] + 1, library.tensor(minimum) + 1, case.near or 1e-4) -- + 1: one minimum is at 0
+        assert.is_truthy(({gradient = true, ["line search"] = true})[result.reasons[1]], result.reasons[1])
+        assert.is_true(result.evaluations[1] <= 250, tostring(result.evaluations[1]))
+      end)
+    end
+  end
+
+  it("a function that is small everywhere, if no tolerance asks for more than its gradient", function()
+    local tiny = optim.lbfgs(function(x) return rosenbrock(x) * 1e-8 end, lt.tensor{{-1.2, 1}},
+      {gradient_tolerance = 1e-15})
+    assert.close(tiny.x, {{1, 1}}, 1e-3)
   end)
 end)

@@ -18,10 +18,11 @@ M.schedule = schedule
 -- are independent problems, each with its own history, step lengths and reason to stop; the function is evaluated for
 -- all that ask for it in one batch.
 --
--- Why a row stopped: "gradient" (its largest element is at most gradient_tolerance * max(1, |value|)),
--- "change" (the value fell by at most change_tolerance * max(1, |value|)), "line search" (no step downhill
--- found, not even along the gradient), "enough" (f said so), "iterations", "evaluations", or "not finite"
--- (value or gradient at the start).
+-- Why a row stopped: "gradient" (its largest element is at most gradient_tolerance * max(1, |value|)), "change" (a
+-- step made the value fall by at most change_tolerance times the value, however small that is), "line search" (no step
+-- downhill found, not even along the gradient), "enough" (f said so), "iterations", "evaluations", or "not finite"
+-- (value or gradient at the start). A tolerance of 0 is met by a gradient of 0 alone: with change_tolerance = 0 a row
+-- also leaves a flat saddle, whose first steps downhill are lost in the rounding of the value.
 -- @function lbfgs
 -- @tparam function f of (x, rows): x [k, ...] holds the problems whose numbers the list `rows` names; it
 -- returns their values [k], recorded on the tape, each depending on its own row alone; and, if wanted, a

@@ -16,6 +16,8 @@ local raise = core.raise
 local M = {}
 
 local NAME = "optim.lbfgs"
+-- What share of a value its rounding may be, for the line search.
+local ROUNDING = {float32 = 3e-7, float64 = 6e-16}
 
 -- Inner products of the rows of two tensors [k, d]: [k, 1].
 local function dots(a, b) return (a * b):sum(2, true) end
@@ -125,6 +127,11 @@ local function gradient_is_small(largest, value, o)
   return largest <= o.gradient_tolerance * math.max(1, math.abs(value))
 end
 
+-- Relative, as far down as the value goes: a minimum of 0 is reached by its gradient. A tolerance of 0 does not ask.
+local function change_is_small(old, new, tolerance)
+  return tolerance > 0 and old - new <= tolerance * math.max(math.abs(old), math.abs(new))
+end
+
 -- Why row i stops after a step, or nil; a search that found nothing is tried once more without history.
 local function reason_to_stop(run, state, i, old, point, largest)
   local o, row = run.o, state.rows[i]
@@ -133,7 +140,7 @@ local function reason_to_stop(run, state, i, old, point, largest)
   if point.step == 0 then
     if state.fresh[i] then return "line search" end
     state.restart[i] = true
-  elseif old - point.value <= o.change_tolerance * math.max(1, math.abs(old)) then
+  elseif change_is_small(old, point.value, o.change_tolerance) then
     return "change"
   end
   if run.evaluations[row] >= o.evaluations then return "evaluations" end
@@ -221,13 +228,22 @@ local function positive(opts, name, default)
   return options.expect(NAME, name, opts[name] or default, "positive")
 end
 
+local function tolerance(opts, name, default)
+  local value = opts[name] or default
+  local fits = type(value) == "number" and value >= 0
+  if not fits then
+    raise(("%s: %s: expected a number of at least 0, got %s"):format(NAME, name, options.describe(value)))
+  end
+  return value
+end
+
 local function whole(opts, name, default) return options.expect(NAME, name, opts[name] or default, "count") end
 
 local function settings(opts)
   opts = options.check(NAME, opts, OPTIONS)
   local o = {memory = whole(opts, "memory", 10), iterations = whole(opts, "iterations", 200),
-    evaluations = whole(opts, "evaluations", 1000), gradient_tolerance = positive(opts, "gradient_tolerance", 1e-6),
-    change_tolerance = positive(opts, "change_tolerance", 1e-7)}
+    evaluations = whole(opts, "evaluations", 1000), gradient_tolerance = tolerance(opts, "gradient_tolerance", 1e-6),
+    change_tolerance = tolerance(opts, "change_tolerance", 1e-7)}
   local search = {decrease = positive(opts, "decrease", 1e-4), curvature = positive(opts, "curvature", 0.9),
     evaluations = whole(opts, "search_evaluations", 20)}
   if not (search.decrease < search.curvature and search.curvature < 1) then
@@ -277,11 +293,12 @@ end
 function M.minimize(f, start, opts)
   options.expect(NAME, "f", f, "function")
   core.check_tensor(start, NAME .. ": start")
-  if start.dtype ~= "float32" or start:dim() < 2 or start:numel() == 0 then
+  if start.dtype == "u8" or start:dim() < 2 or start:numel() == 0 then
     raise(("%s: start: expected float32 [n, ...], got %s [%s]"):format(NAME, start.dtype,
       table.concat(start.shape, ", ")))
   end
   local o, search = settings(opts)
+  search.rounding = ROUNDING[start.dtype]
   local n, shape = #start, start.shape
   table.remove(shape, 1)
   local run = {f = f, o = o, search = search, shape = shape, x = {}, values = {}, reasons = {}, iterations = {},
