@@ -104,6 +104,7 @@ describe("map.sample", function()
     assert.same({N, 2}, all.rhat.shape)
     assert.close(some.rhat, lt.stack{all.rhat[3], all.rhat[1]}, 0)
     assert.close(some.ess, lt.stack{all.ess[3], all.ess[1]}, 0)
+    assert.close(some.ess_tail, lt.stack{all.ess_tail[3], all.ess_tail[1]}, 0)
   end)
 
   it("refuses what makes no sense", function()
@@ -127,7 +128,48 @@ describe("map.sample", function()
   end)
 end)
 
+-- Chains whose numbers are whole, so that float32 and any other program hold the same: one after the other from a linear
+-- congruential generator, each value `tenths` / 10 of the one before and something new; the last chain is spread and
+-- shifted.
+local function chains_of(n, chains, seed, tenths, shift, spread, levels)
+  local x, rows = seed, {}
+  for i = 1, n do rows[i] = {} end
+  for c = 1, chains do
+    local v = 0
+    for i = 1, n do
+      x = (1103515245 * x + 12345) & 0x7fffffff
+      v = v * tenths // 10 + x // 65536 % 2001 - 1000
+      local value = c == chains and v * (spread or 1) + (shift or 0) or v
+      rows[i][c] = levels and value % levels or value
+    end
+  end
+  return lt.tensor(rows)
+end
+
+-- What ArviZ 0.23.4 says of such chains: rhat, ess(method="bulk"), ess(method="tail").
+local ARVIZ = {
+  {"four draws", {4, 4, 1, 0}, 0.979947784, 19.2659197, 19.2659197},
+  {"an odd number", {5, 2, 2, 3}, 1.55886106, 7.2247199, 8},
+  {"slow chains", {100, 4, 3, 8}, 1.01937445, 77.6127745, 111.223856},
+  {"draws that take turns", {101, 3, 4, -6}, 0.994158384, 743.136376, 238.177013},
+  {"a chain apart", {60, 4, 5, 4, 900}, 1.31931797, 11.344885, 40.2606578},
+  {"a wider chain", {60, 4, 6, 4, 0, 5}, 1.25960454, 106.817931, 24.4645452},
+  {"seven values", {100, 2, 7, 5, 0, 1, 7}, 0.996897706, 253.349836, 200},
+  {"one chain", {200, 1, 8, 6}, nil, 32.4406035, 116.578143}, -- no R-hat there; Stan has one
+  {"long chains", {1000, 4, 9, 9}, 1.0136814, 275.285764, 488.283876},
+}
+
 describe("diagnostics", function()
+  for _, case in ipairs(ARVIZ) do
+    local title, how, rhat, bulk, tail = table.unpack(case, 1, 5)
+    it("are ArviZ's: " .. title, function()
+      local draws = chains_of(table.unpack(how, 1, 7))
+      if rhat then assert.close(map.rhat(draws):item(), rhat, 1e-6) end
+      assert.close(map.ess(draws):item(), bulk, 1e-6)
+      assert.close(map.ess(draws, {method = "tail"}):item(), tail, 1e-6)
+    end)
+  end
+
   local generator = lt.generator(7)
   local independent = lt.randn({500, 4}, {generator = generator})
 
@@ -173,6 +215,8 @@ describe("diagnostics", function()
   it("say what cannot be said", function()
     assert.equal(1, map.rhat(lt.ones(10, 2)):item())
     assert.is_true(map.ess(lt.ones(10, 2)):item() ~= map.ess(lt.ones(10, 2)):item())
+    local tail = map.ess(lt.ones(10, 2), {method = "tail"}):item()
+    assert.is_true(tail ~= tail)
     local still = lt.broadcast_to(lt.tensor{{1, 2}}, 10, 2)
     assert.equal(math.huge, map.rhat(still):item())
     local hole = lt.tensor(independent)
@@ -183,5 +227,7 @@ describe("diagnostics", function()
       .. "draws, got float32 %[3, 2%]", message)
     _, message = pcall(function() map.ess(lt.ones(8)) end)
     assert.matches("map.ess: draws: expected .* got float32 %[8%]", message)
+    _, message = pcall(function() map.ess(lt.ones(8, 1), {method = "mean"}) end)
+    assert.matches('map_sample_spec.lua:%d+: map.ess: method: expected "bulk" or "tail", got "mean"', message)
   end)
 end)

@@ -100,9 +100,14 @@ M.sample = sample.sample
 -- @raise if the draws have another shape
 M.rhat = diagnostics.rhat
 
---- Bulk effective sample size: as many independent draws would estimate a mean as well.
+--- Effective sample size, rank-normalised and of split chains: as many independent draws would tell as much, of the
+-- bulk (a mean, a median) or of the tail (the worse of the 5 % and the 95 % quantile).
+--
+-- Source, as for `map.rhat`: A. Vehtari, A. Gelman, D. Simpson, B. Carpenter and P. Buerkner, "Rank-normalization,
+-- folding, and localization", Bayesian Analysis 16 (2021); values are those of Stan and ArviZ.
 -- @function ess
 -- @tparam Tensor draws [draws, chains, ...], at least 4 draws
+-- @tparam ?table opts method = "bulk" or "tail"
 -- @treturn Tensor [...], one a column; NaN where nothing moves or a draw is not finite
 -- @raise if the draws have another shape
 M.ess = diagnostics.ess

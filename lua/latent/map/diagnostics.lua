@@ -1,11 +1,12 @@
---- Have the chains forgotten where they started, and how much do their draws tell? Rank-normalised split R-hat and
--- bulk effective sample size.
+--- Have the chains forgotten where they started, and how much do their draws tell? Rank-normalised split R-hat, bulk
+-- and tail effective sample size, as Stan and ArviZ define them.
 --
 -- Source: A. Vehtari, A. Gelman, D. Simpson, B. Carpenter and P. Buerkner, "Rank-normalization, folding, and
 -- localization: an improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16 (2021).
 -- @module latent.map.diagnostics
 local lt = require "latent"
 local core = require "latent.core"
+local options = require "latent.options"
 
 local M = {}
 
@@ -85,18 +86,34 @@ local function rhat_of(chains)
   return (pooled / within) ^ 0.5
 end
 
--- The same values by their distance from the median: chains whose spreads differ show there.
-local function folded(chains)
+-- All numbers of all chains, sorted.
+local function sorted(chains)
   local all = {}
   for _, chain in ipairs(chains) do table.move(chain, 1, #chain, #all + 1, all) end
   table.sort(all)
-  local median = (all[(#all + 1) // 2] + all[#all // 2 + 1]) / 2
+  return all
+end
+
+-- The quantile of a sorted list, between two numbers by linear interpolation.
+local function quantile(list, share)
+  local place = 1 + (#list - 1) * share
+  local low = math.floor(place)
+  return list[low] + (place - low) * ((list[low + 1] or list[low]) - list[low])
+end
+
+local function map_values(chains, f)
   local out = {}
   for c, chain in ipairs(chains) do
     out[c] = {}
-    for i, value in ipairs(chain) do out[c][i] = math.abs(value - median) end
+    for i, value in ipairs(chain) do out[c][i] = f(value) end
   end
   return out
+end
+
+-- The same values by their distance from the median: chains whose spreads differ show there.
+local function folded(chains)
+  local median = quantile(sorted(chains), 0.5)
+  return map_values(chains, function(value) return math.abs(value - median) end)
 end
 
 local function autocovariance(chain, mean, lag)
@@ -105,26 +122,54 @@ local function autocovariance(chain, mean, lag)
   return sum / n
 end
 
--- Geyer's initial monotone sequence: autocorrelations are summed in pairs while a pair is positive, and no pair
--- may be larger than the one before.
+-- Geyer's initial positive sequence: the autocorrelations at lags 0, 1, 2, ..., in pairs as long as the sum of a pair
+-- is positive, and the lag of the last pair's end. What follows is 0, but for an even lag that is positive by itself.
+local function positive_sequence(correlation, n)
+  local rho = {[0] = 1, correlation(1)}
+  local even, odd, t = 1, rho[1], 1
+  while t < n - 3 and even + odd > 0 do
+    even, odd = correlation(t + 1), correlation(t + 2)
+    if even + odd >= 0 then rho[t + 1], rho[t + 2] = even, odd end
+    t = t + 2
+  end
+  local last = t - 2
+  rho[last + 1] = even > 0 and even or rho[last + 1]
+  return rho, last
+end
+
+-- Formulas 10 to 12: the number of draws over the autocorrelation time, -1 + twice the sum of the sequence, in which no
+-- pair is larger than the one before (Geyer's initial monotone sequence). nil where nothing moves.
 local function ess_of(chains)
   local n, count = #chains[1], #chains
   local means, within, pooled = variances(chains)
-  if pooled == 0 then return 0 / 0 end
-  local function correlation(lag)
+  if pooled == 0 then return nil end
+  local rho, last = positive_sequence(function(lag)
     local sum = 0
-    for c, chain in ipairs(chains) do sum = sum + autocovariance(chain, means[c], lag) * n / (n - 1) / count end
-    return 1 - (within - sum) / pooled
+    for c, chain in ipairs(chains) do sum = sum + autocovariance(chain, means[c], lag) end
+    return 1 - (within - sum / count) / pooled
+  end, n)
+  local time, size = -1 + (rho[last + 1] or 0), n * count
+  for t = 0, last, 2 do
+    local pair, before = rho[t] + rho[t + 1], t > 0 and rho[t - 2] + rho[t - 1] or math.huge
+    if pair > before then
+      rho[t], rho[t + 1], pair = before / 2, before / 2, before
+    end
+    time = time + 2 * pair
   end
-  local time, last, lag = -1, math.huge, 0
-  while lag + 1 < n do
-    local pair = (lag == 0 and 1 or correlation(lag)) + correlation(lag + 1)
-    if pair <= 0 then break end
-    last = math.min(last, pair)
-    time, lag = time + 2 * last, lag + 2
-  end
-  local size = n * count
   return size / math.max(time, 1 / math.log(size, 10))
+end
+
+-- The least of the sizes for the two quantiles that bound the middle 90 %. Where all draws of the halves lie on one
+-- side of a quantile, nothing can be correlated: they count in full.
+local function tail_ess(chains)
+  local all, least = sorted(chains), math.huge
+  if all[1] == all[#all] then return nil end
+  for _, share in ipairs{0.05, 0.95} do
+    local bound = quantile(all, share)
+    local below = split(map_values(chains, function(value) return value <= bound and 1 or 0 end))
+    least = math.min(least, ess_of(below) or #below * #below[1])
+  end
+  return least
 end
 
 -- f of each column of draws [draws, chains, ...]: a tensor of the remaining shape.
@@ -145,7 +190,7 @@ local function columns(name, draws, f)
         if value - value ~= 0 then out[k] = 0 / 0 end
       end
     end
-    out[k] = out[k] or f(split(values))
+    out[k] = out[k] or f(values) or 0 / 0
   end
   return lt.tensor(out):reshape(shape)
 end
@@ -153,13 +198,23 @@ end
 --- See latent.map.rhat.
 function M.rhat(draws)
   return columns("map.rhat", draws, function(chains)
-    return math.max(rhat_of(normal_scores(chains)), rhat_of(normal_scores(folded(chains))))
+    local halves = split(chains)
+    return math.max(rhat_of(normal_scores(halves)), rhat_of(normal_scores(folded(halves))))
   end)
 end
 
+local METHODS = {
+  bulk = function(chains) return ess_of(normal_scores(split(chains))) end,
+  tail = tail_ess,
+}
+
 --- See latent.map.ess.
-function M.ess(draws)
-  return columns("map.ess", draws, function(chains) return ess_of(normal_scores(chains)) end)
+function M.ess(draws, opts)
+  local method = options.check("map.ess", opts, {"method"}).method or "bulk"
+  if not METHODS[method] then
+    core.raise(('map.ess: method: expected "bulk" or "tail", got %s'):format(options.describe(method)))
+  end
+  return columns("map.ess", draws, METHODS[method])
 end
 
 return M

@@ -154,9 +154,9 @@ function Posterior:__tostring()
     draws, chains, n, d, self.accept:mean():item())
 end
 
---- R-hat and bulk effective sample size of the codes of some images (see `map.rhat`, `map.ess`).
+--- R-hat and effective sample sizes of the codes of some images (see `map.rhat`, `map.ess`).
 -- @tparam ?{int,...} images their numbers (default: all)
--- @treturn table rhat and ess, tensors [images, latent]
+-- @treturn table rhat, ess (of the bulk) and ess_tail, tensors [images, latent]
 -- @function Posterior:diagnose
 function Posterior:diagnose(images)
   local codes = self.codes
@@ -168,7 +168,8 @@ function Posterior:diagnose(images)
     end
     codes = codes:reshape(-1, d):gather_rows(lt.tensor(rows)):reshape(draws, chains, #chosen, d)
   end
-  return {rhat = diagnostics.rhat(codes), ess = diagnostics.ess(codes)}
+  return {rhat = diagnostics.rhat(codes), ess = diagnostics.ess(codes),
+    ess_tail = diagnostics.ess(codes, {method = "tail"})}
 end
 
 -- ---- the face ----
