@@ -50,7 +50,7 @@ describe("map.sample", function()
       assert.is_true(diagnosis.rhat:max():item() < 1.05, tostring(diagnosis.rhat))
       assert.is_true(diagnosis.ess:min():item() > 150, tostring(diagnosis.ess))
       local target = name == "hmc" and 0.8 or 0.574
-      assert.is_true(math.abs(posterior.accept:mean():item() - target) < 0.17, tostring(posterior.accept))
+      assert.is_true(math.abs(posterior.accept:mean():item() - target) < 0.04, tostring(posterior.accept))
     end)
   end
 
@@ -65,6 +65,24 @@ describe("map.sample", function()
       assert.is_true(posterior.accept:min():item() > 0.5)
     end
   end)
+
+  -- Gaussian posteriors with precisions from 1 to `condition`.
+  for _, case in ipairs{{"hmc", 0.8, 2, 1}, {"hmc", 0.8, 20, 1}, {"hmc", 0.9, 10, 100}, {"hmc", 0.8, 20, 1e4},
+    {"mala", 0.574, 2, 100}, {"mala", 0.574, 20, 1e4}} do
+    local method, target, latent, condition = table.unpack(case)
+    it(("meets the wanted acceptance: %s, %g, %d dimensions, condition %g"):format(method, target, latent, condition),
+      function()
+        local width = (lt.linspace(0, math.log(condition), latent):exp() - 1):sqrt()
+        local p = map.problem{decode = function(z) return z * width end, measured = lt.zeros(4, latent),
+          latent = latent, noise = 1}
+        for _, adapt_scale in ipairs{true, false} do
+          local s = map.sample(p, {method = method, target = target, warmup = 200, draws = 60,
+            steps = method == "hmc" and 6 or nil, adapt_scale = adapt_scale, pictures = false,
+            generator = lt.generator(9)})
+          assert.is_true(math.abs(s.accept:mean():item() - target) < 0.04, tostring(s.accept:mean()))
+        end
+      end)
+  end
 
   it("gives the same for the same generator, another for another", function()
     local p = problem()
@@ -128,9 +146,9 @@ describe("map.sample", function()
   end)
 end)
 
--- Chains whose numbers are whole, so that float32 and any other program hold the same: one after the other from a linear
--- congruential generator, each value `tenths` / 10 of the one before and something new; the last chain is spread and
--- shifted.
+-- Chains whose numbers are whole, so that float32 and any other program hold the same: one after the other from a
+-- linear congruential generator, each value `tenths` / 10 of the one before and something new; the last chain is
+-- spread and shifted.
 local function chains_of(n, chains, seed, tenths, shift, spread, levels)
   local x, rows = seed, {}
   for i = 1, n do rows[i] = {} end

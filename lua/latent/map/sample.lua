@@ -16,12 +16,17 @@ local raise = core.raise
 local M = {}
 
 local NAME = "map.sample"
--- Of dual averaging: how strongly the step is drawn towards its centre, how many iterations count as started with,
--- and how fast old ones are forgotten; the values of Hoffman and Gelman.
-local GAMMA, T0, KAPPA = 0.05, 10, 0.75
+-- Of dual averaging: how many iterations count as started with, and how fast old ones are forgotten; the values of
+-- Hoffman and Gelman.
+local T0, KAPPA = 10, 0.75
 local FIRST_STEP = 0.1
--- Where in the warm-up the scales of the latent dimensions are taken from what has been drawn so far.
-local WINDOWS = {0.15, 0.4, 0.8}
+-- The windows of the warm-up: where each ends, as a share of it, and how strongly its steps are drawn towards the one
+-- that it began with. With Hoffman and Gelman's gamma, 0.05, steps come near from afar within a few iterations, but jump
+-- by a factor of 2 for a hundred more: too small and too large ones have the wanted acceptance between them, and their
+-- mean, which is kept, has a larger one. So the later windows are calm. At the end of the inner windows the scales of
+-- the latent dimensions are taken from what was drawn in them.
+local WINDOWS = {{to = 0.15, gamma = 0.05}, {to = 0.4, gamma = 0.3}, {to = 0.7, gamma = 1}, {to = 1, gamma = 1}}
+local ROUNDS = 30 -- at most, of halving or doubling a first step
 
 -- ---- one transition ----
 
@@ -50,19 +55,26 @@ end
 
 local function kinetic(run, p) return (p:square() * run.scale):sum(2, true) / 2 end
 
+-- The probabilities with which states are left for where leapfrog steps ended, [R, 1].
+local function acceptance(run, state, p, p_end, energy, gradient)
+  local change = state.energy + kinetic(run, p) - energy - kinetic(run, p_end)
+  local sound = finite(change) * finite(gradient):min(2, true)
+  return lt.where(sound, change, -1e4):minimum(0):exp() * sound
+end
+
+local function momenta(run, q) return lt.randn(q.shape, {generator = run.generator}) / run.scale:sqrt() end
+
 -- One iteration of all chains; returns the probabilities with which they accepted, [R, 1].
 local function transition(run, state)
   local generator = {generator = run.generator}
-  local p = lt.randn(state.q.shape, generator) / run.scale:sqrt()
+  local p = momenta(run, state.q)
   local steps = run.steps
   if steps > 1 then -- of varying length, so that no chain walks in circles
     local least = math.max(1, steps // 2)
     steps = least + math.floor(lt.rand({1}, generator):item() * (2 * steps - 2 * least + 1))
   end
   local q, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, steps)
-  local change = state.energy + kinetic(run, p) - energy - kinetic(run, p_end)
-  local sound = finite(change) * finite(gradient):min(2, true)
-  local probability = lt.where(sound, change, -1e4):minimum(0):exp() * sound
+  local probability = acceptance(run, state, p, p_end, energy, gradient)
   local accepted = lt.rand(probability.shape, generator):lt(probability)
   state.q = lt.where(accepted, q, state.q)
   state.energy = lt.where(accepted, energy, state.energy)
@@ -72,8 +84,22 @@ end
 
 -- ---- adaptation ----
 
-local function new_averaging(step)
-  return {centre = (step * 10):log(), t = 0, error = lt.zeros(step.shape), mean = lt.zeros(step.shape)}
+-- Halves or doubles each chain's step until one leapfrog step's acceptance has come past 1/2 (their algorithm 4).
+local function find_steps(run, state)
+  local direction, looking
+  for _ = 1, ROUNDS do
+    local p = momenta(run, state.q)
+    local _, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, 1)
+    local good = acceptance(run, state, p, p_end, energy, gradient):gt(0.5)
+    direction, looking = direction or good, looking and looking * good:eq(direction) or lt.ones(good.shape)
+    if looking:max():item() == 0 then break end
+    run.step = lt.where(looking, lt.where(direction, run.step * 2, run.step / 2), run.step)
+  end
+end
+
+local function new_averaging(run, window)
+  local step = run.step
+  return {centre = step:log(), gamma = window.gamma, t = 0, error = lt.zeros(step.shape), mean = lt.zeros(step.shape)}
 end
 
 -- Moves the logarithm of each chain's step so that its acceptance comes to `target`.
@@ -82,7 +108,7 @@ local function adapt_step(run, averaging, probability)
   local share, weight = 1 / (t + T0), t ^ -KAPPA
   averaging.t = t
   averaging.error = averaging.error * (1 - share) + (run.target - probability) * share
-  local log_step = averaging.centre - averaging.error * (t ^ 0.5 / GAMMA)
+  local log_step = averaging.centre - averaging.error * (t ^ 0.5 / averaging.gamma)
   averaging.mean = log_step * weight + averaging.mean * (1 - weight)
   run.step = log_step:exp()
 end
@@ -101,26 +127,29 @@ local function new_sums(shape) return {n = 0, mean = lt.zeros(shape), square = l
 -- there are few draws.
 local function adapt_scale(run, sums)
   local n = sums.n
-  if n < 5 then return end
   local variance = sums.square / (n - 1) * (n / (n + 5)) + 1e-3 * 5 / (n + 5)
   local an_image = variance:reshape(run.chains, run.problem.images, -1):mean(1)
   run.scale = an_image:gather_rows(run.rows)
 end
 
 local function warm_up(run, state, warmup)
-  local averaging, window, sums = new_averaging(run.step), 1, new_sums(state.q.shape)
-  for t = 1, warmup do
-    adapt_step(run, averaging, transition(run, state))
-    if window > 1 then accumulate(sums, state.q) end
-    if WINDOWS[window] and t >= WINDOWS[window] * warmup then
-      if run.adapt_scale and sums.n >= 5 then
-        adapt_scale(run, sums)
-        averaging = new_averaging(lt.full(run.step.shape, 1))
-      end
-      sums, window = new_sums(state.q.shape), window + 1
+  local scalings, t = 0, 0
+  for k, window in ipairs(WINDOWS) do
+    local inner, sums = k > 1 and k < #WINDOWS, new_sums(state.q.shape)
+    -- the first scales change what a step is; later ones hardly do
+    if t < warmup and (k == 1 or scalings == 1) then find_steps(run, state) end
+    local averaging = new_averaging(run, window)
+    while t < window.to * warmup do
+      t = t + 1
+      adapt_step(run, averaging, transition(run, state))
+      if inner then accumulate(sums, state.q) end
+    end
+    if averaging.t > 0 then run.step = averaging.mean:exp() end
+    if inner and run.adapt_scale and sums.n >= 5 then
+      adapt_scale(run, sums)
+      scalings = scalings + 1
     end
   end
-  if averaging.t > 0 then run.step = averaging.mean:exp() end
 end
 
 -- ---- what is drawn ----
