@@ -21,10 +21,10 @@ local NAME = "map.sample"
 local T0, KAPPA = 10, 0.75
 local FIRST_STEP = 0.1
 -- The windows of the warm-up: where each ends, as a share of it, and how strongly its steps are drawn towards the one
--- that it began with. With Hoffman and Gelman's gamma, 0.05, steps come near from afar within a few iterations, but jump
--- by a factor of 2 for a hundred more: too small and too large ones have the wanted acceptance between them, and their
--- mean, which is kept, has a larger one. So the later windows are calm. At the end of the inner windows the scales of
--- the latent dimensions are taken from what was drawn in them.
+-- that it began with. With Hoffman and Gelman's gamma, 0.05, steps come near from afar within a few iterations, but
+-- jump by a factor of 2 for a hundred more: too small and too large ones have the wanted acceptance between them, and
+-- the mean, which is kept, has a larger one. So the later windows are calm. At the end of the inner windows the scales
+-- of the latent dimensions are taken from what was drawn in them.
 local WINDOWS = {{to = 0.15, gamma = 0.05}, {to = 0.4, gamma = 0.3}, {to = 0.7, gamma = 1}, {to = 1, gamma = 1}}
 local ROUNDS = 30 -- at most, of halving or doubling a first step
 
