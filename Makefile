@@ -39,7 +39,8 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden faults bench lint
-.PHONY: format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb clean help
+.PHONY: calibration format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb clean
+.PHONY: help
 
 all: build ## the library (default)
 build:
@@ -81,6 +82,8 @@ faults: setup build64 ## starved of memory and disk, and killed: a part of it (A
 	done
 golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
+calibration: setup build ## are map.sample's draws those of the posterior? (ARGS="--simulations 10000 --seed 2")
+	@$(LUA) tools/calibration.lua $(ARGS)
 
 # Allocations that fail, preloaded by their part of `make faults`; it knows glibc alone.
 faults: $(ALLOCATIONS)
