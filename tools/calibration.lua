@@ -1,12 +1,12 @@
 -- Simulation-based calibration of map.sample, for both methods on a linear and a nonlinear decoder:
---   lua5.4 tools/calibration.lua --simulations 2000 --seed 1 --figure docs/calibration.png
+--   lua5.4 tools/calibration.lua --simulations 2000 --seed 1 --figure docs/calibration.png     (renews the tracked one)
 -- One line a case; exit status 1 if ranks are not uniform, or the draws are too dependent for them to be, or if ranks
 -- are uniform where the sampler was told a wrong noise: the check has to be able to fail.
 local calibration = require "spec.support.calibration"
 local options = require "exercises.options"
 local plot = require "latent.plot"
 
-local known = {simulations = 2000, seed = 1, figure = "docs/calibration.png"}
+local known = {simulations = 2000, seed = 1, figure = "build/calibration.png"}
 local o = setmetatable(options.parse(arg, known), {__index = known})
 local DRAWS, BINS = 99, 20
 -- So that draws that are kept hardly depend on each other: fewer iterations between them where posteriors are round.

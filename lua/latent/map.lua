@@ -80,9 +80,10 @@ M.solve = solve.solve
 -- @function sample
 -- @tparam Problem problem of `map.problem`
 -- @tparam ?table opts method = "hmc" or "mala"; chains = 4; warmup = 200 and draws = 200 iterations; steps = 10
--- leapfrog steps an iteration (mala: 1); step = 0.1, the first step size; target = 0.8, the wanted acceptance (mala:
--- 0.574); start = codes [n, latent] for all chains or [chains * n, latent] (default: drawn from the prior);
--- adapt_scale = true; pictures = true: decode every draw for mean and standard deviation; generator
+-- leapfrog steps an iteration (mala: 1); step = 0.1, where the search for a step size begins (without a warm-up: the
+-- step size); target = 0.8, the wanted acceptance (mala: 0.574); start = codes [n, latent] for all chains or
+-- [chains * n, latent] (default: drawn from the prior); adapt_scale = true; pictures = true: decode every draw for mean
+-- and standard deviation; generator
 -- @treturn Posterior codes [draws, chains, n, latent]; mean and std, [n, ...] a pixel, over all draws of all chains
 -- (nil if not wanted); accept [chains, n], the mean acceptance after the warm-up; step [chains, n];
 -- evaluations, decoder evaluations an image (with gradient), all chains together; and `diagnose`

@@ -293,7 +293,7 @@ end
 function M.minimize(f, start, opts)
   options.expect(NAME, "f", f, "function")
   core.check_tensor(start, NAME .. ": start")
-  if start.dtype == "u8" or start:dim() < 2 or start:numel() == 0 then
+  if not ROUNDING[start.dtype] or start:dim() < 2 or start:numel() == 0 then
     raise(("%s: start: expected float32 [n, ...], got %s [%s]"):format(NAME, start.dtype,
       table.concat(start.shape, ", ")))
   end
