@@ -53,7 +53,7 @@ describe("schedule", function()
     { "schedule.cosine: steps: expected a whole number of at least 1, got 1.5", schedule.cosine, 1, { steps = 1.5 } },
     { 'schedule.cosine: unknown option "setps" %(did you mean "steps"%?%)', schedule.cosine, 1, { setps = 1 } },
     { "schedule.cyclical: cycles: expected at most 3, the steps, got 4", schedule.cyclical, 1, { steps = 3 } },
-    { "schedule.warmup: schedule: expected a function, got nil", schedule.warmup },
+    { "schedule.warmup: schedule: expected a schedule or a number, got nil", schedule.warmup },
     { "schedule.warmup: expected an options table, got 5", schedule.warmup, 1, 5 },
   }
   it("refuses what is no step", function()

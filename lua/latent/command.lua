@@ -8,6 +8,12 @@ local USAGE = [[
 usage: latent                       the prompt
        latent [options] script.lua [arguments]
        latent doctor                looks whether everything is there that the library needs
+       latent run script.lua ...    the same as latent script.lua ...
+       latent runs [script]         what the experiments in runs/ were given and have found
+       latent compare RUN RUN ...   options, numbers and curves of runs side by side
+       latent sweep script.lua --beta 1e-3,0.01 --seed 1..3 [--jobs 2] [--random 10]
+                                    runs an experiment with many settings; what is done is not done again
+       latent report [FOLDER]       one page of the newest run of each script, FOLDER/report.html
 
   -e CODE         runs a piece of Lua, with what the prompt has
   -i              the prompt after the script or the code
@@ -93,6 +99,16 @@ local function version_text()
     info.threads == 1 and "" or "s")
 end
 
+-- The words that are no script (a file of such a name is `latent ./doctor`).
+local WORDS = {doctor = "latent.doctor", runs = "latent.experiment.command", compare = "latent.experiment.command",
+  sweep = "latent.experiment.command", report = "latent.experiment.command"}
+
+local function run_word(arguments, index)
+  local word = arguments[index]
+  local module = require(WORDS[word])
+  return (module[word] or module.main)(table.move(arguments, index + 1, #arguments, 1, {}))
+end
+
 --- Runs the command.
 -- @tparam {string,...} arguments as in the global `arg`
 -- @treturn int the exit status
@@ -105,8 +121,10 @@ function M.main(arguments)
   elseif o.version then
     print(version_text())
     return 0
-  elseif o.script and arguments[o.script] == "doctor" then
-    return require("latent.doctor").main()
+  elseif o.script and WORDS[arguments[o.script]] then
+    return run_word(arguments, o.script)
+  elseif o.script and arguments[o.script] == "run" and arguments[o.script + 1] then
+    o.script = o.script + 1
   end
   local status = 0
   if #o.code > 0 then require("latent.repl").preload() end

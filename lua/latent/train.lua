@@ -34,6 +34,7 @@ local disk = require "latent.train.disk"
 local logs = require "latent.train.log"
 local module = require "latent.nn.module"
 local options = require "latent.options"
+local schedule = require "latent.schedule"
 local Run = require "latent.train.run"
 local snapshot = require "latent.train.snapshot"
 
@@ -105,7 +106,7 @@ local function read_schedules(run, given)
       local value = f
       f = function() return value end
     end
-    run.schedules[name] = options.expect(NAME, "schedules." .. name, f, "function")
+    run.schedules[name] = options.expect(NAME, "schedules." .. name, schedule.bind(f, run.steps_per_epoch), "function")
   end
 end
 
@@ -172,9 +173,10 @@ local function read_rest(run, opts)
   if opts.progress ~= nil and kind ~= "boolean" and kind ~= "string" and kind ~= "table" then
     refuse("progress", "true, a label or options of progress.new", opts.progress)
   end
-  local callbacks = options.check(NAME .. ": callbacks", opts.callbacks, {"on_step", "on_epoch"})
+  local callbacks = options.check(NAME .. ": callbacks", opts.callbacks, {"on_step", "on_epoch", "on_end"})
   run.on_step = optional(callbacks, "on_step", "function")
   run.on_epoch = optional(callbacks, "on_epoch", "function")
+  run.on_end = optional(callbacks, "on_end", "function")
 end
 
 -- Compares a checkpoint with the run and takes it up: nil, or in words what keeps it from that.
@@ -232,8 +234,8 @@ end
 --   - `model`: a module; `optimizer`: one over its parameters; `loader`: a loader; `epochs`
 --   - `loss`: `function(batch, now)` that returns the loss, a tensor of one element, and perhaps a table of further
 --     numbers for the log; `now` has epoch, step, lr and the values of the other schedules
---   - `schedules`: functions of the step (counted from 1 over all epochs) or numbers, by name; `lr` is the
---     optimiser's, others such as `beta` are for the loss
+--   - `schedules`: functions of the step (counted from 1 over all epochs), those of latent.schedule (in steps or in
+--     epochs) or numbers, by name; `lr` is the optimiser's, others such as `beta` are for the loss
 --   - `clip`: the greatest norm of all gradients together, in `Run:step` (default: none)
 --   - `validate`: at the end of an epoch, in evaluation mode and without recording: a data set, over which the
 --     means of the loss and its further numbers are taken (`val_loss`, ...); or `function(now)` that returns a
@@ -253,7 +255,8 @@ end
 --     and `set_state(state)`
 --   - `settings`: scalars by name that must be the same for a run to be resumed
 --   - `progress`: true, a label, or a table of options for progress.new (false)
---   - `callbacks`: `on_step(now, run)` and `on_epoch(entry, run)`, which may change the entry before it is logged
+--   - `callbacks`: `on_step(now, run)`, `on_epoch(entry, run)`, which may change the entry before it is logged, and
+--     `on_end(run)` when the loop has ended
 -- @treturn Run or nil and a message where a file cannot be written or is in use by another program, the checkpoint is
 --   damaged or belongs to a run with other settings
 function M.new(opts)
@@ -302,6 +305,6 @@ end
 M.read_log = logs.read
 
 --- The schedules; see latent.schedule.
-M.schedule = require "latent.schedule"
+M.schedule = schedule
 
 return M

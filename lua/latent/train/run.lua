@@ -291,7 +291,7 @@ function Run:batches()
   return advance, self, nil, self
 end
 
---- Ends the loop's hold on signals, log and terminal. The loop calls it by itself.
+--- Ends the loop's hold on signals, log and terminal, and calls `on_end` once. The loop calls it by itself.
 function Run:close()
   if self.started and not self.stopped then self.stopped = "left" end
   self.batch = nil
@@ -305,6 +305,11 @@ function Run:close()
   if not self.closed then disk.heed(self, self.log_path, self.file:close()) end
   self.closed = true
   disk.release(self)
+  if self.started and self.on_end then
+    local on_end = self.on_end
+    self.on_end = nil
+    on_end(self)
+  end
 end
 
 Run.__close = Run.close

@@ -1,4 +1,5 @@
 --- Pages of HTML: elements that escape their text, base64, and the template of a page that needs no other file.
+-- @module latent.experiment.html
 local M = {}
 
 local ESCAPES = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;"}
@@ -44,7 +45,7 @@ function M.base64(bytes)
 end
 
 local VOID = {img = true, br = true, meta = true}
-local Node = {__name = "exercises.html.node"}
+local Node = {__name = "latent.experiment.html.node"}
 Node.__tostring = function(node) return node.html end
 
 local function attributes(t)
@@ -88,6 +89,11 @@ padding:.1em .3em}
 .question{font-size:1.1rem;color:var(--soft);margin-top:0}
 .lead,figcaption,.caption,summary,.foot{color:var(--soft);font-size:.9rem}
 .note{background:var(--tint);border-left:.25rem solid var(--link);padding:.6rem .8rem}
+ul.claims{list-style:none;margin:.75rem 0;padding:0}
+.claims li{border-left:.25rem solid;margin:.4rem 0;padding:.1rem .8rem}
+.holds{border-color:#1a7f4b}
+.fails{border-color:#b3261e}
+.claims .why{color:var(--soft);display:block;font-size:.9rem}
 nav ol{list-style:none;margin:0;padding:0}
 nav li{border-bottom:1px solid var(--line);padding:.45rem 0}
 nav li:last-child{border:0}

@@ -1,0 +1,425 @@
+--- Experiments: a script says its question, its options and what it finds, and gets a command line, a run folder with
+-- everything in it, and a place in `latent runs`, `latent compare`, `latent sweep` and `latent report`.
+--
+--     local experiment = require "latent.experiment"
+--     local e <close> = experiment.begin{
+--       options = {epochs = {10, "how often each image is seen", min = 1}, lr = {2e-3, above = 0}, batch = 64},
+--       recipes = {slow = {lr = 1e-4}},
+--     }
+--     local o, train, test = e.options, e:data()
+--     ... model, optimizer ...
+--     e:train("classifier", {model = model, optimizer = optimizer, data = train, epochs = o.epochs,
+--       loss = function(batch) return lt.cross_entropy(model(batch.x), batch.y) end})
+--     e:figure("loss", plot.lines{{y = e:log("classifier").train_loss}}, "The loss after each epoch.")
+--     e:number("accuracy", accuracy, {unit = "%", reference = 97.1, better = "higher"})
+--     e:claim(accuracy > 10, "the network does better than chance", "%.1f %% against 10 %%", accuracy)
+--
+-- `lua5.4 script.lua --help` (or `latent script.lua --help`) lists the options. Besides its own a script has `--seed`
+-- (all random numbers start there), `--threads`, `--data` (what `e:data()` reads), `--out` (the folder of all runs),
+-- `--recipe` where there are some, `--resume`, `--reuse` (take weights that are there instead of training), `--format`
+-- (png, svg, pdf) and `--settings` (print the options as JSON, and end).
+--
+-- A run folder, `runs/<script>/<number>`, holds `record.json` (options, numbers, claims, tables, texts, versions,
+-- machine, threads, instruction set, commit, how it ended), `output.txt` (what was printed), the figures, and of each
+-- training log, checkpoint and weights. It is written as the run goes on: a crash or Ctrl-C loses nothing. No run
+-- overwrites another's.
+--
+-- Needs the rocks argparse and lfs (Debian: lua-argparse, lua-filesystem).
+-- @module latent.experiment
+local lt = require "latent"
+local core = require "latent.core"
+local data = require "latent.data"
+local files = require "latent.files"
+local json = require "latent.json"
+local options = require "latent.options"
+local capture = require "latent.experiment.capture"
+local declared = require "latent.experiment.options"
+local folder = require "latent.experiment.folder"
+local machine = require "latent.experiment.machine"
+local records = require "latent.experiment.record"
+local say = require "latent.experiment.say"
+local training = require "latent.experiment.training"
+
+local raise = core.raise
+
+local M = {}
+
+--- A run of a script. `local e <close> = experiment.begin{...}` tells it also how the script ended.
+-- @type Experiment
+-- @tfield table options by name, those of the script and the common ones
+-- @tfield string folder of this run
+-- @tfield string name of the script
+-- @tfield boolean resumed whether it goes on in the folder of an earlier run
+local Experiment = {}
+Experiment.__index = Experiment
+Experiment.__name = "latent.experiment.Experiment"
+
+-- ---- what it says ----
+
+local function note(self, item)
+  local ok, message = self.record:add(item)
+  if not ok then self:fail(message) end
+end
+
+local function evidence_of(fname, format, ...)
+  if format == nil then return nil end
+  options.expect(fname, "evidence", format, "string")
+  local ok, text = pcall(string.format, format, ...)
+  if not ok then raise(("%s: evidence: %s"):format(fname, tostring(text):gsub("^.-: ", ""))) end
+  return text
+end
+
+--- Prints a paragraph and keeps it for the report.
+-- @tparam string format as for string.format
+-- @param ... its values
+function Experiment:text(format, ...)
+  options.expect("Experiment:text", "format", format, "string")
+  local text = (select("#", ...) > 0 and evidence_of("Experiment:text", format, ...) or format):gsub("%s+", " ")
+  note(self, {kind = "text", text = text})
+  say.paragraph(text)
+  print()
+end
+
+--- Says whether a statement holds in this run, with the numbers that decide. A written answer is a list of these.
+-- @tparam boolean holds what the script has just checked
+-- @tparam string statement a sentence that would be true if it holds: "the loss falls"
+-- @tparam ?string evidence the numbers that decide, as for string.format: "from %.3f to %.3f"
+-- @param ... its values
+-- @treturn boolean holds
+-- @usage e:claim(ours > theirs, "the VAE separates the classes better", "%.1f %% against %.1f %%", ours, theirs)
+function Experiment:claim(holds, statement, evidence, ...)
+  if type(holds) ~= "boolean" then
+    raise("Experiment:claim: holds: expected true or false, got " .. options.describe(holds))
+  end
+  options.expect("Experiment:claim", "statement", statement, "string")
+  local text = evidence_of("Experiment:claim", evidence, ...)
+  note(self, {kind = "claim", holds = holds, statement = statement, evidence = text})
+  say.paragraph(("%s %s%s"):format(holds and "holds:" or "DOES NOT HOLD:", statement,
+    text and (" (%s)"):format(text) or ""), "  ")
+  return holds
+end
+
+local NUMBER = {"unit", "reference", "better", "label", "source"}
+
+--- Keeps a number that the run has found, under a name by which `latent runs`, `compare`, `sweep` and the report know
+-- it, and prints it.
+-- @tparam string name
+-- @tparam number|{number,...} value a number, or a list (one a class, say), which is kept and not printed
+-- @tparam ?table opts `unit`; `label`: what it is, in words (default: the name); `reference`: a number, or a text,
+--   that it is compared with; `source`: whose that is ("reference"); `better`: "higher" or "lower"
+-- @treturn number value
+function Experiment:number(name, value, opts)
+  local fname = "Experiment:number"
+  training.check_name(fname, name)
+  opts = options.check(fname, opts, NUMBER)
+  local list = type(value) == "table" and not core.is_tensor(value)
+  for i, x in ipairs(list and value or {value}) do
+    if type(x) ~= "number" then
+      raise(("%s: %s: expected a number%s, got %s"):format(fname, name, list and (" in place %d"):format(i) or
+        " or a list of numbers", options.describe(x)))
+    end
+  end
+  if list and #value == 0 then raise(("%s: %s: expected numbers, got an empty table"):format(fname, name)) end
+  if not list and type(value) ~= "number" then
+    raise(("%s: %s: expected a number, got %s"):format(fname, name, options.describe(value)))
+  end
+  if opts.better ~= nil and opts.better ~= "higher" and opts.better ~= "lower" then
+    raise(('%s: better: expected "higher" or "lower", got %s'):format(fname, options.describe(opts.better)))
+  end
+  local reference = opts.reference
+  if reference ~= nil and type(reference) ~= "number" and type(reference) ~= "string" then
+    raise(("%s: reference: expected a number or a text, got %s"):format(fname, options.describe(reference)))
+  end
+  note(self, {kind = "number", name = name, value = list and json.array(table.move(value, 1, #value, 1, {})) or value,
+    unit = opts.unit, label = opts.label, reference = reference, source = opts.source, better = opts.better})
+  if list then return value end
+  local unit = opts.unit and " " .. opts.unit or ""
+  print(("%s: %s%s%s"):format(opts.label or name, say.number(value), unit, reference == nil and "" or
+    ("  (%s: %s%s)"):format(opts.source or "reference", type(reference) == "number" and say.number(reference)
+    or reference, type(reference) == "number" and unit or "")))
+  return value
+end
+
+--- Prints a table and keeps it for the report.
+-- @tparam string title
+-- @tparam {string,...} head the names of the columns
+-- @tparam {table,...} rows lists of texts and numbers (which get four digits); the first of each names the row
+function Experiment:table(title, head, rows)
+  local fname = "Experiment:table"
+  options.expect(fname, "title", title, "string")
+  options.expect(fname, "rows", rows, "table")
+  local all = {options.expect(fname, "head", head, "table")}
+  table.move(rows, 1, #rows, 2, all)
+  for i, row in ipairs(all) do
+    local cells = {}
+    for k, value in ipairs(options.expect(fname, "row " .. i - 1, row, "table")) do cells[k] = say.cell(value) end
+    if #cells ~= #head then
+      raise(("%s: row %d: expected %d cells, as the head has, got %d"):format(fname, i - 1, #head, #cells))
+    end
+    all[i] = cells
+  end
+  note(self, {kind = "table", title = title, rows = all})
+  say.table(title, all)
+end
+
+--- Saves a figure in the run folder, as PNG, or what `--format` says.
+-- @tparam string name of the file, without its ending
+-- @tparam table figure what a function of latent.plot gives
+-- @tparam ?string caption a sentence or two for the report
+-- @treturn string the file
+function Experiment:figure(name, figure, caption)
+  local fname = "Experiment:figure"
+  training.check_name(fname, name)
+  if type(figure) ~= "table" or type(figure.save) ~= "function" then
+    raise(("%s: %s: expected a figure, such as plot.lines{...}, got %s"):format(fname, name,
+      options.describe(figure)))
+  end
+  local file = name .. "." .. self.options.format
+  local path = self:path(file)
+  local ok, message = figure:save(path)
+  if ok and self.pictures then
+    path = self.pictures .. file
+    ok, message = files.mkdir_p(files.dirname(path))
+    if ok then ok, message = files.write_atomic(path, assert(files.read_all(self:path(file)))) end
+  end
+  if not ok then self:fail(message) end
+  note(self, {kind = "figure", name = name, file = file, shows = figure.kind, title = figure.title,
+    caption = caption})
+  print("figure " .. path)
+  return path
+end
+
+-- ---- data, models, trainings ----
+
+--- A path in the run folder.
+-- @tparam string name of a file
+-- @treturn string
+function Experiment:path(name) return files.join(self.folder, name) end
+
+--- The data set that `--data` names. Where it is missing the script ends with a sentence that says how to get it.
+-- @treturn Set its training part
+-- @treturn Set its test part
+function Experiment:data()
+  local which = self.options.data
+  local read = which == "fashion" and data.fashion_mnist or data.mnist
+  local parts = {}
+  for i, split in ipairs{"train", "test"} do
+    local set, message = read{split = split, mini = which == "mini" or nil}
+    parts[i] = set or self:fail(message .. "\n(fetch it with `make data`, or try --data mini)")
+  end
+  return parts[1], parts[2]
+end
+
+--- f(...), with the random numbers that start at `--seed`: what it makes does not depend on what was drawn before.
+-- @tparam function f
+-- @param ... its arguments
+-- @return what f returns
+function Experiment:seeded(f, ...)
+  lt.manual_seed(self.options.seed)
+  return f(...)
+end
+
+--- A training run with its log, checkpoint and progress bar in place, whose loop is the script's own; see
+-- latent.train.new and Run:batches. With `--resume` it goes on where it was, with `--reuse` its loop has nothing to do
+-- and the model gets weights that are there. When the loop has ended the weights are written. A signal ends the script
+-- after the step that is being made, with everything on the disk.
+-- @tparam string name of the training: of its files, and of its weights
+-- @tparam table opts those of latent.train but for log, checkpoint, resume and progress; and in the place of `loader`
+--   `data`, a set, and `batch` (default: the script's option)
+-- @treturn Run
+function Experiment:run(name, opts)
+  local run, message = training.new(self, name, opts, "Experiment:run")
+  return run or self:fail(message)
+end
+
+--- The same with latent.train's own loop: one step of the optimiser a batch, from what `loss` returns.
+-- @tparam string name
+-- @tparam table opts as for `run`; `loss` is needed
+-- @treturn Run
+function Experiment:train(name, opts)
+  local run, message = training.train(self, name, opts)
+  return run or self:fail(message)
+end
+
+--- The log of a training of this run, as columns; see latent.train.read_log.
+-- @tparam string name
+-- @treturn table name -> list, one entry an epoch
+function Experiment:log(name)
+  options.expect("Experiment:log", "name", name, "string")
+  local path = self.logs[name]
+  if not path then
+    raise(("Experiment:log: %s: nothing of this name was trained here, or its log is missing"):format(name))
+  end
+  local log, message = require("latent.train").read_log(path)
+  return log or self:fail(message)
+end
+
+--- Gives a model weights that an earlier run has trained: the newest of this name below `--out` with the same data,
+-- else those that come with the script. Where there are none the script ends and says so.
+-- @tparam string name
+-- @tparam Module model
+-- @treturn Module the model, in evaluation mode
+function Experiment:weights(name, model)
+  training.check_name("Experiment:weights", name)
+  local loaded, message = training.load(self, name, model)
+  return loaded or self:fail(message)
+end
+
+-- ---- its end ----
+
+-- Numbers of the newest runs, by "<prefix>.<name>": one file for all scripts of a folder.
+local function write_answers(self)
+  local path = files.join(self.options.out, "answers.json")
+  local text = files.read_all(path)
+  local all = text and json.decode(text)
+  if type(all) ~= "table" then all = {} end
+  local prefix = self.answers .. "."
+  for key in pairs(all) do
+    if key:sub(1, #prefix) == prefix then all[key] = nil end
+  end
+  for name, value in pairs(records.numbers(self.record.values)) do all[prefix .. name] = value end
+  return files.write_atomic(path, json.encode(all, {indent = 2, nan = "null"}))
+end
+
+-- Once: the record gets its last entry, and what was lent is given back.
+local function finish(self, status, message)
+  if self.status then return end
+  self.status = status
+  if message then self.capture:add(message) end
+  local ok, trouble = self.record:finish(status, message)
+  if ok and status == "done" and self.answers and next(records.numbers(self.record.values)) then
+    ok, trouble = write_answers(self)
+  end
+  self.capture:close()
+  if not ok then io.stderr:write(trouble, "\n") end
+end
+
+--- Ends the run with its numbers in order. `<close>` does it by itself; without either the record says "running" for
+-- as long as the program lives.
+function Experiment:close() finish(self, "done") end
+
+function Experiment:__close(problem)
+  if problem == nil then return finish(self, "done") end
+  local text = tostring(problem)
+  finish(self, text:find "interrupted!" and "stopped" or "failed", text)
+end
+
+Experiment.__gc = function(self)
+  if self.record then finish(self, "done") end
+end
+
+--- Ends the program with a message on standard error and exit status 1; the record says "failed".
+-- @tparam string message
+function Experiment:fail(message)
+  io.stderr:write(message, "\n")
+  finish(self, "failed", message)
+  os.exit(1, true)
+end
+
+--- Ends the program as a signal does; the record says "stopped".
+-- @tparam string why the signal's name
+-- @tparam int code the exit status
+function Experiment:stop(why, code)
+  finish(self, "stopped", "stopped by SIG" .. why)
+  os.exit(code, true)
+end
+
+function Experiment:__tostring() return ("experiment %s: %s"):format(self.name, self.folder) end
+
+-- ---- its beginning ----
+
+-- The script that is being run, where begin was called from its main chunk: else the words of the command line are
+-- some other program's (the prompt's, a spec's).
+local function running_script()
+  local script = arg and arg[0]
+  local level = 3
+  while true do
+    local frame = debug.getinfo(level, "S")
+    if not frame then return nil end
+    if frame.what == "main" and frame.source == "@" .. (script or "") then return script end
+    level = level + 1
+  end
+end
+
+-- What the first comment of a script says, up to its first line end.
+local function question_of(script)
+  local text = script and files.exists(script) and files.read_all(script) or ""
+  return text:match "^#![^\n]*\n%-%-%-?%s*([^\n]*)" or text:match "^%-%-%-?%s*([^\n]*)"
+end
+
+local function refuse(message)
+  io.stderr:write(message, "\n")
+  os.exit(1, true)
+end
+
+-- The folder of the run: with --resume that of the newest run with the same options, if there is one.
+local function place(self)
+  if self.options.resume then
+    local earlier = folder.newest(self.options.out, self.name, function(record)
+      return declared.same(declared.decisive(record.options), self.decisive)
+    end)
+    if earlier and folder.is_alive(earlier) then
+      refuse(("--resume: %s still runs (process %d)"):format(earlier.folder, earlier.pid))
+    end
+    if earlier then
+      self.resumed = true
+      return earlier.folder
+    end
+  end
+  local path, message = folder.create(self.options.out, self.name)
+  return path or refuse("--out: " .. message)
+end
+
+local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights", "pictures", "answers"}
+
+--- Begins an experiment: reads the command line, seeds the random numbers, makes the run folder.
+-- @tparam ?table opts
+--
+--   - `options`: name -> default, or {default, help, min =, max =, above =, choices =}. Numbers are whole where their
+--     default is; a `false` is a flag. `false` for a common option such as `data` takes it away
+--   - `recipes`: name -> {option = value, ...}, chosen by `--recipe`; what the command line says itself comes first
+--   - `question`: what the script asks (default: the first line of its first comment)
+--   - `name`: of the script (default: its file's)
+--   - `weights`: a folder with weights that come along, from the script's own folder
+--   - `pictures`: figures are also written under this path, "plots/07_" for "plots/07_loss.png"
+--   - `answers`: the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"
+--   - `arguments`: the words of the command line (default: the global `arg`, where a script is being run)
+-- @treturn Experiment
+-- @raise if a declaration is not as said. Words of the command line that make no sense end the program with a
+--   sentence and exit status 1
+function M.begin(opts)
+  opts = options.check("experiment.begin", opts, ALLOWED)
+  local script = running_script()
+  local words = opts.arguments or script and arg or {}
+  local name = opts.name or script and script:match "([^/]*)%.lua$" or script and script:match "[^/]*$" or "prompt"
+  training.check_name("experiment.begin", name)
+  local question = opts.question or question_of(script)
+  local declaration = declared.declare(opts.options, opts.recipes)
+  local values, given, show = declared.read(declaration, words, name, question)
+  if not values then return refuse(given) end
+  if values.out == "" then
+    local own = opts.options and opts.options.data ~= nil
+    values.out = (own or values.data == "mnist" or not values.data) and "runs" or "runs/" .. values.data
+  end
+  if show then
+    io.write(json.encode(values), "\n")
+    os.exit(0, true)
+  end
+  if values.threads and values.threads > 0 then lt.set_threads(values.threads) end
+  if values.seed then lt.manual_seed(values.seed) end
+  local self = setmetatable({options = values, name = name, resumed = false, logs = {}, pictures = opts.pictures,
+    answers = opts.answers, decisive = declared.decisive(values)}, Experiment)
+  self.shipped = opts.weights and files.join(script and files.dirname(script) or ".", opts.weights)
+  self.folder = place(self)
+  local message
+  self.record, message = records.begin(self.folder, {name = name, script = script, question = question,
+    options = values, given = given, git = machine.git(script and files.dirname(script) or ".")})
+  if self.record then self.capture, message = capture.open(self:path "output.txt") end
+  if not self.capture then return refuse(message) end
+  return self
+end
+
+--- Runs a script with many settings, side by side; see latent.experiment.sweep.
+function M.sweep(script, list, opts) return require("latent.experiment.sweep").run(script, list, opts) end
+
+return M

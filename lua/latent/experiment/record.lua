@@ -1,0 +1,74 @@
+--- The record of a run: how and where it ran, and what it said, in the order in which it said it. The file is written
+-- anew with every item, so that a script that dies has lost nothing.
+-- @module latent.experiment.record
+local lt = require "latent"
+local core = require "latent.core"
+local files = require "latent.files"
+local folder = require "latent.experiment.folder"
+local json = require "latent.json"
+local machine = require "latent.experiment.machine"
+
+local M = {}
+
+local Record = {}
+Record.__index = Record
+
+--- Begins a record, and writes it.
+-- @tparam string path the run's folder
+-- @tparam table values what is known at the beginning: name, script, question, options, given
+-- @treturn ?table the record; nil where it cannot be written
+-- @treturn ?string the message then
+function M.begin(path, values)
+  local self = setmetatable({path = files.join(path, folder.RECORD), clock = lt.clock()}, Record)
+  values.started, values.seconds, values.status, values.pid = os.time(), 0, "running", core.pid()
+  values.threads, values.isa = lt.threads(), lt.info().isa
+  values.machine, values.versions = machine.describe(), machine.versions()
+  values.items, values.weights = json.array(), json.array()
+  self.values = values
+  local ok, message = self:write()
+  if not ok then return nil, message end
+  return self
+end
+
+--- Writes the file.
+-- @treturn ?boolean true, or nil and a message
+function Record:write()
+  self.values.seconds = lt.clock() - self.clock
+  return files.write_atomic(self.path, json.encode(self.values, {indent = 1, nan = "null"}) .. "\n")
+end
+
+--- Adds something that was said: {kind = "text", ...}.
+function Record:add(item)
+  local items = self.values.items
+  items[#items + 1] = item
+  return self:write()
+end
+
+--- Notes weights that were trained or read.
+-- @tparam table made name, file; trained, whether here; recipe, seed, epochs, data where they are known
+function Record:add_weights(made)
+  local weights = self.values.weights
+  weights[#weights + 1] = made
+  return self:write()
+end
+
+--- Ends the record.
+-- @tparam string status "done", "failed", "stopped"
+-- @tparam ?string message of the error
+function Record:finish(status, message)
+  self.values.status, self.values.error = status, message
+  return self:write()
+end
+
+--- The numbers of a record by name; a list where the number was one.
+-- @tparam table values as read from the file
+-- @treturn table
+function M.numbers(values)
+  local numbers = {}
+  for _, item in ipairs(values.items) do
+    if item.kind == "number" then numbers[item.name] = item.value end
+  end
+  return numbers
+end
+
+return M

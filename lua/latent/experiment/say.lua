@@ -1,0 +1,57 @@
+--- How texts and tables are printed.
+-- @module latent.experiment.say
+local M = {}
+
+local WIDTH = 100
+
+--- Prints a paragraph, broken into lines.
+-- @tparam string text
+-- @tparam ?string indent of the lines after the first
+function M.paragraph(text, indent)
+  local line = ""
+  for word in text:gmatch "%S+" do
+    if utf8.len(line) and utf8.len(line) + (utf8.len(word) or #word) + 1 > WIDTH and line:find "%S" then
+      print(line)
+      line = indent or ""
+      line = line .. word
+    else
+      line = line == "" and word or line .. " " .. word
+    end
+  end
+  print(line)
+end
+
+--- A number as it is printed: with as many digits as tell it apart, integers in full.
+-- @tparam number value
+-- @treturn string
+function M.number(value)
+  if math.type(value) == "integer" then return ("%d"):format(value) end
+  return ("%.4g"):format(value)
+end
+
+--- A cell of a table as text: numbers with four digits.
+function M.cell(value)
+  return type(value) == "number" and M.number(value) or tostring(value)
+end
+
+--- Prints rows of texts under a title; the first row is the head.
+-- @tparam string title
+-- @tparam {{string,...},...} rows
+function M.table(title, rows)
+  local width = {}
+  for _, row in ipairs(rows) do
+    for i, text in ipairs(row) do width[i] = math.max(width[i] or 0, utf8.len(text) or #text) end
+  end
+  print("\n" .. title)
+  for _, row in ipairs(rows) do
+    local parts = {}
+    for i, text in ipairs(row) do
+      local gap = (" "):rep(width[i] - (utf8.len(text) or #text))
+      parts[i] = i == 1 and text .. gap or gap .. text
+    end
+    print("  " .. table.concat(parts, "  "))
+  end
+  print()
+end
+
+return M
