@@ -1,62 +1,51 @@
---- Exercise 5: the decoder as a generator: a grid of codes over the latent space of exercise 2, decoded.
+--- Exercise 5: a grid of codes, decoded. Is the autoencoder's decoder a generator of digits?
 --   lua5.4 exercises/05_generator.lua
-local lt = require "latent"
-local models, support = require "exercises.models", require "exercises.support"
-local figures = require "exercises.figures"
+local lt, plot = require "latent", require "latent.plot"
+local experiment = require "latent.experiment"
+local models, sheet = require "exercises.models", require "exercises.sheet"
 
-local o = support.options{side = 15}
-local train, test = support.data(o)
-local model = support.load(models.autoencoder(), "autoencoder")
-local classifier = support.load(models.classifier(), "classifier")
-local names = support.classes(o)
+local e <close> = experiment.begin{options = {side = {15, "pictures along each axis", min = 2}},
+  recipes = {demo = sheet.demo()}, weights = "weights", pictures = "05_"}
+local o, train, test = e.options, e:data()
+local model, names = e:weights("autoencoder", models.autoencoder()), test.classes
+local classifier = e:weights("classifier", models.classifier())
 
--- (a) side x side codes over the axes of the scatter, the first row at the bottom.
-local codes = support.map(test, function(x) return model:encode(x) end)
-local bottom, top = codes:min(1), codes:max(1)
-local xs, ys = lt.linspace(bottom[1], top[1], o.side):table(), lt.linspace(bottom[2], top[2], o.side):table()
-local grid = support.grid(xs, ys) -- [side * side, 2]
-local images = lt.no_grad(function() return model:decode(grid) end)
-figures.grid("05_generator.png", "Decoded codes of the autoencoder", images, xs, ys)
+-- (a) side x side codes over the axes of exercise 2's scatter, the first row at the bottom.
+local points = model:codes(test)                                                             -- [n, 2]
+local bottom, top = points:min(1), points:max(1)
+local xs, ys = lt.linspace(bottom[1], top[1], o.side), lt.linspace(bottom[2], top[2], o.side)
+local grid = models.grid(xs, ys)                                                                   -- [side^2, 2]
+local images = model:pictures(grid)
+e:figure("generator", plot.image_grid{images = images, columns = o.side, x = xs:table(), y = ys:table(),
+  title = "Decoded codes of the autoencoder", xlabel = "first latent number", ylabel = "second latent number"},
+  "Each picture is decoded from the code at its place; the axes are those of exercise 2.")
 
--- (b) Where is which class, and where was there anything to learn from? A cell is empty if the nearest
--- training code is further away than the cell is wide.
-local train_codes = support.map(train, function(x) return model:encode(x) end)
-local _, distance = lt.knn(train_codes, grid, 1)
-local cell = math.max(xs[2] - xs[1], ys[2] - ys[1])
-local empty = distance:reshape(-1):gt(cell)
-local seen, certainty = support.classify(classifier, images)
-local function certainty_where(mask)
-  local n = mask:sum():item()
-  return n > 0 and 100 * (certainty * mask):sum():item() / n or 0
-end
-local places, filled, at = {}, 1 - empty, {}
-for class = 0, 9 do
-  local mask = seen:eq(class) * filled
-  local n = math.tointeger(mask:sum():item())
+-- (b) What the classifier of exercise 4 reads, and where there was anything to learn from: a cell is empty if the
+-- nearest training code is further away than the cell is wide.
+local _, distance = lt.knn(model:codes(train), grid, 1)
+local width = math.max(xs[2] - xs[1], ys[2] - ys[1])
+local filled = distance:reshape(-1):le(width):float()
+local seen, certainty = models.read(classifier, images)
+local rows, middle = {}, {}
+for class, name in ipairs(names) do
+  local here = seen:eq(class - 1) * filled
+  local n = here:sum():item()
   if n > 0 then
-    at[class] = (mask:unsqueeze(2) * grid):sum(1) / n -- the middle of its cells
-    places[#places + 1] = {name = names[class + 1], n = n, x = at[class][1], y = at[class][2]}
+    middle[class] = (here:unsqueeze(2) * grid):sum(1) / n                                          -- [2]
+    rows[#rows + 1] = {name, ("%d"):format(n), ("%.1f"):format(middle[class][1]), ("%.1f"):format(middle[class][2])}
   end
 end
-table.sort(places, function(p, q) return p.n > q.n end)
-local list = {}
-for _, p in ipairs(places) do list[#list + 1] = ("%s in %d cells about (%.1f, %.1f)"):format(p.name, p.n, p.x, p.y) end
-support.say("(b) In the cells with training codes nearby the classifier of exercise 4 reads %s. %d of 10 classes "
-  .. "occur at all.", table.concat(list, ", "), #places)
-if at[0] and at[1] then
-  local apart = (at[0] - at[1]):norm():item() / (top - bottom):norm():item()
-  support.say("The middles of %s and %s lie %.0f %% of the grid's diagonal apart: %s.", names[1], names[2],
-    100 * apart, apart > 0.5 and "they hold opposite ends, and the other classes lie between or beside them"
-    or "they do not hold opposite ends of this latent space")
+table.sort(rows, function(a, b) return tonumber(a[2]) > tonumber(b[2]) end)
+e:table("What the classifier reads in the cells with training codes nearby", {"", "cells", "middle: x", "y"}, rows)
+e:claim(#rows < #names, "(b) not every class can be found in the grid", "%d of %d", #rows, #names)
+if middle[1] and middle[2] then
+  local apart = 100 * (middle[1] - middle[2]):norm():item() / (top - bottom):norm():item()
+  e:claim(apart > 50, ("%s and %s hold opposite ends of the latent space"):format(names[1], names[2]),
+    "their middles lie %.0f %% of the grid's diagonal apart", apart)
 end
-local n_empty = math.tointeger(empty:sum():item())
-if n_empty == 0 then
-  support.say("No cell lies further than a cell's width (%.2g) from a training code: the codes fill the grid.", cell)
-else
-  local inside, outside = certainty_where(filled), certainty_where(empty)
-  support.say([[%d of the %d cells lie further than a cell's width (%.2g) from every training code: the empty parts of
-    the scatter of exercise 2. There the decoder was never trained. The classifier is %.0f %% sure of the pictures
-    there on average, %.0f %% of the others: %s.]], n_empty, #grid, cell, outside, inside,
-    outside < inside - 5 and "where there are no codes the pictures resemble those of the set less" or
-    "its certainty does not show that these pictures are like none of the set; look at them in the figure")
-end
+local empty = (1 - filled):sum():item()
+local function certainty_of(mask) return 100 * (certainty * mask):sum():item() / math.max(1, mask:sum():item()) end
+e:claim(empty > 0 and certainty_of(1 - filled) < certainty_of(filled) - 5,
+  "where the scatter has no codes the decoder was never trained, and its pictures are less like digits",
+  "in %d of %d cells, of whose pictures the classifier is %.0f %% sure on average, of the others %.0f %%", empty, #grid,
+  certainty_of(1 - filled), certainty_of(filled))

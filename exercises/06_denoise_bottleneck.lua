@@ -1,50 +1,43 @@
---- Exercise 6: does noise pass through the bottleneck of the autoencoder?
+--- Exercise 6: noisy digits through the autoencoder's bottleneck. Does the noise stay behind, and does the digit come through?
 --   lua5.4 exercises/06_denoise_bottleneck.lua
-local lt, data = require "latent", require "latent.data"
-local models, support = require "exercises.models", require "exercises.support"
-local figures = require "exercises.figures"
+local lt, data, plot = require "latent", require "latent.data", require "latent.plot"
+local experiment = require "latent.experiment"
+local models, sheet = require "exercises.models", require "exercises.sheet"
 
-local o = support.options{noise = 0.5}
-local _, test = support.data(o)
-local model = support.load(models.autoencoder(), "autoencoder")
-local classifier = support.load(models.classifier(), "classifier")
+local e <close> = experiment.begin{options = {noise = {0.5, "its standard deviation; pixels are in [-1, 1]", min = 0}},
+  recipes = {demo = sheet.demo()}, weights = "weights", pictures = "06_"}
+local o, _, test = e.options, e:data()
+local model = e:weights("autoencoder", models.autoencoder())
+local classifier = e:weights("classifier", models.classifier())
 
-local clean, labels = data.examples(test)
+local clean, labels = data.examples(test)                                                  -- [10, 32, 32, 1], [10]
 local noisy = data.noisy(clean, o.noise)
 local output = lt.no_grad(function() return model(noisy) end)
-figures.rows("06_denoise.png", "Denoising through the bottleneck of the autoencoder", support.classes(o),
-  {{"noisy", noisy}, {"output", output}, {"clean", clean}})
+e:figure("denoise", plot.image_rows{titles = test.classes, title = "Denoising through the bottleneck of the autoencoder",
+  rows = {{label = "noisy", images = noisy}, {label = "output", images = output}, {label = "clean", images = clean}}},
+  "The noisy images, what comes out of the autoencoder, and what it should have been.")
 
--- Over the whole test set: how far from the clean images, how rough (mean squared difference of neighbouring
--- pixels), and is the class still the same?
+-- Over the whole test set: how far from the clean images, how rough (the mean squared difference of neighbouring
+-- pixels), and does exercise 4's classifier still read the class?
 local function roughness(x) return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean() end
-local function kept(images, truth) return support.classify(classifier, images):eq(truth) end
-local noisy_mse, output_mse, direct_mse, noisy_rough, output_rough, direct_rough, share, direct_share =
-  support.mean_over(test, function(x, labels_of_x)
-    local y = data.noisy(x, o.noise)
-    local restored, direct = model(y), model(x)
-    return lt.mse_loss(y, x), lt.mse_loss(restored, x), lt.mse_loss(direct, x),
-      roughness(y), roughness(restored), roughness(direct),
-      kept(restored, labels_of_x):mean(), kept(direct, labels_of_x):mean()
+local function kept(images, truth) return (classifier(images):argmax(2) - 1):eq(truth):mean() end
+local noisy_mse, output_mse, clean_mse, rough_in, rough_out, rough_clean, share, clean_share = data.average(test,
+  function(x, y)
+    local measured = data.noisy(x, o.noise)
+    local restored, direct = model(measured), model(x)
+    return lt.mse_loss(measured, x), lt.mse_loss(restored, x), lt.mse_loss(direct, x), roughness(measured),
+      roughness(restored), roughness(direct), kept(restored, y), kept(direct, y)
   end)
-local same = {}
-for i, value in ipairs(kept(output, labels):table()) do
-  if value == 1 then same[#same + 1] = support.classes(o)[i] end
-end
+local examples = lt.no_grad(function() return 10 * kept(output, labels):item() end)
 
-support.say([[Neighbouring pixels of the noisy images differ by %.3f (mean square), those of the outputs by %.3f, those
-  of the outputs for clean images by %.3f: %s.]], noisy_rough, output_rough, direct_rough,
-  output_rough < 1.2 * direct_rough and "the noise itself does not come through the bottleneck"
-  or output_rough < 0.5 * noisy_rough and "only a part of the noise comes through" or "the noise comes through")
-support.say([[The MSE of the outputs against the clean images is %.3f, %s than that of the noisy images themselves
-  (%.3f); fed with the clean images the autoencoder has %.3f.]], output_mse,
-  output_mse < noisy_mse and "better" or "no better", noisy_mse, direct_mse)
-support.say([[Of the ten examples %d are still read as their own class by the classifier of exercise 4 (%s), of the
-  whole test set %.0f %%, against %.0f %% when the images are clean: %s.]], #same,
-  #same > 0 and table.concat(same, ", ") or "none", 100 * share, 100 * direct_share,
-  share < 0.5 and "most images come out as another class, and for denoising this bottleneck does not work well"
-  or "the others come out as another class, and for denoising this bottleneck works only in part")
-support.say([[Two causes are at work: the bottleneck alone loses the class of %.0f %% of the images, and the noise,
-  which the encoder never saw in training, %s.]], 100 * (1 - direct_share), share < direct_share
-  and ("moves the codes so that it loses another %.0f %%"):format(100 * (direct_share - share))
-  or "costs nothing more here")
+e:table("Noisy images, what comes out of them, and out of the clean ones", {"", "MSE", "roughness", "class kept, %"}, {
+  {"noisy images", noisy_mse, rough_in, ""}, {"output", output_mse, rough_out, 100 * share},
+  {"output for clean images", clean_mse, rough_clean, 100 * clean_share}})
+e:claim(rough_out < 1.2 * rough_clean, "the noise itself does not come through the bottleneck",
+  "neighbouring pixels of the output differ by %.3f (mean square), of the noisy images by %.3f", rough_out, rough_in)
+e:claim(share < 0.5, "but most digits come out as another digit", "%.0f %% keep their class, of the ten examples %.0f",
+  100 * share, examples)
+e:claim(clean_share < 0.9, "the bottleneck alone loses classes", "of the clean images %.0f %% keep theirs",
+  100 * clean_share)
+e:claim(share < clean_share, "and the noise, which the encoder never saw in training, moves the codes",
+  "it costs another %.0f %%", 100 * (clean_share - share))

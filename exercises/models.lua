@@ -1,5 +1,6 @@
---- The models of the exercises. Images are [batch, 32, 32, 1] in [-1, 1].
+--- The models of the exercises, and what is measured with them. Images are [batch, 32, 32, 1] in [-1, 1].
 local lt, nn = require "latent", require "latent.nn"
+local data, metrics = require "latent.data", require "latent.metrics"
 
 local M = {}
 
@@ -29,6 +30,11 @@ local function four_up(...)
   return nn.Sequential(layers)
 end
 
+-- What the autoencoder and the VAE share, without recording: the codes of all images of a set (for the VAE the means),
+-- [n, latent], and the pictures of some codes, [n, 32, 32, 1].
+local function codes(self, set) return data.apply(set, function(x) return (self:encode(x)) end) end
+local function pictures(self, z) return lt.no_grad(function() return self:decode(z) end) end
+
 --- The autoencoder: a code of two numbers, never negative, because a ReLU makes them.
 function M.autoencoder()
   return nn.Module{
@@ -38,6 +44,7 @@ function M.autoencoder()
     encode = function(self, x) return self.encoder(x) end, -- [n, 2]
     decode = function(self, z) return self.decoder(z) end,
     forward = function(self, x) return self:decode(self:encode(x)) end,
+    codes = codes, pictures = pictures,
   }
 end
 
@@ -65,7 +72,44 @@ function M.vae(latent)
       local mu, log_var = self:encode(x)
       return self:decode(self:sample(mu, log_var)), mu, log_var
     end,
+    codes = codes, pictures = pictures,
   }
+end
+
+-- ---- measurements ----
+
+--- How often the nearest training code has the right class, %: for each class, and the mean.
+-- @param model one with `codes`
+-- @tparam Set train
+-- @tparam Set test
+function M.nearest_accuracy(model, train, test)
+  local answers = metrics.nearest(model:codes(train), train.labels, model:codes(test))
+  return metrics.per_class(answers, test.labels, {scale = 100, classes = #test.classes})
+end
+
+--- All pairs of two axes' values as codes [#ys * #xs, 2], row by row, the first row for ys[1].
+-- @tparam Tensor xs [m]
+-- @tparam Tensor ys [n]
+function M.grid(xs, ys)
+  local points = {}
+  for _, y in ipairs(ys:table()) do
+    for _, x in ipairs(xs:table()) do points[#points + 1] = {x, y} end
+  end
+  return lt.tensor(points)
+end
+
+--- What a classifier reads in images: classes 0..9, and how sure it is (probability), [n] each.
+function M.read(classifier, images)
+  local p = lt.no_grad(function() return classifier(images):softmax(2) end)
+  return p:argmax(2) - 1, p:max(2)
+end
+
+--- How many classes a classifier sees in images, being sure to more than 90 %, and in how many images.
+function M.readable(classifier, images)
+  local seen, certainty = M.read(classifier, images)
+  local sure, classes = certainty:gt(0.9), 0
+  for class = 0, 9 do classes = classes + (seen:eq(class) * sure):max():item() end
+  return classes, sure:sum():item()
 end
 
 return M

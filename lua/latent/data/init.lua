@@ -8,6 +8,7 @@ local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
 local subset = require "latent.data.subset"
+local whole = require "latent.data.whole"
 local raise = core.raise
 
 local M = {}
@@ -166,6 +167,23 @@ function M.loader(set, opts) return loader.new(set, opts) end
 -- @treturn Subset the first part
 -- @treturn Subset the second
 function M.split(set, held_back, opts) return subset.split(set, held_back, opts) end
+
+--- f(x, y) for all images of a set, batch by batch and without recording, as one tensor.
+-- @usage local codes = data.apply(test, function(x) return model:encode(x) end)   -- [#test, 2]
+-- @tparam Set set
+-- @tparam function f of a batch's images [b, size, size, channels] and labels [b]; returns a tensor [b, ...]
+-- @tparam ?table opts `batch` (250)
+-- @treturn Tensor [#set, ...]
+function M.apply(set, f, opts) return whole.apply(set, f, opts) end
+
+--- The means over all images of a set of what f(x, y) returns for a batch, without recording; a batch counts as much as
+-- it has images.
+-- @usage local mse = data.average(test, function(x) return lt.mse_loss(model(x), x) end)
+-- @tparam Set set
+-- @tparam function f of a batch's images and labels; returns numbers, or tensors of one element
+-- @tparam ?table opts `batch` (250); `grad` (false): f may record, for it optimises something itself
+-- @treturn number ... as many as f returns
+function M.average(set, f, opts) return whole.average(set, f, opts) end
 
 --- Makes sure that MNIST is on this machine, complete and right: looks into the folder LATENT_DATA when that is
 -- set, else fills the cache.

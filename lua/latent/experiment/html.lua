@@ -91,8 +91,8 @@ padding:.1em .3em}
 .note{background:var(--tint);border-left:.25rem solid var(--link);padding:.6rem .8rem}
 ul.claims{list-style:none;margin:.75rem 0;padding:0}
 .claims li{border-left:.25rem solid;margin:.4rem 0;padding:.1rem .8rem}
-.holds{border-color:#1a7f4b}
-.fails{border-color:#b3261e}
+.claims .holds{border-color:#1a7f4b}
+.claims .fails{border-color:#c2410c}
 .claims .why{color:var(--soft);display:block;font-size:.9rem}
 nav ol{list-style:none;margin:0;padding:0}
 nav li{border-bottom:1px solid var(--line);padding:.45rem 0}

@@ -99,44 +99,72 @@ function Experiment:claim(holds, statement, evidence, ...)
   return holds
 end
 
-local NUMBER = {"unit", "reference", "better", "label", "source"}
+local NUMBER = {"unit", "reference", "better", "label", "source", "names"}
+
+-- A number or a list of numbers, and what it is compared with: the list, and whether it is one.
+local function check_number(fname, name, value, opts)
+  local list = type(value) == "table" and not core.is_tensor(value)
+  local function numbers(what, values)
+    if type(values) ~= "table" or #values == 0 then
+      raise(("%s: %s: expected numbers, got %s"):format(fname, what, type(values) == "table" and "an empty table"
+        or options.describe(values)))
+    end
+    for i, x in ipairs(values) do
+      if type(x) ~= "number" then
+        raise(("%s: %s: expected a number in place %d, got %s"):format(fname, what, i, options.describe(x)))
+      end
+    end
+  end
+  if list then
+    numbers(name, value)
+    if opts.reference ~= nil then numbers(name .. ": reference", opts.reference) end
+    if opts.names ~= nil and (type(opts.names) ~= "table" or #opts.names ~= #value) then
+      raise(("%s: %s: names: expected a list of %d names"):format(fname, name, #value))
+    end
+    return true
+  end
+  if type(value) ~= "number" then
+    raise(("%s: %s: expected a number, got %s"):format(fname, name, options.describe(value)))
+  end
+  local kind = type(opts.reference)
+  if kind ~= "nil" and kind ~= "number" and kind ~= "string" then
+    raise(("%s: %s: reference: expected a number or a text, got %s"):format(fname, name,
+      options.describe(opts.reference)))
+  end
+  return false
+end
+
+local function copied(list) return list and json.array(table.move(list, 1, #list, 1, {})) end
 
 --- Keeps a number that the run has found, under a name by which `latent runs`, `compare`, `sweep` and the report know
 -- it, and prints it.
 -- @tparam string name
--- @tparam number|{number,...} value a number, or a list (one a class, say), which is kept and not printed
+-- @tparam number|{number,...} value a number, or a list (one a class, say)
 -- @tparam ?table opts `unit`; `label`: what it is, in words (default: the name); `reference`: a number, or a text,
---   that it is compared with; `source`: whose that is ("reference"); `better`: "higher" or "lower"
+--   that it is compared with (a list for a list); `source`: whose that is ("reference"); `better`: "higher" or
+--   "lower"; `names`: of a list's places: then it is printed as a table
 -- @treturn number value
 function Experiment:number(name, value, opts)
   local fname = "Experiment:number"
   training.check_name(fname, name)
   opts = options.check(fname, opts, NUMBER)
-  local list = type(value) == "table" and not core.is_tensor(value)
-  for i, x in ipairs(list and value or {value}) do
-    if type(x) ~= "number" then
-      raise(("%s: %s: expected a number%s, got %s"):format(fname, name, list and (" in place %d"):format(i) or
-        " or a list of numbers", options.describe(x)))
-    end
-  end
-  if list and #value == 0 then raise(("%s: %s: expected numbers, got an empty table"):format(fname, name)) end
-  if not list and type(value) ~= "number" then
-    raise(("%s: %s: expected a number, got %s"):format(fname, name, options.describe(value)))
-  end
   if opts.better ~= nil and opts.better ~= "higher" and opts.better ~= "lower" then
     raise(('%s: better: expected "higher" or "lower", got %s'):format(fname, options.describe(opts.better)))
   end
-  local reference = opts.reference
-  if reference ~= nil and type(reference) ~= "number" and type(reference) ~= "string" then
-    raise(("%s: reference: expected a number or a text, got %s"):format(fname, options.describe(reference)))
+  local list, reference = check_number(fname, name, value, opts), opts.reference
+  note(self, {kind = "number", name = name, value = list and copied(value) or value, unit = opts.unit,
+    label = opts.label, reference = list and copied(reference) or reference, source = opts.source,
+    better = opts.better})
+  local label, unit = opts.label or name, opts.unit and " " .. opts.unit or ""
+  local source = opts.source or "reference"
+  if not list then
+    print(("%s: %s%s%s"):format(label, say.number(value), unit, reference == nil and "" or ("  (%s: %s%s)"):format(
+      source, type(reference) == "number" and say.number(reference) or reference,
+      type(reference) == "number" and unit or "")))
+  elseif opts.names then
+    self:table(opts.unit and ("%s, %s"):format(label, opts.unit) or label, {"", table.unpack(opts.names)},
+      {{"here", table.unpack(value)}, reference and {source, table.unpack(reference)} or nil})
   end
-  note(self, {kind = "number", name = name, value = list and json.array(table.move(value, 1, #value, 1, {})) or value,
-    unit = opts.unit, label = opts.label, reference = reference, source = opts.source, better = opts.better})
-  if list then return value end
-  local unit = opts.unit and " " .. opts.unit or ""
-  print(("%s: %s%s%s"):format(opts.label or name, say.number(value), unit, reference == nil and "" or
-    ("  (%s: %s%s)"):format(opts.source or "reference", type(reference) == "number" and say.number(reference)
-    or reference, type(reference) == "number" and unit or "")))
   return value
 end
 
@@ -162,6 +190,12 @@ function Experiment:table(title, head, rows)
   say.table(title, all)
 end
 
+-- Where the newest pictures of all scripts lie: plots/x for the runs of runs/x, else plots/ below the folder of the runs.
+local function pictures_of(out)
+  local below = out:match "^runs(/?.*)$"
+  return below and "plots" .. below or files.join(out, "plots")
+end
+
 --- Saves a figure in the run folder, as PNG, or what `--format` says.
 -- @tparam string name of the file, without its ending
 -- @tparam table figure what a function of latent.plot gives
@@ -178,7 +212,7 @@ function Experiment:figure(name, figure, caption)
   local path = self:path(file)
   local ok, message = figure:save(path)
   if ok and self.pictures then
-    path = self.pictures .. file
+    path = pictures_of(self.options.out) .. "/" .. self.pictures .. file
     ok, message = files.mkdir_p(files.dirname(path))
     if ok then ok, message = files.write_atomic(path, assert(files.read_all(self:path(file)))) end
   end
@@ -381,7 +415,8 @@ local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights
 --   - `question`: what the script asks (default: the first line of its first comment)
 --   - `name`: of the script (default: its file's)
 --   - `weights`: a folder with weights that come along, from the script's own folder
---   - `pictures`: figures are also written under this path, "plots/07_" for "plots/07_loss.png"
+--   - `pictures`: the newest figures are also written to `plots` (below `--out`, where that is another folder than
+--     runs), with this before their names: "07_" for "plots/07_loss.png"
 --   - `answers`: the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"
 --   - `arguments`: the words of the command line (default: the global `arg`, where a script is being run)
 -- @treturn Experiment

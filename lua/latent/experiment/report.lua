@@ -37,8 +37,7 @@ end
 -- Text with its part, "(a)", in bold.
 local function with_part(text)
   local part, rest = text:match "^(%(%a%))(.*)$"
-  if part then return h.b{part}, rest end
-  return text
+  return part and h.span{h.b{part}, rest} or text
 end
 
 -- ---- the parts of a section ----
