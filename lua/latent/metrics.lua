@@ -242,13 +242,14 @@ end
 
 -- ---- calibration ----
 
---- How well a classifier's probabilities mean what they say (Guo et al., 2017): answers are sorted into bins of equal
--- width by the probability of the answered class; in each bin the mean probability should be the share of right answers.
+--- How well a classifier's probabilities mean what they say (Guo et al., 2017): answers are sorted into bins of
+-- equal width by the probability of the answered class; in each bin the mean probability should be the share of right
+-- answers.
 -- @tparam Tensor probabilities [n, classes], rows that sum to 1
 -- @tparam Tensor labels [n]
 -- @tparam ?table opts bins = 15
--- @treturn table `ece`, the expected calibration error (mean gap, weighted by the bins' counts); `mce`, the largest gap;
---   `brier`, the mean squared distance of the probabilities from the one-hot labels; `nll`, the mean negative
+-- @treturn table `ece`, the expected calibration error (mean gap, weighted by the bins' counts); `mce`, the largest
+--   gap; `brier`, the mean squared distance of the probabilities from the one-hot labels; `nll`, the mean negative
 --   log-probability of the right class, in nats; `accuracy`; `confidence`, `right` and `count`: lists, one entry a bin
 --   (NaN in the first two where it is empty)
 function M.calibration(probabilities, labels, opts)

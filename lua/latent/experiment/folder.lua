@@ -106,6 +106,10 @@ end
 function M.is_alive(record)
   local pid = math.tointeger(record.pid)
   if record.status ~= "running" or not pid then return false end
+  local file = io.open(("/proc/%d/stat"):format(pid), "rb")
+  local state = file and (file:read "a" or ""):match "%) (%a)"
+  if file then file:close() end
+  if state then return state ~= "Z" and state ~= "X" end -- a zombie has ended, and its parent has not looked yet
   return os.execute(("kill -0 %d 2>/dev/null"):format(pid)) == true
 end
 

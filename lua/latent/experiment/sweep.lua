@@ -2,7 +2,6 @@
 -- earlier sweep has done is not done again, what was broken off goes on.
 -- @module latent.experiment.sweep
 local lt = require "latent"
-local core = require "latent.core"
 local declared = require "latent.experiment.options"
 local files = require "latent.files"
 local folder = require "latent.experiment.folder"
