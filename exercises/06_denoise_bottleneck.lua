@@ -1,43 +1,43 @@
---- Exercise 6: noisy digits through the autoencoder's bottleneck. Does the noise stay behind, and does the digit come through?
+--- Exercise 6: noisy digits through the autoencoder's bottleneck. Does the noise stay behind, and the digit not?
 --   lua5.4 exercises/06_denoise_bottleneck.lua
 local lt, data, plot = require "latent", require "latent.data", require "latent.plot"
 local experiment = require "latent.experiment"
 local models, sheet = require "exercises.models", require "exercises.sheet"
 
-local e <close> = experiment.begin{options = {noise = {0.5, "its standard deviation; pixels are in [-1, 1]", min = 0}},
+local e <close> = experiment.begin{options = {noise = {0.5, "its standard deviation", min = 0}},
   recipes = {demo = sheet.demo()}, weights = "weights", pictures = "06_"}
-local o, _, test = e.options, e:data()
+local o, _, test = e.options, e:data()                                     -- pixels in [-1, 1]
 local model = e:weights("autoencoder", models.autoencoder())
 local classifier = e:weights("classifier", models.classifier())
 
-local clean, labels = data.examples(test)                                                  -- [10, 32, 32, 1], [10]
+local clean, labels = data.examples(test)                                  -- [10, 32, 32, 1], one of each class; [10]
 local noisy = data.noisy(clean, o.noise)
-local output = lt.no_grad(function() return model(noisy) end)
-e:figure("denoise", plot.image_rows{titles = test.classes, title = "Denoising through the bottleneck of the autoencoder",
-  rows = {{label = "noisy", images = noisy}, {label = "output", images = output}, {label = "clean", images = clean}}},
+local output = model:pictures(model:encode(noisy))
+e:figure("denoise", plot.image_rows{titles = test.classes,
+  title = "Denoising through the bottleneck of the autoencoder", rows = {{label = "noisy", images = noisy},
+    {label = "output", images = output}, {label = "clean", images = clean}}},
   "The noisy images, what comes out of the autoencoder, and what it should have been.")
 
 -- Over the whole test set: how far from the clean images, how rough (the mean squared difference of neighbouring
--- pixels), and does exercise 4's classifier still read the class?
+-- pixels), and what share does exercise 4's classifier still read as its class?
 local function roughness(x) return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean() end
-local function kept(images, truth) return (classifier(images):argmax(2) - 1):eq(truth):mean() end
-local noisy_mse, output_mse, clean_mse, rough_in, rough_out, rough_clean, share, clean_share = data.average(test,
-  function(x, y)
-    local measured = data.noisy(x, o.noise)
-    local restored, direct = model(measured), model(x)
-    return lt.mse_loss(measured, x), lt.mse_loss(restored, x), lt.mse_loss(direct, x), roughness(measured),
-      roughness(restored), roughness(direct), kept(restored, y), kept(direct, y)
-  end)
-local examples = lt.no_grad(function() return 10 * kept(output, labels):item() end)
-
-e:table("Noisy images, what comes out of them, and out of the clean ones", {"", "MSE", "roughness", "class kept, %"}, {
+local function kept(images, truth) return models.read(classifier, images):eq(truth):mean() end
+local m = {data.average(test, function(x, y)
+  local measured = data.noisy(x, o.noise)
+  local restored, direct = model(measured), model(x)
+  return lt.mse_loss(measured, x), roughness(measured), lt.mse_loss(restored, x), roughness(restored),
+    kept(restored, y), lt.mse_loss(direct, x), roughness(direct), kept(direct, y)
+end)}
+local noisy_mse, rough_in, output_mse, rough_out, share, clean_mse, rough_clean, clean_share = table.unpack(m)
+e:table("What comes out of the bottleneck", {"", "MSE", "roughness", "class kept, %"}, {
   {"noisy images", noisy_mse, rough_in, ""}, {"output", output_mse, rough_out, 100 * share},
   {"output for clean images", clean_mse, rough_clean, 100 * clean_share}})
+
 e:claim(rough_out < 1.2 * rough_clean, "the noise itself does not come through the bottleneck",
-  "neighbouring pixels of the output differ by %.3f (mean square), of the noisy images by %.3f", rough_out, rough_in)
-e:claim(share < 0.5, "but most digits come out as another digit", "%.0f %% keep their class, of the ten examples %.0f",
-  100 * share, examples)
-e:claim(clean_share < 0.9, "the bottleneck alone loses classes", "of the clean images %.0f %% keep theirs",
+  "neighbouring pixels differ by %.3f (mean square), in the noisy images by %.3f", rough_out, rough_in)
+e:claim(share < 0.5, "most digits come out as another digit", "%.0f %% keep their class, %.0f of the ten examples",
+  100 * share, 10 * kept(output, labels):item())
+e:claim(clean_share < 0.9, "the bottleneck alone loses classes", "%.0f %% of the clean images keep theirs",
   100 * clean_share)
-e:claim(share < clean_share, "and the noise, which the encoder never saw in training, moves the codes",
-  "it costs another %.0f %%", 100 * (clean_share - share))
+e:claim(share < clean_share, "the noise, which the encoder never saw in training, moves the codes as well",
+  "another %.0f %% lose their class", 100 * (clean_share - share))

@@ -20,10 +20,10 @@ function M.open(path)
     if self.file then self.file:write(table.concat(parts, "\t"), "\n") end
   end)
   self.own_print = print
-  io.write = function(...)
+  rawset(io, "write", function(...)
     if self.file then self.file:write(...) end
     return self.write(...)
-  end
+  end)
   self.own_write = io.write
   return self
 end
@@ -39,7 +39,7 @@ function Capture:close()
   self.file:close()
   self.file = nil
   if print == self.own_print then rawset(_G, "print", self.print) end
-  if io.write == self.own_write then io.write = self.write end
+  if io.write == self.own_write then rawset(io, "write", self.write) end
 end
 
 return M

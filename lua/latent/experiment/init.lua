@@ -190,7 +190,7 @@ function Experiment:table(title, head, rows)
   say.table(title, all)
 end
 
--- Where the newest pictures of all scripts lie: plots/x for the runs of runs/x, else plots/ below the folder of the runs.
+-- Where the newest pictures of all scripts lie: plots/x for the runs of runs/x, else plots/ below their folder.
 local function pictures_of(out)
   local below = out:match "^runs(/?.*)$"
   return below and "plots" .. below or files.join(out, "plots")
