@@ -1,95 +1,111 @@
 --- Exercise 9: beta tuning. What does the weight of the KL divergence buy, and what does it cost?
---   lua5.4 exercises/09_beta_tuning.lua      35 trainings, about 17 minutes on two idle cores; done ones are kept
+--   lua5.4 exercises/09_beta_tuning.lua     35 trainings, about 17 minutes on two idle cores; done ones are kept
 -- The loss is the sheet's, MSE + beta KL. The sheet has beta = 0.01 and asks what happens without it (beta = 1).
-local support, sweep = require "exercises.support", require "exercises.sweep"
-local figures = require "exercises.figures"
+local lt, plot, safetensors = require "latent", require "latent.plot", require "latent.safetensors"
+local experiment, models = require "latent.experiment", require "exercises.models"
 
-local o = support.options{
-  jobs = 0, betas = "9", candidates = 3, seeds = 3, warmup_epochs = 5, batch = 64, valid = 5000, side = 15,
-  demo = false,
-  recipes = {default = {lr = 4e-3, final_lr = 0.0, epochs = 10}, sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50}},
-}
-local BETAS = {1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1}
-local every = 8 // (tonumber(o.betas) - 1)
+local e <close> = experiment.begin{
+  options = {jobs = {0, "trainings at a time, 0 for one a processor", min = 0}, epochs = {10, min = 1},
+    betas = {9, "how many between 1e-4 and 1", choices = {9, 5, 3}}, candidates = {3, min = 1},
+    seeds = {3, min = 1}, warmup = {5, "epochs in which beta grows", min = 0}, batch = {64, min = 1},
+    lr = {4e-3, above = 0}, final_lr = {0.0, min = 0}, side = {15, min = 2},
+    valid = {5000, "training images to choose with", min = 1}},
+  recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50}}, pictures = "09_", answers = "ex9"}
+local o, _, test = e.options, e:data()
+local BETAS, names = {1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0}, test.classes
+
+-- Trains and measures exercises/one_vae.lua for each table of options, several at a time.
+local common = {}
+for _, name in ipairs{"data", "seed", "epochs", "batch", "lr", "final_lr", "valid"} do common[name] = o[name] end
+local function trained(list)
+  local runs, message = experiment.sweep("exercises/one_vae.lua", list, {common = common, out = o.out,
+    jobs = o.jobs > 0 and o.jobs or nil})
+  return runs or e:fail(message)
+end
 
 -- The sweep, for 2 and for 16 dimensions, and for each of them a run that learns sigma.
-local plan, two, sixteen = sweep.plan(o), {}, {}
-for i = 1, #BETAS, every do
-  two[#two + 1], sixteen[#sixteen + 1] = plan:add{latent = 2, beta = BETAS[i]}, plan:add{latent = 16, beta = BETAS[i]}
+local list = {}
+for _, latent in ipairs{2, 16} do
+  for i = 1, #BETAS, 8 // (o.betas - 1) do list[#list + 1] = {latent = latent, beta = BETAS[i]} end
+  list[#list + 1] = {latent = latent, learn_sigma = true}
 end
-local sigma2, sigma16 = plan:add{latent = 2, learn_sigma = true}, plan:add{latent = 16, learn_sigma = true}
-plan:run()
+local all, n = trained(list), o.betas
+local two, sigma2, sixteen, sigma16 = all:part(1, n), all[n + 1], all:part(n + 2, 2 * n + 1), all[2 * n + 2]
 
--- Beta is tuned on training images kept apart. In two dimensions chance plays a part, so the best betas of the sweep
--- are trained with several seeds, each with a constant beta and with one that grows over the first epochs.
-local arms, tuned = {}, nil
-for i, candidate in ipairs(sweep.top(two, "valid_knn", o.candidates)) do
-  local arm = {beta = candidate.beta, constant = {}, warm = {}}
-  for seed = o.seed, o.seed + o.seeds - 1 do
-    arm.constant[#arm.constant + 1] = plan:add{latent = 2, beta = arm.beta, seed = seed}
-    arm.warm[#arm.warm + 1] = plan:add{latent = 2, beta = arm.beta, seed = seed, warmup_epochs = o.warmup_epochs}
+-- Beta is tuned on training images kept apart. In two dimensions chance plays a part, so the best betas of the
+-- sweep are trained with several seeds, each with a constant beta and with one that grows over the first epochs.
+local arms, plan, rows, ranked = {}, {}, {}, two:sorted "valid_knn"
+for i = 1, math.min(o.candidates, n) do
+  for _, warmup in ipairs{0, o.warmup} do
+    for seed = o.seed, o.seed + o.seeds - 1 do
+      plan[#plan + 1] = {latent = 2, beta = ranked[i].settings.beta, seed = seed, warmup = warmup}
+    end
   end
-  arms[i] = arm
 end
-plan:run()
-plan:table()
-for _, arm in ipairs(arms) do
-  if not tuned or sweep.mean(arm.warm, "valid_knn") > sweep.mean(tuned.warm, "valid_knn") then tuned = arm end
+local tuning = trained(plan)
+local function text(runs, name) return ("%.1f (%.1f to %.1f)"):format(runs:mean(name)) end
+for i = 1, math.min(o.candidates, n) do
+  local first = 2 * (i - 1) * o.seeds
+  local constant, warm = tuning:part(first + 1, first + o.seeds), tuning:part(first + o.seeds + 1, first + 2 * o.seeds)
+  arms[i] = {beta = ranked[i].settings.beta, constant = constant, warm = warm, chosen_by = warm:mean "valid_knn"}
+  rows[i] = {("beta %g"):format(arms[i].beta), text(constant, "knn_accuracy"), text(warm, "knn_accuracy")}
 end
+table.sort(arms, function(a, b) return a.chosen_by > b.chosen_by end)
+local tuned, sheet, large, small = arms[1], two[n // 2 + 1].numbers, two[n].numbers, two[1].numbers
 
--- (a) What a nat buys.
-local small, sheet, large = two[1], two[#two // 2 + 1], two[#two]
-local curves = {{"2 dimensions", two, sigma2, tuned.warm}, {"16 dimensions", sixteen, sigma16}}
-figures.rate_distortion("09_rate_distortion.png", "What a picture costs: the rate-distortion curve", curves)
-figures.against_beta("09_against_beta.png", "What beta does", curves, {
-  {"active_units", "Active units", "dimensions"}, {"spread", "Spread of the means", "standard deviation"},
-  {"knn_accuracy", "k-NN accuracy", "% right"}, {"nll", "Negative log-likelihood", "nats an image"}})
-support.say([[(a) Without the multiplier (beta = 1) the MSE of the 2-D VAE's pictures is %.3f, with the sheet's %g it is
-  %.3f, with %g %.3f: %s; the mean image alone has about %.3f. In 16 dimensions it is %.3f, %.3f and %.3f, and %d, %d
-  and %d dimensions are active.]], large.result.sampled_mse, sheet.beta, sheet.result.sampled_mse, small.beta,
-  small.result.sampled_mse, large.result.sampled_mse > 1.2 * sheet.result.sampled_mse
-  and "without it they are far worse" or "without it they are hardly worse", support.variance((select(2,
-  support.data(o)))), sixteen[#two].result.sampled_mse, sixteen[#two // 2 + 1].result.sampled_mse,
-  sixteen[1].result.sampled_mse, sixteen[#two].result.active_units, sixteen[#two // 2 + 1].result.active_units,
-  sixteen[1].result.active_units)
-local low, high = small.result.spread, large.result.spread
-support.say([[The means' standard deviation is %.2f with beta %g, %.2f with %g and %.2f with %g: %s.]], low, small.beta,
-  sheet.result.spread, sheet.beta, high, large.beta, high > low - 0.01 and "beta does not draw them together"
-  or sweep.falls(two, "spread", 0.01) and "every larger beta pulls them closer to zero"
-  or "a larger beta pulls them to zero, if not at every step")
-if large.result.active_units == 0 then
-  support.say([[With beta %g no dimension is active. The neighbours of its means are right for %.0f %% all the same,
-    since they know no scale; but the decoder sees nothing except the noise about the means.]], large.beta,
-    large.result.knn_accuracy)
+-- (a) What a nat buys: error against rate. What beta does to the means, the classes, the dimensions.
+local curves = {{"2 dimensions", two, sigma2.numbers}, {"16 dimensions", sixteen, sigma16.numbers}}
+local panels = {}
+for i, curve in ipairs(curves) do
+  local label, runs, sigma = table.unpack(curve)
+  panels[i] = plot.lines{{x = runs:column "rate", y = runs:column "sampled_mse", label = "beta from 1e-4 to 1"},
+    {x = {sigma.rate}, y = {sigma.sampled_mse}, line = false, label = ("learned sigma: beta %.2g"):format(
+      sigma.own_beta)}, title = label, xlabel = "rate: KL divergence, nats an image",
+    ylabel = "distortion: MSE of sampled codes", markers = true, width = 620, height = 460}
 end
-figures.codes("09_latent_scatter.png", "09_generator.png", {small, sheet, large}, o)
+e:figure("rate_distortion", plot.panels(panels, {title = "What a picture costs: rate and distortion", columns = 2}),
+  "Error against nats for each beta, and where a single run that learns sigma lands.")
+for i, field in ipairs{"active_units", "spread", "knn_accuracy", "nll"} do
+  panels[i] = plot.lines{{x = two:column "beta", y = two:column(field), label = "2 dimensions"},
+    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"}, title = field:gsub("_", " "),
+    xlabel = "beta", log = "x", markers = true, legend = i == 1 and "top right" or false, width = 620, height = 400}
+end
+e:figure("against_beta", plot.panels(panels, {title = "What beta does", columns = 2}),
+  "What becomes of the dimensions, the means, the classes and the likelihood as beta grows.")
+local axis, scatters, grids = lt.linspace(-3, 3, o.side), {}, {}
+for i, run in ipairs{two[1], two[n // 2 + 1], two[n]} do
+  local model, title = models.vae(2), ("beta = %g"):format(run.settings.beta)
+  model:load_state(assert(safetensors.load(run.folder .. "/vae.safetensors"))):eval()
+  scatters[i] = plot.scatter{points = model:codes(test), labels = test.labels, names = names, title = title,
+    xrange = {-4, 4}, yrange = {-4, 4}, legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480, height = 480}
+  grids[i] = plot.image_grid{images = model:pictures(models.grid(axis, axis)), columns = o.side, title = title,
+    x = axis:table(), y = axis:table(), zoom = 1}
+end
+e:figure("latent_scatter", plot.panels(scatters, {title = "Means of the test images", columns = 3}),
+  "The means of the test images for a small, the sheet's and a large beta, on equal axes.")
+e:figure("generator", plot.panels(grids, {title = "Decoded codes from -3 to 3", columns = 3}),
+  "What the decoder makes of the same codes for these three betas.")
+e:claim(large.sampled_mse > 1.2 * sheet.sampled_mse, "(a) without the multiplier (beta 1) the pictures are far worse",
+  "MSE %.3f, with the sheet's beta %.3f, with 1e-4 %.3f", large.sampled_mse, sheet.sampled_mse, small.sampled_mse)
+e:claim(large.spread < small.spread - 0.01, "a large beta pulls the means to zero", "standard deviation %.2f with 1e-4,"
+  .. " %.2f with 0.01, %.2f with 1", small.spread, sheet.spread, large.spread)
 
--- (b) MSE + beta KL is, up to scale, the negative ELBO of a Gaussian with sigma^2 = beta * pixels / 2. So one run that
--- learns sigma with the weights also finds a beta: the one under which the images are most likely.
-local luck = sweep.range(arms[1].constant, "nll")
+-- (b) MSE + beta KL is, up to scale, the negative ELBO of a Gaussian with sigma^2 = beta * pixels / 2. So one run
+-- that learns sigma with the weights also finds a beta: the one under which the images are most likely.
 for _, curve in ipairs(curves) do
-  local label, list, sigma = table.unpack(curve)
-  local r, rival = sigma.result, sweep.best(list, "nll", -1)
-  support.say([[(b) %s: the learned sigma is %.3f, which stands for beta = 2 sigma^2 / 1024 = %.2g: %.2f nats, an MSE
-    of %.4f, an NLL of about %.0f nats. In the sweep beta %g has the lowest NLL, %.0f: %s.]], label, r.sigma,
-    r.own_beta, r.rate, r.sampled_mse, r.nll, rival.beta, rival.result.nll, r.nll <= rival.result.nll
-    and "no beta of the sweep explains the images better than that one run" or r.nll - rival.result.nll <= luck
-    and ("they differ by less than runs of one beta with other seeds (%.0f nats)"):format(luck)
-    or "the sweep has found a better one")
+  local label, runs, sigma = table.unpack(curve)
+  local rival = runs:sorted("nll", "rising")[1]
+  e:claim(sigma.nll <= rival.numbers.nll, ("(b) %s: no beta explains the images better than a learned sigma"):format(
+    label), "sigma %.3f, beta %.2g: NLL %.0f nats; beta %g: %.0f", sigma.sigma, sigma.own_beta, sigma.nll,
+    rival.settings.beta, rival.numbers.nll)
 end
 
--- (c) What a warm-up buys: over the seeds that had no part in choosing the betas.
-local rows, gain, chance = sweep.compare(arms, "knn_accuracy")
-support.print_table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds),
-  {"", "         constant beta", "        with a warm-up"}, rows)
-local with, with_text = sweep.mean(tuned.warm, "knn_accuracy")
-support.say([[(c) With a warm-up beta %g does best on the images kept apart; on the test images its k-NN accuracy is %s
-  %% (k = %d for the first seed, chosen on the images kept apart; the nearest neighbour alone is right for %s %%). Over
-  these betas the warm-up %s: %+.1f points on average, while runs of one beta with different seeds lie up to %.1f
-  points apart.]], tuned.beta, with_text, tuned.warm[1].result.k,
-  select(2, sweep.mean(tuned.warm, "knn1")), math.abs(gain) < chance / 2 and "makes less difference than chance does"
-  or gain > 0 and "pays" or "costs", gain, chance)
-support.answer{["ex9.beta"] = tuned.beta, ["ex9.knn_mean"] = with, ["ex9.knn1_mean"] = sweep.mean(tuned.warm, "knn1"),
-  ["ex9.knn_constant"] = sweep.mean(tuned.constant, "knn_accuracy"), ["ex9.sigma_beta_2d"] = sigma2.result.own_beta,
-  ["ex9.sigma_beta_16d"] = sigma16.result.own_beta, ["ex9.mse_sheet"] = sheet.result.sampled_mse,
-  ["ex9.mse_beta1"] = large.result.sampled_mse, ["ex9.spread_sheet"] = sheet.result.spread, ["ex9.spread_beta1"] = high}
+-- (c) What a warm-up buys.
+e:table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds), {"", "constant beta", "warm-up"}, rows)
+local with, without = tuned.warm:mean "knn_accuracy", tuned.constant:mean "knn_accuracy"
+e:claim(with > without, "(c) a warm-up of beta separates the classes better", "%.1f %% against %.1f %% with beta %g",
+  with, without, tuned.beta)
+for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", with}, {"knn1_mean", (tuned.warm:mean "knn1")},
+  {"knn_constant", without}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"sigma_beta_16d", sigma16.numbers.own_beta},
+  {"mse_sheet", sheet.sampled_mse}, {"mse_beta1", large.sampled_mse}, {"spread_sheet", sheet.spread},
+  {"spread_beta1", large.spread}} do e:number(found[1], found[2]) end

@@ -1,165 +1,138 @@
---- Exercise 10's bench: methods that restore pictures, measured image by image. What has been measured is kept in
--- runs/map/, piece by piece, so that a run that is broken off goes on where it was.
+--- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a VAE, a level
+-- of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
+-- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
-local core, files, json = require "latent.core", require "latent.files", require "latent.json"
-local progress = require "latent.progress"
-local models, support = require "exercises.models", require "exercises.support"
+local core, files, safetensors = require "latent.core", require "latent.files", require "latent.safetensors"
+local experiment, metrics = require "latent.experiment", require "latent.metrics"
+local models = require "exercises.models"
 
-local M = {}
-
-local PIECE = 250 -- images that are restored at a time
-
--- ---- a VAE, and pieces of the test set ----
-
---- A VAE ready to restore pictures: name, model, a number that its weights fix, and the classifier.
--- @tparam string name of its weights
--- @tparam int latent
--- @tparam Module classifier
-function M.subject(name, latent, classifier)
-  return {name = name, model = support.load(models.vae(latent), name):freeze():eval(), classifier = classifier,
-    weights = core.crc32(assert(files.read_all(support.find(name))))}
-end
+local M = {list = {}, by_key = {}}
 
 local Piece = {}
 Piece.__index = Piece
 
---- States the problem of restoring this piece's pictures: `map.problem` with the decoder, the measurement and the
--- noise filled in unless they are given.
-function Piece:problem(opts)
-  opts = opts or {}
-  opts.decode = function(z) return self.model:decode(z) end
-  opts.latent, opts.measured = self.latent, opts.measured or self.noisy
-  opts.noise = opts.noise or self.noise
-  return map.problem(opts)
+--- Some pictures and what is needed to restore them; random numbers start anew at the seed.
+-- @tparam Module model a VAE
+-- @tparam Tensor clean [n, 32, 32, 1]
+-- @tparam number noise
+-- @tparam table o latent, restarts, chains, draws, map_beta, map_steps, map_lr
+-- @tparam int seed
+function M.piece(model, clean, noise, o, seed)
+  local generator = lt.generator(seed)
+  return setmetatable({model = model, clean = clean, noise = noise, o = o, generator = generator,
+    noisy = data.noisy(clean, noise, {generator = generator})}, Piece)
 end
 
 --- The encoder's means of pictures, [n, latent].
-function Piece:encode(x)
-  return lt.no_grad(function() return (self.model:encode(x)) end)
+function Piece:encode(x) return lt.no_grad(function() return (self.model:encode(x)) end) end
+
+--- States the problem of restoring the pictures: map.problem, with the measurement and the noise unless they are given.
+function Piece:problem(opts)
+  opts = opts or {}
+  opts.decode, opts.latent = function(z) return self.model:decode(z) end, self.o.latent
+  opts.measured, opts.noise = opts.measured or self.noisy, opts.noise or self.noise
+  return map.problem(opts)
 end
 
---- Some pictures as a piece: model, latent, clean, noisy, noise; random numbers of its methods start anew at `seed`.
-function M.piece(subject, clean, noise, latent, seed)
-  local generator = lt.generator(seed)
-  return setmetatable({model = subject.model, latent = latent, clean = clean, noise = noise,
-    noisy = data.noisy(clean, noise, {generator = generator}), generator = generator}, Piece)
+--- Searches for the likeliest codes. @tparam table what as for `problem` @tparam table how as for map.solve
+function Piece:solve(what, how)
+  how.generator = self.generator
+  local best = map.solve(self:problem(what), how)
+  return best.pictures, best.evaluations, best
 end
 
--- ---- measuring ----
-
-local function place(subject, noise, method)
-  return support.path("runs", ("map/%s_%s_%s.json"):format(subject.name,
-    method.any_noise and "any" or ("%g"):format(noise), method.key))
+local function method(key, label, restore)
+  local entry = {key = key, label = label, restore = restore}
+  M.list[#M.list + 1], M.by_key[key] = entry, entry
 end
 
--- What has been measured so far with just these settings: a list of pieces.
-local function measured_so_far(path, settings)
-  local text = files.read_all(path)
-  local kept = text and json.decode(text)
-  return kept and json.encode(kept.settings) == settings and kept.pieces or {}
+method("noisy", "noisy", function(p) return p.noisy, 0 end)
+method("bottleneck", "bottleneck", function(p) return p:problem():pictures(p:encode(p.noisy)), 1 end)
+method("sheet", "the sheet's MAP: Adam, random start", function(p)
+  return p:solve({beta = p.o.map_beta}, {method = "adam", lr = p.o.map_lr, steps = p.o.map_steps})
+end)
+method("encoder", "L-BFGS from the encoder's code", function(p)
+  return p:solve({beta = p.o.map_beta}, {start = p:encode(p.noisy)})
+end)
+method("restarts", "best of several starts", function(p)
+  return p:solve({beta = p.o.map_beta}, {start = p:encode(p.noisy), restarts = p.o.restarts})
+end)
+method("calibrated", "the same, calibrated beta", function(p)
+  return p:solve({}, {start = p:encode(p.noisy), restarts = p.o.restarts})
+end)
+method("posterior", "posterior mean", function(p)
+  local _, evaluations, best = M.by_key.calibrated.restore(p)
+  local s = map.sample(p:problem(), {start = best.codes, chains = p.o.chains, warmup = p.o.draws, draws = p.o.draws,
+    generator = p.generator})
+  return s.mean, evaluations + s.evaluations, s
+end)
+method("floor", "floor: the clean image itself", function(p)
+  return p:solve({measured = p.clean, noise = 0.02}, {start = p:encode(p.clean), restarts = p.o.restarts})
+end)
+
+--- The VAE of a weights file, ready to restore pictures.
+function M.load(path, latent)
+  return models.vae(latent):load_state(assert(safetensors.load(path))):freeze():eval()
 end
 
-local function measure_piece(subject, x, y, noise, method, o, seed)
-  local piece = M.piece(subject, x, noise, o.latent, seed)
-  local clock = os.clock()
-  local pictures, evaluations = method.restore(piece)
-  clock = os.clock() - clock
-  return {n = #y, mse = lt.mse_loss(pictures, x):item(), evaluations = evaluations or 0, ms = 1000 * clock / #y,
-    kept = 100 * support.classify(subject.classifier, pictures):eq(y):mean():item()}
-end
+--- The options that the methods know.
+M.options = {latent = {16, min = 1}, images = {1000, min = 1}, noise = {0.5, above = 0}, restarts = {4, min = 1},
+  chains = {2, min = 1}, draws = {60, min = 4}, map_steps = {1000, min = 1}, map_lr = {0.01, above = 0},
+  map_beta = {0.01, above = 0}}
 
---- Measures a method over the first images of a set, or takes what was measured before with the same settings and
--- weights.
--- @tparam table subject
--- @tparam table set
--- @tparam number noise
--- @tparam table method {key = name of its file, label =, restore = function of a piece that returns pictures and
--- decoder evaluations an image; any_noise = true if the noise makes no difference}
--- @tparam table o options: images, latent, seed, and all others on which methods depend
--- @treturn table mse; kept, % that the classifier reads as their own class; ms of processor time, evaluations: an image
-function M.measure(subject, set, noise, method, o)
-  local path = place(subject, noise, method)
-  local settings = support.settings(o)
-  settings.weights, settings.set = subject.weights, #set
-  local encoded = json.encode(settings)
-  local pieces = measured_so_far(path, encoded)
-  local count = math.min(o.images, #set)
-  local total = (count + PIECE - 1) // PIECE
-  local bar <close> = progress.new{label = ("%s, noise %g"):format(method.label, noise), steps = total}
-  for k = #pieces + 1, total do
-    local x, y = set:batch(lt.arange((k - 1) * PIECE + 1, math.min(k * PIECE, count)))
-    pieces[k] = measure_piece(subject, x, y, noise, method, o, o.seed * 1000 + k)
-    assert(files.write_atomic(path, json.encode({settings = settings, pieces = pieces})))
-    bar:step(pieces[k].mse)
+local HERE = "exercises/restore.lua"
+
+--- Measures methods over test images, by this file as a script, several at a time; what is measured is kept.
+-- @tparam Experiment e
+-- @tparam {table,...} list vae (a file of weights) and method; noise, first, images where they are not e's
+-- @treturn Runs with the numbers mse, kept (% that the classifier reads as their own class), evaluations and ms (of
+--   processor time), an image
+function M.measured(e, list)
+  local common = {data = e.options.data, seed = e.options.seed}
+  for name in pairs(M.options) do common[name] = e.options[name] end
+  for _, run in ipairs(list) do -- other weights in the same file are another run
+    run.digest = ("%08x"):format(core.crc32(assert(files.read_all(run.vae))))
   end
-  local mean = {mse = 0, kept = 0, ms = 0, evaluations = 0}
-  for _, piece in ipairs(pieces) do
-    for name, sum in pairs(mean) do mean[name] = sum + piece[name] * piece.n / count end
-  end
-  return mean
+  local runs, message = experiment.sweep(HERE, list, {common = common, out = e.options.out .. "/map"})
+  return runs or e:fail(message)
 end
 
---- What each stage of a decoder's training brings: measures bottleneck, MAP and floor (that of `levels`), and prints
--- them as a table.
--- @tparam {table,...} stages subjects with a label
--- @tparam table set
--- @tparam table methods by key: bottleneck, sheet, calibrated, floor
--- @tparam table o
--- @treturn {table,...} {map =, floor =}, MSEs, of each stage
-function M.parts(stages, set, methods, o)
-  local rows, list = {}, {}
-  for i, subject in ipairs(stages) do
-    local function measured(key) return M.measure(subject, set, o.noise, methods[key], o) end
-    local bottleneck, sheet, best, floor = measured "bottleneck", measured "sheet", measured "calibrated",
-      measured "floor"
-    list[i] = {map = best.mse, floor = floor.mse}
-    rows[i] = {subject.label, ("%.4f"):format(bottleneck.mse), ("%.4f"):format(sheet.mse), ("%.4f"):format(best.mse),
-      ("%.4f"):format(floor.mse), bottleneck.kept, best.kept}
-  end
-  support.print_table(("Which part buys what: MSE over %d test images, noise %g"):format(o.images, o.noise),
-    {"", "bottleneck", "sheet's MAP", "MAP", "floor", "kept, b. %", "kept, MAP %"}, rows)
-  return list
-end
-
---- Measures all methods at several noise levels, and prints a table for each: error, how far it is above the floor,
--- digits kept, cost. The floor is what our search reaches for the clean image itself, so that a method may well get
--- below it.
--- @treturn table by noise and method's key: what `measure` returned
-function M.levels(subject, set, methods, levels, o)
-  local all = {}
-  for _, noise in ipairs(levels) do
-    local by_key, rows = {}, {}
-    for _, method in ipairs(methods) do by_key[method.key] = M.measure(subject, set, noise, method, o) end
-    for i, method in ipairs(methods) do
-      local r = by_key[method.key]
-      rows[i] = {method.label, ("%.4f"):format(r.mse), ("%+.4f"):format(r.mse - by_key.floor.mse), r.kept,
-        ("%.1f"):format(r.ms), ("%.0f"):format(r.evaluations)}
+--- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by exercise 8's
+-- schedule. Those of MNIST come along, others are trained by one_vae.lua.
+function M.vaes(e, betas)
+  local o, list = e.options, {}
+  for i, beta in ipairs(betas) do
+    local path = e:find_weights(i == 1 and ("vae%d_sheet"):format(o.latent) or ("vae%d_beta%g"):format(o.latent, beta))
+    if not path then
+      local how = i == 1 and {lr = 1e-4, final_lr = 1e-4, epochs = 50} or {lr = 1e-3, epochs = 20, warmup = 5}
+      how.latent, how.beta, how.valid, how.data, how.seed = o.latent, beta, 0, o.data, o.seed
+      if o.epochs > 0 then how.epochs = o.epochs end
+      local runs, message = experiment.sweep("exercises/one_vae.lua", {how}, {out = o.out .. "/map"})
+      if not runs then e:fail(message) end
+      path = runs[1].folder .. "/vae.safetensors"
     end
-    support.print_table(("Noise %g, %d test images; ms of processor time and codes decoded: an image"):format(noise,
-      o.images), {"", "MSE", "- floor", "kept %", "ms", "decoded"}, rows)
-    all[noise] = by_key
-  end
-  return all
-end
-
--- ---- curves ----
-
---- MSE and prior weight: solves a piece for several betas, each from the codes of the one before.
--- @treturn {number,...} MSE for each
-function M.against_beta(piece, betas)
-  local codes, list = piece:encode(piece.noisy), {}
-  for i = #betas, 1, -1 do -- from the strongest prior on, whose energy has the fewest valleys
-    local best = map.solve(piece:problem{beta = betas[i]}, {start = codes})
-    codes, list[i] = best.codes, lt.mse_loss(best.pictures, piece.clean):item()
+    list[i] = {beta = beta, path = path}
   end
   return list
 end
 
---- After how many evaluations a falling trace is down at a value; nil if never.
-function M.reaches(trace, value)
-  for i, v in ipairs(trace) do
-    if v <= value then return i end
-  end
-end
+if ... == "exercises.restore" then return M end
 
-return M
+-- As a script: one method, one VAE, one level of noise, in pieces of 250 images.
+local own = {vae = {"", "a file of weights"}, method = "calibrated", first = {1, "test image", min = 1}, digest = ""}
+for name, option in pairs(M.options) do own[name] = option end
+local e <close> = experiment.begin{options = own, weights = "weights"}
+local o, _, test = e.options, e:data()
+local classifier = e:weights("classifier", models.classifier()):freeze()
+local model, mse, kept, decoded, clock = M.load(o.vae, o.latent), 0, 0, 0, os.clock()
+for k = 1, (o.images + 249) // 250 do
+  local x, y = test:batch(lt.arange(o.first + 250 * (k - 1), o.first + math.min(250 * k, o.images) - 1))
+  local share = #y / o.images
+  local pictures, evaluations = M.by_key[o.method].restore(M.piece(model, x, o.noise, o, o.seed * 1000 + k))
+  mse, decoded = mse + share * metrics.mse(pictures, x), decoded + share * evaluations
+  kept = kept + share * 100 * models.read(classifier, pictures):eq(y):mean():item()
+end
+e:number("ms", 1000 * (os.clock() - clock) / o.images)
+e:number("mse", mse)
+e:number("kept", kept)
+e:number("evaluations", decoded)

@@ -185,6 +185,13 @@ function M.apply(set, f, opts) return whole.apply(set, f, opts) end
 -- @treturn number ... as many as f returns
 function M.average(set, f, opts) return whole.average(set, f, opts) end
 
+--- Some images of a set as a set of their own, a view that shares the memory of the other.
+-- @usage local thousand = data.subset(test, lt.arange(1, 1000))
+-- @tparam Set set
+-- @tparam Tensor|{int,...} positions from 1
+-- @treturn Subset
+function M.subset(set, positions) return subset.new(set, positions) end
+
 --- Makes sure that MNIST is on this machine, complete and right: looks into the folder LATENT_DATA when that is
 -- set, else fills the cache.
 -- @tparam ?table opts `dir`: the folder to fill (default: the cache); `url`: where to look first (default:

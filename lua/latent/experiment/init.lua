@@ -288,6 +288,13 @@ function Experiment:log(name)
   return log or self:fail(message)
 end
 
+--- The file of weights that an earlier run has trained, or that come with the script; see `weights`.
+-- @tparam string name
+-- @treturn ?string nil where there is none
+function Experiment:find_weights(name)
+  return (training.find(self, training.check_name("Experiment:find_weights", name)))
+end
+
 --- Gives a model weights that an earlier run has trained: the newest of this name below `--out` with the same data,
 -- else those that come with the script. Where there are none the script ends and says so.
 -- @tparam string name

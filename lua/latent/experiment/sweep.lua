@@ -2,6 +2,7 @@
 -- earlier sweep has done is not done again, what was broken off goes on.
 -- @module latent.experiment.sweep
 local lt = require "latent"
+local core = require "latent.core"
 local declared = require "latent.experiment.options"
 local files = require "latent.files"
 local folder = require "latent.experiment.folder"
@@ -12,9 +13,12 @@ local progress = require "latent.progress"
 local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
 
+local raise = core.raise
+
 local M = {}
 
 local NAME = "experiment.sweep"
+local SHOWN = 4 -- numbers of a run that has ended
 
 local function word_of(name, value)
   if value == true then return "--" .. name end
@@ -72,7 +76,7 @@ local function one_line(record)
       parts[#parts + 1] = ("%s %s"):format(item.name, say.number(item.value))
     end
   end
-  return table.concat(parts, "  ")
+  return table.concat(parts, "  ", 1, math.min(#parts, SHOWN))
 end
 
 -- Starts what is missing; xargs keeps so many going at a time. Each tells its number when it has ended.
@@ -114,50 +118,125 @@ local function complaint(run)
   return ("%s: %s"):format(run.label, text:match "^[^\n]*")
 end
 
+--- What a sweep found: a list of runs, each a table with `settings` (as given), `options` (all of them), `numbers` by
+-- name, `folder` and `seconds`.
+-- @type Runs
+local Runs = {}
+Runs.__index = Runs
+Runs.__name = "latent.experiment.Runs"
+
+--- One number (or option) of all runs.
+-- @tparam string name
+-- @treturn {number,...} in the order of the runs
+function Runs:column(name)
+  local list = {}
+  for i, run in ipairs(self) do
+    local value = run.numbers[name]
+    if value == nil then value = run.options[name] end
+    if type(value) ~= "number" then
+      raise(("Runs:column: run %d has no number %s"):format(i, options.describe(name)))
+    end
+    list[i] = value
+  end
+  return list
+end
+
+--- The mean of a number over the runs, and its least and greatest value.
+-- @tparam string name
+-- @treturn number mean
+-- @treturn number least
+-- @treturn number greatest
+function Runs:mean(name)
+  local list, sum = self:column(name), 0
+  for _, value in ipairs(list) do sum = sum + value end
+  return sum / #list, math.min(table.unpack(list)), math.max(table.unpack(list))
+end
+
+--- The runs in the order of a number.
+-- @tparam string name
+-- @tparam ?string order "falling" (the greatest first) or "rising"
+-- @treturn Runs
+function Runs:sorted(name, order)
+  if order ~= nil and order ~= "falling" and order ~= "rising" then
+    raise('Runs:sorted: order: expected "falling" or "rising", got ' .. options.describe(order))
+  end
+  local values, places = self:column(name), {}
+  for i in ipairs(self) do places[i] = i end
+  local sign = order == "rising" and 1 or -1
+  table.sort(places, function(a, b)
+    if values[a] == values[b] then return a < b end
+    return sign * values[a] < sign * values[b]
+  end)
+  local list = {}
+  for i, place in ipairs(places) do list[i] = self[place] end
+  return setmetatable(list, Runs)
+end
+
+--- The runs from one place to another.
+-- @tparam int first
+-- @tparam int last
+-- @treturn Runs
+function Runs:part(first, last) return setmetatable(table.move(self, first, last, 1, {}), Runs) end
+
+function Runs:__tostring() return ("%d runs"):format(#self) end
+
+local SWEEP = {"jobs", "threads", "out", "log", "common"}
+
+-- The options of a sweep, checked.
+local function read_options(opts)
+  opts = options.check(NAME, opts, SWEEP)
+  local function optional(name, wanted) return opts[name] ~= nil and options.expect(NAME, name, opts[name], wanted) end
+  return {jobs = optional("jobs", "count") or lt.threads(), threads = optional("threads", "count") or 1,
+    out = optional("out", "string") or nil, common = optional("common", "table") or {},
+    log = optional("log", "function") or function(line)
+      print(line)
+      io.stdout:flush()
+    end}
+end
+
+-- One run to be: what it was asked for, and the words of its command line.
+local function planned(script, given, common, shared)
+  local settings = {}
+  for name, value in pairs(common) do settings[name] = value end
+  for name, value in pairs(given) do settings[name] = value end
+  local run = {settings = given, words = words_of(settings), label = label_of(given),
+    name = script:match "([^/]*)%.lua$" or script:match "[^/]*$"}
+  local message
+  run.options, message = resolve(script, run.words .. " " .. shared)
+  if not run.options then return nil, message end
+  run.record = find(run, is_done)
+  return run
+end
+
 --- Runs a script once for each table of options, and waits for all of them.
 -- @tparam string script a file that calls experiment.begin
 -- @tparam {table,...} list options by name, one table a run
--- @tparam ?table opts `jobs`: how many at a time (default: one a processor); `threads` (1): of each; `out`: the folder
---   of the runs (default: the script's); `log`: `function(line)`, told what has ended (default: print)
--- @treturn ?{table,...} a table for each run, in the order of the list: `settings` as given, `options` (all of them),
---   `numbers` by name, `folder`, `seconds`; nil where one failed
+-- @tparam ?table opts `common`: options that all runs have; `jobs`: how many at a time (default: one a processor);
+--   `threads` (1): of each; `out`: the folder of the runs (default: the script's); `log`: `function(line)`, told what
+--   has ended (default: print)
+-- @treturn ?Runs in the order of the list; nil where one failed
 -- @treturn ?string the message then
 -- @usage
 -- local runs = assert(experiment.sweep("vae.lua", {{beta = 0.001}, {beta = 0.01}}, {jobs = 2}))
--- print(runs[1].numbers.mse, runs[2].numbers.mse)
+-- print(runs:column "mse", runs[1].folder)
 function M.run(script, list, opts)
   options.expect(NAME, "script", script, "string")
   options.expect(NAME, "list", list, "table")
-  opts = options.check(NAME, opts, {"jobs", "threads", "out", "log"})
-  local jobs = opts.jobs and options.expect(NAME, "jobs", opts.jobs, "count") or lt.threads()
-  local threads = opts.threads and options.expect(NAME, "threads", opts.threads, "count") or 1
-  local log = opts.log and options.expect(NAME, "log", opts.log, "function") or function(line)
-    print(line)
-    io.stdout:flush()
-  end
+  local o = read_options(opts)
   if not files.exists(script) then return nil, script .. ": no such file" end
-  local shared = ("--threads=%d"):format(threads)
-  if opts.out then shared = shared .. " " .. word_of("out", options.expect(NAME, "out", opts.out, "string")) end
+  local shared = ("--threads=%d"):format(o.threads) .. (o.out and " " .. word_of("out", o.out) or "")
   local runs, missing, by_words = {}, {}, {}
-  for i, settings in ipairs(list) do
-    local words = words_of(options.expect(NAME, "list: entry " .. i, settings, "table"))
-    local run = by_words[words]
-    if not run then
-      local message
-      run = {settings = settings, words = words, label = label_of(settings),
-        name = script:match "([^/]*)%.lua$" or script:match "[^/]*$"}
-      run.options, message = resolve(script, words .. " " .. shared)
-      if not run.options then return nil, message end
-      run.record = find(run, is_done)
-      if not run.record then missing[#missing + 1] = run end
-      by_words[words] = run
-    end
-    runs[i] = run
+  for i, given in ipairs(list) do
+    local run, message = planned(script, options.expect(NAME, "list: entry " .. i, given, "table"), o.common, shared)
+    if not run then return nil, message end
+    local known = by_words[run.words]
+    if not known and not run.record then missing[#missing + 1] = run end
+    by_words[run.words], runs[i] = known or run, known or run
   end
   if #missing > 0 then
-    log(("%d runs of %s, %d of them done already, %d at a time"):format(#runs, script, #runs - #missing,
-      math.min(jobs, #missing)))
-    local ok, message = start(missing, script, jobs, shared, log)
+    o.log(("%d runs of %s, %d of them done already, %d at a time"):format(#runs, script, #runs - #missing,
+      math.min(o.jobs, #missing)))
+    local ok, message = start(missing, script, o.jobs, shared, o.log)
     if not ok then return nil, message end
   end
   local failures = {}
@@ -171,7 +250,7 @@ function M.run(script, list, opts)
     results[i] = {settings = run.settings, options = run.record.options, numbers = records.numbers(run.record),
       folder = run.record.folder, seconds = run.record.seconds}
   end
-  return results
+  return setmetatable(results, Runs)
 end
 
 -- ---- the command's words ----
