@@ -13,7 +13,8 @@ o.images = math.min(o.images, #test - VALIDATION)
 
 -- (a) The decoder: the sheet's training, exercise 8's schedule, and a beta chosen on validation images, 1001 to 1250
 -- of the test set, which nothing else here uses (a VAE could know its training images by heart).
-local vaes, plan = restore.vaes(e, o.betas == 5 and {0.01, 0.01, 3e-3, 1e-3, 3e-4, 1e-4} or {0.01, 0.01, 1e-3, 1e-4}), {}
+local BETAS = o.betas == 5 and {0.01, 3e-3, 1e-3, 3e-4, 1e-4} or {0.01, 1e-3, 1e-4}
+local vaes, plan = restore.vaes(e, 0.01, BETAS), {}
 for i, vae in ipairs(vaes) do
   plan[i] = {vae = vae.path, method = "calibrated", first = o.images + 1, images = math.min(o.images, VALIDATION)}
 end
@@ -80,25 +81,42 @@ curves.title, curves.xlabel, curves.ylabel, curves.log = "How much prior?", "bet
 e:figure("beta", plot.lines(curves), "The error against the prior's weight; the points are the calibrated betas.")
 
 -- (d) Ten examples; then other measurements: half of each is hidden, or all is blurred, or seen in 8 x 8 pixels.
-local ten = piece(o.noise, data.examples(test))
-local function grey(std, most) return (std * (2 / most) - 1):minimum(1) end      -- `most` and above are white
-local function pictures(name, title, caption, list)
+local ten, many = piece(o.noise, data.examples(test)), 6 * o.draws
+local function figure(name, title, caption, list)
   for i, row in ipairs(list) do list[i] = {label = row[1], images = row[2]} end
   e:figure(name, plot.image_rows{rows = list, titles = names, title = title}, caption)
 end
+local function grey(std, most) return (std * (2 / most) - 1):minimum(1) end      -- `most` and above are white
 local _, _, posterior = by_key.posterior.restore(ten)
-pictures("examples", ("Noise %g (deviation: white is 0.5 and more)"):format(o.noise), "The same noisy images, restored"
-  .. " by each method, and how sure the posterior is of each pixel.", {{"noisy", ten.noisy}, {"bottleneck",
-  (by_key.bottleneck.restore(ten))}, {"the sheet's MAP", (by_key.sheet.restore(ten))}, {"MAP", (by_key.calibrated
-  .restore(ten))}, {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}, {"clean", ten.clean}})
-local mask, many = lt.cat({lt.ones(32, 16, 1), lt.zeros(32, 16, 1)}, 2), 6 * o.draws
+figure("examples", "Deviation: white is 0.5 and more", "The same noisy images, restored by each method, and how sure"
+  .. " the posterior is of each pixel.", {{"noisy", ten.noisy}, {"bottleneck", (by_key.bottleneck.restore(ten))},
+  {"the sheet's MAP", (by_key.sheet.restore(ten))}, {"MAP", (by_key.calibrated.restore(ten))},
+  {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}, {"clean", ten.clean}})
+local mask = lt.cat({lt.ones(32, 16, 1), lt.zeros(32, 16, 1)}, 2)
 local hidden = ten:problem{operator = map.mask(mask)}
 local found = map.solve(hidden, {restarts = 2 * o.restarts, generator = ten.generator})
 local draws = map.sample(hidden, {start = found.codes, chains = 2 * o.chains, warmup = many, draws = many,
-  generator = ten.generator})
-local spread = draws.std
-pictures("inpainting", ("The right half hidden, noise %g (deviation: white is 1)"):format(o.noise), "What is hidden is"
-  .. " guessed: by MAP, and by the mean of draws from the posterior.", {{"clean", ten.clean}, {"measured", ten.noisy
-  * mask}, {"MAP", found.pictures}, {"mean", draws.mean}, {"deviation", grey(spread, 1)}})
-local seen, unseen = spread:slice(3, 1, 16):mean():item(), spread:slice(3, 17, 32):mean():item()
-e:claim(unseen > seen, "(d) the posterior is less sure of what is hidden", "deviation %.3f against %.3f", unseen, seen)
+  generator = ten.generator})                                                -- codes [draws, chains, 10, latent]
+local function draw(k) return model:pictures(draws.codes[many][k]) end       -- the last one of a chain
+figure("inpainting", "The right half hidden; deviation: white is 1 and more", "What is hidden is guessed: by MAP, by"
+  .. " draws from the posterior, and by their mean.", {{"clean", ten.clean}, {"measured", ten.noisy * mask},
+  {"MAP", found.pictures}, {"draw 1", draw(1)}, {"draw 2", draw(2)}, {"mean", draws.mean},
+  {"deviation", grey(draws.std, 1)}})
+local seen, unseen = draws.std:slice(3, 1, 16):mean():item(), draws.std:slice(3, 17, 32):mean():item()
+e:claim(unseen > seen, "(d) the posterior is less sure of what is hidden", "deviation %.3f and %.3f; R-hat at most"
+  .. " %.2f", unseen, seen, draws:diagnose().rhat:max():item())
+local function restored(operator)
+  local y = data.noisy(operator(ten.clean), o.noise / 5, {generator = ten.generator})
+  return y, (ten:solve({operator = operator, measured = y, noise = o.noise / 5}, {restarts = 2 * o.restarts}))
+end
+local blurred, deblurred = restored(map.blur(2))
+local small, enlarged = restored(map.downsample(4))
+figure("deblurring", "Blurred by 2 pixels, or 8 x 8 pixels", "Each measurement, and what MAP makes of it.",
+  {{"blurred", blurred}, {"MAP", deblurred}, {"8 x 8", lt.upsample_nearest(small, 4)}, {"MAP", enlarged},
+  {"clean", ten.clean}})
+local error_in, error_out = metrics.mse(blurred, ten.clean), metrics.mse(deblurred, ten.clean)
+e:claim(error_out < error_in, "what is blurred becomes sharper", "MSE %.4f, %.4f before", error_out, error_in)
+
+for name, value in pairs{map_sheet = rows[1][4], map_schedule = rows[2][4], map = rows[3][4], beta = beta,
+  floor = rows[3][5], posterior = r.posterior.mse, bottleneck = r.bottleneck.mse, kept = r.calibrated.kept,
+  kept_bottleneck = r.bottleneck.kept, lbfgs_evaluations = reached} do e:number(name, value) end

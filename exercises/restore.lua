@@ -1,5 +1,5 @@
---- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a VAE, a level
--- of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
+--- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a VAE, a
+-- level of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
 -- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
 local core, files, safetensors = require "latent.core", require "latent.files", require "latent.safetensors"
@@ -99,9 +99,9 @@ end
 
 --- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by exercise 8's
 -- schedule. Those of MNIST come along, others are trained by one_vae.lua.
-function M.vaes(e, betas)
+function M.vaes(e, sheet, betas)
   local o, list = e.options, {}
-  for i, beta in ipairs(betas) do
+  for i, beta in ipairs{sheet, table.unpack(betas)} do
     local path = e:find_weights(i == 1 and ("vae%d_sheet"):format(o.latent) or ("vae%d_beta%g"):format(o.latent, beta))
     if not path then
       local how = i == 1 and {lr = 1e-4, final_lr = 1e-4, epochs = 50} or {lr = 1e-3, epochs = 20, warmup = 5}

@@ -8,6 +8,7 @@ local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
 local subset = require "latent.data.subset"
+local tensors = require "latent.data.tensors"
 local whole = require "latent.data.whole"
 local raise = core.raise
 
@@ -184,6 +185,13 @@ function M.apply(set, f, opts) return whole.apply(set, f, opts) end
 -- @tparam ?table opts `batch` (250); `grad` (false): f may record, for it optimises something itself
 -- @treturn number ... as many as f returns
 function M.average(set, f, opts) return whole.average(set, f, opts) end
+
+--- Tensors of one's own as a data set; a batch has some rows of each.
+-- @usage local set = data.tensors{x = features, y = labels}
+-- for batch in data.loader(set, {batch = 32}) do print(batch.x, batch.y) end
+-- @tparam table parts `x`: [n, ...]; `y`: [n, ...], perhaps; `classes`: their names, perhaps. u8 becomes float32
+-- @treturn Set
+function M.tensors(parts) return tensors.new(parts) end
 
 --- Some images of a set as a set of their own, a view that shares the memory of the other.
 -- @usage local thousand = data.subset(test, lt.arange(1, 1000))
