@@ -30,8 +30,8 @@ local function four_up(...)
   return nn.Sequential(layers)
 end
 
--- What the autoencoder and the VAE share, without recording: the codes of all images of a set (for the VAE the means),
--- [n, latent], and the pictures of some codes, [n, 32, 32, 1].
+-- What the autoencoder and the VAE share, without recording: the codes of all images of a set (for the VAE the
+-- means), [n, latent], and the pictures of some codes, [n, 32, 32, 1].
 local function codes(self, set) return data.apply(set, function(x) return (self:encode(x)) end) end
 local function pictures(self, z) return lt.no_grad(function() return self:decode(z) end) end
 
@@ -85,6 +85,16 @@ end
 function M.nearest_accuracy(model, train, test)
   local answers = metrics.nearest(model:codes(train), train.labels, model:codes(test))
   return metrics.per_class(answers, test.labels, {scale = 100, classes = #test.classes})
+end
+
+--- A VAE over a set: the MSE of the pictures of the means, the KL divergence in nats an image, and the standard
+-- deviation of the means.
+function M.measured(vae, set)
+  local mse, kl = data.average(set, function(x)
+    local mu, log_var = vae:encode(x)
+    return lt.mse_loss(vae:decode(mu), x), lt.gaussian_kl(mu, log_var)
+  end)
+  return mse, kl, vae:codes(set):std(1):mean():item()
 end
 
 --- All pairs of two axes' values as codes [#ys * #xs, 2], row by row, the first row for ys[1].
