@@ -8,7 +8,7 @@ local models, sheet = require "exercises.models", require "exercises.sheet"
 local e <close> = experiment.begin{
   options = {epochs = {10, min = 1}, batch = {64, min = 1}, lr = {2e-3, above = 0}, final_lr = {0.0, min = 0}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4}, demo = sheet.demo()},
-  weights = "weights", pictures = "01_", answers = "ex1"}
+  weights = "weights", needs = {"classifier"}, pictures = "01_", answers = "ex1"}
 local o, train, test = e.options, e:data()    -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, ten = test.classes, data.examples(test)                       -- [10, 32, 32, 1], one of each digit
 local theirs = sheet.of("ex1", e, names)

@@ -10,7 +10,7 @@ local e <close> = experiment.begin{
     noise = {0.5, min = 0}, images = {1000, "of the test set, for MAP", min = 1}, map_steps = {1000, min = 1},
     map_lr = {0.01, above = 0}, map_beta = {0.01, min = 0}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup = 0}, demo = sheet.demo{images = 100}},
-  weights = "weights", pictures = "08_", answers = "ex8"}
+  weights = "weights", needs = {"classifier"}, pictures = "08_", answers = "ex8"}
 local o, train, test = e.options, e:data() -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, clean = test.classes, data.examples(test)                      -- [10, 32, 32, 1], one a class
 local theirs = sheet.of("ex8", e, names)

@@ -47,6 +47,48 @@ function M.list(out, name)
   return list
 end
 
+-- The parts of a record: their types, "?" where they may be absent.
+local PARTS = {name = "string", script = "string?", question = "string?", started = "number", seconds = "number",
+  status = "string", error = "string?", threads = "number", isa = "string", options = "table", given = "table",
+  items = "table", weights = "table", machine = "table", versions = "table", git = "table?"}
+local ITEMS = {
+  text = {text = "string"},
+  claim = {holds = "boolean", statement = "string", evidence = "string?"},
+  number = {name = "string", label = "string?", unit = "string?", source = "string?"},
+  table = {title = "string", rows = "table"},
+  figure = {file = "string", name = "string?", shows = "string?", title = "string?", caption = "string?"},
+}
+
+local function check_fields(at, value, fields)
+  if type(value) ~= "table" then error(at .. "expected an object", 0) end
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  table.sort(names) -- so that the same file has the same message
+  for _, name in ipairs(names) do
+    local kind = fields[name]
+    local expected, got = kind:gsub("%?$", ""), value[name]
+    if type(got) ~= expected and not (got == nil and kind ~= expected) then
+      error(("%s%s: expected a %s, got %s"):format(at, name, expected, got == nil and "nothing" or type(got)), 0)
+    end
+  end
+end
+
+-- Raises where a table is not what `latent.experiment.record` writes: others may have changed the file.
+local function check(record)
+  check_fields("", record, PARTS)
+  for i, item in ipairs(record.items) do
+    local at = ("items %d: "):format(i)
+    local fields = type(item) == "table" and ITEMS[item.kind]
+    if not fields then error(at .. "expected a text, claim, number, table or figure", 0) end
+    check_fields(at, item, fields)
+    if item.file and not item.file:find "^[%w_][%w_%-.]*$" then error(at .. "expected the name of a picture", 0) end
+    for _, row in ipairs(item.rows or {}) do
+      if type(row) ~= "table" then error(at .. "expected rows of texts", 0) end
+    end
+  end
+  for i, weights in ipairs(record.weights) do check_fields(("weights %d: "):format(i), weights, {name = "string"}) end
+end
+
 --- The record of a run.
 -- @tparam string path the run's folder
 -- @treturn ?table nil where there is none, or a damaged one
@@ -57,10 +99,10 @@ function M.read(path)
   if not text then return nil, message end
   local record
   record, message = json.decode(text)
-  if type(record) ~= "table" or type(record.name) ~= "string" or type(record.options) ~= "table"
-    or type(record.items) ~= "table" then
-    return nil, ("%s: %s"):format(file, message or "not the record of a run")
-  end
+  if record == nil then return nil, ("%s: %s"):format(file, message) end
+  local ok
+  ok, message = pcall(check, record)
+  if not ok then return nil, ("%s: %s"):format(file, message) end
   record.folder = path
   return record
 end

@@ -411,7 +411,7 @@ local function place(self)
   return path or refuse("--out: " .. message)
 end
 
-local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights", "pictures", "answers"}
+local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights", "needs", "pictures", "answers"}
 
 --- Begins an experiment: reads the command line, seeds the random numbers, makes the run folder.
 -- @tparam ?table opts
@@ -422,6 +422,7 @@ local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights
 --   - `question`: what the script asks (default: the first line of its first comment)
 --   - `name`: of the script (default: its file's)
 --   - `weights`: a folder with weights that come along, from the script's own folder
+--   - `needs`: a list of names of weights without which the script ends at once, before it trains anything
 --   - `pictures`: the newest figures are also written to `plots` (below `--out`, where that is another folder than
 --     runs), with this before their names: "07_" for "plots/07_loss.png"
 --   - `answers`: the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"
@@ -458,6 +459,10 @@ function M.begin(opts)
     options = values, given = given, git = machine.git(script and files.dirname(script) or ".")})
   if self.record then self.capture, message = capture.open(self:path "output.txt") end
   if not self.capture then return refuse(message) end
+  for _, needed in ipairs(options.expect("experiment.begin", "needs", opts.needs or {}, "table")) do
+    local path, missing = training.find(self, training.check_name("experiment.begin", needed))
+    if not path then self:fail(missing) end
+  end
   return self
 end
 
