@@ -6,11 +6,12 @@ local plot, experiment, metrics = require "latent.plot", require "latent.experim
 local models, sheet = require "exercises.models", require "exercises.sheet"
 
 local e <close> = experiment.begin{
-  options = {epochs = {10, min = 1}, batch = {64, min = 1}, lr = {2e-3, above = 0}, final_lr = {0.0, min = 0}},
+  options = {epochs = {10, min = 1}, batch = {64, min = 1}, lr = {2e-3, above = 0},
+    final_lr = {0.0, min = 0}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4}, demo = sheet.demo()},
   weights = "weights", needs = {"classifier"}, pictures = "01_", answers = "ex1"}
 local o, train, test = e.options, e:data()    -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
-local names, ten = test.classes, data.examples(test)                       -- [10, 32, 32, 1], one of each digit
+local names, ten = test.classes, data.examples(test)                           -- [10, 32, 32, 1], one a class
 local theirs = sheet.of("ex1", e, names)
 
 -- A ReLU that is zero for every image stays so: such a start learns only the mean image. It shows before
@@ -62,6 +63,6 @@ e:number("test_mse", test_mse, theirs.test_mse)
 e:claim(last < first, "the training loss falls", "from %.3f to %.3f in %d epochs", first, last, o.epochs)
 e:claim(test_mse < 0.95 * mean_image, "more is learnt than the mean of all images",
   "test MSE %.3f, the mean image's %.3f", test_mse, mean_image)
-e:claim(math.min(kept[1], kept[2]) > mean, ("%s and %s come through better than most"):format(names[1], names[2]),
+e:claim(math.min(kept[1], kept[2]) > mean, names[1] .. " and " .. names[2] .. " come through better than most",
   "%.0f %% and %.0f %% keep their class, %.0f %% on average", kept[1], kept[2], mean)
 e:claim(mean < 90, "two numbers do not tell all ten classes apart", "%.0f %% keep their class", mean)

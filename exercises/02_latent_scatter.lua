@@ -39,8 +39,8 @@ e:table("The pairs that mix most: points whose nearest is of the other class, %"
 
 local others = math.max(table.unpack(same, 3))
 e:claim(math.min(same[1], same[2]) > others, ("(b) %s and %s form the clearest clusters"):format(names[1],
-  names[2]), "%.0f %% and %.0f %% of their points have a neighbour of their own class, of the others %.0f %% at most",
-  same[1], same[2], others)
+  names[2]), "%.0f %% and %.0f %% of their points have a neighbour of their own class, of the others' %.0f %%"
+  .. " at most", same[1], same[2], others)
 for rank, p in ipairs(pairs_of) do
   if e.options.data ~= "fashion" and p.a == 1 and p.b == 7 then
     e:claim(p.share > average, "0 and 6, which both have a closed loop, mix more than the average pair",
@@ -50,5 +50,5 @@ end
 
 -- (c) Why points lie on the axes.
 local on_axis, least = 100 * codes:eq(0):max(2):mean():item(), codes:min():item()
-e:claim(on_axis > 0 and least == 0, "(c) the ReLU that makes the code clips what is below zero: points lie on the"
-  .. " axes", "%.2f %% of them; the smallest number is %g", on_axis, least)
+e:claim(on_axis > 0 and least == 0, "(c) the ReLU that makes the code clips what is below zero: points lie on"
+  .. " the axes", "%.2f %% of them; the smallest number is %g", on_axis, least)

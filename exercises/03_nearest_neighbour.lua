@@ -1,4 +1,4 @@
---- Exercise 3: the nearest training code names the digit. How far does that come with the autoencoder's codes?
+--- Exercise 3: the nearest training code names the digit. How far does that come with two numbers?
 --   lua5.4 exercises/03_nearest_neighbour.lua            expect a mean of about 53 % (sheet recipe: 29 to 40)
 local plot, experiment, metrics = require "latent.plot", require "latent.experiment", require "latent.metrics"
 local models, sheet = require "exercises.models", require "exercises.sheet"
@@ -25,8 +25,8 @@ e:number("mean", mean, theirs.mean)
 
 -- (b) Against chance: ten classes of equal size.
 e:claim(mean > 10, "(b) the mean is above chance", "%.1f %% against 10 %%", mean)
-e:claim(math.min(accuracy[1], accuracy[2]) > mean, ("%s and %s, whose clusters lie apart, are recognised best")
-  :format(names[1], names[2]), "%.1f %% and %.1f %%, the mean %.1f %%", accuracy[1], accuracy[2], mean)
+e:claim(math.min(accuracy[1], accuracy[2]) > mean, names[1] .. " and " .. names[2] .. ", whose clusters lie"
+  .. " apart, are recognised best", "%.1f %% and %.1f %%, the mean %.1f %%", accuracy[1], accuracy[2], mean)
 e:text[[(c) A network that is to classify would be trained with the categorical cross-entropy, the negative
   log-probability of the right class, which is what exercise 4 does; the mean squared error of a picture, used
   here, never sees a label.]]

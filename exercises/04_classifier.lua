@@ -1,11 +1,12 @@
---- Exercise 4: the same encoder with one dense layer, trained to classify. How much better does it know digits?
---   lua5.4 exercises/04_classifier.lua       expect a mean accuracy of about 99.1 % (sheet recipe: 96.4 to 97.7)
+--- Exercise 4: the same encoder with one dense layer, trained to classify. How much better is it?
+--   lua5.4 exercises/04_classifier.lua     expect a mean accuracy of 99.1 % (sheet recipe: 96.4 to 97.7)
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
 local plot, experiment, metrics = require "latent.plot", require "latent.experiment", require "latent.metrics"
 local models, sheet = require "exercises.models", require "exercises.sheet"
 
 local e <close> = experiment.begin{
-  options = {epochs = {10, min = 1}, batch = {64, min = 1}, lr = {2e-3, above = 0}, final_lr = {0.0, min = 0}},
+  options = {epochs = {10, min = 1}, batch = {64, min = 1}, lr = {2e-3, above = 0},
+    final_lr = {0.0, min = 0}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4}, demo = sheet.demo()},
   weights = "weights", pictures = "04_", answers = "ex4"}
 local o, train, test = e.options, e:data()    -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
@@ -53,4 +54,5 @@ e:claim(last < 0.25 * guessing, "the network does not underfit: it does far bett
 e:claim(test_last < 1.05 * lowest, "it does not overfit: the test loss ends where it is lowest",
   "%.4f nats at the end, %.4f at its lowest", test_last, lowest)
 e:text[[(c) Against underfitting: more capacity (more channels or layers) or longer training. Against
-  overfitting: regularisation (weight decay, dropout, more or augmented data) or stopping at the lowest test loss.]]
+  overfitting: regularisation (weight decay, dropout, more or augmented data) or stopping when the test loss is
+  lowest.]]

@@ -1,4 +1,4 @@
---- Exercise 6: noisy digits through the autoencoder's bottleneck. Does the noise stay behind, and the digit not?
+--- Exercise 6: noisy digits through the autoencoder's bottleneck. Does only the noise stay behind?
 --   lua5.4 exercises/06_denoise_bottleneck.lua
 local lt, data, plot = require "latent", require "latent.data", require "latent.plot"
 local experiment = require "latent.experiment"
@@ -10,7 +10,7 @@ local o, _, test = e.options, e:data()                                     -- pi
 local model = e:weights("autoencoder", models.autoencoder())
 local classifier = e:weights("classifier", models.classifier())
 
-local clean, labels = data.examples(test)                                  -- [10, 32, 32, 1], one of each class; [10]
+local clean, labels = data.examples(test)                                  -- [10, 32, 32, 1], one a class; [10]
 local noisy = data.noisy(clean, o.noise)
 local output = model:pictures(model:encode(noisy))
 e:figure("denoise", plot.image_rows{titles = test.classes,
@@ -18,8 +18,8 @@ e:figure("denoise", plot.image_rows{titles = test.classes,
     {label = "output", images = output}, {label = "clean", images = clean}}},
   "The noisy images, what comes out of the autoencoder, and what it should have been.")
 
--- Over the whole test set: how far from the clean images, how rough (the mean squared difference of neighbouring
--- pixels), and what share does exercise 4's classifier still read as its class?
+-- Over the whole test set: how far from the clean images, how rough (the mean squared difference of
+-- neighbouring pixels), and what share does exercise 4's classifier still read as its class?
 local function roughness(x) return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean() end
 local function kept(images, truth) return models.read(classifier, images):eq(truth):mean() end
 local m = {data.average(test, function(x, y)
@@ -35,7 +35,7 @@ e:table("What comes out of the bottleneck", {"", "MSE", "roughness", "class kept
 
 e:claim(rough_out < 1.2 * rough_clean, "the noise itself does not come through the bottleneck",
   "neighbouring pixels differ by %.3f (mean square), in the noisy images by %.3f", rough_out, rough_in)
-e:claim(share < 0.5, "most digits come out as another digit", "%.0f %% keep their class, %.0f of the ten examples",
+e:claim(share < 0.5, "most digits come out as another digit", "%.0f %% keep their class, %.0f of the examples",
   100 * share, 10 * kept(output, labels):item())
 e:claim(clean_share < 0.9, "the bottleneck alone loses classes", "%.0f %% of the clean images keep theirs",
   100 * clean_share)

@@ -2,7 +2,7 @@
 --   lua5.4 exercises/08_map_denoise.lua         expect MSEs of 0.10 to 0.17 (bottleneck) and 0.077 (MAP)
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
 local plot, experiment, metrics = require "latent.plot", require "latent.experiment", require "latent.metrics"
-local models, sheet, progress = require "exercises.models", require "exercises.sheet", require "latent.progress"
+local progress, models, sheet = require "latent.progress", require "exercises.models", require "exercises.sheet"
 
 local e <close> = experiment.begin{
   options = {beta = {0.01, min = 0}, lr = {1e-3, above = 0}, final_lr = {0.0, min = 0}, batch = {64, min = 1},

@@ -1,6 +1,6 @@
 --- Exercise 9: beta tuning. What does the weight of the KL divergence buy, and what does it cost?
---   lua5.4 exercises/09_beta_tuning.lua     35 trainings, about 17 minutes on two idle cores; done ones are kept
--- The loss is the sheet's, MSE + beta KL. The sheet has beta = 0.01 and asks what happens without it (beta = 1).
+--   lua5.4 exercises/09_beta_tuning.lua     35 trainings, about 17 minutes on two cores; done ones are kept
+-- The loss is the sheet's, MSE + beta KL; it has beta = 0.01, and asks what happens without it (beta = 1).
 local lt, plot, safetensors = require "latent", require "latent.plot", require "latent.safetensors"
 local experiment, models = require "latent.experiment", require "exercises.models"
 
@@ -15,8 +15,8 @@ local o, _, test = e.options, e:data()
 local BETAS, names = {1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0}, test.classes
 
 -- Trains and measures exercises/one_vae.lua for each table of options, several at a time.
-local common = {}
-for _, name in ipairs{"data", "seed", "epochs", "batch", "lr", "final_lr", "valid"} do common[name] = o[name] end
+local common = {data = o.data, seed = o.seed, epochs = o.epochs, batch = o.batch, lr = o.lr,
+  final_lr = o.final_lr, valid = o.valid}
 local function trained(list)
   local runs, message = experiment.sweep("exercises/one_vae.lua", list, {common = common, out = o.out,
     jobs = o.jobs > 0 and o.jobs or nil})
@@ -32,8 +32,8 @@ end
 local all, n = trained(list), o.betas
 local two, sigma2, sixteen, sigma16 = all:part(1, n), all[n + 1], all:part(n + 2, 2 * n + 1), all[2 * n + 2]
 
--- Beta is tuned on training images kept apart. In two dimensions chance plays a part, so the best betas of the
--- sweep are trained with several seeds, each with a constant beta and with one that grows over the first epochs.
+-- Beta is tuned on training images kept apart. In two dimensions chance plays a part, so the best betas are
+-- trained with several seeds, each with a constant beta and with one that grows over the first epochs.
 local arms, plan, rows, ranked = {}, {}, {}, two:sorted "valid_knn"
 for i = 1, math.min(o.candidates, n) do
   for _, warmup in ipairs{0, o.warmup} do
@@ -45,9 +45,10 @@ end
 local tuning = trained(plan)
 local function text(runs, name) return ("%.1f (%.1f to %.1f)"):format(runs:mean(name)) end
 for i = 1, math.min(o.candidates, n) do
-  local first = 2 * (i - 1) * o.seeds
-  local constant, warm = tuning:part(first + 1, first + o.seeds), tuning:part(first + o.seeds + 1, first + 2 * o.seeds)
-  arms[i] = {beta = ranked[i].settings.beta, constant = constant, warm = warm, chosen_by = warm:mean "valid_knn"}
+  local first, beta = 2 * (i - 1) * o.seeds, ranked[i].settings.beta
+  local constant = tuning:part(first + 1, first + o.seeds)
+  local warm = tuning:part(first + o.seeds + 1, first + 2 * o.seeds)
+  arms[i] = {beta = beta, constant = constant, warm = warm, chosen_by = warm:mean "valid_knn"}
   rows[i] = {("beta %g"):format(arms[i].beta), text(constant, "knn_accuracy"), text(warm, "knn_accuracy")}
 end
 table.sort(arms, function(a, b) return a.chosen_by > b.chosen_by end)
@@ -58,17 +59,17 @@ local curves = {{"2 dimensions", two, sigma2.numbers}, {"16 dimensions", sixteen
 local panels = {}
 for i, curve in ipairs(curves) do
   local label, runs, sigma = table.unpack(curve)
-  panels[i] = plot.lines{{x = runs:column "rate", y = runs:column "sampled_mse", label = "beta from 1e-4 to 1"},
+  panels[i] = plot.lines{{x = runs:column "rate", y = runs:column "sampled_mse", label = "beta 1e-4 to 1"},
     {x = {sigma.rate}, y = {sigma.sampled_mse}, line = false, label = ("learned sigma: beta %.2g"):format(
       sigma.own_beta)}, title = label, xlabel = "rate: KL divergence, nats an image",
     ylabel = "distortion: MSE of sampled codes", markers = true, width = 620, height = 460}
 end
-e:figure("rate_distortion", plot.panels(panels, {title = "What a picture costs: rate and distortion", columns = 2}),
+e:figure("rate_distortion", plot.panels(panels, {title = "What a picture costs", columns = 2}),
   "Error against nats for each beta, and where a single run that learns sigma lands.")
 for i, field in ipairs{"active_units", "spread", "knn_accuracy", "nll"} do
   panels[i] = plot.lines{{x = two:column "beta", y = two:column(field), label = "2 dimensions"},
-    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"}, title = field:gsub("_", " "),
-    xlabel = "beta", log = "x", markers = true, legend = i == 1 and "top right" or false, width = 620, height = 400}
+    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"}, xlabel = "beta", log = "x",
+    title = field:gsub("_", " "), markers = true, width = 620, height = 400}
 end
 e:figure("against_beta", plot.panels(panels, {title = "What beta does", columns = 2}),
   "What becomes of the dimensions, the means, the classes and the likelihood as beta grows.")
@@ -77,35 +78,36 @@ for i, run in ipairs{two[1], two[n // 2 + 1], two[n]} do
   local model, title = models.vae(2), ("beta = %g"):format(run.settings.beta)
   model:load_state(assert(safetensors.load(run.folder .. "/vae.safetensors"))):eval()
   scatters[i] = plot.scatter{points = model:codes(test), labels = test.labels, names = names, title = title,
-    xrange = {-4, 4}, yrange = {-4, 4}, legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480, height = 480}
-  grids[i] = plot.image_grid{images = model:pictures(models.grid(axis, axis)), columns = o.side, title = title,
-    x = axis:table(), y = axis:table(), zoom = 1}
+    xrange = {-4, 4}, yrange = {-4, 4}, legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480,
+    height = 480}
+  grids[i] = plot.image_grid{images = model:pictures(models.grid(axis, axis)), columns = o.side, zoom = 1,
+    title = title, x = axis:table(), y = axis:table()}
 end
 e:figure("latent_scatter", plot.panels(scatters, {title = "Means of the test images", columns = 3}),
   "The means of the test images for a small, the sheet's and a large beta, on equal axes.")
 e:figure("generator", plot.panels(grids, {title = "Decoded codes from -3 to 3", columns = 3}),
   "What the decoder makes of the same codes for these three betas.")
-e:claim(large.sampled_mse > 1.2 * sheet.sampled_mse, "(a) without the multiplier (beta 1) the pictures are far worse",
-  "MSE %.3f, with the sheet's beta %.3f, with 1e-4 %.3f", large.sampled_mse, sheet.sampled_mse, small.sampled_mse)
-e:claim(large.spread < small.spread - 0.01, "a large beta pulls the means to zero", "standard deviation %.2f with 1e-4,"
-  .. " %.2f with 0.01, %.2f with 1", small.spread, sheet.spread, large.spread)
+e:claim(large.sampled_mse > 1.2 * sheet.sampled_mse, "(a) without the multiplier the pictures are far worse",
+  "MSE %.3f, with 0.01 %.3f, with 1e-4 %.3f", large.sampled_mse, sheet.sampled_mse, small.sampled_mse)
+e:claim(large.spread < small.spread - 0.01, "a large beta pulls the means to zero",
+  "deviation %.2f with 1e-4, %.2f with 0.01, %.2f with 1", small.spread, sheet.spread, large.spread)
 
--- (b) MSE + beta KL is, up to scale, the negative ELBO of a Gaussian with sigma^2 = beta * pixels / 2. So one run
--- that learns sigma with the weights also finds a beta: the one under which the images are most likely.
+-- (b) MSE + beta KL is, up to scale, the negative ELBO of a Gaussian with sigma^2 = beta * pixels / 2. So one
+-- run that learns sigma with the weights also finds a beta: the one under which the images are most likely.
 for _, curve in ipairs(curves) do
   local label, runs, sigma = table.unpack(curve)
   local rival = runs:sorted("nll", "rising")[1]
-  e:claim(sigma.nll <= rival.numbers.nll, ("(b) %s: no beta explains the images better than a learned sigma"):format(
-    label), "sigma %.3f, beta %.2g: NLL %.0f nats; beta %g: %.0f", sigma.sigma, sigma.own_beta, sigma.nll,
+  e:claim(sigma.nll <= rival.numbers.nll, "(b) no beta explains the images better than a learned sigma",
+    "%s: sigma %.3f, beta %.2g: NLL %.0f nats; beta %g: %.0f", label, sigma.sigma, sigma.own_beta, sigma.nll,
     rival.settings.beta, rival.numbers.nll)
 end
 
 -- (c) What a warm-up buys.
-e:table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds), {"", "constant beta", "warm-up"}, rows)
+e:table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds), {"", "constant", "warm-up"}, rows)
 local with, without = tuned.warm:mean "knn_accuracy", tuned.constant:mean "knn_accuracy"
-e:claim(with > without, "(c) a warm-up of beta separates the classes better", "%.1f %% against %.1f %% with beta %g",
+e:claim(with > without, "(c) a warm-up of beta separates the classes better", "%.1f %%, not %.1f %%, beta %g",
   with, without, tuned.beta)
 for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", with}, {"knn1_mean", (tuned.warm:mean "knn1")},
-  {"knn_constant", without}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"sigma_beta_16d", sigma16.numbers.own_beta},
-  {"mse_sheet", sheet.sampled_mse}, {"mse_beta1", large.sampled_mse}, {"spread_sheet", sheet.spread},
-  {"spread_beta1", large.spread}} do e:number(found[1], found[2]) end
+  {"knn_constant", without}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"mse_sheet", sheet.sampled_mse},
+  {"sigma_beta_16d", sigma16.numbers.own_beta}, {"mse_beta1", large.sampled_mse}, {"spread_beta1", large.spread},
+  {"spread_sheet", sheet.spread}} do e:number(found[1], found[2]) end

@@ -1,7 +1,7 @@
---- One VAE of exercises 9 and 10: trained with one beta (or a learned sigma), and measured in every way they need.
+--- One VAE of exercises 9 and 10: trained with one beta (or a learned sigma), and measured in many ways.
 --   latent sweep exercises/one_vae.lua --beta 1e-4,1e-3,0.01 --seed 1..3
-local lt, data, optim, vae = require "latent", require "latent.data", require "latent.optim", require "latent.vae"
-local experiment, metrics = require "latent.experiment", require "latent.metrics"
+local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
+local vae, experiment, metrics = require "latent.vae", require "latent.experiment", require "latent.metrics"
 local models = require "exercises.models"
 
 local e <close> = experiment.begin{
@@ -37,12 +37,13 @@ for _, candidate in ipairs{1, 5, 10, 20, 50, 100} do
 end
 local report = vae.report(model, test, {train = train, k = k, generator = lt.generator(o.seed)})
 print(report)
-for _, name in ipairs{"mse", "sampled_mse", "rate", "nll", "nll_error", "spread", "active_units", "within_prior",
-  "knn_accuracy", "sigma"} do
+for _, name in ipairs{"mse", "sampled_mse", "rate", "nll", "nll_error", "spread", "active_units",
+  "within_prior", "knn_accuracy", "sigma"} do
   if report[name] then e:number(name, report[name]) end
 end
 e:number("knn1", (vae.knn_accuracy(known, train.labels, model:codes(test), test.labels)))
 e:number("k", k)
 if valid then e:number("valid_knn", best) end
--- Whatever the loss was, sigma^2 is the error of the sampled codes' pictures, or was learned: the beta it stands for.
+-- Whatever the loss was, sigma^2 is the error of the sampled codes' pictures, or was learned: the beta that it
+-- stands for.
 e:number("own_beta", vae.beta_of_sigma(report.sigma, 1024))

@@ -1,5 +1,5 @@
---- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a VAE, a
--- level of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
+--- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a
+-- VAE, a level of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
 -- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
 local core, files, safetensors = require "latent.core", require "latent.files", require "latent.safetensors"
@@ -26,7 +26,7 @@ end
 --- The encoder's means of pictures, [n, latent].
 function Piece:encode(x) return lt.no_grad(function() return (self.model:encode(x)) end) end
 
---- States the problem of restoring the pictures: map.problem, with the measurement and the noise unless they are given.
+--- States the problem of restoring the pictures: map.problem, with measurement and noise unless they are given.
 function Piece:problem(opts)
   opts = opts or {}
   opts.decode, opts.latent = function(z) return self.model:decode(z) end, self.o.latent
@@ -62,8 +62,8 @@ method("calibrated", "the same, calibrated beta", function(p)
 end)
 method("posterior", "posterior mean", function(p)
   local _, evaluations, best = M.by_key.calibrated.restore(p)
-  local s = map.sample(p:problem(), {start = best.codes, chains = p.o.chains, warmup = p.o.draws, draws = p.o.draws,
-    generator = p.generator})
+  local s = map.sample(p:problem(), {start = best.codes, chains = p.o.chains, warmup = p.o.draws,
+    draws = p.o.draws, generator = p.generator})
   return s.mean, evaluations + s.evaluations, s
 end)
 method("floor", "floor: the clean image itself", function(p)
@@ -76,8 +76,9 @@ function M.load(path, latent)
 end
 
 --- The options that the methods know.
-M.options = {latent = {16, min = 1}, images = {1000, min = 1}, noise = {0.5, above = 0}, restarts = {4, min = 1},
-  chains = {2, min = 1}, draws = {60, min = 4}, map_steps = {1000, min = 1}, map_lr = {0.01, above = 0},
+M.options = {latent = {16, min = 1}, images = {1000, min = 1}, noise = {0.5, above = 0},
+  restarts = {4, min = 1}, chains = {2, min = 1}, draws = {60, min = 4}, map_steps = {1000, min = 1},
+  map_lr = {0.01, above = 0},
   map_beta = {0.01, above = 0}}
 
 local HERE = "exercises/restore.lua"
@@ -85,8 +86,8 @@ local HERE = "exercises/restore.lua"
 --- Measures methods over test images, by this file as a script, several at a time; what is measured is kept.
 -- @tparam Experiment e
 -- @tparam {table,...} list vae (a file of weights) and method; noise, first, images where they are not e's
--- @treturn Runs with the numbers mse, kept (% that the classifier reads as their own class), evaluations and ms (of
---   processor time), an image
+-- @treturn Runs with the numbers mse, kept (% that the classifier reads as their own class), evaluations and ms
+--   (of processor time), an image
 function M.measured(e, list)
   local common = {data = e.options.data, seed = e.options.seed}
   for name in pairs(M.options) do common[name] = e.options[name] end
@@ -97,12 +98,12 @@ function M.measured(e, list)
   return runs or e:fail(message)
 end
 
---- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by exercise 8's
--- schedule. Those of MNIST come along, others are trained by one_vae.lua.
+--- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by exercise
+-- 8's schedule. Those of MNIST come along, others are trained by one_vae.lua.
 function M.vaes(e, sheet, betas)
   local o, list = e.options, {}
   for i, beta in ipairs{sheet, table.unpack(betas)} do
-    local path = e:find_weights(i == 1 and ("vae%d_sheet"):format(o.latent) or ("vae%d_beta%g"):format(o.latent, beta))
+    local path = e:find_weights((i == 1 and "vae%d_sheet" or "vae%d_beta%g"):format(o.latent, beta))
     if not path then
       local how = i == 1 and {lr = 1e-4, final_lr = 1e-4, epochs = 50} or {lr = 1e-3, epochs = 20, warmup = 5}
       how.latent, how.beta, how.valid, how.data, how.seed = o.latent, beta, 0, o.data, o.seed
@@ -119,7 +120,8 @@ end
 if ... == "exercises.restore" then return M end
 
 -- As a script: one method, one VAE, one level of noise, in pieces of 250 images.
-local own = {vae = {"", "a file of weights"}, method = "calibrated", first = {1, "test image", min = 1}, digest = ""}
+local own = {vae = {"", "a file of weights"}, method = "calibrated", first = {1, "test image", min = 1},
+  digest = {"", "of the file"}}
 for name, option in pairs(M.options) do own[name] = option end
 local e <close> = experiment.begin{options = own, weights = "weights"}
 local o, _, test = e.options, e:data()
