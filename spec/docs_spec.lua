@@ -23,11 +23,24 @@ local function run(path, block)
   end
 end
 
+-- A block that is an experiment is a script: it runs as one, in a folder of its own.
+local function run_experiment(block)
+  local folder, remove = scratch.folder()
+  local script = scratch.write(folder, "flowers.lua", block.code)
+  local command = ("LUA_PATH=%s LUA_CPATH=%s lua5.4 %s --out %s 2>&1; echo exit $?"):format(files.quote(package.path),
+    files.quote(package.cpath), files.quote(script), files.quote(folder))
+  local output = files.capture(command)
+  local made = files.exists(folder .. "/flowers/1/record.json")
+  remove()
+  assert(made and output:find "exit 0%s*$" and output:find "holds: ", output)
+end
+
 describe("the documents", function()
   for _, path in ipairs(markdown.documents()) do
     for _, block in ipairs(markdown.blocks(path)) do
       if block.info == "lua" then
-        it(("code at %s:%d runs"):format(path, block.line), function() run(path, block) end)
+        local start = block.code:find("experiment.begin", 1, true) and run_experiment or function(b) run(path, b) end
+        it(("code at %s:%d runs"):format(path, block.line), function() start(block) end)
       end
     end
 

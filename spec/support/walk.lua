@@ -93,7 +93,10 @@ local function walk_methods(kind, methods, make)
   end
 end
 
-for _, module in ipairs(arg) do
+-- Nothing that is walked takes the names of the modules for words of its own.
+local modules = table.move(arg, 1, #arg, 1, {})
+rawset(_G, "arg", {[0] = "walk"})
+for _, module in ipairs(modules) do
   local loaded = require(module)
   if type(loaded) == "table" then walk_module(module == "latent" and "lt" or module:gsub("^latent%.", ""), loaded) end
 end

@@ -369,15 +369,15 @@ function Experiment:__tostring() return ("experiment %s: %s"):format(self.name, 
 
 -- ---- its beginning ----
 
--- The script that is being run, where begin was called from its main chunk: else the words of the command line are
--- some other program's (the prompt's, a spec's).
+-- The script that is being run, where begin was called from its main chunk or a function of it: else the words of the
+-- command line are some other program's (the prompt's, a spec's).
 local function running_script()
   local script = arg and arg[0]
   local level = 3
   while true do
     local frame = debug.getinfo(level, "S")
     if not frame then return nil end
-    if frame.what == "main" and frame.source == "@" .. (script or "") then return script end
+    if frame.what == "main" then return frame.source == "@" .. (script or "") and script or nil end
     level = level + 1
   end
 end
