@@ -44,6 +44,28 @@ describe("schedule", function()
     assert.equal(0, schedule.linear(1, { steps = 2 })(3))
   end)
 
+  it("counts in epochs too, once it is known how long one is", function()
+    for name, pair in pairs {
+      cosine = { schedule.cosine(2, { epochs = 3, floor = 1 }), schedule.cosine(2, { steps = 12, floor = 1 }) },
+      linear = { schedule.linear(1, { epochs = 2.5, last = 3 }), schedule.linear(1, { steps = 10, last = 3 }) },
+      warmup = { schedule.warmup(5, { epochs = 0.5 }), schedule.warmup(5, { steps = 2 }) },
+      cyclical = { schedule.cyclical(1, { epochs = 5, cycles = 2 }), schedule.cyclical(1, { steps = 20, cycles = 2 }) },
+      step = { schedule.step(1, { epochs = 2 }), schedule.step(1, { every = 8 }) },
+      ["within another"] = { schedule.warmup(schedule.cosine(1, { epochs = 3 }), { steps = 5 }),
+        schedule.warmup(schedule.cosine(1, { steps = 12 }), { steps = 5 }) },
+    } do
+      local f = schedule.bind(pair[1], 4)
+      for step = 1, 25 do assert.equal(pair[2](step), f(step), name) end
+    end
+    assert.equal(7, schedule.bind(7, 4))
+    assert.equal(0.5, schedule.bind(schedule.warmup(0.5, { epochs = 0 }), 4)(1))
+    assert.misuse(function() schedule.cosine(1, { epochs = 3 })(1) end, "schedule: this one counts in epochs")
+    assert.misuse(function() schedule.cosine(1, { epochs = 3, steps = 2 }) end,
+      "schedule.cosine: give steps or epochs, not both")
+    assert.misuse(function() schedule.cosine(1, { epochs = 0 }) end,
+      "schedule.cosine: epochs: expected a number above 0")
+  end)
+
   local refused = {
     { "schedule.linear: steps: expected a whole number of at least 1, got nil", schedule.linear, 1 },
     { 'schedule.linear: last: expected a number, got "x"', schedule.linear, 1, { steps = 2, last = "x" } },

@@ -1,9 +1,19 @@
---- What a script prints goes into a file as well: `print` and `io.write`, for as long as a run lasts.
+--- What a script prints goes into a file as well: `print` and `io.write`, and what the library says for it, for as long
+-- as a run lasts.
 -- @module latent.experiment.capture
+local say = require "latent.experiment.say"
+
 local M = {}
 
 local Capture = {}
 Capture.__index = Capture
+
+-- What print would write.
+local function line_of(...)
+  local parts = table.pack(...)
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+  return table.concat(parts, "\t")
+end
 
 --- Begins to copy.
 -- @tparam string path the file is added to
@@ -12,23 +22,32 @@ function M.open(path)
   local file, message = io.open(path, "ab")
   if not file then return nil, message end
   file:setvbuf "line"
-  local self = setmetatable({file = file, print = print, write = io.write}, Capture)
-  rawset(_G, "print", function(...)
-    self.print(...)
-    local parts = table.pack(...)
-    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
-    if self.file then self.file:write(table.concat(parts, "\t"), "\n") end
+  -- The script's own functions, which need not be those that the library has.
+  local self = setmetatable({file = file, print = _G.print, io = _G.io}, Capture)
+  self.write = type(self.io) == "table" and self.io.write or nil
+  if type(self.print) == "function" then
+    self.own_print = function(...)
+      self.print(...)
+      self:add(line_of(...))
+    end
+    rawset(_G, "print", self.own_print)
+  end
+  if self.write then
+    self.own_write = function(...)
+      local result = self.write(...)
+      if self.file then self.file:write(...) end
+      return result
+    end
+    rawset(self.io, "write", self.own_write)
+  end
+  self.before = say.redirect(function(...)
+    print(...)
+    self:add(line_of(...))
   end)
-  self.own_print = print
-  rawset(io, "write", function(...)
-    if self.file then self.file:write(...) end
-    return self.write(...)
-  end)
-  self.own_write = io.write
   return self
 end
 
---- Adds a text to the file alone.
+--- Adds a line to the file alone.
 function Capture:add(text)
   if self.file then self.file:write(text, "\n") end
 end
@@ -38,8 +57,9 @@ function Capture:close()
   if not self.file then return end
   self.file:close()
   self.file = nil
-  if print == self.own_print then rawset(_G, "print", self.print) end
-  if io.write == self.own_write then rawset(io, "write", self.write) end
+  say.redirect(self.before)
+  if _G.print == self.own_print then rawset(_G, "print", self.print) end
+  if self.write and self.io.write == self.own_write then rawset(self.io, "write", self.write) end
 end
 
 return M

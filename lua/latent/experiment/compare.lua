@@ -224,8 +224,8 @@ function M.sweep_figures(axes, groups, names)
       mean[i], low[i], high[i] = summary(values)
     end
     if whole then
-      local lines = {{x = x, y = mean, label = "mean"}, markers = true, title = ("%s against %s"):format(name, axis), xlabel = axis,
-        ylabel = name, log = log and "x" or nil}
+      local lines = {{x = x, y = mean, label = "mean"}, markers = true, title = ("%s against %s"):format(name, axis),
+        xlabel = axis, ylabel = name, log = log and "x" or nil}
       if #groups[1].records > 1 then
         lines[2], lines[3] = {x = x, y = low, label = "lowest", dashed = true}, {x = x, y = high, label = "highest",
           dashed = true}

@@ -77,7 +77,7 @@ function Experiment:text(format, ...)
   local text = (select("#", ...) > 0 and evidence_of("Experiment:text", format, ...) or format):gsub("%s+", " ")
   note(self, {kind = "text", text = text})
   say.paragraph(text)
-  print()
+  say.print()
 end
 
 --- Says whether a statement holds in this run, with the numbers that decide. A written answer is a list of these.
@@ -158,7 +158,7 @@ function Experiment:number(name, value, opts)
   local label, unit = opts.label or name, opts.unit and " " .. opts.unit or ""
   local source = opts.source or "reference"
   if not list then
-    print(("%s: %s%s%s"):format(label, say.number(value), unit, reference == nil and "" or ("  (%s: %s%s)"):format(
+    say.print(("%s: %s%s%s"):format(label, say.number(value), unit, reference == nil and "" or ("  (%s: %s%s)"):format(
       source, type(reference) == "number" and say.number(reference) or reference,
       type(reference) == "number" and unit or "")))
   elseif opts.names then
@@ -219,7 +219,7 @@ function Experiment:figure(name, figure, caption)
   if not ok then self:fail(message) end
   note(self, {kind = "figure", name = name, file = file, shows = figure.kind, title = figure.title,
     caption = caption})
-  print("figure " .. path)
+  say.print("figure " .. path)
   return path
 end
 
@@ -372,7 +372,7 @@ function Experiment:__tostring() return ("experiment %s: %s"):format(self.name, 
 -- The script that is being run, where begin was called from its main chunk or a function of it: else the words of the
 -- command line are some other program's (the prompt's, a spec's).
 local function running_script()
-  local script = arg and arg[0]
+  local script = _G.arg and _G.arg[0] -- the script's: the library may have globals of its own
   local level = 3
   while true do
     local frame = debug.getinfo(level, "S")
@@ -433,7 +433,7 @@ local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights
 function M.begin(opts)
   opts = options.check("experiment.begin", opts, ALLOWED)
   local script = running_script()
-  local words = opts.arguments or script and arg or {}
+  local words = opts.arguments or script and _G.arg or {}
   local name = opts.name or script and script:match "([^/]*)%.lua$" or script and script:match "[^/]*$" or "prompt"
   training.check_name("experiment.begin", name)
   local question = opts.question or question_of(script)

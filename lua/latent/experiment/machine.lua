@@ -20,9 +20,9 @@ local function said_by(command) return (files.capture(command .. " 2>/dev/null")
 --- The words that start the interpreter which runs this script: its own options may stand before the script's name.
 -- @treturn string the interpreter
 function M.interpreter()
-  local lowest = -1
-  while arg and arg[lowest - 1] do lowest = lowest - 1 end
-  return arg and arg[lowest] or "lua5.4"
+  local words, lowest = _G.arg, -1 -- the script's: the library may have globals of its own
+  while words and words[lowest - 1] do lowest = lowest - 1 end
+  return words and words[lowest] or "lua5.4"
 end
 
 --- The processor and the system.

@@ -4,6 +4,20 @@ local M = {}
 
 local WIDTH = 100
 
+local out = print
+
+--- Prints as Lua's print does, and to where `redirect` says.
+function M.print(...) out(...) end
+
+--- Sends what is printed somewhere else.
+-- @tparam function f as print
+-- @treturn function where it went before
+function M.redirect(f)
+  local before = out
+  out = f
+  return before
+end
+
 --- Prints a paragraph, broken into lines.
 -- @tparam string text
 -- @tparam ?string indent of the lines after the first
@@ -11,14 +25,14 @@ function M.paragraph(text, indent)
   local line = ""
   for word in text:gmatch "%S+" do
     if utf8.len(line) and utf8.len(line) + (utf8.len(word) or #word) + 1 > WIDTH and line:find "%S" then
-      print(line)
+      M.print(line)
       line = indent or ""
       line = line .. word
     else
       line = line == "" and word or line .. " " .. word
     end
   end
-  print(line)
+  M.print(line)
 end
 
 --- A number as it is printed: with as many digits as tell it apart, integers in full.
@@ -42,16 +56,16 @@ function M.table(title, rows)
   for _, row in ipairs(rows) do
     for i, text in ipairs(row) do width[i] = math.max(width[i] or 0, utf8.len(text) or #text) end
   end
-  print("\n" .. title)
+  M.print("\n" .. title)
   for _, row in ipairs(rows) do
     local parts = {}
     for i, text in ipairs(row) do
       local gap = (" "):rep(width[i] - (utf8.len(text) or #text))
       parts[i] = i == 1 and text .. gap or gap .. text
     end
-    print("  " .. table.concat(parts, "  "))
+    M.print("  " .. table.concat(parts, "  "))
   end
-  print()
+  M.print()
 end
 
 return M

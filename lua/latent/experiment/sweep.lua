@@ -39,7 +39,7 @@ end
 
 -- The child looks for modules where this process does.
 local function command_of(script)
-  local paths = ("package.path, package.cpath = %q, %q"):format(package.path, package.cpath)
+  local paths = ("package.path, package.cpath = %q, %q"):format(_G.package.path, _G.package.cpath)
   return ("%s -e %s %s"):format(files.quote(machine.interpreter()), files.quote(paths), files.quote(script))
 end
 
@@ -189,7 +189,7 @@ local function read_options(opts)
   return {jobs = optional("jobs", "count") or lt.threads(), threads = optional("threads", "count") or 1,
     out = optional("out", "string") or nil, common = optional("common", "table") or {},
     log = optional("log", "function") or function(line)
-      print(line)
+      say.print(line)
       io.stdout:flush()
     end}
 end

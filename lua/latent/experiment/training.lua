@@ -7,6 +7,7 @@ local files = require "latent.files"
 local folder = require "latent.experiment.folder"
 local options = require "latent.options"
 local safetensors = require "latent.safetensors"
+local say = require "latent.experiment.say"
 local train = require "latent.train"
 
 local M = {}
@@ -59,7 +60,7 @@ function M.load(self, name, model)
   if not state then return nil, made end
   self.record:add_weights{name = name, file = path, trained = false, recipe = made.recipe, seed = made.seed,
     epochs = made.epochs, data = made.data}
-  print(("%s: weights from %s"):format(name, path) .. (made.recipe and
+  say.print(("%s: weights from %s"):format(name, path) .. (made.recipe and
     (" (%s recipe, seed %s, epochs %s, data %s)"):format(made.recipe, made.seed, made.epochs, made.data) or ""))
   return model:load_state(state):eval()
 end
@@ -72,7 +73,7 @@ local function save(self, name, model, epochs)
   if not ok then return self:fail(message) end
   made.name, made.file, made.trained = name, path, true
   self.record:add_weights(made)
-  print("weights written to " .. path)
+  say.print("weights written to " .. path)
 end
 
 -- ---- runs ----
@@ -82,7 +83,7 @@ local function finish(self, run, name)
   if run.stopped == "diverged" then
     self:fail(("%s: %s: try a lower learning rate"):format(name, run.message))
   elseif STATUS[run.stopped] then
-    print(("%s: %s; the same command with --resume goes on from there"):format(name, run.message))
+    say.print(("%s: %s; the same command with --resume goes on from there"):format(name, run.message))
     self:stop(run.stopped, STATUS[run.stopped])
   elseif run.stopped ~= "left" then
     save(self, name, run.model, run.epochs)
@@ -135,7 +136,7 @@ function M.new(self, name, opts, fname)
   local run, message = train.new(all)
   if not run then return nil, message end
   run.name = name
-  if run.resumed then print(("%s: goes on after step %d"):format(name, run.steps)) end
+  if run.resumed then say.print(("%s: goes on after step %d"):format(name, run.steps)) end
   return run
 end
 
