@@ -12,9 +12,7 @@ typedef struct Isa {
   int vector_bytes;
   const Op *const *const *families; /* NULL-terminated list of NULL-terminated lists */
   KnnFunction *knn;
-  SgdFunction *sgd;
-  AdamFunction *adam;
-  RmspropFunction *rmsprop;
+  const Optimizer *const *optimizers; /* NULL-terminated */
   SumSquaresFunction *sum_squares;
   ResizeFunction *resize_bilinear;
   GatherBytesFunction *gather_bytes;

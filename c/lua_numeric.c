@@ -9,20 +9,77 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- optimiser steps: adam(options, step, weights, means, squares), lists of equal length ---- */
+/* ---- optimisers ---- */
 
-static double field(lua_State *L, int index, const char *key) {
-  lua_getfield(L, index, key);
-  double v = check_real(L, -1, "optim", key);
-  lua_pop(L, 1);
-  return v;
+static int count_numbers(const Optimizer *o) {
+  int n = 0;
+  while (n < OPTIMIZER_NUMBERS && o->numbers[n].name) n++;
+  return n;
 }
 
-static bool flag(lua_State *L, int index, const char *key) {
-  lua_getfield(L, index, key);
-  bool v = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return v;
+static const Optimizer *optimizer_at(lua_State *L, int index) {
+  const char *name = luaL_checkstring(L, index);
+  for (const Optimizer *const *o = isa()->optimizers; *o; o++)
+    if (strcmp((*o)->name, name) == 0) return *o;
+  raise_error(L, "optim: no optimiser is called %s", name);
+  return NULL;
+}
+
+/* optimizers() -> a list of {name, numbers = {{name, kind, fallback, option}, ...}, arrays} */
+static int l_optimizers(lua_State *L) {
+  static const char *const kinds[] = {[NUMBER_LEAST_ZERO] = "least zero",
+                                      [NUMBER_BELOW_ONE] = "below one",
+                                      [NUMBER_FLAG] = "flag",
+                                      [NUMBER_FIXED] = "fixed"};
+  lua_newtable(L);
+  for (int i = 0; isa()->optimizers[i]; i++) {
+    const Optimizer *o = isa()->optimizers[i];
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, o->name);
+    lua_setfield(L, -2, "name");
+    lua_newtable(L);
+    for (int k = 0; k < count_numbers(o); k++) {
+      const OptimizerNumber *n = &o->numbers[k];
+      lua_createtable(L, 0, 4);
+      lua_pushstring(L, n->name);
+      lua_setfield(L, -2, "name");
+      lua_pushstring(L, kinds[n->kind]);
+      lua_setfield(L, -2, "kind");
+      lua_pushnumber(L, n->fallback);
+      lua_setfield(L, -2, "fallback");
+      lua_pushstring(L, n->option ? n->option : n->name);
+      lua_setfield(L, -2, "option");
+      lua_rawseti(L, -2, k + 1);
+    }
+    lua_setfield(L, -2, "numbers");
+    lua_newtable(L);
+    for (int k = 0; o->arrays[k]; k++) {
+      lua_pushstring(L, o->arrays[k]);
+      lua_rawseti(L, -2, k + 1);
+    }
+    lua_setfield(L, -2, "arrays");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* The numbers of a row from a table: numbers, and booleans for flags and what is fixed. */
+static void read_numbers(lua_State *L, int index, const Optimizer *o, double *numbers) {
+  for (int k = 0; k < count_numbers(o); k++) {
+    lua_getfield(L, index, o->numbers[k].name);
+    numbers[k] = lua_isboolean(L, -1) ? lua_toboolean(L, -1)
+                                      : check_real(L, -1, "optim", o->numbers[k].name);
+    lua_pop(L, 1);
+  }
+}
+
+/* optimizer_check(name, numbers) -> nil, or what is wrong with them together */
+static int l_optimizer_check(lua_State *L) {
+  double numbers[OPTIMIZER_NUMBERS] = {0};
+  const Optimizer *o = optimizer_at(L, 1);
+  read_numbers(L, 2, o, numbers);
+  lua_pushstring(L, o->check ? o->check(numbers) : NULL);
+  return 1;
 }
 
 /* Item i of the list at an index; NULL where there is no list. */
@@ -34,67 +91,41 @@ static Var *item(lua_State *L, int index, int64_t i, const char *what) {
   return v;
 }
 
-typedef struct Step {
-  Var *weight;
-  real *state[2];
-} Step;
-
 /* What is needed for parameter i, checked; false where it has no gradient or wants none any more
  * (it may have kept one from before it was frozen). */
-static bool read_step(lua_State *L, int64_t i, Step *s) {
+static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep *s) {
+  enum { WEIGHTS = 4, ARRAYS = 5 };
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
-  s->weight = item(L, 3, i, "parameter");
-  for (int k = 0; k < 2; k++) {
-    Var *v = item(L, 4 + k, i, "state");
-    if (v && !shape_equal(&v->value->shape, &s->weight->value->shape))
+  Var *weight = item(L, WEIGHTS, i, "parameter");
+  for (int k = 0; o->arrays[k]; k++) {
+    Var *v = item(L, ARRAYS + k, i, "state");
+    if (v && !shape_equal(&v->value->shape, &weight->value->shape))
       raise_error(L, "optim: state %d: expected shape %s, got %s", (int)i,
-                  shape_text(&s->weight->value->shape, want), shape_text(&v->value->shape, got));
+                  shape_text(&weight->value->shape, want), shape_text(&v->value->shape, got));
     if (v) v->value->storage->version++;
-    s->state[k] = v ? reals(v->value) : NULL;
+    s->array[k] = v ? reals(v->value) : NULL;
   }
-  if (!s->weight->grad || !s->weight->requires_grad) return false;
+  if (!weight->grad || !weight->requires_grad) return false;
   bool recording = graph_recording();
   graph_set_recording(false);
-  bool ok = graph_change(s->weight, NULL, 0, &e);
+  bool ok = graph_change(weight, NULL, 0, &e);
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
+  s->n = weight->value->numel;
+  s->weight = reals(weight->value);
+  s->grad = reals(weight->grad);
   return true;
 }
 
-static int l_sgd(lua_State *L) {
-  SgdOptions o = {field(L, 1, "lr"), field(L, 1, "momentum"), field(L, 1, "dampening"),
-                  field(L, 1, "weight_decay"), flag(L, 1, "nesterov")};
-  int64_t step = check_whole(L, 2, "optim", "step"), n = (int64_t)lua_rawlen(L, 3);
-  Step s;
+/* optimizer_step(name, numbers, step, weights, arrays...): lists of equal length */
+static int l_optimizer_step(lua_State *L) {
+  const Optimizer *o = optimizer_at(L, 1);
+  OptimizerStep s = {.step = check_whole(L, 3, "optim", "step")};
+  read_numbers(L, 2, o, s.number);
+  int64_t n = (int64_t)lua_rawlen(L, 4);
   for (int64_t i = 1; i <= n; i++)
-    if (read_step(L, i, &s))
-      isa()->sgd(&o, step, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
-                 s.state[0]);
-  return 0;
-}
-
-static int l_adam(lua_State *L) {
-  AdamOptions o = {field(L, 1, "lr"),  field(L, 1, "beta1"),        field(L, 1, "beta2"),
-                   field(L, 1, "eps"), field(L, 1, "weight_decay"), flag(L, 1, "decoupled")};
-  int64_t step = check_whole(L, 2, "optim", "step"), n = (int64_t)lua_rawlen(L, 3);
-  Step s;
-  for (int64_t i = 1; i <= n; i++)
-    if (read_step(L, i, &s))
-      isa()->adam(&o, step, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
-                  s.state[0], s.state[1]);
-  return 0;
-}
-
-static int l_rmsprop(lua_State *L) {
-  RmspropOptions o = {field(L, 1, "lr"), field(L, 1, "alpha"), field(L, 1, "eps"),
-                      field(L, 1, "weight_decay")};
-  int64_t n = (int64_t)lua_rawlen(L, 3);
-  Step s;
-  for (int64_t i = 1; i <= n; i++)
-    if (read_step(L, i, &s))
-      isa()->rmsprop(&o, s.weight->value->numel, reals(s.weight->value), reals(s.weight->grad),
-                     s.state[0]);
+    if (read_step(L, i, o, &s)) o->step(&s);
   return 0;
 }
 
@@ -263,9 +294,9 @@ static int l_gather_scaled(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"sgd", l_sgd},
-                                     {"adam", l_adam},
-                                     {"rmsprop", l_rmsprop},
+static const luaL_Reg functions[] = {{"optimizers", l_optimizers},
+                                     {"optimizer_check", l_optimizer_check},
+                                     {"optimizer_step", l_optimizer_step},
                                      {"clip_grad_norm", l_clip_grad_norm},
                                      {"knn", l_knn},
                                      {"statistics", l_statistics},

@@ -1,5 +1,5 @@
-/* Floor 3: optimiser steps. Each is a plain loop that the compiler turns into vectors; the numbers
- * of a step are rounded to `real` once, before it. */
+/* Floor 3: the optimisers' rows. Each step is a plain loop that the compiler turns into vectors;
+ * its numbers are rounded to `real` once, before it. */
 #include "optimizer.h"
 
 #include "parallel.h"
@@ -18,6 +18,7 @@ enum {
 #define SQUARE_ROOT sqrtf
 #endif
 
+/* What the loops of a step read. */
 typedef struct Step {
   real *weight, *first, *second; /* first and second: the rule's state */
   const real *grad;
@@ -79,9 +80,9 @@ static void adam(void *context, int64_t begin, int64_t end, int thread) {
 static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
   const Step *s = context;
   (void)thread;
-  real *restrict w = s->weight, *restrict square = s->second;
+  real *restrict w = s->weight, *restrict square = s->first;
   const real *restrict grad = s->grad;
-  real lr = s->lr, decay = s->decay, eps = s->eps, keep = s->keep2, add = s->add2;
+  real lr = s->lr, decay = s->decay, eps = s->eps, keep = s->keep1, add = s->add1;
   for (int64_t i = begin; i < end; i++) {
     real g = grad[i] + decay * w[i];
     real v = keep * square[i] + add * g * g;
@@ -90,38 +91,95 @@ static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
-void ISA_NAME(optimizer_sgd)(const SgdOptions *o, int64_t step, int64_t n, real *weight,
-                             const real *grad, real *velocity) {
-  Step s = {.weight = weight, .grad = grad, .first = velocity, .nesterov = o->nesterov};
-  s.lr = (real)o->lr;
-  s.decay = (real)o->weight_decay;
-  s.keep1 = (real)o->momentum;
-  s.add1 = step > 1 ? (real)(1 - o->dampening) : 1;
-  parallel_for(n, STEP_GRAIN, o->momentum != 0 ? sgd_momentum : sgd_plain, &s);
+static Step step_of(const OptimizerStep *o) {
+  return (Step){.weight = o->weight, .grad = o->grad, .first = o->array[0], .second = o->array[1]};
 }
 
-void ISA_NAME(optimizer_adam)(const AdamOptions *o, int64_t step, int64_t n, real *weight,
-                              const real *grad, real *mean, real *square) {
-  Step s = {.weight = weight, .grad = grad, .first = mean, .second = square};
-  s.lr = (real)(o->lr / (1 - pow(o->beta1, (double)step)));
-  s.correction = (real)sqrt(1 - pow(o->beta2, (double)step));
-  s.eps = (real)o->eps;
-  s.decay = o->decoupled ? 0 : (real)o->weight_decay;
-  s.shrink = o->decoupled ? (real)(1 - o->lr * o->weight_decay) : 1;
-  s.keep1 = (real)o->beta1, s.add1 = (real)(1 - o->beta1);
-  s.keep2 = (real)o->beta2, s.add2 = (real)(1 - o->beta2);
-  parallel_for(n, STEP_GRAIN, adam, &s);
+/* ---- the rows ---- */
+
+enum { SGD_LR, SGD_MOMENTUM, SGD_DAMPENING, SGD_DECAY, SGD_NESTEROV };
+
+static const char *sgd_check(const double *p) {
+  bool fits = p[SGD_MOMENTUM] != 0 && p[SGD_DAMPENING] == 0;
+  return p[SGD_NESTEROV] != 0 && !fits ? "nesterov: expected momentum above 0 and no dampening"
+                                       : NULL;
 }
 
-void ISA_NAME(optimizer_rmsprop)(const RmspropOptions *o, int64_t n, real *weight, const real *grad,
-                                 real *square) {
-  Step s = {.weight = weight, .grad = grad, .second = square};
-  s.lr = (real)o->lr;
-  s.decay = (real)o->weight_decay;
-  s.eps = (real)o->eps;
-  s.keep2 = (real)o->alpha, s.add2 = (real)(1 - o->alpha);
-  parallel_for(n, STEP_GRAIN, rmsprop, &s);
+static void sgd_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  Step s = step_of(o);
+  s.nesterov = p[SGD_NESTEROV] != 0;
+  s.lr = (real)p[SGD_LR];
+  s.decay = (real)p[SGD_DECAY];
+  s.keep1 = (real)p[SGD_MOMENTUM];
+  s.add1 = o->step > 1 ? (real)(1 - p[SGD_DAMPENING]) : 1;
+  parallel_for(o->n, STEP_GRAIN, p[SGD_MOMENTUM] != 0 ? sgd_momentum : sgd_plain, &s);
 }
+
+static const Optimizer sgd_row = {.name = "SGD",
+                                  .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
+                                              {"momentum", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"dampening", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"nesterov", NUMBER_FLAG, 0, NULL}},
+                                  .arrays = {"velocity"},
+                                  .check = sgd_check,
+                                  .step = sgd_step};
+
+enum { ADAM_LR, ADAM_BETA1, ADAM_BETA2, ADAM_EPS, ADAM_DECAY, ADAM_DECOUPLED };
+
+/* Decoupled: the decay acts on the weights, not through the gradient. */
+static void adam_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  bool decoupled = p[ADAM_DECOUPLED] != 0;
+  Step s = step_of(o);
+  s.lr = (real)(p[ADAM_LR] / (1 - pow(p[ADAM_BETA1], (double)o->step)));
+  s.correction = (real)sqrt(1 - pow(p[ADAM_BETA2], (double)o->step));
+  s.eps = (real)p[ADAM_EPS];
+  s.decay = decoupled ? 0 : (real)p[ADAM_DECAY];
+  s.shrink = decoupled ? (real)(1 - p[ADAM_LR] * p[ADAM_DECAY]) : 1;
+  s.keep1 = (real)p[ADAM_BETA1], s.add1 = (real)(1 - p[ADAM_BETA1]);
+  s.keep2 = (real)p[ADAM_BETA2], s.add2 = (real)(1 - p[ADAM_BETA2]);
+  parallel_for(o->n, STEP_GRAIN, adam, &s);
+}
+
+#define ADAM_ROW(ROW, NAME, DECAY, DECOUPLED)                                                      \
+  static const Optimizer ROW = {.name = NAME,                                                      \
+                                .numbers = {{"lr", NUMBER_LEAST_ZERO, 1e-3, NULL},                 \
+                                            {"beta1", NUMBER_BELOW_ONE, 0.9, "betas"},             \
+                                            {"beta2", NUMBER_BELOW_ONE, 0.999, "betas"},           \
+                                            {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},                \
+                                            {"weight_decay", NUMBER_LEAST_ZERO, DECAY, NULL},      \
+                                            {"decoupled", NUMBER_FIXED, DECOUPLED, NULL}},         \
+                                .arrays = {"mean", "square"},                                      \
+                                .step = adam_step};
+ADAM_ROW(adam_row, "Adam", 0, 0)
+ADAM_ROW(adamw_row, "AdamW", 0.01, 1)
+
+enum { RMSPROP_LR, RMSPROP_ALPHA, RMSPROP_EPS, RMSPROP_DECAY };
+
+static void rmsprop_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  Step s = step_of(o);
+  s.lr = (real)p[RMSPROP_LR];
+  s.decay = (real)p[RMSPROP_DECAY];
+  s.eps = (real)p[RMSPROP_EPS];
+  s.keep1 = (real)p[RMSPROP_ALPHA], s.add1 = (real)(1 - p[RMSPROP_ALPHA]);
+  parallel_for(o->n, STEP_GRAIN, rmsprop, &s);
+}
+
+static const Optimizer rmsprop_row = {.name = "RMSprop",
+                                      .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
+                                                  {"alpha", NUMBER_BELOW_ONE, 0.99, NULL},
+                                                  {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},
+                                                  {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL}},
+                                      .arrays = {"square"},
+                                      .step = rmsprop_step};
+
+const Optimizer *const ISA_NAME(optimizers)[] = {&sgd_row, &adam_row, &adamw_row, &rmsprop_row,
+                                                 NULL};
+
+/* ---- the norm of a gradient ---- */
 
 typedef struct Sum {
   const real *x;

@@ -82,6 +82,45 @@ for name, make in pairs(makers) do
   end)
 end
 
+describe("each optimiser of the core", function()
+  local core, files = require "latent.core", require "latent.files"
+  local source = assert(files.read_all "lua/latent/optim.lua")
+
+  for _, row in ipairs(core.optimizers()) do
+    it("is offered, with the defaults that its comment tells, and keeps what its row says: " .. row.name, function()
+      local w = lt.param(lt.tensor { 1, -2 })
+      local opt = optim[row.name] { w }
+      local comment = assert(source:match("opts ([^\n]*)\n%-%- @treturn Optimizer\nfunction M." .. row.name .. "%("))
+      local settings, told = opt:settings(), {}
+      for name, value in comment:gmatch "([%w_]+) = ([^,{]+)" do told[name] = value end
+      for name, list in comment:gmatch "([%w_]+) = {([^}]*)}" do told[name] = list end
+      for _, number in ipairs(row.numbers) do
+        local value = number.fallback
+        if number.kind == "flag" or number.kind == "fixed" then value = value ~= 0 end
+        local own = settings[number.name]
+        if number.name == "lr" then own = opt.lr end
+        assert.equal(value, own, number.name)
+        if number.kind ~= "fixed" then
+          local text = assert(told[number.option], number.option)
+          local found = text == tostring(value)
+          for part in text:gmatch "[^, ]+" do found = found or tonumber(part) == value end
+          assert.is_true(found, number.option .. ": " .. text)
+        end
+      end
+      (w * w):sum():backward()
+      opt:step()
+      local after = w:detach():table()
+      assert.is_true(after[1] < 1 and after[2] > -2)
+      local names = {}
+      for name in pairs(opt:state().arrays) do names[#names + 1] = name:match "^[^.]*" end
+      table.sort(names)
+      local wanted = table.move(row.arrays, 1, #row.arrays, 1, {})
+      table.sort(wanted)
+      assert.same(wanted, names)
+    end)
+  end
+end)
+
 describe("a step", function()
   -- One parameter at 2 with gradient 0.5.
   local function one(make)

@@ -17,7 +17,7 @@ local PRIVATE = {ops = true, check_op = true, most_elements = true, methods = tr
   note = true, alive = true, host = true, create = true, open_special = true, keep_owner = true, append = true,
   plainly = true, inflater = true, png_size = true, png_pixels = true, pgm_pixels = true,
   ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
-  sgd = true, adam = true, rmsprop = true, trap = true, untrap = true, pending = true,
+  optimizers = true, optimizer_check = true, optimizer_step = true, trap = true, untrap = true, pending = true,
   clear_signal = true, raise_signal = true, interruptible = true, resume = true, wrap = true,
   statistics = true, blas = true, cpu_quota = true}
 

@@ -80,16 +80,65 @@ local function below_one(name, option, value)
   return value
 end
 
--- An optimiser: `rule` is the core's step function, `state_names` the arrays it keeps per parameter.
-local function new(name, parameters, rule, hyper, state_names)
+-- The core's rows by name: numbers and arrays of each optimiser.
+local rows = {}
+for _, row in ipairs(core.optimizers()) do rows[row.name] = row end
+
+-- One number of a row, checked.
+local function read_number(name, number, value)
+  if value == nil then value = number.fallback end
+  if number.kind == "fixed" then return number.fallback ~= 0 end
+  if number.kind == "flag" then
+    if value == number.fallback then return value ~= 0 end
+    return options.expect(name, number.option, value, "boolean")
+  elseif number.kind == "below one" then
+    return below_one(name, number.option, value)
+  end
+  return at_least_zero(name, number.option, value)
+end
+
+-- The numbers of a row from the options of a call. Several numbers can be one option, a list.
+local function read_numbers(name, row, opts)
+  local allowed, lists, values = {}, {}, {}
+  for _, number in ipairs(row.numbers) do
+    local list = lists[number.option]
+    if list then
+      list[#list + 1] = number.name
+    elseif number.kind ~= "fixed" then
+      allowed[#allowed + 1], lists[number.option] = number.option, {number.name}
+    end
+  end
+  opts = options.check(name, opts, allowed)
+  for _, number in ipairs(row.numbers) do
+    local value, list = opts[number.option], lists[number.option]
+    if value ~= nil and list and #list > 1 then
+      if type(value) ~= "table" or core.is_tensor(value) or #value ~= #list then
+        raise(("%s: %s: expected {%s}, got %s"):format(name, number.option, table.concat(list, ", "),
+          options.describe(value)))
+      end
+      for i, part in ipairs(list) do
+        if part == number.name then value = value[i] break end
+      end
+    end
+    values[number.name] = read_number(name, number, value)
+  end
+  local trouble = core.optimizer_check(row.name, values)
+  if trouble then raise(name .. ": " .. trouble) end
+  return values
+end
+
+-- An optimiser by the name of its row.
+local function new(row_name, parameters, opts)
+  local row, name = rows[row_name], "optim." .. row_name
+  local hyper = read_numbers(name, row, opts)
   check_parameters(name, parameters)
-  local self = setmetatable({name = name, lr = hyper.lr, steps = 0,
-    _parameters = table.move(parameters, 1, #parameters, 1, {}), _rule = rule, _hyper = hyper,
-    _state_names = state_names, _state = {}}, Optimizer)
-  for k, state_name in ipairs(state_names) do
+  local self = setmetatable({name = name, lr = hyper.lr, steps = 0, _row = row_name,
+    _parameters = table.move(parameters, 1, #parameters, 1, {}), _hyper = hyper, _state_names = row.arrays,
+    _state = {}}, Optimizer)
+  for k, array in ipairs(row.arrays) do
     self._state[k] = {}
     for i, p in ipairs(parameters) do self._state[k][i] = core.zeros(p.shape) end
-    self[state_name] = self._state[k]
+    self[array] = self._state[k]
   end
   return self
 end
@@ -104,7 +153,7 @@ function Optimizer:step()
   at_least_zero(self.name, "lr", self.lr)
   self.steps = self.steps + 1
   self._hyper.lr = self.lr
-  self._rule(self._hyper, self.steps, self._parameters, self._state[1], self._state[2])
+  core.optimizer_step(self._row, self._hyper, self.steps, self._parameters, table.unpack(self._state))
 end
 
 --- How it was made: its name, its settings except `lr`, and the number of its parameters. A state fits an
@@ -161,59 +210,25 @@ end
 -- @tparam {Tensor,...} parameters
 -- @tparam ?table opts lr = 0.01, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0
 -- @treturn Optimizer
-function M.SGD(parameters, opts)
-  local name = "optim.SGD"
-  opts = options.check(name, opts, {"lr", "momentum", "dampening", "nesterov", "weight_decay"})
-  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 0.01),
-    momentum = at_least_zero(name, "momentum", opts.momentum or 0),
-    dampening = at_least_zero(name, "dampening", opts.dampening or 0),
-    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or 0),
-    nesterov = options.expect(name, "nesterov", opts.nesterov or false, "boolean")}
-  if hyper.nesterov and (hyper.momentum == 0 or hyper.dampening ~= 0) then
-    raise(name .. ": nesterov: expected momentum above 0 and no dampening")
-  end
-  return new(name, parameters, core.sgd, hyper, {"velocity"})
-end
-
-local function adam(name, parameters, opts, decoupled)
-  opts = options.check(name, opts, {"lr", "betas", "eps", "weight_decay"})
-  local betas = opts.betas or {0.9, 0.999}
-  if type(betas) ~= "table" or #betas ~= 2 then
-    raise(name .. ": betas: expected {beta1, beta2}, got " .. options.describe(betas))
-  end
-  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 1e-3),
-    beta1 = below_one(name, "betas", betas[1]), beta2 = below_one(name, "betas", betas[2]),
-    eps = at_least_zero(name, "eps", opts.eps or 1e-8),
-    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or (decoupled and 0.01 or 0)),
-    decoupled = decoupled}
-  return new(name, parameters, core.adam, hyper, {"mean", "square"})
-end
+function M.SGD(parameters, opts) return new("SGD", parameters, opts) end
 
 --- Adam (Kingma and Ba, 2015).
 -- @tparam {Tensor,...} parameters
 -- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0
 -- @treturn Optimizer
-function M.Adam(parameters, opts) return adam("optim.Adam", parameters, opts, false) end
+function M.Adam(parameters, opts) return new("Adam", parameters, opts) end
 
 --- AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 -- @tparam {Tensor,...} parameters
 -- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01
 -- @treturn Optimizer
-function M.AdamW(parameters, opts) return adam("optim.AdamW", parameters, opts, true) end
+function M.AdamW(parameters, opts) return new("AdamW", parameters, opts) end
 
 --- RMSprop (Tieleman and Hinton, 2012).
 -- @tparam {Tensor,...} parameters
 -- @tparam ?table opts lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0
 -- @treturn Optimizer
-function M.RMSprop(parameters, opts)
-  local name = "optim.RMSprop"
-  opts = options.check(name, opts, {"lr", "alpha", "eps", "weight_decay"})
-  local hyper = {lr = at_least_zero(name, "lr", opts.lr or 0.01),
-    alpha = below_one(name, "alpha", opts.alpha or 0.99),
-    eps = at_least_zero(name, "eps", opts.eps or 1e-8),
-    weight_decay = at_least_zero(name, "weight_decay", opts.weight_decay or 0)}
-  return new(name, parameters, core.rmsprop, hyper, {"square"})
-end
+function M.RMSprop(parameters, opts) return new("RMSprop", parameters, opts) end
 
 --- Scales all gradients down together where their common norm exceeds a limit.
 -- @tparam {Tensor,...} parameters
