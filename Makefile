@@ -38,9 +38,9 @@ ALLOCATIONS = $(BUILD)/faults/allocations.so
 C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden faults bench lint
-.PHONY: calibration format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb clean
-.PHONY: help
+.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
+.PHONY: calibration lint format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb
+.PHONY: clean help
 
 all: build ## the library (default)
 build:
@@ -84,6 +84,10 @@ golden: setup build ## the golden values in DIR=folder
 	@$(LUA) tools/golden.lua $(DIR)
 calibration: setup build ## are map.sample's draws those of the posterior? (ARGS="--simulations 10000 --seed 2")
 	@$(LUA) tools/calibration.lua $(ARGS)
+
+# Cases are written by PyTorch: PYTHON=..., else python3 or Debian's; without one this says so and is done.
+opinfo: setup build ## PyTorch's operator database through the API (ARGS="--set sample --op softmax")
+	@$(LUA) tools/opinfo/main.lua --out $(BUILD)/opinfo $(ARGS)
 
 # Allocations that fail, preloaded by their part of `make faults`; it knows glibc alone.
 faults: $(ALLOCATIONS)

@@ -1,0 +1,50 @@
+--- What is known to differ from PyTorch on purpose. Whatever is not here and differs is a failure.
+local function is_nan(x) return x ~= x end
+
+local M = {}
+
+--- Errors that we raise where PyTorch computes: patterns of the message.
+M.refusals = {
+  {"^gaussian_nll: [%w_]+: expected shape", "losses do not broadcast"},
+  {"axis: expected 1%.%.0 or", "a scalar has no axis"},
+  {"^matmul: expected %[%.%.%., m, k%] and", "vectors and several batch axes are reshaped by hand"},
+  {"^linear: weight: expected %[in, out%]", "a weight has two axes"},
+  {"^gather_rows: x: expected at least one axis", "a scalar has no rows"},
+  {"^gather_rows: index: expected a list", "an index is a list"},
+  {"^cat: axis: expected 1%.%.1 or", "an empty list is no image"},
+  {"^dropout: p: expected a number in %[0, 1%)", "dropping everything is a mistake"},
+  {"^layer_norm: eps: expected a number >= 0", "a negative eps is a mistake"},
+  {"^clamp: expected min, max or both, min not above max", "bounds that cross, or none, are a mistake"},
+}
+
+--- Elements that may differ: `ops` (PyTorch's names, without variants), `arrays` (a pattern: y, or g of an input) and
+-- `excused(a, b, inputs)`: of ours, the expected one, and the elements at that place of the inputs of that shape.
+-- `set` and `desc` (a pattern) name samples where that cannot be told from the elements.
+M.differences = {
+  {ops = "sign sgn", arrays = "^y$", excused = function(a, b) return is_nan(a) and b == 0 end,
+    why = "the sign of NaN is NaN, as in NumPy; PyTorch says 0"},
+  {ops = "pow", arrays = "^[yg]", excused = function(a, b, inputs)
+      return inputs[1] == -math.huge and is_nan(b) or inputs[1] == 0 and a == -b and math.abs(a) == math.huge
+    end,
+    why = "(-inf)^0.5 is inf and (-0)^-0.5 too, as C has it; PyTorch takes roots"},
+  {ops = "clamp nn.functional.leaky_relu nn.functional.elu maximum minimum max min", arrays = "^g",
+    excused = function(_, _, inputs)
+      for _, x in ipairs(inputs) do
+        if is_nan(x) then return true end
+      end
+    end,
+    why = "the gradient of a piecewise function at NaN is either side's"},
+  {ops = "clamp", arrays = "^g", set = "extra",
+    excused = function(_, b, inputs) return b == 0 and (math.abs(inputs[1]) == 0.5 or inputs[1] == 0) end,
+    why = "the gradient passes at a bound of clamp; newer PyTorch stops it there"},
+  {ops = "amax amin max min", arrays = "^g", excused = function(a, b) return is_nan(b) and not is_nan(a) end,
+    why = "the gradient of an extremum that is NaN goes to the first NaN"},
+  {ops = "amax amin max min", arrays = "^g", desc = "^%(%('T', 3, 3%), %(%), {}%)$", set = "extra",
+    excused = function() return true end,
+    why = "the gradient of equal extrema goes to the first; PyTorch shares it out"},
+  {ops = "amax amin", arrays = "^g", desc = "^%(%('T', 10, 2%), %(%), {'dim': 1}%)$", set = "extra",
+    excused = function(a, b) return a == 2 * b or a == 0 end,
+    why = "the same for rows of two"},
+}
+
+return M

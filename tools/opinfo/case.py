@@ -1,0 +1,127 @@
+"""What a sample of PyTorch becomes here: Lua code over the public API, or the reason why there is none.
+
+An operator's handler takes a sample and returns a Case, or raises Inexpressible. Handlers are registered
+by the names that PyTorch's operator database gives its operators.
+"""
+import math
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+import torch
+
+HANDLERS = {}
+NAMES = "abcde"  # of a case's tensors, in its Lua code
+
+
+class Inexpressible(Exception):
+    """The public API has no way to say this; the text is the reason under which it is counted."""
+
+
+def handles(*operators):
+    """Registers a handler."""
+    def register(handler):
+        for operator in operators:
+            HANDLERS[operator] = handler
+        return handler
+    return register
+
+
+# ---- layouts: PyTorch's tensor as latent wants it ----
+
+def same(t):
+    return t
+
+
+def channels_last(t):
+    return t.movedim(1, -1) if t.dim() > 1 else t
+
+
+def image(t):
+    """NHWC; a single image becomes a batch of one."""
+    return channels_last(t if t.dim() == 4 else t.unsqueeze(0))
+
+
+def first_of_tuple(layout):
+    """For operators that may return indices beside the values."""
+    return lambda out: layout(out[0] if isinstance(out, tuple) else out)
+
+
+# ---- cases ----
+
+@dataclass
+class Case:
+    """A call in Lua. `inputs` are tensors, or pairs (tensor, layout); `output` is the result's layout."""
+    code: str
+    inputs: list
+    output: Callable = same
+    note: Optional[str] = None  # how the call was adapted
+    forward_only: bool = False
+
+    def __post_init__(self):
+        self.inputs = [x if isinstance(x, tuple) else (x, same) for x in self.inputs]
+        if len(self.inputs) > len(NAMES):
+            raise Inexpressible("more than %d tensors" % len(NAMES))
+        for tensor, _ in self.inputs:
+            if tensor.is_complex():
+                raise Inexpressible("complex numbers")
+
+    def names(self):
+        return NAMES[:len(self.inputs)]
+
+
+def arguments(sample, *names):
+    """Positional and keyword arguments by name; others that are set cannot be expressed."""
+    if len(sample.args) > len(names):
+        raise Inexpressible("further arguments")
+    values = dict(zip(names, sample.args))
+    for name, value in sample.kwargs.items():
+        if name not in names and value is not None:
+            raise Inexpressible("argument %s" % name)
+        values[name] = value
+    return values
+
+
+def refuse_if_set(operator, values, *names, but=()):
+    """Arguments that latent lacks: expressible only where they are absent, false or in `but`."""
+    for name in names:
+        value = values.get(name)
+        if torch.is_tensor(value) or (value and value not in but):
+            raise Inexpressible("%s: %s" % (operator, name))
+
+
+# ---- Lua literals ----
+
+def number(value):
+    if isinstance(value, (bool, complex)) or torch.is_tensor(value):
+        raise Inexpressible("%s as a number" % type(value).__name__)
+    if isinstance(value, int):
+        return "(%d)" % value
+    if math.isinf(value):
+        return "(-math.huge)" if value < 0 else "math.huge"
+    return "(0/0)" if math.isnan(value) else "(%r)" % value
+
+
+def boolean(value):
+    return "true" if value else "false"
+
+
+def axis(dim):
+    """An axis counted from 1; from the end as it is."""
+    if not isinstance(dim, int):
+        raise Inexpressible("an axis that is no number")
+    return str(dim + 1 if dim >= 0 else dim)
+
+
+def listed(items):
+    return "{" + ", ".join(str(item) for item in items) + "}"
+
+
+def axes(dims):
+    return listed(axis(dim) for dim in dims)
+
+
+def pair(value):
+    """One number for both spatial axes, or two."""
+    if isinstance(value, (tuple, list)):
+        return listed(value if len(value) == 2 else [value[0]] * 2)
+    return str(value)

@@ -1,0 +1,108 @@
+--- PyTorch's operator database through the public API; `make opinfo` runs it. See --help.
+local files = require "latent.files"
+local peers = require "bench.peer"
+local accepted, cases, report, verdicts = require "tools.opinfo.accepted", require "tools.opinfo.cases",
+  require "tools.opinfo.report", require "tools.opinfo.verdicts"
+
+local SETS = {"sample", "reference", "extra", "fuzz"}
+local GENERATE = debug.getinfo(1, "S").source:match "^@(.*)main%.lua$" .. "generate.py"
+local NO_MODULE = 3 -- generate.py's status where PyTorch's own tests want a module that is not there
+
+local USAGE = [[
+options, with their defaults:
+  --set sample,reference,extra,fuzz
+  --op all            names as in the table, without a variant and "nn.functional." too, separated by commas
+  --out build/opinfo  where the cases are written, and kept until PyTorch or the generator changes
+  --cases FOLDER      run the cases that lie there; no Python is asked
+PYTHON=... names the Python to use; else python3, else Debian's.]]
+
+local function fail(message)
+  io.stderr:write("opinfo: ", message, "\n")
+  os.exit(2)
+end
+
+local function words(text)
+  local list = {}
+  for word in text:gmatch "[^,%s]+" do list[#list + 1] = word end
+  return list
+end
+
+local function options(list)
+  local o, i = {set = SETS, out = "build/opinfo"}, 1
+  while list[i] do
+    local name, value = list[i], list[i + 1]
+    if name == "--help" then
+      print(USAGE)
+      os.exit(0)
+    end
+    local key = name:match "^%-%-(%a+)$"
+    if key ~= "set" and key ~= "op" and key ~= "out" and key ~= "cases" then
+      fail(("unknown option %s\n%s"):format(name, USAGE))
+    end
+    if not value then fail(name .. ": expected a value") end
+    o[key] = (key == "set" or key == "op") and words(value) or value
+    i = i + 2
+  end
+  for _, set in ipairs(o.set) do
+    if not (" " .. table.concat(SETS, " ") .. " "):find(" " .. set .. " ", 1, true) then
+      fail(("--set: expected %s, got %s"):format(table.concat(SETS, ", "), set))
+    end
+  end
+  return o
+end
+
+local function skip(reason)
+  print("skipped: " .. reason)
+  os.exit(0)
+end
+
+-- Writes the cases where they are not there, or old.
+local function generate(o)
+  local python = peers.find "torch, numpy"
+  if not python then skip "no Python with PyTorch and NumPy (PYTHON=... names one)" end
+  local command = ("%s -W ignore -B %s --out %s %s"):format(files.quote(python), files.quote(GENERATE),
+    files.quote(o.out), table.concat(o.set, " "))
+  local ok, _, status = os.execute(command)
+  if status == NO_MODULE then skip(python .. " lacks a module that PyTorch's operator database wants") end
+  if not ok then fail(("%s failed"):format(GENERATE)) end
+end
+
+-- op -> whether --op names it
+local function chooser(list)
+  if not list or list[1] == "all" then return nil end
+  return function(op)
+    for _, name in ipairs(list) do
+      if cases.is_named(op, name) or cases.is_named(op, "nn.functional." .. name) then return true end
+    end
+    return false
+  end
+end
+
+-- What accepted.lua holds and nothing needed.
+local function write_unused(used)
+  for _, refusal in ipairs(accepted.refusals) do
+    if not used[refusal] then print("accepted, but did not occur: " .. refusal[1]) end
+  end
+  for _, difference in ipairs(accepted.differences) do
+    if not used[difference] then print("accepted, but did not occur: " .. difference.why) end
+  end
+end
+
+local function main(list)
+  local o = options(list)
+  io.stdout:setvbuf "line"
+  if not o.cases then generate(o) end
+  local results, used = {}, {}
+  for _, set in ipairs(o.set) do
+    local part, message = verdicts.of(o.cases or o.out, set, chooser(o.op), used)
+    if not part then fail(message) end
+    table.move(part, 1, #part, #results + 1, results)
+  end
+  local total = report.write(results, print)
+  if #o.set == #SETS and not o.op then write_unused(used) end
+  -- Where nothing ran nothing was shown.
+  if total.run == 0 then fail "no case was run" end
+  os.exit(total.failed == 0 and 0 or 1, true)
+end
+
+main(arg)

@@ -1,0 +1,97 @@
+"""Sums, means, extrema, variances, norms, and the softmax family."""
+import torch
+
+from case import Case, Inexpressible, arguments, axes, axis, boolean, first_of_tuple, handles
+
+
+def over(dim, several=None):
+    """The axis argument: nil, an axis or a list; `several` names an operator that takes one alone."""
+    if dim is None or (isinstance(dim, (tuple, list)) and len(dim) == 0):
+        return "nil"
+    if not isinstance(dim, (tuple, list)):
+        return axis(dim)
+    if several is None:
+        return axes(dim)
+    if len(dim) > 1:
+        raise Inexpressible("%s: several axes" % several)
+    return axis(dim[0])
+
+
+def reduction(ours, several=None, code="lt.%s(a, %s, %s)"):
+    def handler(sample):
+        values = arguments(sample, "dim", "keepdim")
+        text = code % (ours, over(values.get("dim"), several), boolean(values.get("keepdim")))
+        return Case(text, [sample.input], first_of_tuple(lambda t: t))
+    return handler
+
+
+for name in ("sum", "mean"):
+    handles(name)(reduction(name))
+handles("logsumexp")(reduction("logsumexp", "logsumexp"))
+handles("amax")(reduction("max", "max"))
+handles("amin")(reduction("min", "min"))
+for name in ("argmax", "argmin"):  # places count from 1
+    handles(name)(reduction(name, name, "lt.sub(lt.%s(a, %s, %s), 1)"))
+
+
+def extremum(ours, elementwise):
+    """torch.max: of one tensor along an axis, or of two elementwise."""
+    reduce = reduction(ours, ours)
+
+    def handler(sample):
+        if sample.args and torch.is_tensor(sample.args[0]):
+            return Case("lt.%s(a, b)" % elementwise, [sample.input, sample.args[0]])
+        return reduce(sample)
+    return handler
+
+
+handles("max")(extremum("max", "maximum"))
+handles("min")(extremum("min", "minimum"))
+
+
+def correction_of(values):
+    """What is subtracted from the count: 0 or 1 here."""
+    if values.get("unbiased") is not None:
+        return 1 if values["unbiased"] else 0
+    correction = values.get("correction")
+    return 1 if correction is None else correction
+
+
+def spread(ours):
+    def handler(sample):
+        names = ("unbiased",) if sample.args and isinstance(sample.args[0], bool) else ("dim", "unbiased")
+        values = arguments(sample, *names, "keepdim", "correction", "dim", "unbiased")
+        correction = correction_of(values)
+        if correction not in (0, 1):
+            raise Inexpressible("%s: correction" % ours)
+        return Case("lt.%s(a, %s, {unbiased = %s, keepdim = %s})" % (
+            ours, over(values.get("dim")), boolean(correction == 1), boolean(values.get("keepdim"))), [sample.input])
+    return handler
+
+
+handles("var")(spread("var"))
+handles("std")(spread("std"))
+
+
+def norm(order_name):
+    def handler(sample):
+        values = arguments(sample, order_name, "dim", "keepdim")
+        order = values.get(order_name, 2)
+        if order not in (2, "fro", None):
+            raise Inexpressible("norm: another order than 2")
+        return Case("lt.norm(a, %s, %s)" % (over(values.get("dim")), boolean(values.get("keepdim"))), [sample.input])
+    return handler
+
+
+handles("norm")(norm("p"))
+handles("linalg.vector_norm")(norm("ord"))
+
+
+def softmax(ours):
+    def handler(sample):
+        return Case("lt.%s(a, %s)" % (ours, axis(arguments(sample, "dim")["dim"])), [sample.input])
+    return handler
+
+
+handles("softmax")(softmax("softmax"))
+handles("log_softmax")(softmax("log_softmax"))
