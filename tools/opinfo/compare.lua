@@ -2,11 +2,12 @@
 local M = {}
 
 M.TOLERANCE = 1e-5 -- of max|b|
--- A larger error is one of rounding where PyTorch's own float32 is off by more than that too, and either by at least
--- 1/ROUNDING as much (which is nearer is chance where nearly equal numbers are subtracted), or ours, of a gradient, is
--- a few roundings of the output's gradient: NOISE * max|dy|.
+-- A larger error is one of rounding where PyTorch's own float32 is off by at least 1/ROUNDING as much: where nearly equal
+-- numbers are subtracted, which is nearer is chance. So is that of a gradient where it is a few roundings of the output's
+-- gradient, NOISE * max|dy|, and PyTorch's float32 is off by more than ILL, which shows the same subtraction.
 M.ROUNDING = 2
 M.NOISE = 1e-6
+M.ILL = 1e-6
 -- Below this max|b| errors are absolute: float32 has no more than a few digits there.
 M.TINY = 1e-37
 
@@ -57,7 +58,7 @@ local function is_rounding(distance, got, want, single, dy)
   -- Not finite, and should be: beyond float32 where PyTorch's has the same.
   if distance.error == math.huge then return M.arrays(got, single).error <= M.TOLERANCE end
   local reference = M.arrays(single, want).error
-  return reference > M.TOLERANCE and (distance.error <= M.ROUNDING * reference or distance.worst <= M.NOISE * dy)
+  return distance.error <= M.ROUNDING * reference or reference > M.ILL and distance.worst <= M.NOISE * dy
 end
 
 -- The verdict on one array: passed, rounding or failed; its distance, with a text where it is too large. `dy` is the

@@ -11,11 +11,12 @@ The sets are "sample" and "reference" (the database's own), "extra" and "fuzz" (
 """
 import argparse
 import hashlib
+import importlib.util
 import os
 import sys
+import types
+import unittest
 import warnings
-
-sys.dont_write_bytecode = True  # the sources' folder stays as it is
 
 import numpy
 import torch
@@ -43,8 +44,17 @@ def read(path):
         return None
 
 
+def stand_in():
+    """PyTorch's test cases derive from expecttest's, a package that samples have no use for."""
+    if "expecttest" not in sys.modules and importlib.util.find_spec("expecttest") is None:
+        module = types.ModuleType("expecttest")
+        module.TestCase, module.ACCEPT = unittest.TestCase, False
+        sys.modules["expecttest"] = module
+
+
 def load_writer():
     """Late: it takes seconds, and most runs find their cases written."""
+    stand_in()
     try:
         from writing import write_set
     except ModuleNotFoundError as error:

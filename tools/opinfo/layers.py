@@ -179,7 +179,7 @@ def resize_bilinear(sample):
 
 @handles("nn.functional.interpolate")
 def interpolate(sample):
-    mode = sample.kwargs["mode"]
+    mode = arguments(sample, *RESIZE).get("mode", "nearest")
     if mode == "nearest":
         return upsample_nearest(sample)
     if mode == "bilinear":

@@ -74,11 +74,11 @@ local function write_counts(write, title, list, limit)
 end
 
 local function write_cases(write, title, results, verdict)
-  local seen, first = {}, true
+  local seen, ops = {}, {}
   for _, result in ipairs(results) do
     if result.verdict == verdict then
-      if first then write("\n" .. title) end
-      first = false
+      if #ops == 0 then write("\n" .. title) end
+      if not seen[result.op] then ops[#ops + 1] = result.op end
       seen[result.op] = (seen[result.op] or 0) + 1
       if seen[result.op] <= SHOWN then
         write(("  %s %s %s  %s\n      %s  %s"):format(result.set, result.op, result.sample.case, result.text,
@@ -86,8 +86,8 @@ local function write_cases(write, title, results, verdict)
       end
     end
   end
-  for op, n in pairs(seen) do
-    if n > SHOWN then write(("  %s: %d more"):format(op, n - SHOWN)) end
+  for _, op in ipairs(ops) do
+    if seen[op] > SHOWN then write(("  %s: %d more"):format(op, seen[op] - SHOWN)) end
   end
 end
 
