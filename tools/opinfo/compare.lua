@@ -2,9 +2,9 @@
 local M = {}
 
 M.TOLERANCE = 1e-5 -- of max|b|
--- A larger error is one of rounding where PyTorch's own float32 is off by at least 1/ROUNDING as much: where nearly equal
--- numbers are subtracted, which is nearer is chance. So is that of a gradient where it is a few roundings of the output's
--- gradient, NOISE * max|dy|, and PyTorch's float32 is off by more than ILL, which shows the same subtraction.
+-- A larger error is one of rounding where PyTorch's own float32 is off by at least 1/ROUNDING as much: where nearly
+-- equal numbers are subtracted, which is nearer is chance. So is that of a gradient where it is a few roundings of the
+-- output's gradient, NOISE * max|dy|, and PyTorch's float32 is off by more than ILL, which shows the same subtraction.
 M.ROUNDING = 2
 M.NOISE = 1e-6
 M.ILL = 1e-6
