@@ -292,6 +292,7 @@ describe("empty tensors", function()
   end)
 
   it("can be cut, joined and turned", function()
+    assert.same({1, 2}, lt.tensor{1, 2}:transpose(1, -1):table())
     assert.equal("3,0", shape_of(E:transpose()))
     assert.equal("0,2", shape_of(E:slice(2, 2, 3)))
     assert.equal("0,3", shape_of(M34:slice(1, 2, 1):slice(2, 1, 3)))

@@ -19,7 +19,9 @@ return function(core)
 
   local function transpose(x, a, b)
     local dims = check(x, "transpose"):dim()
-    if dims < 2 then raise("transpose: expected a tensor with at least 2 axes, got " .. options.describe(x)) end
+    if dims < 2 and not (a and b) then
+      raise("transpose: expected a tensor with at least 2 axes, got " .. options.describe(x))
+    end
     local order = {}
     for d = 1, dims do order[d] = d end
     a, b = axis_of("transpose", a or 1, dims, "a"), axis_of("transpose", b or 2, dims, "b")
