@@ -125,7 +125,7 @@ local function entry_of(line)
   if json.type(entry) == "object" then return entry end
   local cut_off = entry == nil and (line:find "^\0*{" or line:find "^\0+$")
   if not cut_off then return nil, message or "expected an object, found " .. json.type(entry) end
-  local at = line:match '.*(){"'
+  local at = line:match '^.*(){"' -- anchored: else its time grows with the line's square
   entry = at and at > 1 and json.decode(line:sub(at))
   return json.type(entry) == "object" and entry or nil, message, true
 end
