@@ -108,7 +108,7 @@ lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet $(wildcard bin/latent lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --suppress=unknownMacro -DLATENT_ISA=baseline -j$(JOBS) c bench tools
+	  --error-exitcode=1 --suppress=unknownMacro -Ic -DLATENT_ISA=baseline -j$(JOBS) c bench tools
 
 format: setup-dev ## lay the C files out as lint wants them
 	clang-format -i $(C_FILES)

@@ -15,12 +15,13 @@ DEPS_LIBS := $(shell pkg-config --libs $(ZLIB_PC)) -ldl
 OPTIMIZE = -O3
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trapping-math -ffp-contract=fast \
-  -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZE) $(DEPS_CFLAGS) $(CPPFLAGS)
+  -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZE) -Ic $(DEPS_CFLAGS) $(CPPFLAGS)
 
 # Numeric files are compiled once per instruction set, the others once per library. The symbols of
-# each instruction set carry its name; c/dispatch.c picks one set when the library is loaded.
-NUMERIC := $(wildcard c/ops/*.c c/knn.c c/kdtree.c c/resize.c c/optimizer.c c/isa_table.c)
-COMMON := $(filter-out $(NUMERIC),$(wildcard c/*.c))
+# each instruction set carry its name; c/ops/dispatch.c picks one set when the library is loaded.
+ONCE := $(patsubst %,c/ops/%.c,broadcast dispatch gemm picture)
+NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
+COMMON := $(ONCE) $(wildcard c/base/*.c c/graph/*.c c/lua/*.c)
 FLAGS_avx2 = -mavx2 -mfma
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl $(FLAGS_avx2)
 ISAS := baseline
@@ -76,7 +77,7 @@ $(ALLOCATIONS): tools/faults/allocations.c Makefile tools/compile.mk
 # Line editing for the prompt, where a library for it is installed: a module of its own.
 .PHONY: prompt
 prompt: $(if $(READLINE_PC),$(READLINE))
-$(READLINE): c/readline/module.c Makefile tools/compile.mk
+$(READLINE): c/optional/readline.c Makefile tools/compile.mk
 	@mkdir -p $(@D)
 	@echo 'cc $< ($(READLINE_PC))'
 	@$(CC) $(FLAGS) $(if $(filter libedit,$(READLINE_PC)),-DLATENT_LIBEDIT) $(shell pkg-config --cflags $(READLINE_PC)) \

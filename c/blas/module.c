@@ -1,6 +1,6 @@
 /* A library of its own, which the core loads when it first multiplies: a BLAS that is linked with
  * the core would start its threads and take their memory before the core could ask for none. */
-#include "table.h"
+#include "blas/table.h"
 
 extern void openblas_set_num_threads(int n) __attribute__((weak));
 extern char *openblas_get_config(void) __attribute__((weak));

@@ -1,9 +1,9 @@
 /* Floor 3: functions of two or three tensors with broadcasting, and comparisons.
  * Gradients come out in the output's shape; the graph sums them down to the inputs'. */
-#include "../broadcast.h"
-#include "../isa.h"
-#include "../simd/math.h"
-#include "families.h"
+#include "ops/broadcast.h"
+#include "simd/isa.h"
+#include "simd/math.h"
+#include "ops/families.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #ifndef LATENT_OPS_AXIS_H
 #define LATENT_OPS_AXIS_H
 
-#include "../op.h"
+#include "ops/op.h"
 
 typedef struct AxisView {
   int64_t outer, n, inner;

@@ -1,12 +1,12 @@
 /* Floor 3: the fused block, which nn.Sequential puts in the place of chains of plain ops. It means
  * exactly what they mean; it is faster because nothing between them is ever written to memory as a
  * whole. Checks and parameters are here, the work in c/simd/block_*.h. */
-#include "families.h"
+#include "ops/families.h"
 
 #ifdef LATENT_DOUBLE
-#include "../simd/block_plain.h"
+#include "simd/block_plain.h"
 #else
-#include "../simd/block_fast.h"
+#include "simd/block_backward.h"
 #endif
 
 enum { LARGEST_PARAM = 1 << 20, LARGEST = 1 << 30 };

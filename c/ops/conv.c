@@ -2,13 +2,13 @@
  * [height, width, in, out]. The two ops are adjoint: each is the other's gradient by its input, and
  * so both stand on the same three functions (c/simd): down from the big image to the small one, up
  * again, and the gradient of the weight between them. */
-#include "families.h"
+#include "ops/families.h"
 
-#include "../simd/channels.h"
+#include "simd/channels.h"
 #ifdef LATENT_DOUBLE
-#include "../simd/conv_plain.h"
+#include "simd/conv_plain.h"
 #else
-#include "../simd/conv_gradient.h"
+#include "simd/conv_gradient.h"
 #endif
 
 enum { LARGEST = 1 << 30, LARGEST_PARAM = 1 << 20 };

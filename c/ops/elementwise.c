@@ -1,8 +1,8 @@
 /* Floor 3: functions of one tensor, element by element. */
-#include "../isa.h"
-#include "../parallel.h"
-#include "../simd/math.h"
-#include "families.h"
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "simd/math.h"
+#include "ops/families.h"
 
 enum { GRAIN = 16384 /* elements of a parallel chunk */ };
 

@@ -2,7 +2,8 @@
 #ifndef LATENT_OPS_FAMILIES_H
 #define LATENT_OPS_FAMILIES_H
 
-#include "../isa.h"
+#include "ops/op.h"
+#include "simd/isa.h"
 
 extern const Op *const ISA_NAME(ops_elementwise)[];
 extern const Op *const ISA_NAME(ops_arithmetic)[];

@@ -1,11 +1,11 @@
 /* Floor 3: losses, forward and backward in one pass each. Their last parameter says how the terms
  * are put together: "mean", "sum" or "none". */
-#include "../isa.h"
-#include "../parallel.h"
-#include "../places.h"
-#include "../simd/math.h"
-#include "../simd/rows.h"
-#include "families.h"
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "base/places.h"
+#include "simd/math.h"
+#include "simd/rows.h"
+#include "ops/families.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

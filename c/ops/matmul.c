@@ -1,7 +1,7 @@
 /* Floor 3: matrix products. */
-#include "../gemm.h"
-#include "../isa.h"
-#include "families.h"
+#include "ops/gemm.h"
+#include "simd/isa.h"
+#include "ops/families.h"
 
 #include <string.h>
 

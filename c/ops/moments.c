@@ -1,11 +1,11 @@
 /* Floor 3: variance, standard deviation and norm over axes: sums of squares, of the differences to
  * the mean or of the elements. In double precision, so that neither numbers far from zero lose
  * their spread, nor the squares of large or small ones overflow or vanish. */
-#include "../broadcast.h"
-#include "../parallel.h"
-#include "../simd/rows.h"
-#include "axis.h"
-#include "families.h"
+#include "ops/broadcast.h"
+#include "base/parallel.h"
+#include "simd/rows.h"
+#include "ops/axis.h"
+#include "ops/families.h"
 
 #include <math.h>
 #include <stdlib.h>

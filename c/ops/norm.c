@@ -3,10 +3,10 @@
  * ones. Statistics are made of differences to a number that is near the mean, and a mean is kept in
  * two parts, of which the second is what the first, rounded, lacks: so a small spread about a large
  * mean keeps its digits, and equal numbers have none. */
-#include "families.h"
+#include "ops/families.h"
 
-#include "../simd/channels.h"
-#include "../simd/math.h"
+#include "simd/channels.h"
+#include "simd/math.h"
 
 /* x of at least `dims` axes; weight and bias as long as its last. */
 static bool norm_shape(const Call *c, Shape *out, Error *e) {

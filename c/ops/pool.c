@@ -1,10 +1,10 @@
 /* Floor 3: pooling and its opposite, on images [batch, height, width, channels]. Forward makes the
  * rows of the output one by one. Backward goes through the windows of an image, which may overlap,
  * in order; each image is one thread's. */
-#include "families.h"
+#include "ops/families.h"
 
-#include "../parallel.h"
-#include "../simd/vec.h"
+#include "base/parallel.h"
+#include "simd/vec.h"
 
 #include <math.h>
 #include <string.h>

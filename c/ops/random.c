@@ -1,7 +1,7 @@
 /* Floor 3: ops that draw random numbers, from the default generator. */
-#include "../isa.h"
-#include "../random.h"
-#include "families.h"
+#include "simd/isa.h"
+#include "base/random.h"
+#include "ops/families.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* Floor 3: sums, means and extremes over axes. */
-#include "../broadcast.h"
-#include "../isa.h"
-#include "../parallel.h"
-#include "../places.h"
-#include "../simd/rows.h"
-#include "axis.h"
-#include "families.h"
+#include "ops/broadcast.h"
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "base/places.h"
+#include "simd/rows.h"
+#include "ops/axis.h"
+#include "ops/families.h"
 
 #include <math.h>
 #include <stdlib.h>

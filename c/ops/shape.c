@@ -1,9 +1,9 @@
 /* Floor 3: ops that move elements about: views, copies of parts, permutations, joins. */
-#include "../isa.h"
-#include "../parallel.h"
-#include "../places.h"
-#include "axis.h"
-#include "families.h"
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "base/places.h"
+#include "ops/axis.h"
+#include "ops/families.h"
 
 #include <math.h>
 #include <string.h>

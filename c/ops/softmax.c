@@ -1,11 +1,11 @@
 /* Floor 3: softmax and its relatives along one axis (or over all elements). The largest element is
  * subtracted first, so that nothing overflows. */
-#include "../isa.h"
-#include "../parallel.h"
-#include "../simd/math.h"
-#include "../simd/rows.h"
-#include "axis.h"
-#include "families.h"
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "simd/math.h"
+#include "simd/rows.h"
+#include "ops/axis.h"
+#include "ops/families.h"
 
 enum { AXIS, KEEPDIM };
 

@@ -3,7 +3,8 @@
 #ifndef LATENT_SIMD_BLOCK_BACKWARD_H
 #define LATENT_SIMD_BLOCK_BACKWARD_H
 
-#include "block_sparse.h"
+#include "simd/block_forward.h"
+#include "simd/block_sparse.h"
 
 /* What the weight gradient needs besides: offsets of the taps and channels that a tile joins. */
 typedef struct BlockGradient {

@@ -15,7 +15,7 @@
 #ifndef LATENT_SIMD_BLOCK_DOUBLE_H
 #define LATENT_SIMD_BLOCK_DOUBLE_H
 
-#include "block_weights.h"
+#include "simd/block_weights.h"
 
 enum {
   DOUBLE_PHASES = 4, /* outputs of a pixel */

@@ -6,8 +6,8 @@
 #ifndef LATENT_SIMD_BLOCK_EDGES_H
 #define LATENT_SIMD_BLOCK_EDGES_H
 
-#include "block_geometry.h"
-#include "vec.h"
+#include "simd/block_geometry.h"
+#include "simd/vec.h"
 
 #include <math.h>
 #include <string.h>

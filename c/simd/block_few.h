@@ -5,7 +5,7 @@
 #ifndef LATENT_SIMD_BLOCK_FEW_H
 #define LATENT_SIMD_BLOCK_FEW_H
 
-#include "block_form.h"
+#include "simd/block_form.h"
 
 typedef real Quad __attribute__((vector_size(4 * sizeof(real))));
 typedef real QuadLoose

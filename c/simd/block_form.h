@@ -3,8 +3,8 @@
 #ifndef LATENT_SIMD_BLOCK_FORM_H
 #define LATENT_SIMD_BLOCK_FORM_H
 
-#include "block_double.h"
-#include "block_tiles.h"
+#include "simd/block_double.h"
+#include "simd/block_tiles.h"
 
 static inline int64_t block_vectors(int64_t n) { return block_ceil(n, LANES); }
 

@@ -7,7 +7,7 @@
 #ifndef LATENT_SIMD_BLOCK_GEOMETRY_H
 #define LATENT_SIMD_BLOCK_GEOMETRY_H
 
-#include "../tensor.h"
+#include "base/tensor.h"
 
 typedef enum { BLOCK_LINEAR, BLOCK_RELU, BLOCK_LEAKY } BlockActivation;
 

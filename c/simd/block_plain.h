@@ -1,10 +1,10 @@
 /* Floor 2: a fused block as its definition reads, for the double build: the oracle of the kernels
- * in block_fast.h, which offers the same two functions. What backward needs is kept as the
+ * in block_forward.h, which offers the same two functions. What backward needs is kept as the
  * convolution's whole output. */
 #ifndef LATENT_SIMD_BLOCK_PLAIN_H
 #define LATENT_SIMD_BLOCK_PLAIN_H
 
-#include "block_geometry.h"
+#include "simd/block_geometry.h"
 
 #include <math.h>
 #include <string.h>

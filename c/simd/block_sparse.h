@@ -5,8 +5,8 @@
 #ifndef LATENT_SIMD_BLOCK_SPARSE_H
 #define LATENT_SIMD_BLOCK_SPARSE_H
 
-#include "block_edges.h"
-#include "block_few.h"
+#include "simd/block_edges.h"
+#include "simd/block_few.h"
 
 enum { SPARSE_TAPS = 3, SPARSE_POOL = 2 /* width of the pool's window */ };
 

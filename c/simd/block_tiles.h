@@ -7,8 +7,8 @@
 #ifndef LATENT_SIMD_BLOCK_TILES_H
 #define LATENT_SIMD_BLOCK_TILES_H
 
-#include "block_geometry.h"
-#include "vec.h"
+#include "simd/block_geometry.h"
+#include "simd/vec.h"
 
 enum {
 #if defined __AVX512F__ || defined __aarch64__

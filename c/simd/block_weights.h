@@ -4,7 +4,7 @@
 #ifndef LATENT_SIMD_BLOCK_WEIGHTS_H
 #define LATENT_SIMD_BLOCK_WEIGHTS_H
 
-#include "block_edges.h"
+#include "simd/block_edges.h"
 
 /* Parts of a doubling block's weights are numbered 3 * vertical + horizontal, as taps are. */
 enum { PART_ALL, PART_FIRST, PART_LAST, DOUBLE_PARTS = 9 };

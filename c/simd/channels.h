@@ -4,8 +4,8 @@
 #ifndef LATENT_SIMD_CHANNELS_H
 #define LATENT_SIMD_CHANNELS_H
 
-#include "../parallel.h"
-#include "vec.h"
+#include "base/parallel.h"
+#include "simd/vec.h"
 
 #include <string.h>
 

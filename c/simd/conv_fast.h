@@ -4,8 +4,8 @@
 #ifndef LATENT_SIMD_CONV_FAST_H
 #define LATENT_SIMD_CONV_FAST_H
 
-#include "../parallel.h"
-#include "conv_tiles.h"
+#include "base/parallel.h"
+#include "simd/conv_tiles.h"
 
 #include <string.h>
 

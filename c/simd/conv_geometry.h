@@ -6,7 +6,7 @@
 #ifndef LATENT_SIMD_CONV_GEOMETRY_H
 #define LATENT_SIMD_CONV_GEOMETRY_H
 
-#include "../tensor.h"
+#include "base/tensor.h"
 
 /* [0] is the vertical axis, [1] the horizontal one. */
 typedef struct ConvGeometry {

@@ -5,7 +5,7 @@
 #ifndef LATENT_SIMD_CONV_GRADIENT_H
 #define LATENT_SIMD_CONV_GRADIENT_H
 
-#include "conv_fast.h"
+#include "simd/conv_fast.h"
 
 enum {
   CONV_SEGMENT = 256, /* pixels whose products are chained */

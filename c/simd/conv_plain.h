@@ -4,7 +4,7 @@
 #ifndef LATENT_SIMD_CONV_PLAIN_H
 #define LATENT_SIMD_CONV_PLAIN_H
 
-#include "conv_geometry.h"
+#include "simd/conv_geometry.h"
 
 #include <string.h>
 

@@ -6,8 +6,8 @@
 #ifndef LATENT_SIMD_CONV_TILES_H
 #define LATENT_SIMD_CONV_TILES_H
 
-#include "conv_geometry.h"
-#include "vec.h"
+#include "simd/conv_geometry.h"
+#include "simd/vec.h"
 
 #include <string.h>
 

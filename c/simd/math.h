@@ -9,7 +9,7 @@
 #ifndef LATENT_SIMD_MATH_H
 #define LATENT_SIMD_MATH_H
 
-#include "../tensor.h"
+#include "base/tensor.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef LATENT_SIMD_ROWS_H
 #define LATENT_SIMD_ROWS_H
 
-#include "vec.h"
+#include "simd/vec.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
 #ifndef LATENT_SIMD_VEC_H
 #define LATENT_SIMD_VEC_H
 
-#include "../tensor.h"
+#include "base/tensor.h"
 
 #include <string.h>
 

@@ -1,0 +1,41 @@
+/* Floor 1: runs a range on the threads. The range is cut into chunks of `grain` items, a cut that
+ * depends on the problem alone: the same chunks, and so the same sums, for any number of threads.
+ * Knows
+ * nothing of tensors but their Error. */
+#ifndef LATENT_PARALLEL_H
+#define LATENT_PARALLEL_H
+
+#include "base/tensor.h"
+
+enum { MAX_THREADS = 64 };
+
+/* Works on the items [begin, end); begin / grain is the chunk's number, `thread` indexes scratch.
+ */
+typedef void ParallelBody(void *context, int64_t begin, int64_t end, int thread);
+
+/* Returns when every chunk is done. A body must not call parallel_for. */
+void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context);
+
+/* From the first to the second of these, a signal that interrupts (signals.h) makes chunks be left
+ * out; the second tells whether any was. Only for results that nobody has seen yet and that are
+ * then thrown away: never for what changes something in place. */
+void parallel_may_stop(void);
+bool parallel_was_stopped(void);
+
+/* The number of threads: what LATENT_NUM_THREADS or OMP_NUM_THREADS says, else the processors that
+ * there are. False (and e filled) where the first is no such number. Call at load; a number that
+ * was set before stays. */
+bool parallel_choose_threads(Error *e);
+int parallel_threads(void);
+/* `why`: for parallel_threads_from; NULL for a while only, which that does not tell. */
+void parallel_set_threads(int n, const char *why);
+/* Where the number came from, in words. */
+const char *parallel_threads_from(void);
+
+/* Working memory of a thread, 64-byte aligned, kept between calls; reserve it for all threads
+ * before the parallel_for that uses it. False when memory is short. */
+bool parallel_reserve(size_t bytes);
+void *parallel_scratch(int thread);
+void parallel_trim(void); /* gives it back to the system */
+
+#endif

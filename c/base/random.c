@@ -1,0 +1,101 @@
+#include "base/random.h"
+
+#include "base/parallel.h"
+
+#include <math.h>
+
+enum { BLOCK = 4, FILL_GRAIN = 4096 /* blocks of a parallel chunk */ };
+
+typedef struct Words {
+  uint32_t w[BLOCK];
+} Words;
+
+static Words philox(uint64_t seed, uint64_t counter) {
+  uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = 0, c3 = 0;
+  uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+  for (int round = 0; round < 10; round++) {
+    uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+    uint32_t n0 = (uint32_t)(b >> 32) ^ c1 ^ k0, n2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+    c1 = (uint32_t)b;
+    c3 = (uint32_t)a;
+    c0 = n0;
+    c2 = n2;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return (Words){{c0, c1, c2, c3}};
+}
+
+static Generator shared;
+
+Generator *random_default(void) { return &shared; }
+
+void random_seed(Generator *g, uint64_t seed) { *g = (Generator){.seed = seed}; }
+
+typedef void Convert(const Words *words, real out[BLOCK], double p);
+
+typedef struct Fill {
+  Generator generator;
+  real *out;
+  int64_t n;
+  Convert *convert;
+  double p;
+} Fill;
+
+static void fill_body(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Fill *f = context;
+  for (int64_t b = begin; b < end; b++) {
+    Words words = philox(f->generator.seed, f->generator.block + (uint64_t)b);
+    real four[BLOCK];
+    f->convert(&words, four, f->p);
+    for (int64_t i = 0; i < BLOCK && BLOCK * b + i < f->n; i++) f->out[BLOCK * b + i] = four[i];
+  }
+}
+
+static void fill(Generator *g, real *out, int64_t n, Convert *convert, double p) {
+  Fill f = {*g, out, n, convert, p};
+  int64_t blocks = (n + BLOCK - 1) / BLOCK;
+  parallel_for(blocks, FILL_GRAIN, fill_body, &f);
+  g->block += (uint64_t)blocks;
+}
+
+static real unit(uint32_t w) { return (real)(w >> 8) * (real)0x1p-24; }
+
+static void to_uniform(const Words *words, real out[BLOCK], double p) {
+  (void)p;
+  for (int i = 0; i < BLOCK; i++) out[i] = unit(words->w[i]);
+}
+
+static void to_bernoulli(const Words *words, real out[BLOCK], double p) {
+  for (int i = 0; i < BLOCK; i++) out[i] = unit(words->w[i]) < (real)p;
+}
+
+static void to_normal(const Words *words, real out[BLOCK], double p) {
+  (void)p;
+  for (int i = 0; i < BLOCK; i += 2) {
+    /* 1 - u lies in (0, 1]: the logarithm stays finite */
+    float radius = sqrtf(-2.0f * logf(1.0f - (float)(words->w[i] >> 8) * 0x1p-24f));
+    float angle = 6.28318530717958648f * ((float)(words->w[i + 1] >> 8) * 0x1p-24f);
+    out[i] = (real)(radius * cosf(angle));
+    out[i + 1] = (real)(radius * sinf(angle));
+  }
+}
+
+void random_uniform(Generator *g, real *out, int64_t n) { fill(g, out, n, to_uniform, 0); }
+void random_normal(Generator *g, real *out, int64_t n) { fill(g, out, n, to_normal, 0); }
+void random_bernoulli(Generator *g, real *out, int64_t n, double p) {
+  fill(g, out, n, to_bernoulli, p);
+}
+
+void random_permutation(Generator *g, real *out, int64_t n, int64_t first) {
+  for (int64_t i = 0; i < n; i++) out[i] = (real)(first + i);
+  for (int64_t i = n - 1; i > 0; i--) { /* Fisher and Yates */
+    Words words = philox(g->seed, g->block++);
+    /* 64 random bits against at most 2^40 items: the bias of the remainder is below 2^-24 */
+    uint64_t r = ((uint64_t)words.w[0] << 32 | words.w[1]) % (uint64_t)(i + 1);
+    real swap = out[i];
+    out[i] = out[r];
+    out[r] = swap;
+  }
+}

@@ -1,0 +1,29 @@
+/* Floor 1: random numbers from a counter. Block i of a generator's stream is a function of
+ * (seed, i) alone, so a parallel fill gives the same numbers for any number of threads, and a
+ * generator's whole state is its seed and the number of the next block.
+ * Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011.
+ */
+#ifndef LATENT_RANDOM_H
+#define LATENT_RANDOM_H
+
+#include "base/tensor.h"
+
+typedef struct Generator {
+  uint64_t seed;
+  uint64_t block; /* the next block of four 32-bit words */
+} Generator;
+
+/* The generator that everything uses which is not given one. */
+Generator *random_default(void);
+
+void random_seed(Generator *g, uint64_t seed);
+/* n numbers from [0, 1), 24 random bits each. */
+void random_uniform(Generator *g, real *out, int64_t n);
+/* n numbers from N(0, 1), by Box and Muller. */
+void random_normal(Generator *g, real *out, int64_t n);
+/* n zeros and ones, P(1) = p. */
+void random_bernoulli(Generator *g, real *out, int64_t n, double p);
+/* A permutation of first .. first + n - 1. */
+void random_permutation(Generator *g, real *out, int64_t n, int64_t first);
+
+#endif

@@ -1,0 +1,39 @@
+#include "base/words.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { LONGEST = 40 };
+
+static int smaller(int a, int b) { return a < b ? a : b; }
+static int letter(char c) { return tolower((unsigned char)c); }
+
+/* How many letters have to be changed, added, left out or exchanged with their neighbour to turn
+ * one word into the other (Damerau's distance); capitals do not count. */
+static int distance(const char *a, const char *b) {
+  int m = (int)strlen(a), n = (int)strlen(b), row[3][LONGEST + 1];
+  int *above2 = row[0], *above = row[1], *now = row[2];
+  for (int j = 0; j <= n; j++) above[j] = j;
+  for (int i = 1; i <= m; i++) {
+    now[0] = i;
+    for (int j = 1; j <= n; j++) {
+      int change = above[j - 1] + (letter(a[i - 1]) != letter(b[j - 1]));
+      now[j] = smaller(change, smaller(above[j], now[j - 1]) + 1);
+      if (i > 1 && j > 1 && letter(a[i - 1]) == letter(b[j - 2]) &&
+          letter(a[i - 2]) == letter(b[j - 1]))
+        now[j] = smaller(now[j], above2[j - 2] + 1);
+    }
+    int *free = above2;
+    above2 = above, above = now, now = free;
+  }
+  return above[n];
+}
+
+void nearest_offer(Nearest *n, const char *candidate) {
+  size_t length = strlen(n->given);
+  if (length > LONGEST || strlen(candidate) > LONGEST) return;
+  int d = distance(n->given, candidate), limit = length < 6 ? 1 : (int)length / 3;
+  if (d > limit || (n->found && d >= n->distance)) return;
+  n->found = candidate;
+  n->distance = d;
+}

@@ -1,0 +1,77 @@
+/* Floor 5: what all bindings share: tensors in boxes, arguments, and errors that are raised at the
+ * line of the user. The files lua_*.c are the only ones that know Lua. */
+#ifndef LATENT_LUA_CHECK_H
+#define LATENT_LUA_CHECK_H
+
+#include "graph/graph.h"
+#include "base/random.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+/* Each build has its own metatables, so that both can live in one process. */
+#ifdef LATENT_DOUBLE
+#define META_PREFIX "latent.core64."
+#else
+#define META_PREFIX "latent.core."
+#endif
+#define META_TENSOR META_PREFIX "Tensor"
+#define META_SHAPE META_PREFIX "Shape"
+#define META_GENERATOR META_PREFIX "Generator"
+#define META_CONTEXT META_PREFIX "Context"
+
+/* The userdata behind a Lua tensor; var is NULL before it is filled and after it is closed. */
+typedef struct Box {
+  Var *var;
+} Box;
+
+/* Raises "where: message" at the first stack frame that is neither C nor one of the library's own
+ * Lua files. Never returns. */
+int raise_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
+/* The place of that frame, "file.lua:12", or "" where there is none. */
+void user_place(lua_State *L, char *text, size_t size);
+
+/* Pushes an empty box. Everything that can raise an error comes before the core is called; the
+ * core's result goes into the box; then box_filled looks whether Lua's collector should run. */
+Box *box_new(lua_State *L);
+void box_filled(lua_State *L);
+/* box_new, var_new and box_filled for a tensor that the caller owns; name is for the error. */
+int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error *e);
+
+bool is_tensor(lua_State *L, int index);
+/* The tensor at an index; raises "name: arg: expected a tensor, got nil". */
+Var *check_tensor(lua_State *L, int index, const char *name, const char *arg);
+/* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot. */
+Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg);
+/* The same for places and labels: refuses numbers that a real would round to others. */
+Var *check_places(lua_State *L, int index, const char *name, const char *arg);
+
+/* Refuses more than n arguments. */
+void check_count(lua_State *L, int n, const char *name);
+int64_t check_whole(lua_State *L, int index, const char *name, const char *arg);
+double check_real(lua_State *L, int index, const char *name, const char *arg);
+/* A shape from numbers (from `index` up to `last`) or one table of numbers. */
+void check_shape(lua_State *L, int index, int last, const char *name, Shape *shape);
+/* How an argument reads in a message: `nil`, `"text"`, `3.5`, `a table`, `a tensor [2, 3]`. */
+const char *describe(lua_State *L, int index, char *text, size_t size);
+
+/* The generator in field "generator" of the table at an index, or the default one. */
+Generator *check_generator(lua_State *L, int index, const char *name);
+
+/* Registration, one function a file; each adds to the module table on the stack's top. */
+void open_tensor(lua_State *L);
+void open_access(lua_State *L);
+void open_ops(lua_State *L);
+void open_graph(lua_State *L);
+void open_custom(lua_State *L);
+void open_random(lua_State *L);
+void open_numeric(lua_State *L);
+void open_profile(lua_State *L);
+void open_system(lua_State *L);
+void open_files(lua_State *L);
+void open_locale(lua_State *L);
+void open_signals(lua_State *L);
+void open_zlib(lua_State *L);
+void open_picture(lua_State *L);
+
+#endif

@@ -1,0 +1,322 @@
+/* Floor 5: numeric functions that are no ops: optimiser steps, nearest neighbours, images. */
+#include "ops/dispatch.h"
+#include "lua/check.h"
+#include "base/parallel.h"
+#include "base/places.h"
+#include "graph/profile.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- optimisers ---- */
+
+static int count_numbers(const Optimizer *o) {
+  int n = 0;
+  while (n < OPTIMIZER_NUMBERS && o->numbers[n].name) n++;
+  return n;
+}
+
+static const Optimizer *optimizer_at(lua_State *L, int index) {
+  const char *name = luaL_checkstring(L, index);
+  for (const Optimizer *const *o = isa()->optimizers; *o; o++)
+    if (strcmp((*o)->name, name) == 0) return *o;
+  raise_error(L, "optim: no optimiser is called %s", name);
+  return NULL;
+}
+
+/* optimizers() -> a list of {name, numbers = {{name, kind, fallback, option}, ...}, arrays} */
+static int l_optimizers(lua_State *L) {
+  static const char *const kinds[] = {[NUMBER_LEAST_ZERO] = "least zero",
+                                      [NUMBER_BELOW_ONE] = "below one",
+                                      [NUMBER_FLAG] = "flag",
+                                      [NUMBER_FIXED] = "fixed"};
+  lua_newtable(L);
+  for (int i = 0; isa()->optimizers[i]; i++) {
+    const Optimizer *o = isa()->optimizers[i];
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, o->name);
+    lua_setfield(L, -2, "name");
+    lua_newtable(L);
+    for (int k = 0; k < count_numbers(o); k++) {
+      const OptimizerNumber *n = &o->numbers[k];
+      lua_createtable(L, 0, 4);
+      lua_pushstring(L, n->name);
+      lua_setfield(L, -2, "name");
+      lua_pushstring(L, kinds[n->kind]);
+      lua_setfield(L, -2, "kind");
+      lua_pushnumber(L, n->fallback);
+      lua_setfield(L, -2, "fallback");
+      lua_pushstring(L, n->option ? n->option : n->name);
+      lua_setfield(L, -2, "option");
+      lua_rawseti(L, -2, k + 1);
+    }
+    lua_setfield(L, -2, "numbers");
+    lua_newtable(L);
+    for (int k = 0; o->arrays[k]; k++) {
+      lua_pushstring(L, o->arrays[k]);
+      lua_rawseti(L, -2, k + 1);
+    }
+    lua_setfield(L, -2, "arrays");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* The numbers of a row from a table: numbers, and booleans for flags and what is fixed. */
+static void read_numbers(lua_State *L, int index, const Optimizer *o, double *numbers) {
+  for (int k = 0; k < count_numbers(o); k++) {
+    lua_getfield(L, index, o->numbers[k].name);
+    numbers[k] = lua_isboolean(L, -1) ? lua_toboolean(L, -1)
+                                      : check_real(L, -1, "optim", o->numbers[k].name);
+    lua_pop(L, 1);
+  }
+}
+
+/* optimizer_check(name, numbers) -> nil, or what is wrong with them together */
+static int l_optimizer_check(lua_State *L) {
+  double numbers[OPTIMIZER_NUMBERS] = {0};
+  const Optimizer *o = optimizer_at(L, 1);
+  read_numbers(L, 2, o, numbers);
+  lua_pushstring(L, o->check ? o->check(numbers) : NULL);
+  return 1;
+}
+
+/* Item i of the list at an index; NULL where there is no list. */
+static Var *item(lua_State *L, int index, int64_t i, const char *what) {
+  if (lua_isnoneornil(L, index)) return NULL;
+  lua_rawgeti(L, index, i);
+  Var *v = check_tensor(L, -1, "optim", what);
+  lua_pop(L, 1);
+  return v;
+}
+
+/* What is needed for parameter i, checked; false where it has no gradient or wants none any more
+ * (it may have kept one from before it was frozen). */
+static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep *s) {
+  enum { WEIGHTS = 4, ARRAYS = 5 };
+  Error e;
+  char want[SHAPE_TEXT], got[SHAPE_TEXT];
+  Var *weight = item(L, WEIGHTS, i, "parameter");
+  for (int k = 0; o->arrays[k]; k++) {
+    Var *v = item(L, ARRAYS + k, i, "state");
+    if (v && !shape_equal(&v->value->shape, &weight->value->shape))
+      raise_error(L, "optim: state %d: expected shape %s, got %s", (int)i,
+                  shape_text(&weight->value->shape, want), shape_text(&v->value->shape, got));
+    if (v) v->value->storage->version++;
+    s->array[k] = v ? reals(v->value) : NULL;
+  }
+  if (!weight->grad || !weight->requires_grad) return false;
+  bool recording = graph_recording();
+  graph_set_recording(false);
+  bool ok = graph_change(weight, NULL, 0, &e);
+  graph_set_recording(recording);
+  if (!ok) raise_error(L, "optim: %s", e.text);
+  s->n = weight->value->numel;
+  s->weight = reals(weight->value);
+  s->grad = reals(weight->grad);
+  return true;
+}
+
+/* optimizer_step(name, numbers, step, weights, arrays...): lists of equal length */
+static int l_optimizer_step(lua_State *L) {
+  const Optimizer *o = optimizer_at(L, 1);
+  OptimizerStep s = {.step = check_whole(L, 3, "optim", "step")};
+  read_numbers(L, 2, o, s.number);
+  int64_t n = (int64_t)lua_rawlen(L, 4);
+  for (int64_t i = 1; i <= n; i++)
+    if (read_step(L, i, o, &s)) o->step(&s);
+  return 0;
+}
+
+/* clip_grad_norm(parameters, max_norm) -> the norm before: all gradients together are scaled down
+ */
+static int l_clip_grad_norm(lua_State *L) {
+  double limit = check_real(L, 2, "clip_grad_norm", "max_norm"), sum = 0;
+  if (!(limit > 0)) raise_error(L, "clip_grad_norm: max_norm: expected above 0, got %g", limit);
+  char got[80];
+  int64_t n = lua_type(L, 1) == LUA_TTABLE ? (int64_t)lua_rawlen(L, 1) : 0;
+  if (n == 0) /* a module is a table too, and its norm would be 0 */
+    raise_error(L,
+                "clip_grad_norm: expected a list of parameters, such as model:parameters(), got %s",
+                describe(L, 1, got, sizeof got));
+  for (int64_t i = 1; i <= n; i++) {
+    const Var *v = item(L, 1, i, "parameter");
+    if (v->grad) sum += isa()->sum_squares(reals(v->grad), v->grad->numel);
+  }
+  double norm = sqrt(sum), scale = limit / (norm + 1e-6);
+  for (int64_t i = 1; i <= n && scale < 1; i++) {
+    const Var *v = item(L, 1, i, "parameter");
+    if (!v->grad) continue;
+    for (int64_t k = 0; k < v->grad->numel; k++) reals(v->grad)[k] *= (real)scale;
+    v->grad->storage->version++;
+  }
+  lua_pushnumber(L, norm);
+  return 1;
+}
+
+/* ---- nearest neighbours ---- */
+
+static const Tensor *check_points(lua_State *L, int index, const char *arg) {
+  const Tensor *t = check_tensor_like(L, index, "knn", arg)->value;
+  char text[SHAPE_TEXT];
+  if (t->dtype != DTYPE_REAL || t->shape.dims != 2)
+    raise_error(L, "knn: %s: expected %s [points, dimensions], got %s %s", arg, REAL_NAME,
+                dtype_name(t->dtype), shape_text(&t->shape, text));
+  return t;
+}
+
+/* knn(train, query [, k = 1]) -> index [queries, k] counted from 1, Euclidean distance [queries, k]
+ */
+static int l_knn(lua_State *L) {
+  lua_settop(L, 3);
+  const Tensor *train = check_points(L, 1, "train"), *query = check_points(L, 2, "query");
+  int64_t k = lua_isnoneornil(L, 3) ? 1 : check_whole(L, 3, "knn", "k");
+  int64_t n = train->shape.size[0], m = query->shape.size[0], dims = train->shape.size[1];
+  if (query->shape.size[1] != dims)
+    raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
+                (int)query->shape.size[1]);
+  if (n == 0) raise_error(L, "knn: train: expected at least one point, got [0, %d]", (int)dims);
+  if (n > REAL_EXACT || n > INT32_MAX || m > INT32_MAX)
+    raise_error(L, "knn: %s: expected at most %lld points, got %lld",
+                m > INT32_MAX ? "query" : "train",
+                (long long)(m > INT32_MAX || REAL_EXACT > INT32_MAX ? INT32_MAX : REAL_EXACT),
+                (long long)(m > INT32_MAX ? m : n));
+  if (k < 1 || k > n)
+    raise_error(L, "knn: k: expected 1..%lld, got %lld", (long long)n, (long long)k);
+  Error e;
+  Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 3, .size = {m, k, 4}};
+  Box *spare = box_new(L), *index = box_new(L), *distance = box_new(L);
+  push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
+  push_tensor(L, index, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  push_tensor(L, distance, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  train = check_points(L, 1, "train"); /* again: a finaliser may have closed one */
+  query = check_points(L, 2, "query");
+  int32_t *at = spare->var->value->data;
+  real *d = reals(distance->var->value);
+  parallel_may_stop();
+  bool ok = isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e);
+  if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
+  if (!ok) raise_error(L, "knn: %s", e.text);
+  for (int64_t i = 0; i < m * k; i++) {
+    reals(index->var->value)[i] = (real)(at[i] + 1);
+    d[i] = (real)sqrt((double)d[i]);
+  }
+  return 2;
+}
+
+/* statistics(x) -> least, mean, greatest of the elements that are numbers, count of NaNs; nil for
+ * the first three where there is no number */
+static int l_statistics(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "statistics", NULL)->value;
+  double least = INFINITY, greatest = -INFINITY, sum = 0;
+  int64_t nans = 0;
+  for (int64_t i = 0; i < t->numel; i++) {
+    double v = t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
+    if (isnan(v)) {
+      nans++;
+      continue;
+    }
+    sum += v;
+    if (v < least) least = v;
+    if (v > greatest) greatest = v;
+  }
+  if (nans == t->numel) {
+    for (int i = 0; i < 3; i++) lua_pushnil(L);
+  } else {
+    lua_pushnumber(L, least);
+    lua_pushnumber(L, sum / (double)(t->numel - nans));
+    lua_pushnumber(L, greatest);
+  }
+  lua_pushinteger(L, nans);
+  return 4;
+}
+
+/* ---- images ---- */
+
+static Images images_of(const Tensor *t) {
+  const int64_t *s = t->shape.size;
+  return (Images){t->dtype, s[0], (int)s[1], (int)s[2], (int)s[3], t->data};
+}
+
+/* resize_bilinear(images [n, h, w, c], height, width) -> [n, height, width, c] of the same dtype */
+static int l_resize_bilinear(lua_State *L) {
+  const Tensor *t = check_tensor(L, 1, "resize_bilinear", "images")->value;
+  int64_t height = check_whole(L, 2, "resize_bilinear", "height");
+  int64_t width = check_whole(L, 3, "resize_bilinear", "width");
+  char text[SHAPE_TEXT];
+  if (t->shape.dims != 4 || t->shape.size[1] < 1 || t->shape.size[2] < 1)
+    raise_error(L, "resize_bilinear: images: expected [n, height, width, channels], got %s",
+                shape_text(&t->shape, text));
+  if (height < 1 || width < 1 || height > 1 << 16 || width > 1 << 16)
+    raise_error(L, "resize_bilinear: expected sizes 1..65536, got %lld x %lld", (long long)height,
+                (long long)width);
+  Error e;
+  Shape shape = {.dims = 4, .size = {t->shape.size[0], height, width, t->shape.size[3]}};
+  Box *box = box_new(L);
+  push_tensor(L, box, tensor_new(t->dtype, &shape, &e), "resize_bilinear", &e);
+  t = check_tensor(L, 1, "resize_bilinear", "images")->value; /* a finaliser may have closed it */
+  Images in = images_of(t), out = images_of(box->var->value);
+  parallel_may_stop();
+  bool ok = isa()->resize_bilinear(&in, &out, &e);
+  if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
+  if (!ok) raise_error(L, "resize_bilinear: %s", e.text);
+  return 1;
+}
+
+/* gather_scaled(u8 [n, ...], index [b], scale, shift) -> real [b, ...]: rows * scale + shift */
+static int l_gather_scaled(lua_State *L) {
+  const char *name = "gather_scaled";
+  const Tensor *t = check_tensor(L, 1, name, "x")->value;
+  const Tensor *index = check_places(L, 2, name, "index")->value;
+  double scale = check_real(L, 3, name, "scale"), shift = check_real(L, 4, name, "shift");
+  char text[SHAPE_TEXT];
+  if (t->dtype != DTYPE_U8 || t->shape.dims < 1)
+    raise_error(L, "%s: x: expected u8 [n, ...], got %s %s", name, dtype_name(t->dtype),
+                shape_text(&t->shape, text));
+  if (index->dtype != DTYPE_REAL || index->shape.dims != 1)
+    raise_error(L, "%s: index: expected row numbers [*], got %s", name,
+                shape_text(&index->shape, text));
+  int64_t n = t->shape.size[0], count = index->numel;
+  int64_t *rows = lua_newuserdatauv(L, (size_t)count * sizeof *rows + 1, 0);
+  Error e;
+  if (!places_check(index, 1, n, "index", &e)) raise_error(L, "%s: %s", name, e.text);
+  for (int64_t i = 0; i < count; i++) rows[i] = place_at(index, i) - 1;
+  Shape shape = t->shape;
+  shape.size[0] = count;
+  Box *box = box_new(L);
+  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
+  t = check_tensor(L, 1, name, "x")->value; /* a finaliser may have closed it */
+  parallel_may_stop();
+  isa()->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
+                      reals(box->var->value));
+  if (parallel_was_stopped()) raise_error(L, "%s: interrupted", name);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"optimizers", l_optimizers},
+                                     {"optimizer_check", l_optimizer_check},
+                                     {"optimizer_step", l_optimizer_step},
+                                     {"clip_grad_norm", l_clip_grad_norm},
+                                     {"knn", l_knn},
+                                     {"statistics", l_statistics},
+                                     {"resize_bilinear", l_resize_bilinear},
+                                     {"gather_scaled", l_gather_scaled},
+                                     {NULL, NULL}};
+
+/* Calls the function that is its upvalue, under the eyes of the profile. */
+static int l_timed(lua_State *L) {
+  const luaL_Reg *f = lua_touserdata(L, lua_upvalueindex(1));
+  Span span = profile_begin();
+  int results = f->func(L);
+  profile_end(span, f->name, PROFILE_OTHER);
+  return results;
+}
+
+void open_numeric(lua_State *L) {
+  for (const luaL_Reg *f = functions; f->name; f++) {
+    lua_pushlightuserdata(L, (void *)f);
+    lua_pushcclosure(L, l_timed, 1);
+    lua_setfield(L, -2, f->name);
+  }
+}

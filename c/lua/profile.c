@@ -1,0 +1,46 @@
+/* Floor 5: the profile, as latent.profile reads it. */
+#include "lua/check.h"
+#include "graph/profile.h"
+
+/* profile_start() */
+static int l_profile_start(lua_State *L) {
+  (void)L;
+  profile_start();
+  return 0;
+}
+
+static int l_profile_running(lua_State *L) {
+  lua_pushboolean(L, profile_running);
+  return 1;
+}
+
+/* profile_stop() -> a list of {name, kind, calls, seconds, flops}; kind is "forward", "backward" or
+ * "other" */
+static int l_profile_stop(lua_State *L) {
+  static const char *const kinds[] = {"forward", "backward", "other"};
+  int count;
+  const ProfileRow *row = profile_stop(&count);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++, row++) {
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, row->name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, kinds[row->kind]);
+    lua_setfield(L, -2, "kind");
+    lua_pushinteger(L, (lua_Integer)row->calls);
+    lua_setfield(L, -2, "calls");
+    lua_pushnumber(L, row->seconds);
+    lua_setfield(L, -2, "seconds");
+    lua_pushnumber(L, row->flops);
+    lua_setfield(L, -2, "flops");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"profile_start", l_profile_start},
+                                     {"profile_running", l_profile_running},
+                                     {"profile_stop", l_profile_stop},
+                                     {NULL, NULL}};
+
+void open_profile(lua_State *L) { luaL_setfuncs(L, functions, 0); }

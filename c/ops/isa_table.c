@@ -1,0 +1,24 @@
+/* Floor 3: all that one instruction set offers; compiled once for each. */
+#include "ops/dispatch.h"
+#include "ops/families.h"
+#include "simd/vec.h"
+
+static const Op *const *const families[] = {
+    ISA_NAME(ops_elementwise), ISA_NAME(ops_arithmetic), ISA_NAME(ops_reduce),
+    ISA_NAME(ops_moments),     ISA_NAME(ops_softmax),    ISA_NAME(ops_shape),
+    ISA_NAME(ops_matmul),      ISA_NAME(ops_conv),       ISA_NAME(ops_conv_transpose),
+    ISA_NAME(ops_block),       ISA_NAME(ops_pool),       ISA_NAME(ops_norm),
+    ISA_NAME(ops_loss),        ISA_NAME(ops_random),     NULL};
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+
+extern const Isa ISA_NAME(isa);
+const Isa ISA_NAME(isa) = {.name = TEXT(LATENT_ISA),
+                           .vector_bytes = VEC_BYTES,
+                           .families = families,
+                           .knn = ISA_NAME(knn),
+                           .optimizers = ISA_NAME(optimizers),
+                           .sum_squares = ISA_NAME(optimizer_sum_squares),
+                           .resize_bilinear = ISA_NAME(resize_bilinear),
+                           .gather_bytes = ISA_NAME(gather_bytes)};

@@ -1,0 +1,79 @@
+/* Floor 3: what an operation is. Every differentiable formula of the library is one constant Op,
+ * forward beside backward, in a file of c/ops. The table drives the Lua binding, the reference and
+ * the specs. Knows tensors and threads; nothing of the graph or of Lua. */
+#ifndef LATENT_OP_H
+#define LATENT_OP_H
+
+#include "base/tensor.h"
+
+enum { CALL_INTS = 20, CALL_NUMBERS = 8, CALL_EXTRAS = 8, MAX_PARAMS = 8, MAX_FIXED_INPUTS = 5 };
+
+typedef enum {
+  PARAM_NUMBER, /* one number */
+  PARAM_INT,    /* one int: a whole number */
+  PARAM_BOOL,   /* one int: 0 or 1 */
+  PARAM_AXIS,   /* one int: counted from 0 here, from 1 or from the end (-1) in Lua; -1 for none,
+                   which is a fallback of 0 */
+  PARAM_PAIR,   /* two ints: n or {height, width} */
+  PARAM_INTS,   /* nine ints: a count, then up to MAX_DIMS whole numbers */
+  PARAM_AXES,   /* like PARAM_INTS, axes */
+  PARAM_CHOICE  /* one int: position in `choices`, names separated by spaces */
+} ParamKind;
+
+/* One parameter. Its values land in Call.number or Call.integer, in the order of the table. */
+typedef struct Param {
+  const char *name;
+  ParamKind kind;
+  bool required;
+  double fallback; /* what an absent one becomes, as Lua would write it (both halves of a pair) */
+  const char *choices;
+} Param;
+
+typedef struct Op Op;
+
+/* One application of an op: what it is given, and what it leaves for backward. */
+typedef struct Call {
+  const Op *op;
+  int inputs;
+  /* Absent optional inputs are NULL. In backward an input that the op does not list in `save` is a
+   * shell: shape, no data. */
+  const Tensor *const *in;
+  bool record; /* backward may follow: forward must leave its extras */
+  int64_t integer[CALL_INTS];
+  double number[CALL_NUMBERS];
+  Tensor *extra[CALL_EXTRAS]; /* made by forward for backward (argmax, statistics, masks); owned */
+} Call;
+
+enum {
+  OP_ELEMENTWISE = 1, /* output has the inputs' broadcast shape and may overwrite input 1 */
+  OP_BROADCAST = 2,   /* backward fills dx in the OUTPUT's shape; the graph sums it down */
+  OP_U8 = 4,          /* takes u8 inputs too */
+  OP_RESHAPE = 8,     /* backward is the same elements in the input's shape */
+  OP_HIDDEN = 16,     /* no public function of its own */
+  OP_PLACES = 32      /* the second input, or the only one, lists places or labels (places.h) */
+};
+
+enum { SAVE_NONE = 0, SAVE_IN0 = 1, SAVE_IN1 = 2, SAVE_IN2 = 4, SAVE_OUT = 1 << 16 };
+
+struct Op {
+  const char *name;
+  const char *inputs; /* names separated by spaces, "?" after an optional one, "xs*" for a list */
+  const char *doc;    /* one or two sentences and the formula */
+  unsigned flags;
+  unsigned save; /* which inputs, and whether the output, backward reads */
+  Param params[MAX_PARAMS];
+  /* Checks shapes and parameters (the Error names what was expected and what came) and sets the
+   * output's shape. NULL: the broadcast shape of all inputs. */
+  bool (*shape)(const Call *c, Shape *out, Error *e);
+  Dtype (*dtype)(const Call *c); /* NULL: real */
+  /* Where the output is a view of input 0: the offset in elements, or -1 for "compute it". */
+  int64_t (*view)(const Call *c);
+  /* Writes every element of y. False when memory is short, or an element is outside the op's domain
+   * and is best found while the elements pass by. */
+  bool (*forward)(Call *c, Tensor *y, Error *e);
+  /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
+   * NULL: not differentiable. */
+  bool (*backward)(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, Error *e);
+};
+
+#endif

@@ -1,0 +1,210 @@
+/* Floor 3: the optimisers' rows. Each step is a plain loop that the compiler turns into vectors;
+ * its numbers are rounded to `real` once, before it. */
+#include "ops/optimizer.h"
+
+#include "base/parallel.h"
+
+#include <math.h>
+
+enum {
+  STEP_GRAIN = 1 << 14, /* elements a chunk: smaller parameters stay on one thread */
+  SUM_CHUNKS = 256,
+  SUM_LANES = 16
+};
+
+#ifdef LATENT_DOUBLE
+#define SQUARE_ROOT sqrt
+#else
+#define SQUARE_ROOT sqrtf
+#endif
+
+/* What the loops of a step read. */
+typedef struct Step {
+  real *weight, *first, *second; /* first and second: the rule's state */
+  const real *grad;
+  real lr, decay, eps;
+  real keep1, add1, keep2, add2; /* how much of the old state stays, how much of the new comes in */
+  real correction, shrink;
+  bool nesterov;
+} Step;
+
+/* g = grad + decay w;  w -= lr g */
+static void sgd_plain(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay;
+  for (int64_t i = begin; i < end; i++) w[i] -= lr * (grad[i] + decay * w[i]);
+}
+
+/* v = momentum v + (1 - dampening) g, without dampening in the first step
+ * w -= lr v,  Nesterov: w -= lr (g + momentum v) */
+static void sgd_momentum(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict velocity = s->first;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, keep = s->keep1, add = s->add1;
+  /* The step's direction: a of g and b of v. */
+  real a = s->nesterov ? 1 : 0, b = s->nesterov ? keep : 1;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    real v = keep * velocity[i] + add * g;
+    velocity[i] = v;
+    w[i] -= lr * (a * g + b * v);
+  }
+}
+
+/* m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+ * w = shrink w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps) */
+static void adam(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, eps = s->eps, shrink = s->shrink;
+  real correction = s->correction;
+  real keep1 = s->keep1, add1 = s->add1, keep2 = s->keep2, add2 = s->add2;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    real m = keep1 * mean[i] + add1 * g;
+    real v = keep2 * square[i] + add2 * g * g;
+    mean[i] = m;
+    square[i] = v;
+    w[i] = shrink * w[i] - lr * m / (SQUARE_ROOT(v) / correction + eps);
+  }
+}
+
+/* v = alpha v + (1 - alpha) g^2;  w -= lr g / (sqrt(v) + eps) */
+static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict square = s->first;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, eps = s->eps, keep = s->keep1, add = s->add1;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    real v = keep * square[i] + add * g * g;
+    square[i] = v;
+    w[i] -= lr * g / (SQUARE_ROOT(v) + eps);
+  }
+}
+
+static Step step_of(const OptimizerStep *o) {
+  return (Step){.weight = o->weight, .grad = o->grad, .first = o->array[0], .second = o->array[1]};
+}
+
+/* ---- the rows ---- */
+
+enum { SGD_LR, SGD_MOMENTUM, SGD_DAMPENING, SGD_DECAY, SGD_NESTEROV };
+
+static const char *sgd_check(const double *p) {
+  bool fits = p[SGD_MOMENTUM] != 0 && p[SGD_DAMPENING] == 0;
+  return p[SGD_NESTEROV] != 0 && !fits ? "nesterov: expected momentum above 0 and no dampening"
+                                       : NULL;
+}
+
+static void sgd_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  Step s = step_of(o);
+  s.nesterov = p[SGD_NESTEROV] != 0;
+  s.lr = (real)p[SGD_LR];
+  s.decay = (real)p[SGD_DECAY];
+  s.keep1 = (real)p[SGD_MOMENTUM];
+  s.add1 = o->step > 1 ? (real)(1 - p[SGD_DAMPENING]) : 1;
+  parallel_for(o->n, STEP_GRAIN, p[SGD_MOMENTUM] != 0 ? sgd_momentum : sgd_plain, &s);
+}
+
+static const Optimizer sgd_row = {.name = "SGD",
+                                  .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
+                                              {"momentum", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"dampening", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL},
+                                              {"nesterov", NUMBER_FLAG, 0, NULL}},
+                                  .arrays = {"velocity"},
+                                  .check = sgd_check,
+                                  .step = sgd_step};
+
+enum { ADAM_LR, ADAM_BETA1, ADAM_BETA2, ADAM_EPS, ADAM_DECAY, ADAM_DECOUPLED };
+
+/* Decoupled: the decay acts on the weights, not through the gradient. */
+static void adam_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  bool decoupled = p[ADAM_DECOUPLED] != 0;
+  Step s = step_of(o);
+  s.lr = (real)(p[ADAM_LR] / (1 - pow(p[ADAM_BETA1], (double)o->step)));
+  s.correction = (real)sqrt(1 - pow(p[ADAM_BETA2], (double)o->step));
+  s.eps = (real)p[ADAM_EPS];
+  s.decay = decoupled ? 0 : (real)p[ADAM_DECAY];
+  s.shrink = decoupled ? (real)(1 - p[ADAM_LR] * p[ADAM_DECAY]) : 1;
+  s.keep1 = (real)p[ADAM_BETA1], s.add1 = (real)(1 - p[ADAM_BETA1]);
+  s.keep2 = (real)p[ADAM_BETA2], s.add2 = (real)(1 - p[ADAM_BETA2]);
+  parallel_for(o->n, STEP_GRAIN, adam, &s);
+}
+
+#define ADAM_ROW(ROW, NAME, DECAY, DECOUPLED)                                                      \
+  static const Optimizer ROW = {.name = NAME,                                                      \
+                                .numbers = {{"lr", NUMBER_LEAST_ZERO, 1e-3, NULL},                 \
+                                            {"beta1", NUMBER_BELOW_ONE, 0.9, "betas"},             \
+                                            {"beta2", NUMBER_BELOW_ONE, 0.999, "betas"},           \
+                                            {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},                \
+                                            {"weight_decay", NUMBER_LEAST_ZERO, DECAY, NULL},      \
+                                            {"decoupled", NUMBER_FIXED, DECOUPLED, NULL}},         \
+                                .arrays = {"mean", "square"},                                      \
+                                .step = adam_step};
+ADAM_ROW(adam_row, "Adam", 0, 0)
+ADAM_ROW(adamw_row, "AdamW", 0.01, 1)
+
+enum { RMSPROP_LR, RMSPROP_ALPHA, RMSPROP_EPS, RMSPROP_DECAY };
+
+static void rmsprop_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  Step s = step_of(o);
+  s.lr = (real)p[RMSPROP_LR];
+  s.decay = (real)p[RMSPROP_DECAY];
+  s.eps = (real)p[RMSPROP_EPS];
+  s.keep1 = (real)p[RMSPROP_ALPHA], s.add1 = (real)(1 - p[RMSPROP_ALPHA]);
+  parallel_for(o->n, STEP_GRAIN, rmsprop, &s);
+}
+
+static const Optimizer rmsprop_row = {.name = "RMSprop",
+                                      .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
+                                                  {"alpha", NUMBER_BELOW_ONE, 0.99, NULL},
+                                                  {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},
+                                                  {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL}},
+                                      .arrays = {"square"},
+                                      .step = rmsprop_step};
+
+const Optimizer *const ISA_NAME(optimizers)[] = {&sgd_row, &adam_row, &adamw_row, &rmsprop_row,
+                                                 NULL};
+
+/* ---- the norm of a gradient ---- */
+
+typedef struct Sum {
+  const real *x;
+  int64_t grain;
+  double part[SUM_CHUNKS];
+} Sum;
+
+static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  Sum *s = context;
+  (void)thread;
+  double lane[SUM_LANES] = {0};
+  int64_t i = begin;
+  for (; i + SUM_LANES <= end; i += SUM_LANES)
+    for (int j = 0; j < SUM_LANES; j++) lane[j] += (double)s->x[i + j] * (double)s->x[i + j];
+  for (; i < end; i++) lane[i % SUM_LANES] += (double)s->x[i] * (double)s->x[i];
+  double sum = 0;
+  for (int j = 0; j < SUM_LANES; j++) sum += lane[j];
+  s->part[begin / s->grain] = sum;
+}
+
+double ISA_NAME(optimizer_sum_squares)(const real *x, int64_t n) {
+  Sum s = {.x = x, .grain = (n + SUM_CHUNKS - 1) / SUM_CHUNKS};
+  if (s.grain < STEP_GRAIN) s.grain = STEP_GRAIN;
+  parallel_for(n, s.grain, sum_chunk, &s);
+  double sum = 0;
+  for (int64_t i = 0; i * s.grain < n; i++) sum += s.part[i];
+  return sum;
+}

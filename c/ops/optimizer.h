@@ -1,0 +1,50 @@
+/* Floor 3: optimisers. Each is one constant row: its numbers, the arrays that it keeps, and one
+ * step over one parameter in one pass, as PyTorch defines it. The rows drive the Lua binding,
+ * checkpoints and the specs. Knows arrays and threads, nothing of tensors' life or of Lua. */
+#ifndef LATENT_OPTIMIZER_H
+#define LATENT_OPTIMIZER_H
+
+#include "simd/isa.h"
+
+enum { OPTIMIZER_NUMBERS = 8, OPTIMIZER_ARRAYS = 2 };
+
+typedef enum {
+  NUMBER_LEAST_ZERO, /* at least 0 */
+  NUMBER_BELOW_ONE,  /* in [0, 1) */
+  NUMBER_FLAG,       /* a boolean: 0 or 1 */
+  NUMBER_FIXED       /* no option: the row's own, kept in checkpoints */
+} NumberKind;
+
+typedef struct OptimizerNumber {
+  const char *name;
+  NumberKind kind;
+  double fallback;
+  const char *option; /* where several numbers are one option, a list: its name */
+} OptimizerNumber;
+
+/* One step over one parameter. All arrays have n elements; `step` counts from 1. */
+typedef struct OptimizerStep {
+  double number[OPTIMIZER_NUMBERS]; /* in the order of the row */
+  int64_t step, n;
+  real *weight;
+  const real *grad;
+  real *array[OPTIMIZER_ARRAYS]; /* in the order of the row; zeros before the first step */
+} OptimizerStep;
+
+typedef struct Optimizer {
+  const char *name;
+  OptimizerNumber numbers[OPTIMIZER_NUMBERS];  /* the learning rate, "lr", comes first */
+  const char *arrays[OPTIMIZER_ARRAYS + 1];    /* names, then NULL */
+  const char *(*check)(const double *numbers); /* NULL, or what is wrong with them together */
+  void (*step)(const OptimizerStep *s);
+} Optimizer;
+
+/* The sum of x^2 in double precision, for a gradient's norm: the same for any number of threads. */
+typedef double SumSquaresFunction(const real *x, int64_t n);
+
+#ifdef LATENT_ISA
+extern const Optimizer *const ISA_NAME(optimizers)[]; /* then NULL */
+extern SumSquaresFunction ISA_NAME(optimizer_sum_squares);
+#endif
+
+#endif

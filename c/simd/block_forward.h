@@ -1,0 +1,231 @@
+/* Floor 2: fused blocks on the tiles of block_tiles.h. A job is a group of small images or a band
+ * of rows of one image: all its steps run while its data is in the inner caches, and only x, y and
+ * one byte per element of y (the code: which place of its window won, and whether the activation
+ * let it pass) are ever whole in memory. No result depends on the number of threads: jobs and
+ * chunks are cut by the problem, and sums of chunks are added in order. */
+#ifndef LATENT_SIMD_BLOCK_FORWARD_H
+#define LATENT_SIMD_BLOCK_FORWARD_H
+
+#include "base/parallel.h"
+#include "simd/block_edges.h"
+#include "simd/block_few.h"
+
+enum {
+  BLOCK_PIXELS = 256,     /* small images are grouped up to this many pixels */
+  BLOCK_WINDOW = 1 << 16, /* elements of scratch that a job may fill, about */
+  BLOCK_BAND = 1 << 11,   /* elements of the convolution's output between two epilogues, about */
+  BLOCK_WORK = 1 << 20,   /* multiplications that are worth a parallel chunk */
+  BLOCK_JOBS = 16,        /* where images are few and large, cut them into this many jobs */
+  BLOCK_CHUNKS = 16,      /* of a weight gradient, at most, with BLOCK_BUFFERS elements in all */
+  BLOCK_BUFFERS = 1 << 22
+};
+
+static Tensor *block_space(int64_t elements, Error *e) {
+  Shape s = {1, {elements}};
+  return tensor_new(DTYPE_REAL, &s, e);
+}
+
+/* Hands out the next part of a workspace, whole cache lines; with base NULL it only counts. */
+static real *block_take(real *base, int64_t *used, int64_t elements) {
+  real *part = base ? base + *used : NULL;
+  *used += block_up(elements, 16);
+  return part;
+}
+
+/* How images are cut into jobs, along rows of `unit`. */
+typedef struct BlockCut {
+  int64_t images, rows;  /* of a job: at most one is larger than 1 but for whole images */
+  int64_t groups, bands; /* their numbers */
+  int64_t jobs;
+} BlockCut;
+
+/* `row` and `work`: elements of scratch of a row, multiplications of an image. */
+static BlockCut block_cut(int64_t batch, int64_t rows, int64_t columns, int64_t unit, int64_t row,
+                          int64_t work) {
+  BlockCut c = {.images = 1, .rows = block_up(rows, unit)};
+  if (rows * columns < BLOCK_PIXELS) {
+    int64_t fit = block_min(BLOCK_PIXELS / (rows * columns), BLOCK_WINDOW / (row * c.rows));
+    c.images = block_max(block_min(fit, batch), 1);
+  } else {
+    int64_t wanted = block_min(BLOCK_JOBS / batch, work / BLOCK_WORK);
+    int64_t bands = block_max(block_ceil(row * rows, BLOCK_WINDOW), block_max(wanted, 1));
+    c.rows = block_up(block_ceil(rows, bands), unit);
+  }
+  c.bands = block_ceil(rows, c.rows);
+  c.groups = block_ceil(batch, c.images);
+  c.jobs = c.groups * c.bands;
+  return c;
+}
+
+/* A call, forward or backward; unused fields are zero. */
+typedef struct BlockRun {
+  const Block *b;
+  BlockForm form;
+  BlockCut cut;
+  const real *x, *dy;
+  real *y, *dx;
+  BlockCodes codes;
+  int64_t band;                  /* forward: rows of z between two epilogues */
+  int64_t height, width;         /* of a window of the source, zeros included */
+  int64_t out_rows, out_columns; /* of scratch for the output */
+  int64_t grain;                 /* jobs of a parallel chunk */
+  real *sums, *bias_sums;        /* a chunk's weight and bias gradient */
+  int64_t sums_size;
+  bool turned; /* weight gradient: vectors lie along the input's channels */
+  bool direct; /* x to y, or dz to dx, without scratch between */
+  int64_t few; /* forward with few outputs: products of a pixel, or 0 */
+  real *few_weights;
+  int64_t products, z;      /* forward: places in a thread's scratch; products or records */
+  int64_t z_image, z_pixel; /* pitches */
+} BlockRun;
+
+/* ---- forward ---- */
+
+/* Some rows of some images of a doubling block; straight into y where nothing is pooled. */
+static void block_double_rows(const BlockRun *r, const BlockPlane *p, int64_t image, int64_t row,
+                              real *records) {
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  DoubleOutput o = {.b = b,
+                    .weights = r->form.weights,
+                    .bias = r->form.bias,
+                    .out = p->out,
+                    .row = p->out_row,
+                    .pixel = p->out_pixel};
+  int64_t between = p->out_image;
+  if (r->direct) {
+    o.out = r->y;
+    o.codes = &r->codes;
+    o.pixel = b->out;
+    o.row = h->out * b->out;
+    between = v->out * o.row;
+    o.first = image * between + row * o.row;
+  }
+  DoubleWalk source = {.images = p->images,
+                       .rows = block_ceil(p->rows, 2),
+                       .columns = block_ceil(p->columns, 2),
+                       .image_pitch = p->image,
+                       .row_pitch = p->row,
+                       .pixel_pitch = p->pixel};
+  DoubleWalk target = source;
+  target.image_pitch = between;
+  target.row_pitch = 2 * o.row;
+  target.pixel_pitch = 2 * o.pixel;
+  block_double_up(&o, p->source + p->row + p->pixel, source, target, records);
+}
+
+static void block_forward_jobs(void *context, int64_t begin, int64_t end, int thread) {
+  const BlockRun *r = context;
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  int64_t pitch = r->width * b->in, pixels = r->height * r->width;
+  real *window = parallel_scratch(thread), *products = window + r->products, *z = window + r->z;
+  for (int64_t number = begin; number < end; number++) {
+    int64_t image = number / r->cut.bands * r->cut.images;
+    int64_t from = number % r->cut.bands * r->cut.rows;
+    int64_t to = block_min(from + r->cut.rows, v->used);
+    int64_t images = block_min(r->cut.images, b->batch - image);
+    int64_t height = block_ceil(block_up(to - from, r->band), v->up) + v->span - 1;
+    if (number == begin || r->cut.bands > 1)
+      memset(window, 0, (size_t)(r->cut.images * pixels * b->in) * sizeof(real));
+    for (int64_t n = 0; n < images; n++)
+      block_window(window + n * r->height * pitch, r->x + (image + n) * v->in * h->in * b->in,
+                   v->in, h->in, b->in, from / v->up + v->first, h->first, height, r->width);
+    if (r->few) block_few_products(b, &r->form, r->few_weights, window, images * pixels, products);
+    for (int64_t i = from; i < to; i += r->band) {
+      int64_t rows = block_min(r->band, to - i);
+      BlockPlane p = {.source = window + (i - from) / v->up * pitch,
+                      .out = z,
+                      .images = images,
+                      .rows = rows,
+                      .columns = h->used,
+                      .image = r->height * pitch,
+                      .row = pitch,
+                      .pixel = b->in,
+                      .out_image = r->z_image,
+                      .out_row = r->out_columns * r->z_pixel,
+                      .out_pixel = r->z_pixel};
+      if (r->few) {
+        p.row = r->width * r->few;
+        p.image = r->height * p.row;
+        p.source = products + (i - from) / v->up * p.row;
+        block_few_outputs(b, &r->form, &p);
+      } else if (r->form.parts) {
+        block_double_rows(r, &p, image, i, products);
+      } else block_correlate(&r->form, &p);
+      for (int64_t n = 0; n < images && !r->direct; n++)
+        for (int64_t k = 0; k < rows; k += v->pool) {
+          int64_t at = (((image + n) * v->pooled + (i + k) / v->pool) * h->pooled) * b->out;
+          block_epilogue(b, z + n * p.out_image + k * p.out_row, p.out_row, p.out_pixel, r->y + at,
+                         &r->codes, at);
+        }
+    }
+  }
+}
+
+static int64_t block_work(const Block *b) {
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  return v->in * h->in * v->taps * h->taps * b->in * block_vectors(b->out) * LANES;
+}
+
+/* Sizes of jobs, windows and scratch; returns the elements of a thread's scratch. */
+static int64_t block_forward_cut(BlockRun *r) {
+  const Block *b = r->b;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  bool few = block_few_pays(b, &r->form);
+  r->few = few ? block_few(b, &r->form).vectors * LANES : 0;
+  r->z_pixel = few ? b->out : r->form.vectors * LANES;
+  r->out_columns = block_up(h->used, r->form.columns) + (few ? 2 : 0);
+  r->width = block_ceil(r->out_columns, h->up) + h->span - 1;
+  int64_t unit = block_multiple(block_multiple(v->pool, v->up), r->form.rows);
+  int64_t row = r->width * (b->in + r->few) / v->up + 1;
+  r->cut = block_cut(b->batch, v->used, h->used, unit, row, block_work(b));
+  if (few) r->form.parts = false;
+  r->direct = r->form.parts && v->pool * h->pool == 1 && b->out % LANES == 0;
+  int64_t fit = BLOCK_BAND / (r->out_columns * r->z_pixel * r->cut.images * unit);
+  r->band = block_min(unit * block_max(fit, 1), r->cut.rows);
+  if (r->cut.images > 1 || r->direct) r->band = r->cut.rows;
+  r->height = block_ceil(block_up(r->cut.rows, r->band), v->up) + v->span - 1;
+  int64_t pixels = r->cut.images * r->height * r->width + ROW_PIXELS;
+  r->products = block_up(pixels * b->in, 16);
+  r->z = r->products + pixels * r->few;
+  if (r->form.parts) r->z += block_double_room(b->in);
+  r->z_image = r->direct ? 0 : r->band * r->out_columns * r->z_pixel;
+  int64_t all = r->z + r->cut.images * r->z_image;
+  if (few) { /* quads of outputs reach one row and column beyond */
+    r->z_image += 3 * r->out_columns * r->z_pixel;
+    all = r->z + r->cut.images * r->z_image;
+    r->z += block_up(r->out_columns * r->z_pixel + 1, 16);
+    all += r->out_columns * r->z_pixel + 32;
+  }
+  return all;
+}
+
+/* y = pool(act(bias + w * upsample(x))); *kept: what backward needs, where one may follow. */
+static bool block_forward(const Block *b, const real *x, const real *w, const real *bias, real *y,
+                          bool record, Tensor **kept, Error *e) {
+  if (b->batch == 0) return true;
+  const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
+  BlockRun r = {.b = b, .form = block_form(b, true), .x = x, .y = y};
+  if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
+  int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
+  int64_t weights = v->taps * h->taps * b->in * wide; /* as many as parts, or more */
+  Tensor *space = block_space(weights + wide + r.few * b->in + block_fold_size(b), e);
+  if (!space) return false;
+  bool ok = parallel_reserve((size_t)scratch * sizeof(real));
+  if (ok) {
+    if (r.form.parts) block_double_pack(b, w, reals(space));
+    else block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);
+    r.form.weights = reals(space);
+    r.few_weights = reals(space) + weights + wide;
+    if (r.few) block_few_pack(b, &r.form, r.form.weights, r.few_weights);
+    if (bias) r.form.bias = reals(space) + weights;
+    for (int64_t i = 0; i < wide; i++) reals(space)[weights + i] = bias && i < b->out ? bias[i] : 0;
+    int64_t job = block_max(block_work(b) * b->batch / r.cut.jobs, 1);
+    parallel_for(r.cut.jobs, block_ceil(BLOCK_WORK, job), block_forward_jobs, &r);
+  } else error_set(e, "out of memory");
+  tensor_release(space);
+  return ok;
+}
+
+#endif
