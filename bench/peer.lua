@@ -1,6 +1,6 @@
 --- The other side of a comparison: a Python that lives through the run, waits for a line and answers
 -- with one. Python and PyTorch are looked for; without them every question is answered by nil, reason.
-local core, files, json = require "latent.core", require "latent.files", require "latent.json"
+local core, files, json = require "latent.core", require "latent.base.files", require "latent.json"
 
 local M = {}
 

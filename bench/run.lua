@@ -2,7 +2,7 @@
 --   make bench ARGS="--case ae,conv.c16 --threads 1,2 --pairs 7"
 -- prints a table and writes runs/bench.json. See `--help` for the options.
 local core, lt = require "latent.core", require "latent"
-local files, json = require "latent.files", require "latent.json"
+local files, json = require "latent.base.files", require "latent.json"
 local cases, harness, peers = require "bench.cases", require "bench.harness", require "bench.peer"
 
 local M = {}

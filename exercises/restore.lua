@@ -2,7 +2,7 @@
 -- VAE, a level of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
 -- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
-local core, files, safetensors = require "latent.core", require "latent.files", require "latent.safetensors"
+local core, files, safetensors = require "latent.core", require "latent.base.files", require "latent.safetensors"
 local experiment, metrics = require "latent.experiment", require "latent.metrics"
 local models = require "exercises.models"
 

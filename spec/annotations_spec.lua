@@ -1,6 +1,6 @@
 -- The annotations for editors: Lua that loads, every public name with its parameters, every type defined.
 local api = require "tools.api"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 local model = api.read()

@@ -1,7 +1,7 @@
 -- Checkpoints: whole or refused, whatever happens to the file; and runs that were killed or stopped by a signal.
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
-local files, safetensors = require "latent.files", require "latent.safetensors"
+local files, safetensors = require "latent.base.files", require "latent.safetensors"
 local lt, nn, optim, train = require "latent", require "latent.nn", require "latent.optim", require "latent.train"
 local data = require "latent.data"
 local scratch, small = require "spec.support.scratch", require "spec.support.small_run"

@@ -1,7 +1,7 @@
 local core = require "latent.core"
 local data = require "latent.data"
 local fetch = require "latent.data.fetch"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local idx = require "latent.idx"
 local json = require "latent.json"
 local lt = require "latent"

@@ -173,7 +173,7 @@ print(message)]]
     local file = assert(io.open(name, "w"))
     file:write(program)
     file:close()
-    local files = require "latent.files"
+    local files = require "latent.base.files"
     local lua = arg and arg[-1] and arg[-1]:match "lua[%d.]*$" and arg[-1] or "lua5.4"
     local path = ("LUA_PATH=%s LUA_CPATH=%s"):format(files.quote(package.path), files.quote(package.cpath))
     local out = files.capture(("%s %s %s"):format(path, lua, name))

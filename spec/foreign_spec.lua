@@ -1,6 +1,6 @@
 -- What users of PyTorch, NumPy and Torch7 type first: told what to write here, at their own line.
 local core = require "latent.core"
-local foreign = require "latent.foreign"
+local foreign = require "latent.base.foreign"
 local lt = require "latent"
 local nn, optim, data = require "latent.nn", require "latent.optim", require "latent.data"
 require "spec.support.misuse"

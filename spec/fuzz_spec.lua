@@ -1,5 +1,5 @@
 -- What `make fuzz` found stays mended, and it finds what is wrong.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local judge = require "tools.fuzz.judge"
 local lt = require "latent"
 local programs = require "tools.fuzz.programs"

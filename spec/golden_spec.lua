@@ -1,6 +1,6 @@
 -- The golden values, made by PyTorch, through the public API: ops with their gradients, optimisers,
 -- models (whose weights arrive in PyTorch's layout), the MAP estimate.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local golden = require "spec.support.golden"
 local scratch = require "spec.support.scratch"
 

@@ -1,5 +1,5 @@
 -- Nothing that a user defines, raises or leaves in the current folder reaches the command's own code.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 local HERE = assert(files.capture "pwd")

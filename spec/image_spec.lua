@@ -1,6 +1,6 @@
 local core = require "latent.core"
 local damage = require "spec.support.damage"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local image = require "latent.image"
 local lt = require "latent"
 local npz = require "latent.npz"

@@ -1,5 +1,5 @@
 -- `make install` puts all that is needed where a plain Lua finds it.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 describe("make install #slow", function()

@@ -1,5 +1,5 @@
 -- Weights between PyTorch and here, both ways: by fixtures that a real PyTorch wrote, and live where one is found.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local lt = require "latent"
 local models = require "exercises.models"
 local nn = require "latent.nn"

@@ -1,5 +1,5 @@
 -- L-BFGS and its line search: known minima, the conditions themselves, and why it stopped.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
 local optim = require "latent.optim"

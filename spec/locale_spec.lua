@@ -1,5 +1,5 @@
 -- The process's locale reaches no file: decimal points, the order of names, what is a letter.
-local core, files = require "latent.core", require "latent.files"
+local core, files = require "latent.core", require "latent.base.files"
 local locales, scratch = require "spec.support.locales", require "spec.support.scratch"
 
 describe("under any locale", function()

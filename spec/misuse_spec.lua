@@ -1,7 +1,7 @@
 -- Every function that the modules export answers wrong arguments with one message: at the user's line, under the
 -- name that was called, in words; and none counts to the end of an axis where nothing is. spec/support/walk.lua and
 -- spec/support/empties.lua make the calls.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 -- Parts of modules, what only the library itself calls, and the command.

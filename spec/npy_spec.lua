@@ -1,6 +1,6 @@
 local core = require "latent.core"
 local damage = require "spec.support.damage"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local lt = require "latent"
 local nn = require "latent.nn"
 local npy = require "latent.npy"
@@ -189,7 +189,7 @@ describe("npy", function()
 end)
 
 describe("npz", function()
-  local zip = require "latent.zip"
+  local zip = require "latent.formats.zip"
   local folder, remove
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
@@ -306,7 +306,7 @@ describe("npz", function()
 end)
 
 describe("zip", function()
-  local zip = require "latent.zip"
+  local zip = require "latent.formats.zip"
   local folder, remove
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)

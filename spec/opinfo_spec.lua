@@ -1,6 +1,6 @@
 -- The tool behind `make opinfo`, on cases written by hand: what agrees passes, and whatever does not is seen.
 local lt = require "latent"
-local files, json, npz = require "latent.files", require "latent.json", require "latent.npz"
+local files, json, npz = require "latent.base.files", require "latent.json", require "latent.npz"
 local report, verdicts = require "tools.opinfo.report", require "tools.opinfo.verdicts"
 local scratch = require "spec.support.scratch"
 

@@ -83,7 +83,7 @@ for name, make in pairs(makers) do
 end
 
 describe("each optimiser of the core", function()
-  local core, files = require "latent.core", require "latent.files"
+  local core, files = require "latent.core", require "latent.base.files"
   local source = assert(files.read_all "lua/latent/optim.lua")
 
   for _, row in ipairs(core.optimizers()) do

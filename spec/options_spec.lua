@@ -1,5 +1,5 @@
 local lt = require "latent"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 describe("options.nearest", function()
   local list = { "stride", "padding", "title", "batch", "shuffle", "seed", "lr", "output_padding" }

@@ -1,7 +1,7 @@
 -- Figures: files of the right kind and size, failures reported with nothing left behind, bad data refused.
 
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local lt = require "latent"
 local plot = require "latent.plot"
 local pictures = require "spec.support.pictures"

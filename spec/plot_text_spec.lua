@@ -2,7 +2,7 @@
 -- changes which file is written. Random texts, read back from gnuplot's svg.
 
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local plot = require "latent.plot"
 local scratch = require "spec.support.scratch"
 

@@ -1,6 +1,6 @@
 -- What is documented is there, and what is there is documented: names, parameters, types, help.
 local api = require "tools.api"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local help = require "latent.help"
 local lt = require "latent"
 local nn = require "latent.nn"

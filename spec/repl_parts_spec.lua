@@ -1,7 +1,7 @@
 -- The parts of the prompt by themselves: inputs, completion, printing, history, help.
 local lt = require "latent"
 local nn = require "latent.nn"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 describe("repl.lexer", function()

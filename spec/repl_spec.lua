@@ -1,7 +1,7 @@
 -- The prompt as its user sees it, through a pseudo-terminal, and the command around it.
 require "latent"
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local pty = require "spec.support.pty"
 local scratch = require "spec.support.scratch"
 

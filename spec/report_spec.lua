@@ -1,5 +1,5 @@
 -- The page of `latent report`, from records written here.
-local files, image, json = require "latent.files", require "latent.image", require "latent.json"
+local files, image, json = require "latent.base.files", require "latent.image", require "latent.json"
 local lt = require "latent"
 local html, markup = require "latent.experiment.html", require "spec.support.markup"
 local report, scratch = require "latent.experiment.report", require "spec.support.scratch"

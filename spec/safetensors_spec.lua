@@ -1,4 +1,4 @@
-local files, json = require "latent.files", require "latent.json"
+local files, json = require "latent.base.files", require "latent.json"
 local lt = require "latent"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"

@@ -1,7 +1,7 @@
 -- Signals: a flag in one mode, an interruption of Lua code, coroutines and the core in the other.
 local lt = require "latent"
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 -- Sends a signal to this process, from outside, a moment later.
 local function soon(name)

@@ -1,7 +1,7 @@
 -- The small helpers of the core that Lua itself lacks.
 describe("inflate", function()
   local core = require "latent.core"
-  local files = require "latent.files"
+  local files = require "latent.base.files"
 
   local function gzip(text)
     return assert(files.capture("printf %s " .. files.quote(text) .. " | gzip -c"))

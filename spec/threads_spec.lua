@@ -3,7 +3,7 @@ local lt = require "latent"
 local op_cases = require "spec.support.op_cases"
 local values = require "spec.support.values"
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local optim = require "latent.optim"
 local scratch = require "spec.support.scratch"
 
@@ -147,7 +147,7 @@ describe("the number of threads at the start", function()
   end)
 
   it("is told by the doctor with where it came from", function()
-    local doctor = [[for _, line in ipairs(require("latent.doctor").check()) do
+    local doctor = [[for _, line in ipairs(require("latent.tools.doctor").check()) do
       if line.name == "threads" then print(line.text) end
     end]]
     assert.matches("^3, from OMP_NUM_THREADS;", output("OMP_NUM_THREADS=3 lua5.4", doctor))

@@ -1,5 +1,5 @@
 -- Training runs: the loop, what it logs, when it stops, and that a resumed run is the uninterrupted one.
-local data, files, json = require "latent.data", require "latent.files", require "latent.json"
+local data, files, json = require "latent.data", require "latent.base.files", require "latent.json"
 local lt, nn, optim, train = require "latent", require "latent.nn", require "latent.optim", require "latent.train"
 local scratch, small = require "spec.support.scratch", require "spec.support.small_run"
 require "spec.support.close"

@@ -1,7 +1,7 @@
 -- Writes annotations for editors that speak with the Lua language server, out of the same comments as the reference:
 -- a file of `---@meta` for each public module. tools/annotations.lua FOLDER; `make install` calls it.
 local api = require "tools.api"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local help = require "latent.help"
 
 local folder = assert(arg[1], "usage: tools/annotations.lua FOLDER")

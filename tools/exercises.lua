@@ -2,7 +2,7 @@
 --   lua5.4 tools/exercises.lua sheet --recipe sheet --seed 3        the eight of the answer sheet
 --   lua5.4 tools/exercises.lua beyond                               those that go beyond it
 -- Options that all of them know are handed on; with --resume, a training that is done is not done again.
-local lt, files, json = require "latent", require "latent.files", require "latent.json"
+local lt, files, json = require "latent", require "latent.base.files", require "latent.json"
 local folder, say = require "latent.experiment.folder", require "latent.experiment.say"
 local machine = require "latent.experiment.machine"
 

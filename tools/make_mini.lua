@@ -6,7 +6,7 @@
 -- Test: first the ten examples, one of each digit, 0 to 9 (so that they stand at positions 1 to
 -- 10), then the first others in MNIST's order until there are 50 of each digit.
 
-local files = require "latent.files"
+local files = require "latent.base.files"
 local idx = require "latent.idx"
 local sources = require "latent.data.sources"
 

@@ -1,7 +1,7 @@
 -- Writes what LDoc reads: for each public module and class a Lua file of comments alone, sorted and under the names
 -- that users know, and the chapters, with links that fit. `make docs` calls it: tools/reference.lua FOLDER
 local api = require "tools.api"
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local folder = assert(arg[1], "usage: tools/reference.lua FOLDER")
 local model = api.read()

@@ -72,12 +72,15 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
                                .forward = NAME##_forward,                                          \
                                .backward = NAME##_backward};
 
+/* It takes a product of names for the declaration of a pointer. */
+/* clang-format off */
+
 /* negation: y = -x */
 ELEMENTWISE(neg, -x, -dy)
 ROW(neg, SAVE_NONE, "-x, element by element.")
 
 /* exponential: y = e^x, dx = dy y */
-ELEMENTWISE(exp, real_exp(x), dy *y)
+ELEMENTWISE(exp, real_exp(x), dy * y)
 ROW(exp, SAVE_OUT, "e^x, element by element.")
 
 /* natural logarithm: dx = dy / x */
@@ -89,7 +92,7 @@ ELEMENTWISE(sqrt, real_sqrt(x), dy / (2 * y))
 ROW(sqrt, SAVE_OUT, "The square root of x.")
 
 /* square: dx = 2 x dy */
-ELEMENTWISE(square, x *x, 2 * x * dy)
+ELEMENTWISE(square, x * x, 2 * x * dy)
 ROW(square, SAVE_IN0, "x^2, element by element.")
 
 /* absolute value: dx = dy sign(x), 0 at 0 and NaN */
@@ -97,17 +100,17 @@ ELEMENTWISE(abs, real_abs(x), x > 0 ? dy : x < 0 ? -dy : 0 * dy)
 ROW(abs, SAVE_IN0, "|x|; its gradient at 0 is 0.")
 
 /* sine and cosine */
-ELEMENTWISE(sin, real_sin(x), dy *real_cos(x))
+ELEMENTWISE(sin, real_sin(x), dy * real_cos(x))
 ROW(sin, SAVE_IN0, "The sine of x, in radians.")
-ELEMENTWISE(cos, real_cos(x), -dy *real_sin(x))
+ELEMENTWISE(cos, real_cos(x), -dy * real_sin(x))
 ROW(cos, SAVE_IN0, "The cosine of x, in radians.")
 
 /* hyperbolic tangent: dx = dy (1 - y^2) */
-ELEMENTWISE(tanh, real_tanh(x), dy *(1 - y * y))
+ELEMENTWISE(tanh, real_tanh(x), dy * (1 - y * y))
 ROW(tanh, SAVE_OUT, "The hyperbolic tangent of x.")
 
 /* sigmoid: y = 1 / (1 + e^-x), dx = dy y (1 - y) */
-ELEMENTWISE(sigmoid, real_sigmoid(x), dy *y *(1 - y))
+ELEMENTWISE(sigmoid, real_sigmoid(x), dy * y * (1 - y))
 ROW(sigmoid, SAVE_OUT, "1 / (1 + e^-x)")
 
 /* rectifier: y = max(x, 0); NaN passes through */
@@ -138,17 +141,17 @@ static inline real normal_below(real x) {
 /* Gaussian error linear unit (Hendrycks and Gimpel, 2016): y = x Phi(x), dx = dy (Phi(x) + x
  * phi(x)) */
 ELEMENTWISE(gelu, (real)0.5 * above_faded(x) * (1 + real_erf(x * (real)0.70710678118654752)),
-            dy *(normal_below(x) +
+            dy * (normal_below(x) +
                  within_faded(x) * (real)0.39894228040143268 * real_exp((real)-0.5 * x * x)))
 ROW(gelu, SAVE_IN0, "x * Phi(x), Phi the normal distribution function (the exact form).")
 
 /* SiLU, swish: y = x s(x), dx = dy s(x) (1 + x (1 - s(x))), s the sigmoid */
 ELEMENTWISE(silu, above_faded(x) * real_sigmoid(x),
-            dy *real_sigmoid(x) * (1 + within_faded(x) * (1 - real_sigmoid(x))))
+            dy * real_sigmoid(x) * (1 + within_faded(x) * (1 - real_sigmoid(x))))
 ROW(silu, SAVE_IN0, "x * sigmoid(x)")
 
 /* softplus: y = log(1 + e^x), dx = dy sigmoid(x) */
-ELEMENTWISE(softplus, real_softplus(x), dy *real_sigmoid(x))
+ELEMENTWISE(softplus, real_softplus(x), dy * real_sigmoid(x))
 ROW(softplus, SAVE_IN0, "log(1 + e^x), without overflow.")
 
 /* power with a fixed exponent: dx = dy p x^(p-1) */
@@ -166,7 +169,7 @@ static bool clamp_shape(const Call *c, Shape *out, Error *e) {
 }
 
 /* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included; NaN is not */
-ELEMENTWISE(clamp, x<(real)p[0] ? (real)p[0] : x>(real) p[1] ? (real)p[1] : x,
+ELEMENTWISE(clamp, x < (real)p[0] ? (real)p[0] : x > (real)p[1] ? (real)p[1] : x,
             x >= (real)p[0] && x <= (real)p[1] ? dy : 0)
 static const Op op_clamp = {.name = "clamp",
                             .inputs = "x",
@@ -188,6 +191,7 @@ ELEMENTWISE(round, real_round(x), 0 * dy)
 ROW(round, SAVE_NONE, "The nearest whole number, halves to the even one; gradient 0.")
 ELEMENTWISE(sign, x > 0 ? 1 : x < 0 ? -1 : x, 0 * dy)
 ROW(sign, SAVE_NONE, "-1, 0 or 1; gradient 0.")
+/* clang-format on */
 
 const Op *const ISA_NAME(ops_elementwise)[] = {
     &op_neg,  &op_exp,     &op_log,   &op_sqrt,       &op_square, &op_abs,  &op_sin,  &op_cos,

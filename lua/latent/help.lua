@@ -2,10 +2,10 @@
 -- @module latent.help
 local comments = require "latent.help.comments"
 local core = require "latent.core"
-local guard = require "latent.guard"
+local guard = require "latent.tools.guard"
 local indexing = require "latent.help.index"
 local search = require "latent.help.search"
-local describe = require("latent.options").describe
+local describe = require("latent.base.options").describe
 require "latent" -- a core has its home, and errors the user's line
 
 local M = {}

@@ -5,9 +5,9 @@
 -- @module latent.idx
 
 local core = require "latent.core"
-local dtypes = require "latent.dtypes"
-local files = require "latent.files"
-local options = require "latent.options"
+local dtypes = require "latent.base.dtypes"
+local files = require "latent.base.files"
+local options = require "latent.base.options"
 local raise = core.raise
 
 local M = {}

@@ -10,8 +10,8 @@
 
 require "latent" -- tensors get their methods
 local core = require "latent.core"
-local files = require "latent.files"
-local options = require "latent.options"
+local files = require "latent.base.files"
+local options = require "latent.base.options"
 local pgm = require "latent.image.pgm"
 local png = require "latent.image.png"
 

@@ -6,9 +6,9 @@ local core = require "latent.core"
 
 -- Errors are raised at the first line outside this folder, under the name of the function called there.
 local home = debug.getinfo(1, "S").source:gsub("init%.lua$", "")
-core.set_home(home, require("latent.names").rename)
+core.set_home(home, require("latent.base.names").rename)
 
-local lt = require("latent.face").build(core)
+local lt = require("latent.base.face").build(core)
 
 --- Runs a function and prints where its time went; see latent.profile.
 -- @tparam function f
@@ -21,4 +21,4 @@ end
 
 lt._VERSION = "latent 0.1.0"
 
-return setmetatable(lt, require("latent.foreign").asked("lt", "lt"))
+return setmetatable(lt, require("latent.base.foreign").asked("lt", "lt"))

@@ -6,7 +6,7 @@
 -- @module latent.json
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 -- The decimal point, the order of names and the classes of patterns are no locale's.
 local plainly, raise = core.plainly, core.raise

@@ -5,7 +5,7 @@
 -- @module latent.metrics
 local lt = require "latent"
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

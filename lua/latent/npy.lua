@@ -1,14 +1,14 @@
 --- NumPy's .npy files: one array each.
 -- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 becomes a
--- u8 tensor, everything else float32; what float32 cannot hold is rounded to the nearest (see latent.dtypes) unless
+-- u8 tensor, everything else float32; what float32 cannot hold is rounded to the nearest (latent.base.dtypes) unless
 -- `exact = true` asks for an error. Headers are parsed, never executed, and compared with the file's size.
 -- @module latent.npy
 
 require "latent" -- tensors get their methods
 local core = require "latent.core"
-local dtypes = require "latent.dtypes"
-local files = require "latent.files"
-local options = require "latent.options"
+local dtypes = require "latent.base.dtypes"
+local files = require "latent.base.files"
+local options = require "latent.base.options"
 
 local M = {}
 
@@ -86,7 +86,7 @@ local function parse_header(text)
   return fields
 end
 
--- The dtype's name in latent.dtypes and whether its bytes come high one first; or nil, a message, and whether it
+-- The dtype's name in latent.base.dtypes and whether its bytes come high one first; or nil, a message, and whether it
 -- is a type that NumPy has and tensors have not.
 local function parse_descr(descr)
   local order, kind, size = descr:match "^([<>|=]?)(%a)(%d*)$"

@@ -3,10 +3,10 @@
 -- @module latent.npz
 
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local npy = require "latent.npy"
-local options = require "latent.options"
-local zip = require "latent.zip"
+local options = require "latent.base.options"
+local zip = require "latent.formats.zip"
 
 local M = {}
 

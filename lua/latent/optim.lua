@@ -3,8 +3,8 @@
 -- @module latent.optim
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
-local foreign = require "latent.foreign"
-local options = require "latent.options"
+local foreign = require "latent.base.foreign"
+local options = require "latent.base.options"
 local schedule = require "latent.schedule"
 
 local raise = core.raise

@@ -13,12 +13,12 @@
 require "latent" -- tells the core which files are the library's, for errors at the user's line
 local bars = require "latent.plot.bars"
 local chart = require "latent.plot.chart"
-local check = require("latent.options").check
+local check = require("latent.base.options").check
 local core = require "latent.core"
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
 local lines = require "latent.plot.lines"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local scatter = require "latent.plot.scatter"
 local script = require "latent.plot.script"
 local terminal = require "latent.plot.terminal"

@@ -4,7 +4,7 @@
 -- @module latent.profile
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local raise = core.raise
 
 local M = {}

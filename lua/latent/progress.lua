@@ -10,7 +10,7 @@
 -- @module latent.progress
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local check = options.check
 local plainly, raise = core.plainly, core.raise -- a log's decimal point is no locale's
 

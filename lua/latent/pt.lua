@@ -2,18 +2,18 @@
 -- Read is the zip format (PyTorch 1.6 and later) with tensors, dictionaries, lists, tuples, sets, numbers, strings,
 -- booleans and None in it, and nothing else: a file with a whole model, or with anything that Python would have to
 -- call, is refused by name. Tensors become float32, of bytes (uint8) u8; what float32 cannot hold is rounded to
--- the nearest (see latent.dtypes). Views, also transposed and overlapping ones, become tensors of their own.
+-- the nearest (see latent.base.dtypes). Views, also transposed and overlapping ones, become tensors of their own.
 -- @usage model:load_state(assert(pt.load "weights.pt"), {layout = "torch"})
 -- @module latent.pt
 
 require "latent" -- tensors get their methods
 local core = require "latent.core"
-local dtypes = require "latent.dtypes"
-local files = require "latent.files"
+local dtypes = require "latent.base.dtypes"
+local files = require "latent.base.files"
 local json = require "latent.json"
-local options = require "latent.options"
-local pickle = require "latent.pickle"
-local zip = require "latent.zip"
+local options = require "latent.base.options"
+local pickle = require "latent.formats.pickle"
+local zip = require "latent.formats.zip"
 
 local fail = pickle.fail
 

@@ -5,10 +5,10 @@
 -- @module latent.safetensors
 
 local core = require "latent.core"
-local dtypes = require "latent.dtypes"
-local files = require "latent.files"
+local dtypes = require "latent.base.dtypes"
+local files = require "latent.base.files"
 local json = require "latent.json"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local raise = core.raise
 
 local M = {}
@@ -235,7 +235,7 @@ end
 
 --- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32,
 -- I64, U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
--- latent.dtypes); any other dtype is refused by name.
+-- latent.base.dtypes); any other dtype is refused by name.
 -- @tparam string path
 -- @return a table name -> tensor and a table of the metadata (empty when there is none); or nil and
 --   a message

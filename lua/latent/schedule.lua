@@ -7,7 +7,7 @@
 -- for step = 1, 9380 do opt.lr = lr(step) ... end
 -- @module latent.schedule
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

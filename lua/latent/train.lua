@@ -27,13 +27,13 @@
 -- into `states`.
 -- @module latent.train
 require "latent" -- tensors get their methods, and errors the user's line
-local attempt = require "latent.attempt"
+local attempt = require "latent.base.attempt"
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
 local disk = require "latent.train.disk"
 local logs = require "latent.train.log"
 local module = require "latent.nn.module"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local schedule = require "latent.schedule"
 local Run = require "latent.train.run"
 local snapshot = require "latent.train.snapshot"

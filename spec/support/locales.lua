@@ -1,7 +1,7 @@
 --- For specs: locales with another decimal point, another order of letters and another idea of what a letter is, made
 -- of the system's sources without root. Run as a script, `lua5.4 spec/support/locales.lua locale folder`, it sets a
 -- locale and writes one file of every kind into the folder, and what is printed into the file "texts".
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 

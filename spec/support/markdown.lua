@@ -1,5 +1,5 @@
 --- For specs: what the documents say that can be checked.
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 

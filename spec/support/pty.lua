@@ -1,7 +1,7 @@
 -- A program in a pseudo-terminal, as `script` of util-linux gives one: send what a user types, wait for
 -- what appears.
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 local Terminal = {}

@@ -1,6 +1,6 @@
 --- For specs: a folder of their own, and writing into it.
 
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 

@@ -3,7 +3,7 @@
 -- Run as a script, `lua5.4 spec/support/small_run.lua folder`, it goes on with the run in the folder, slowly enough to
 -- be killed on the way; folder/alive says that a step is made, and in the end folder/bits has the bits.
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
-local files, train = require "latent.files", require "latent.train"
+local files, train = require "latent.base.files", require "latent.train"
 
 local M = {}
 

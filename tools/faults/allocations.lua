@@ -4,7 +4,7 @@
 -- The script starts itself once more, with build/faults/allocations.so preloaded.
 local core = require "latent.core"
 local lt = require "latent"
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local SHIM = files.capture "pwd" .. "/build/faults/allocations.so"
 local STARTED = "LATENT_FAULTS_STARTED"

@@ -3,7 +3,7 @@
 -- that gives what it computed as a string, the same each time; a nil and a message is what a reader or writer says.
 local core = require "latent.core"
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local op_cases, small_run = require "spec.support.op_cases", require "spec.support.small_run"
 local values = require "spec.support.values"
 

@@ -2,7 +2,7 @@
 -- goes on from the same place (there are a checkpoint, a log and a figure already); it must end by itself, with what
 -- was there or what is new and nothing in between, and resumed without faults it must end with the right bits.
 -- `--all`: every call, in place of some taken by chance; `--case kind,n,m`: one of them.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local watch = require "tools.faults.watch"
 
 local SHIM = "build/faults/disk.so"

@@ -1,7 +1,7 @@
 --- `make faults`, third part: SIGKILL at random moments of a run with log, checkpoint, best weights and figure. After
 -- each the last good checkpoint must be there; resumed, the run must end with the bits of one that was never killed.
 -- A folder is killed in up to four times before it may end. `--all`: 100 kills in place of 15.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local watch = require "tools.faults.watch"
 
 local o = watch.options()

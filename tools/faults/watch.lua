@@ -1,6 +1,6 @@
 --- What disk.lua and kills.lua share: runs of tools/faults/training.lua in folders of their own, and what must hold of
 -- such a folder whatever has happened in it.
-local checkpoint, files = require "latent.train.checkpoint", require "latent.files"
+local checkpoint, files = require "latent.train.checkpoint", require "latent.base.files"
 local core, safetensors, train = require "latent.core", require "latent.safetensors", require "latent.train"
 
 local M = {}

@@ -2,7 +2,7 @@
 -- length, a checksum, the packing) is put right again, so that it reaches what lies behind.
 local bytes = require "tools.fuzz.bytes"
 local core = require "latent.core"
-local zip = require "latent.zip"
+local zip = require "latent.formats.zip"
 
 local M = {}
 

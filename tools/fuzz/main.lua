@@ -1,7 +1,7 @@
 -- `make fuzz`: damaged files for every reader and random programs for every op, for some minutes. The work is done by
 -- processes of their own, one after another: one that crashes or hangs is a finding, and the next goes on behind it.
 -- What fails is made small and written to a folder, from where it goes into spec/fixtures/fuzz once it is mended.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local readers = require "tools.fuzz.readers"
 local shrink = require "tools.fuzz.shrink"
 

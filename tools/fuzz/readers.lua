@@ -1,6 +1,6 @@
 -- What reads files, and real files for it.
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local formats = require "tools.fuzz.formats"
 local idx = require "latent.idx"
 local image = require "latent.image"

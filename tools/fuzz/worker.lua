@@ -4,7 +4,7 @@
 --                                                                   npz-refused-what must not be read
 -- What is being tried lies in the folder: where the process dies, it is the culprit. What failed stays there,
 -- with what is wrong beside it.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local judge = require "tools.fuzz.judge"
 local programs = require "tools.fuzz.programs"
 local Random = require "tools.fuzz.random"

@@ -1,6 +1,6 @@
 --- A set of cases on disk, as generate.py writes it and describes it: reading, running, keeping the results.
 local lt, nn = require "latent", require "latent.nn"
-local files, json, npz = require "latent.files", require "latent.json", require "latent.npz"
+local files, json, npz = require "latent.base.files", require "latent.json", require "latent.npz"
 
 local M = {}
 

@@ -1,5 +1,5 @@
 --- PyTorch's operator database through the public API; `make opinfo` runs it. See --help.
-local files = require "latent.files"
+local files = require "latent.base.files"
 local peers = require "bench.peer"
 local accepted, cases, report, verdicts = require "tools.opinfo.accepted", require "tools.opinfo.cases",
   require "tools.opinfo.report", require "tools.opinfo.verdicts"

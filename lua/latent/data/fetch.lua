@@ -6,9 +6,9 @@
 -- @module latent.data.fetch
 
 local core = require "latent.core"
-local check = require("latent.options").check
-local files = require "latent.files"
-local outputs = require "latent.files.output"
+local check = require("latent.base.options").check
+local files = require "latent.base.files"
+local outputs = require "latent.base.files.output"
 local idx = require "latent.idx"
 local sources = require "latent.data.sources"
 local quote = files.quote

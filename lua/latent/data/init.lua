@@ -3,7 +3,7 @@
 -- @module latent.data
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
@@ -209,4 +209,4 @@ function M.subset(set, positions) return subset.new(set, positions) end
 -- @treturn ?string a message then, which says what to do
 function M.fetch(opts) return require("latent.data.fetch").fetch(opts) end
 
-return setmetatable(M, require("latent.foreign").asked("data", "data"))
+return setmetatable(M, require("latent.base.foreign").asked("data", "data"))

@@ -4,7 +4,7 @@
 -- @module latent.data.loader
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local check = options.check
 local raise = core.raise
 

@@ -3,8 +3,8 @@
 -- @module latent.data.set
 
 local core = require "latent.core"
-local options = require "latent.options"
-local files = require "latent.files"
+local options = require "latent.base.options"
+local files = require "latent.base.files"
 local idx = require "latent.idx"
 local sources = require "latent.data.sources"
 local raise = core.raise

@@ -1,7 +1,7 @@
 --- Where the data sets lie: names of files, digests, folders. Finds them, fetches nothing.
 -- @module latent.data.sources
 
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 

@@ -2,7 +2,7 @@
 -- @module latent.data.subset
 
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local raise = core.raise
 
 local M = {}

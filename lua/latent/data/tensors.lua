@@ -1,7 +1,7 @@
 --- Tensors as a data set: what `data.loader`, `data.split`, `data.apply` and `latent.train` take.
 -- @module latent.data.tensors
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -2,7 +2,7 @@
 -- @module latent.data.whole
 local core = require "latent.core"
 local loader = require "latent.data.loader"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -1,7 +1,7 @@
 --- What `latent runs`, `compare`, `sweep` and `report` do with their words.
 -- @module latent.experiment.command
 local compare = require "latent.experiment.compare"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local say = require "latent.experiment.say"
 local sweep = require "latent.experiment.sweep"

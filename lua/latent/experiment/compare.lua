@@ -1,6 +1,6 @@
 --- Runs side by side: `latent runs`, `latent compare`, and what a sweep shows at its end.
 -- @module latent.experiment.compare
-local files = require "latent.files"
+local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local plot = require "latent.plot"
 local records = require "latent.experiment.record"

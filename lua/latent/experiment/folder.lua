@@ -1,6 +1,6 @@
 --- Run folders: `<out>/<script>/<number>`, each with a record of its run, `record.json`. Finds them, makes new ones.
 -- @module latent.experiment.folder
-local files = require "latent.files"
+local files = require "latent.base.files"
 local json = require "latent.json"
 
 local M = {}

@@ -2,7 +2,7 @@
 -- @module latent.experiment.machine
 local lt = require "latent"
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}

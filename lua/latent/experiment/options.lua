@@ -2,7 +2,7 @@
 -- messages and the record of a run come from the same declaration.
 -- @module latent.experiment.options
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -3,7 +3,7 @@
 -- @module latent.experiment.record
 local lt = require "latent"
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local json = require "latent.json"
 local machine = require "latent.experiment.machine"

@@ -2,7 +2,7 @@
 -- without scripts of its own.
 -- @module latent.experiment.report
 local lt = require "latent"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local html = require "latent.experiment.html"
 local progress = require "latent.progress"

@@ -3,9 +3,9 @@
 -- @module latent.experiment.training
 local core = require "latent.core"
 local data = require "latent.data"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local safetensors = require "latent.safetensors"
 local say = require "latent.experiment.say"
 local train = require "latent.train"

@@ -1,11 +1,11 @@
 --- Reads the documentation comments of the library's own source files.
 -- @module latent.help.comments
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 
 -- What stands before the names of a module's functions.
-local PREFIX = {["latent"] = "lt", ["latent.reference"] = "lt", ["latent.nn.layers"] = "nn",
+local PREFIX = {["latent"] = "lt", ["latent.help.reference"] = "lt", ["latent.nn.layers"] = "nn",
   ["latent.nn.activations"] = "nn"}
 
 --- What stands before the names of a module's functions: "nn" for latent.nn.

@@ -1,7 +1,7 @@
 --- All that is documented, under the names by which users know it.
 -- @module latent.help.index
 local comments = require "latent.help.comments"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local lt = require "latent"
 
 local M = {}
@@ -32,7 +32,7 @@ end
 
 -- The public module that an entry belongs to, nil where it belongs to none.
 local function owner_of(entry)
-  if entry.module == "latent.reference" or entry.module == "latent.face" then return "latent" end
+  if entry.module == "latent.help.reference" or entry.module == "latent.base.face" then return "latent" end
   local name = entry.module
   while name do
     for _, public in ipairs(M.modules) do

@@ -1,6 +1,6 @@
 --- Finds what is documented about a word: in names, in the comments' sentences, by what others call it.
 -- @module latent.help.search
-local foreign = require "latent.foreign"
+local foreign = require "latent.base.foreign"
 
 local M = {}
 

@@ -6,7 +6,7 @@
 -- @module latent.map.diagnostics
 local lt = require "latent"
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

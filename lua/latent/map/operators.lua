@@ -3,7 +3,7 @@
 -- @module latent.map.operators
 local lt = require "latent"
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -13,7 +13,7 @@ local lt = require "latent"
 local core = require "latent.core"
 local noise_of = require "latent.map.noise"
 local operators = require "latent.map.operators"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -9,7 +9,7 @@
 local lt = require "latent"
 local core = require "latent.core"
 local diagnostics = require "latent.map.diagnostics"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -4,7 +4,7 @@ local lt = require "latent"
 local core = require "latent.core"
 local lbfgs = require "latent.optim.lbfgs"
 local optim = require "latent.optim"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

@@ -8,7 +8,7 @@
 -- out. A layer that says nothing, or has another forward function than the class that said it, is not seen through.
 -- @module latent.nn.flow
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

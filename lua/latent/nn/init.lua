@@ -2,7 +2,7 @@
 -- @module latent.nn
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
 
@@ -50,4 +50,4 @@ function M.Sequential:forward(x)
   return x
 end
 
-return setmetatable(M, require("latent.foreign").asked("nn", "nn"))
+return setmetatable(M, require("latent.base.foreign").asked("nn", "nn"))

@@ -4,7 +4,7 @@
 local core = require "latent.core"
 local input = require "latent.nn.input"
 local module = require "latent.nn.module"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local ops, raise, class = core.ops, core.raise, module.class
 

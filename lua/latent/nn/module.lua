@@ -2,8 +2,8 @@
 -- A module is a table whose fields are its parts: other modules, and parameters made by `lt.param`.
 -- @module latent.nn.module
 local core = require "latent.core"
-local foreign = require "latent.foreign"
-local options = require "latent.options"
+local foreign = require "latent.base.foreign"
+local options = require "latent.base.options"
 
 local raise = core.raise
 

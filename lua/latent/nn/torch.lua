@@ -4,7 +4,7 @@
 -- @module latent.nn.torch
 local core = require "latent.core"
 local flow = require "latent.nn.flow"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local ops = core.ops
 

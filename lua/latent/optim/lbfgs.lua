@@ -8,7 +8,7 @@
 -- @module latent.optim.lbfgs
 local lt = require "latent"
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local wolfe = require "latent.optim.wolfe"
 
 local raise = core.raise

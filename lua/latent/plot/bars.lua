@@ -3,7 +3,7 @@
 
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
-local check = require("latent.options").check
+local check = require("latent.base.options").check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"

@@ -2,7 +2,7 @@
 -- @module latent.plot.chart
 
 local axes = require "latent.plot.axes"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local check = options.check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"

@@ -3,8 +3,8 @@
 -- @module latent.plot.gnuplot
 
 local core = require "latent.core"
-local files = require "latent.files"
-local output = require "latent.files.output"
+local files = require "latent.base.files"
+local output = require "latent.base.files.output"
 
 local M = {}
 

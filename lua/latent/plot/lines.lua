@@ -4,7 +4,7 @@
 
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
-local options = require "latent.options"
+local options = require "latent.base.options"
 local check = options.check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"

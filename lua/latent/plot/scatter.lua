@@ -1,7 +1,7 @@
 --- Scatter: points of the plane, one colour a class.
 -- @module latent.plot.scatter
 
-local options = require "latent.options"
+local options = require "latent.base.options"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local raise = require("latent.core").raise

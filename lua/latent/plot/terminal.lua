@@ -2,8 +2,8 @@
 -- @module latent.plot.terminal
 
 local core = require "latent.core"
-local options = require "latent.options"
-local files = require "latent.files"
+local options = require "latent.base.options"
+local files = require "latent.base.files"
 local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}

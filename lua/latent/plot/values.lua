@@ -2,7 +2,7 @@
 -- Knows nothing of gnuplot. Everything wrong with the data is raised here, naming the argument.
 -- @module latent.plot.values
 
-local options = require "latent.options"
+local options = require "latent.base.options"
 local raise = require("latent.core").raise
 
 local M = {}

@@ -1,9 +1,9 @@
 --- What the Tab key offers: names, fields, methods, option names, files in strings.
 -- @module latent.repl.complete
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local help = require "latent.help"
-local of_modules = require("latent.foreign").of_modules
+local of_modules = require("latent.base.foreign").of_modules
 local lexer = require "latent.repl.lexer"
 
 local M = {}

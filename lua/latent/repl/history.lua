@@ -1,7 +1,7 @@
 --- The lines of earlier sessions. Each line is appended as it is entered, so that nothing is lost with the
 -- terminal and several sessions write into one file.
 -- @module latent.repl.history
-local files = require "latent.files"
+local files = require "latent.base.files"
 
 local M = {}
 

@@ -4,7 +4,7 @@
 local chunk = require "latent.repl.chunk"
 local complete = require "latent.repl.complete"
 local core = require "latent.core"
-local guard = require "latent.guard"
+local guard = require "latent.tools.guard"
 local help = require "latent.help"
 local history = require "latent.repl.history"
 local line = require "latent.repl.line"

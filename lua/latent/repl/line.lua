@@ -1,7 +1,7 @@
 --- Reads lines: with latent.readline where it was built and the input is a terminal, else plainly.
 -- @module latent.repl.line
 local core = require "latent.core"
-local own = require("latent.guard").own
+local own = require("latent.tools.guard").own
 
 local M = {}
 

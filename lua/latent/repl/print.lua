@@ -2,8 +2,8 @@
 -- quotes. Whatever the value, the text has a limit.
 -- @module latent.repl.print
 local core = require "latent.core"
-local format = require "latent.format"
-local guard = require "latent.guard"
+local format = require "latent.base.format"
+local guard = require "latent.tools.guard"
 local module = require "latent.nn.module"
 
 local M = {}

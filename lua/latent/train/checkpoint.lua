@@ -4,7 +4,7 @@
 -- good checkpoint exists. Knows nothing of what a run is.
 -- @module latent.train.checkpoint
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local json = require "latent.json"
 local safetensors = require "latent.safetensors"
 

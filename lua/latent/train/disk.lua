@@ -2,8 +2,8 @@
 -- @module latent.train.disk
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
-local files = require "latent.files"
-local locks = require "latent.files.lock"
+local files = require "latent.base.files"
+local locks = require "latent.base.files.lock"
 local snapshot = require "latent.train.snapshot"
 
 local M = {}

@@ -1,9 +1,9 @@
 --- The log of a run: JSON lines, each written whole as soon as it is there, so that others can read along.
 -- @module latent.train.log
 local core = require "latent.core"
-local files = require "latent.files"
+local files = require "latent.base.files"
 local json = require "latent.json"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

@@ -3,7 +3,7 @@
 -- settings, since only then one can go on where the other stopped.
 -- @module latent.train.snapshot
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 --- What a run measures at the end of an epoch. It leaves no trace: modes and the default generator are as before.
 -- @module latent.train.validation
 local core = require "latent.core"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 

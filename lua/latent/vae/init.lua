@@ -19,7 +19,7 @@ local likelihood = require "latent.vae.likelihood"
 local lt = require "latent"
 local measure = require "latent.vae.measure"
 local module = require "latent.nn.module"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise, expect = core.raise, options.expect
 

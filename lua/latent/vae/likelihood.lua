@@ -4,7 +4,7 @@
 local core = require "latent.core"
 local lt = require "latent"
 local module = require "latent.nn.module"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise, expect = core.raise, options.expect
 

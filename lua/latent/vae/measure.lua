@@ -3,7 +3,7 @@
 -- @module latent.vae.measure
 local core = require "latent.core"
 local lt = require "latent"
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local raise, expect = core.raise, options.expect
 

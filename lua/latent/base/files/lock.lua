@@ -1,9 +1,9 @@
 --- Locks: one program at a time writes a checkpoint or a log. Beside the file lies `<file>.lock`, which says who has
 -- it; the kernel's own lock (flock) on that is what counts, so that it ends with its process, even with SIGKILL. Where
 -- a file system has no such locks, the file itself is the lock, and is taken over when its process is no more.
--- @module latent.files.lock
+-- @module latent.base.files.lock
 local core = require "latent.core"
-local paths = require "latent.files.paths"
+local paths = require "latent.base.files.paths"
 
 local M = {}
 

@@ -1,6 +1,6 @@
 --- The documentation of what the core itself offers: functions of `lt` and methods of tensors that are
 -- neither ops nor written in Lua. Holds comments alone, for help and reference.
--- @module latent.reference
+-- @module latent.help.reference
 
 -- ---- making tensors ----
 

@@ -1,5 +1,5 @@
 --- Options tables: names are checked, and a misspelt one is answered with the nearest.
--- @module latent.options
+-- @module latent.base.options
 local core = require "latent.core"
 
 local M = {}

@@ -3,11 +3,11 @@
 -- anything is read, and with what stands before each member's data. The members and the directory must fill the
 -- file: what overlaps or belongs to no member is damage, and no member grows beyond the size that it declares.
 -- Names are names, never paths: nothing is unpacked to a disk.
--- @module latent.zip
+-- @module latent.formats.zip
 
 local core = require "latent.core"
-local files = require "latent.files"
-local options = require "latent.options"
+local files = require "latent.base.files"
+local options = require "latent.base.options"
 
 local M = {}
 
@@ -388,7 +388,7 @@ local function pack_finish(count, bytes, at)
 end
 
 --- Writes an archive into a file that is open and empty.
--- @param file as `latent.files.write_atomic` hands it out
+-- @param file as `latent.base.files.write_atomic` hands it out
 -- @tparam {{string,string|function},...} members pairs of a name and its content, or a function that gives it
 -- @tparam ?boolean compress whether members are deflated where that makes them smaller
 -- @tparam ?int align members' data begin at multiples of so many bytes (unless said 1)

@@ -1,9 +1,9 @@
 --- A file in the making. Beside the plain file that it is for, and in its own mode, stands a temporary one that takes
 -- the bytes; at the end it takes the other's place, in one step. What is no plain file (a device, a FIFO) is written
 -- straight, as nothing can take its place. What killed programs left of the same file is cleared.
--- @module latent.files.output
+-- @module latent.base.files.output
 local core = require "latent.core"
-local paths = require "latent.files.paths"
+local paths = require "latent.base.files.paths"
 
 local M = {}
 

@@ -1,7 +1,7 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
--- @module latent.composites
-local options = require "latent.options"
+-- @module latent.base.composites
+local options = require "latent.base.options"
 
 --- @tparam table core latent.core or latent.core64
 -- @treturn {table,...} the list

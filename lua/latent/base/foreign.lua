@@ -1,6 +1,6 @@
 --- Names that are something in PyTorch, NumPy or Torch7 and nothing here, and what to write instead: whoever types one
 -- is told so at their own line. A name that exists is never looked up here.
--- @module latent.foreign
+-- @module latent.base.foreign
 local core = require "latent.core"
 
 local M = {}

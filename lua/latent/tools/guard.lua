@@ -4,7 +4,7 @@
 --
 -- All strings of a program have one metatable. The command's own code runs with a copy of it that was taken
 -- before any user's code ran, the user's with what the user made of it.
--- @module latent.guard
+-- @module latent.tools.guard
 local getmetatable_of, set_metatable_of = debug.getmetatable, debug.setmetatable
 local format, pack, unpack, pcall, rawget, tostring, type = string.format, table.pack, table.unpack, pcall,
   rawget, tostring, type

@@ -1,5 +1,5 @@
 --- `latent doctor`: looks whether everything is there that the library needs, and says what to do where it is not.
--- @module latent.doctor
+-- @module latent.tools.doctor
 local M = {}
 
 local GIGABYTE = 1 << 30
@@ -45,7 +45,7 @@ local function memory_check()
 end
 
 local function gnuplot_check()
-  local gnuplot, files = require "latent.plot.gnuplot", require "latent.files"
+  local gnuplot, files = require "latent.plot.gnuplot", require "latent.base.files"
   local program = gnuplot.executable()
   if not files.has_program(program) then
     return "note", program .. " is not found, so there are no figures: "
@@ -98,7 +98,7 @@ end
 
 -- Whether a file can be made in a folder, or in the first one above it that exists.
 local function can_write(folder)
-  local files = require "latent.files"
+  local files = require "latent.base.files"
   local at = folder
   while not files.is_dir(at) and at ~= "/" and at ~= "." do at = files.dirname(at) end
   local path = files.temporary(files.join(at, ".latent-doctor"))
@@ -113,7 +113,7 @@ local function writing_check()
   local sources = require "latent.data.sources"
   local history = require("latent.repl.history").path()
   local folders = {"runs", "plots", sources.cache "mnist",
-    history and require("latent.files").dirname(history)}
+    history and require("latent.base.files").dirname(history)}
   local good, bad = {}, {}
   for i = 1, 4 do
     local folder = folders[i]

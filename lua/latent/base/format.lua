@@ -1,5 +1,5 @@
 --- How a tensor reads: one line of facts, then a cut of its values that never floods the screen.
--- @module latent.format
+-- @module latent.base.format
 local core = require "latent.core"
 
 local M = {}

@@ -1,5 +1,5 @@
 --- Names of files: their parts, the folders above them, and what they stand for once links are followed.
--- @module latent.files.paths
+-- @module latent.base.files.paths
 local core = require "latent.core"
 local raise = core.raise
 
@@ -8,7 +8,7 @@ local M = {}
 local MOST_LINKS = 40 -- as many as the kernel follows
 
 --- Refuses what cannot be a path.
--- @tparam string fname the function of latent.files that was called
+-- @tparam string fname the function of latent.base.files that was called
 -- @param path
 function M.check(fname, path)
   if type(path) ~= "string" then

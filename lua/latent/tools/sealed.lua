@@ -3,7 +3,7 @@
 -- overwrite `table.concat`: it changes its own globals and nobody else's.
 --
 -- Knows Lua only; bin/latent runs it before anything else is loaded.
--- @module latent.sealed
+-- @module latent.tools.sealed
 local M = {}
 
 -- This file itself has the user's globals.

@@ -1,11 +1,11 @@
 --- Files as the rest of the library wants them: read whole, written whole or not at all, checked by
 -- digest. Everything that can fail on a disk returns nil and a message that names the file.
--- @module latent.files
+-- @module latent.base.files
 
 local core = require "latent.core"
-local options = require "latent.options"
-local outputs = require "latent.files.output"
-local paths = require "latent.files.paths"
+local options = require "latent.base.options"
+local outputs = require "latent.base.files.output"
+local paths = require "latent.base.files.paths"
 local raise = core.raise
 
 local M = {}
@@ -64,7 +64,7 @@ end
 
 M.temporary = outputs.temporary
 
---- What a name that is to be written stands for: see latent.files.paths.
+--- What a name that is to be written stands for: see latent.base.files.paths.
 M.target = paths.target
 
 --- Writes a file whole or not at all: a temporary file in the same folder takes the bytes and is

@@ -3,7 +3,7 @@
 -- and what is too large becomes an infinity. `exact = true` makes such a value an error instead.
 -- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
 -- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
--- @module latent.dtypes
+-- @module latent.base.dtypes
 
 local core = require "latent.core"
 

@@ -1,6 +1,6 @@
 --- The command `latent`.
--- @module latent.command
-local guard = require "latent.guard"
+-- @module latent.tools.command
+local guard = require "latent.tools.guard"
 
 local M = {}
 
@@ -100,7 +100,8 @@ local function version_text()
 end
 
 -- The words that are no script (a file of such a name is `latent ./doctor`).
-local WORDS = {doctor = "latent.doctor", runs = "latent.experiment.command", compare = "latent.experiment.command",
+local WORDS = {doctor = "latent.tools.doctor",
+  runs = "latent.experiment.command", compare = "latent.experiment.command",
   sweep = "latent.experiment.command", report = "latent.experiment.command"}
 
 local function run_word(arguments, index)

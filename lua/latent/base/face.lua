@@ -1,10 +1,10 @@
 --- The Lua face of a core: functions, methods and operators of tensors. Made once for `latent.core`
 -- (the module `latent`) and, in the specs, once for its double precision twin.
--- @module latent.face
-local composites = require "latent.composites"
-local foreign = require "latent.foreign"
-local format = require "latent.format"
-local options = require "latent.options"
+-- @module latent.base.face
+local composites = require "latent.base.composites"
+local foreign = require "latent.base.foreign"
+local format = require "latent.base.format"
+local options = require "latent.base.options"
 
 local M = {}
 

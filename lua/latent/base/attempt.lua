@@ -1,5 +1,5 @@
 --- Trying what may fail, without swallowing what is no failure of it.
--- @module latent.attempt
+-- @module latent.base.attempt
 
 local PASSING = {
   "interrupted!?$", -- Ctrl-C: the core's, and with "!" that of the interpreter

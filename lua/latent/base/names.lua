@@ -1,5 +1,5 @@
 --- The names by which users know the library's functions: what a message of an inner function is changed to.
--- @module latent.names
+-- @module latent.base.names
 local core = require "latent.core"
 
 local M = {}

@@ -8,9 +8,9 @@
 -- What values become: numbers, strings and booleans are Lua's; None is `pickle.none`; tuples, lists, sets and
 -- dictionaries are tables with a field `kind` ("tuple", "list", "set", "dict"), `n` items in [1] to [n], and for
 -- a dictionary the values of its keys in `values`.
--- @module latent.pickle
+-- @module latent.formats.pickle
 
-local options = require "latent.options"
+local options = require "latent.base.options"
 
 local M = {}
 
