@@ -30,7 +30,9 @@ has_lua() {
   done
   return 1
 }
-# LDoc runs in an older Lua, and looks for Discount there.
+# LDoc runs in Lua 5.1 or 5.2, which its package does not ask for where there is a newer one.
+has_older_lua() { command -v lua5.1 || command -v lua5.2 || lua -e 'assert(_VERSION < "Lua 5.3")'; }
+# ... and looks for Discount there.
 has_discount() {
   for name in lua-any lua5.1 lua5.2 lua5.3 lua5.4 lua; do
     "$name" -e 'require "discount"' && return
@@ -74,6 +76,7 @@ check() {
     ;;
   docs)
     need lua-ldoc command -v ldoc
+    need lua5.1 has_older_lua
     need lua-discount has_discount
     ;;
   npm) need npm command -v npm ;;
