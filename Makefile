@@ -154,7 +154,6 @@ docs: setup build ## the reference as HTML: build/docs/index.html
 	@ldoc -q --fatalwarnings -c docs/config.ld . >build/reference/ldoc.log 2>&1 || \
 	  { cat build/reference/ldoc.log >&2; exit 1; }
 	@cat docs/reference.css >>build/docs/ldoc.css
-	@cp docs/*.png build/docs/topics
 	@echo build/docs/index.html
 
 repl: setup build ## the interactive prompt, with latent as lt

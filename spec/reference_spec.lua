@@ -34,6 +34,14 @@ local OBJECTS = {
       noise = 1}
   end,
 }
+OBJECTS.Runs = function() return require("latent.experiment.sweep").runs{} end
+OBJECTS.Experiment = function()
+  local out, remove = require("spec.support.scratch").folder()
+  local e = require("latent.experiment").begin{arguments = {"--out", out}, name = "reference"}
+  e:close()
+  remove()
+  return e
+end
 OBJECTS.Posterior = function()
   return require("latent.map").sample(OBJECTS.Problem(), {warmup = 2, draws = 4, chains = 1})
 end
@@ -52,7 +60,8 @@ local function methods_of(object)
   if type(object) == "userdata" and not lt.is_tensor(object) then list = class.__index end
   local names = {}
   for name, value in pairs(list) do
-    local plain = type(value) == "function" and not name:find "^__" and not HOOKS[name]
+    local hook = HOOKS[name] and class.__name ~= "latent.experiment.Experiment" -- which says a text
+    local plain = type(value) == "function" and not name:find "^__" and not hook
     if plain then names[name] = value end
   end
   return names

@@ -466,7 +466,18 @@ function M.begin(opts)
   return self
 end
 
---- Runs a script with many settings, side by side; see latent.experiment.sweep.
+--- Runs a script once for each table of options, side by side, and waits for all of them. What an earlier sweep has
+-- done is not done again, what was broken off goes on.
+-- @usage
+-- local runs = assert(experiment.sweep("vae.lua", {{beta = 0.001}, {beta = 0.01}}, {jobs = 2}))
+-- print(runs:column("mse")[1], runs[1].folder)
+-- @tparam string script a file that calls experiment.begin
+-- @tparam {table,...} list options by name, one table a run
+-- @tparam ?table opts `common`: options that all runs have; `jobs`: how many at a time (default: one a processor);
+--   `threads` (1): of each; `out`: the folder of the runs (default: the script's); `log`: `function(line)`, told what
+--   has ended (default: print)
+-- @treturn ?Runs in the order of the list; nil where one failed
+-- @treturn ?string the message then
 function M.sweep(script, list, opts) return require("latent.experiment.sweep").run(script, list, opts) end
 
 return M

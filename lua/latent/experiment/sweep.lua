@@ -208,17 +208,7 @@ local function planned(script, given, common, shared)
   return run
 end
 
---- Runs a script once for each table of options, and waits for all of them.
--- @tparam string script a file that calls experiment.begin
--- @tparam {table,...} list options by name, one table a run
--- @tparam ?table opts `common`: options that all runs have; `jobs`: how many at a time (default: one a processor);
---   `threads` (1): of each; `out`: the folder of the runs (default: the script's); `log`: `function(line)`, told what
---   has ended (default: print)
--- @treturn ?Runs in the order of the list; nil where one failed
--- @treturn ?string the message then
--- @usage
--- local runs = assert(experiment.sweep("vae.lua", {{beta = 0.001}, {beta = 0.01}}, {jobs = 2}))
--- print(runs:column "mse", runs[1].folder)
+--- See latent.experiment.sweep.
 function M.run(script, list, opts)
   options.expect(NAME, "script", script, "string")
   options.expect(NAME, "list", list, "table")
@@ -250,7 +240,7 @@ function M.run(script, list, opts)
     results[i] = {settings = run.settings, options = run.record.options, numbers = records.numbers(run.record),
       folder = run.record.folder, seconds = run.record.seconds}
   end
-  return setmetatable(results, Runs)
+  return M.runs(results)
 end
 
 -- ---- the command's words ----
@@ -329,5 +319,10 @@ function M.parse(words)
   if not o.script then return nil, "sweep: expected a script, such as latent sweep script.lua --seed 1..3" end
   return o
 end
+
+--- A list of what runs have found, with the methods of Runs.
+-- @tparam {table,...} list
+-- @treturn Runs
+function M.runs(list) return setmetatable(list, Runs) end
 
 return M

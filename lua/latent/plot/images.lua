@@ -14,7 +14,7 @@ local M = {}
 local number, more_lines = script_of.number, script_of.more_lines
 local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 960, 800 -- pixels a picture is enlarged to, about
 local MOST_ZOOM = 16
-local NEAR, FAR, MOST_BEYOND = 1.2, 5, 0.15 -- told: many values beyond 1.2 (not a decoder's few), or one beyond 5
+local NEAR, FAR, MOST_BEYOND = 1.2, 5, 0.25 -- told: many values beyond 1.2 (not a decoder's few), or one beyond 5
 local EM, CHAR = script_of.EM, script_of.CHAR
 
 --- Lowest and highest finite value of sets of images.
