@@ -126,7 +126,7 @@ sanitized: setup-dev
 	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
 	  $$(command -v $(LUA))
 sanitize: sanitized ## the specs not tagged slow under ASan and UBSan
-	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1 $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
 # No input may take the machine along: an allocation that is too large fails, a process that is too large ends.
 fuzz: sanitized ## damaged files and random programs under ASan and UBSan (ARGS="--minutes 10 --seed 7")
 	@$(SAN_RUN) LATENT_FUZZ_SECONDS=20 ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:hard_rss_limit_mb=4000\

@@ -116,6 +116,7 @@ M{__close = error}, 'still'
 local c <close> = M{__close = function() error("at the end", 0) end}
 'here']]
     local short = out:gsub("\n    [^\n]*", ""):gsub("> ", ""):gsub("0x%x+", "0x")
+      :gsub("==%d+==WARNING: AddressSanitizer[^\n]*\n", "")
     assert.equal([[
 error: a table whose __tostring raises: a table
 error: a table whose __tostring raises: '__tostring' must return a string
