@@ -9,11 +9,12 @@ local e <close> = experiment.begin{
     epochs = {20, min = 1}, warmup = {10, "epochs in which beta grows", min = 0}, sweep_epochs = {5, min = 1},
     side = {15, "pictures along each axis of the grid", min = 2}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup = 0}, demo = sheet.demo()},
-  weights = "weights", pictures = "07_", answers = "ex7"}
+  weights = "weights", pictures = "07_", answers = "ex7"}  -- those that come along; plots/07_*.png; answers.json
 local o, train, test = e.options, e:data() -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, ten = test.classes, data.examples(test)                        -- [10, 32, 32, 1], one a class
-local theirs, reader = sheet.of("ex7", e, names), e:weights("classifier", models.classifier())
-local ae = e:weights("autoencoder", models.autoencoder())
+local theirs = sheet.of("ex7", e, names)                         -- of each number its label, and what the course found
+local reader = e:weights("classifier", models.classifier())       -- exercise 4's: which digit a picture shows
+local ae = e:weights("autoencoder", models.autoencoder())         -- exercise 1's, to compare with
 
 -- Minimise the squared error, mean over pixels, + beta KL(q(z|x) || N(0, 1)), mean over images.
 local function trained(name, beta, epochs)
@@ -25,19 +26,20 @@ local function trained(name, beta, epochs)
     loss = function(batch, now)
       local r, mu, log_var = model(batch.x)
       local mse, kl = lt.mse_loss(r, batch.x), lt.gaussian_kl(mu, log_var)
-      return mse + now.beta * kl, {mse = mse, kl = kl}
+      return mse + now.beta * kl, {mse = mse, kl = kl}      -- logged as train_mse and train_kl
     end,                                   -- the curve has the final beta from the first epoch on:
     callbacks = {on_epoch = function(log) log.train_loss = log.train_mse + beta * log.train_kl end}})
   return model
 end
 
--- (a) The loss; ten images above what becomes of them.
+-- (a) The loss, epoch by epoch; ten images above what becomes of them: encode's first result, the mean, decoded.
 local model = trained("vae2", o.beta, o.epochs)
 local log, mse, kl, spread = e:log "vae2", models.measured(model, test)
 e:figure("loss", plot.lines{{y = log.train_loss, label = "MSE + beta KL"}, {y = log.train_mse, label = "MSE"},
   title = "VAE, two latent dimensions: training loss", xlabel = "epoch", ylabel = "loss", markers = true},
   "The loss with the final beta, and the part of it that is the error of the pictures.")
-e:figure("reconstructions", plot.image_rows{titles = names, title = "Ten images and their reconstructions",
+e:figure("reconstructions", plot.image_rows{titles = names,
+  title = "Ten test images and their reconstructions by the VAE",
   rows = {{label = "input", images = ten}, {label = "output", images = model:pictures((model:encode(ten)))}}},
   "Above the images, below the pictures decoded from their means.")
 e:claim(log.train_loss[#log.train_loss] <= 0.19, "(a) the loss falls to the sheet's 0.19", "%.3f at the end",
@@ -45,7 +47,7 @@ e:claim(log.train_loss[#log.train_loss] <= 0.19, "(a) the loss falls to the shee
 
 -- (b) The means of all test images. (c) Against the autoencoder's codes, and against other betas.
 local codes, ae_codes = model:codes(test), ae:codes(test)
-local accuracy, mean = models.nearest_accuracy(model, train, test)
+local accuracy, mean = models.nearest_accuracy(model, train, test)          -- %: of each class, and their mean
 local _, ae_mean = models.nearest_accuracy(ae, train, test)
 e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, names = names,
   title = "Latent space of the VAE: means", xlabel = "first latent number", ylabel = "second latent number"},
@@ -57,7 +59,7 @@ e:claim(mean > ae_mean, "(c) the classes are better separated than by the autoen
   "nearest neighbour right for %.1f %% against %.1f %%", mean, ae_mean)
 e:claim(codes:mean(1):norm():item() < 0.5, "the codes lie around the origin", "mean (%.2f, %.2f), deviation %.2f;"
   .. " the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, ae_codes:max():item())
-local rows = {}
+local rows = {}                                                  -- a name, and what `measured` gives
 for i, beta in ipairs{0.001, 0.01, 0.1, 1} do
   rows[i] = {"beta " .. beta, models.measured(trained("vae2_beta" .. beta, beta, o.sweep_epochs), test)}
 end

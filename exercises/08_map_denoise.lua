@@ -51,8 +51,9 @@ end
 
 local noisy = data.noisy(clean, o.noise)
 local by_bottleneck, by_map, losses = bottleneck(noisy), map(noisy, "MAP, ten examples")
-for _, shown in ipairs{{"bottleneck", by_bottleneck}, {"map", by_map}} do
-  e:figure(shown[1], plot.image_rows{titles = names, title = "Denoising: " .. shown[1], rows = {{label = "noisy",
+for _, shown in ipairs{{"bottleneck", by_bottleneck, "through the VAE's bottleneck"},
+  {"map", by_map, "by MAP optimisation"}} do
+  e:figure(shown[1], plot.image_rows{titles = names, title = "Denoising " .. shown[3], rows = {{label = "noisy",
     images = noisy}, {label = "output", images = shown[2]}, {label = "clean", images = clean}}},
     "The noisy images, what becomes of them, and what it should have been.")
 end
