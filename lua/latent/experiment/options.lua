@@ -16,7 +16,7 @@ local COMMON = {
   seed = {1, "where all random numbers start", min = 0},
   threads = {0, "threads of the core, 0 for one a processor", min = 0, max = 64},
   data = {"mnist", "the set that e:data() reads", choices = {"mnist", "fashion", "mini"}},
-  out = {"", "the folder of all runs (default: runs, or runs/NAME for other data than mnist)"},
+  out = {"", "the folder of all runs (default: runs; runs/NAME where e:data() reads another set than mnist)"},
   resume = {false, "go on where a run with the same options stopped"},
   reuse = {false, "take weights that are there instead of training"},
   format = {"png", "of the figures", choices = {"png", "svg", "pdf"}},

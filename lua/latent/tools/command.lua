@@ -15,7 +15,7 @@ usage: latent                       the prompt
                                     runs an experiment with many settings; what is done is not done again
        latent report [FOLDER]       one page of the newest run of each script, FOLDER/report.html
 
-  -e CODE         runs a piece of Lua, with what the prompt has
+  -e CODE         runs a piece of Lua, with lt, nn, optim, data and plot
   -i              the prompt after the script or the code
   -v, --version   versions
   -h, --help      this text

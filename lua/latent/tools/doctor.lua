@@ -91,7 +91,7 @@ local function data_check()
   local mini = data.mnist{split = "test", mini = true}
   if not mini then return "missing", "the mini MNIST that belongs to the library cannot be read: install again" end
   if not dir then
-    return "note", ("mini MNIST only; MNIST: %s"):format(tostring(message):match "[^\n]*")
+    return "note", ("mini MNIST only; %s"):format(tostring(message):match "[^\n]*")
   end
   return "ok", "MNIST in " .. dir
 end
