@@ -57,6 +57,8 @@ describe("an experiment", function()
     assert.matches("DOES NOT HOLD: the loss rises", output)
     local printed = assert(files.read_all(r.folder .. "/output.txt"))
     assert.matches("written, not printed\n", printed)
+    local _, lines = printed:gsub("the loss: ", "")
+    assert.equal(1, lines)
     assert.matches("DOES NOT HOLD: the loss rises", printed)
     for _, name in ipairs{"line.jsonl", "line.ckpt", "line.safetensors", "loss.png"} do
       assert.is_true(files.exists(r.folder .. "/" .. name), name)

@@ -48,6 +48,7 @@ end
 
 table.sort(scripts)
 local rows, claims, hold = {{"exercise", "quantity", "here", "for comparison"}}, 0, 0
+local failing = {}
 for _, script in ipairs(scripts) do
   local record = folder.newest(out[script], script, function() return true end)
   for _, item in ipairs(record.items) do
@@ -57,8 +58,10 @@ for _, script in ipairs(scripts) do
         or ("%s (%s)"):format(type(reference) == "number" and say.number(reference) .. unit or reference, item.source)}
     elseif item.kind == "claim" then
       claims, hold = claims + 1, hold + (item.holds and 1 or 0)
+      if not item.holds then failing[#failing + 1] = ("  %s: %s"):format(script:sub(1, 2), item.statement) end
     end
   end
 end
 say.table("What the exercises found", rows)
 print(("%d of %d claims hold; all in %.1f minutes"):format(hold, claims, (lt.clock() - clock) / 60))
+if #failing > 0 then print("These do not hold:\n" .. table.concat(failing, "\n")) end

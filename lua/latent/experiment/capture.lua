@@ -25,6 +25,7 @@ function M.open(path)
   -- The script's own functions, which need not be those that the library has.
   local self = setmetatable({file = file, print = _G.print, io = _G.io}, Capture)
   self.write = type(self.io) == "table" and self.io.write or nil
+  local plain = print -- before it is replaced: run by plain Lua, the library's is the script's
   if type(self.print) == "function" then
     self.own_print = function(...)
       self.print(...)
@@ -41,7 +42,7 @@ function M.open(path)
     rawset(self.io, "write", self.own_write)
   end
   self.before = say.redirect(function(...)
-    print(...)
+    plain(...)
     self:add(line_of(...))
   end)
   return self

@@ -8,7 +8,8 @@ local say = require "latent.experiment.say"
 
 local M = {}
 
-local HIDDEN = {out = true, threads = true, resume = true, format = true}
+-- What changes no number; a recipe is told by what it sets.
+local HIDDEN = {out = true, threads = true, resume = true, format = true, recipe = true}
 
 local function shown(value)
   if value == nil then return "" end

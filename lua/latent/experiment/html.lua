@@ -97,7 +97,7 @@ ul.claims{list-style:none;margin:.75rem 0;padding:0}
 nav ol{list-style:none;margin:0;padding:0}
 nav li{border-bottom:1px solid var(--line);padding:.45rem 0}
 nav li:last-child{border:0}
-nav li span{color:var(--soft);display:block;font-size:.9rem}
+nav li>span{color:var(--soft);display:block;font-size:.9rem}
 .scroll{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums;min-width:100%}
 .caption{margin:1.25rem 0 0}

@@ -310,7 +310,10 @@ function M.main(words)
   end
   out = out or "runs"
   local page, count = M.page(out, title)
-  if not page then return fail(count) end
+  if not page then
+    local below = files.join(out, "demo")
+    return fail(count .. (files.is_dir(below) and (" (there is %s)"):format(below) or ""))
+  end
   local path = files.join(out, "report.html")
   local ok, message = files.write_atomic(path, page)
   if not ok then return fail(message) end
