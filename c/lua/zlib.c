@@ -92,6 +92,8 @@ static const char *pull(ZStream *s, void *to, uInt want, size_t *got) {
 }
 
 static int push_damage(lua_State *L, const ZStream *s, const char *why) {
+  /* zlib takes its window when it first needs it: that is no damage of the data. */
+  if (s->status == Z_MEM_ERROR) raise_error(L, "inflate: out of memory");
   lua_pushnil(L);
   lua_pushfstring(L, "damaged %s data: %s", s->name, why);
   return 2;
