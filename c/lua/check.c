@@ -1,187 +1,14 @@
+/* Floor 5: arguments, checked; tensors from numbers and nested tables. */
 #include "lua/check.h"
 
-#include "base/blas.h"
 #include "base/places.h"
 #include "base/words.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- errors ---- */
-
-/* The folder of the library's Lua files, as their chunk names give it, and a function that puts the
- * name by which the user knows a function into a message; set by the Lua face. */
-static const char home_key, rename_key;
-
-static bool is_user_frame(lua_State *L, lua_Debug *ar, const char *home) {
-  lua_getinfo(L, "Sl", ar);
-  if (ar->currentline < 0) return false;
-  return !home || strncmp(ar->source, home, strlen(home)) != 0;
-}
-
-/* The level of the first frame outside the library, or -1. */
-static int user_level(lua_State *L, lua_Debug *ar) {
-  int found = -1;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
-  const char *home = lua_tostring(L, -1);
-  for (int level = 0; found < 0 && lua_getstack(L, level, ar); level++)
-    if (is_user_frame(L, ar, home)) found = level;
-  lua_pop(L, 1);
-  return found;
-}
-
-void user_place(lua_State *L, char *text, size_t size) {
-  lua_Debug ar;
-  text[0] = 0;
-  if (user_level(L, &ar) >= 0) snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
-}
-
-/* Raises the message at the top at the user's line, under the name of the function called there: an
- * op inside `lt.std` speaks of std. */
-static int raise_top(lua_State *L) {
-  lua_Debug user, called;
-  char place[128] = "";
-  int level = user_level(L, &user);
-  if (level >= 0) snprintf(place, sizeof place, "%s:%d: ", user.short_src, user.currentline);
-  if (level > 0 && lua_getstack(L, level - 1, &called)) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key); /* nil while the library is being loaded */
-    lua_getinfo(L, "f", &called);
-    lua_pushvalue(L, -3);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) lua_pop(L, 1);
-  }
-  lua_pushstring(L, place);
-  lua_pushvalue(L, -2);
-  lua_concat(L, 2);
-  return lua_error(L);
-}
-
-int raise_error(lua_State *L, const char *format, ...) {
-  char message[1024];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(message, sizeof message, format, args);
-  va_end(args);
-  luaL_checkstack(L, 8, NULL);
-  lua_pushstring(L, message);
-  raise_top(L);
-  __builtin_unreachable();
-}
-
-/* raise(message): of any length, as the list of what does not fit into a model is */
-static int l_raise(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 1);
-  return raise_top(L);
-}
-
-/* set_home(folder, rename) */
-static int l_set_home(lua_State *L) {
-  luaL_checkstring(L, 1);
-  lua_settop(L, 2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &rename_key);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
-  return 0;
-}
-
-/* "a module", as the metatable calls it, or "a table" */
-static void describe_object(lua_State *L, int index, char *text, size_t size) {
-  const char *name = luaL_typename(L, index);
-  int field = luaL_getmetafield(L, index, "__name");
-  if (field == LUA_TSTRING) name = lua_tostring(L, -1);
-  snprintf(text, size, "%s %s", strchr("AEIOUaeiou", name[0]) ? "an" : "a", name);
-  if (field != LUA_TNIL) lua_pop(L, 1);
-}
-
-const char *describe(lua_State *L, int index, char *text, size_t size) {
-  char shape[SHAPE_TEXT];
-  Box *box;
-  switch (lua_type(L, index)) {
-  case LUA_TNUMBER: snprintf(text, size, "%.14g", lua_tonumber(L, index)); break;
-  case LUA_TBOOLEAN: snprintf(text, size, "%s", lua_toboolean(L, index) ? "true" : "false"); break;
-  case LUA_TSTRING: snprintf(text, size, "\"%.60s\"", lua_tostring(L, index)); break;
-  case LUA_TNONE:
-  case LUA_TNIL: snprintf(text, size, "nil"); break;
-  default:
-    box = luaL_testudata(L, index, META_TENSOR);
-    if (!box) describe_object(L, index, text, size);
-    else if (!box->var) snprintf(text, size, "a closed tensor");
-    else snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));
-  }
-  return text;
-}
-
-/* ---- boxes ---- */
-
-Box *box_new(lua_State *L) {
-  Box *box = lua_newuserdatauv(L, sizeof *box, 0);
-  box->var = NULL;
-  luaL_setmetatable(L, META_TENSOR);
-  return box;
-}
-
-/* What the collector is to know of tensors' bytes. */
-enum { SLACK = 32 << 20, CACHED = 3 << 20, OLD_AGE = 16 };
-static struct {
-  bool running;      /* a finaliser may make tensors */
-  size_t after_full; /* live bytes that the last full collection left */
-  size_t after_any;  /* ... or the last one of either kind */
-  size_t patience;   /* bytes to grow by until the next young collection */
-  size_t freed;      /* bytes that young collections have reclaimed since the last full one */
-  size_t unaged;     /* ... and since the pool's buffers last grew older */
-  unsigned count;    /* of collections so far */
-} memory = {.patience = CACHED};
-
-static void collect_fully(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT);
-  memory_age();
-  memory.unaged = memory.freed = 0;
-  memory.after_full = memory_stats().live_bytes;
-}
-
-/* In generational mode a step of size 0 looks at young objects alone: some microseconds, for
- * buffers that come back while they still lie in the cache. Where it finds little, as in the middle
- * of a training step or in incremental mode, later ones wait longer: what lives through two of them
- * counts as old, and only a full collection frees it. One is due at the latest when OLD_AGE times
- * the bytes that may pile up have gone through young ones: these keep the pile from growing. */
-static void collect_young(lua_State *L, size_t live) {
-  size_t grown = live - memory.after_any;
-  lua_gc(L, LUA_GCSTEP, 0);
-  size_t left = memory_stats().live_bytes, freed = left < live ? live - left : 0;
-  if (freed < grown / 2) memory.patience *= 2;
-  memory.freed += freed;
-  memory.unaged += freed;
-  if (memory.unaged <= SLACK) return;
-  memory_age();
-  memory.unaged = 0;
-}
-
-void box_filled(lua_State *L) {
-  size_t live = memory_stats().live_bytes, half = memory.after_full / 2;
-  size_t pile = half > SLACK ? half : SLACK;
-  if (live < memory.after_full) memory.after_full = live;
-  if (live < memory.after_any) memory.after_any = live;
-  bool full = live - memory.after_full > pile || memory.freed / OLD_AGE > pile;
-  if (memory.running || (!full && live - memory.after_any <= memory.patience)) return;
-  memory.running = true;
-  if (full) collect_fully(L);
-  else collect_young(L, live);
-  memory.running = false;
-  if (++memory.count % 64 == 0) memory.patience = CACHED; /* the program may have changed */
-  memory.after_any = memory_stats().live_bytes;
-}
-
-int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error *e) {
-  Error full;
-  if (t) {
-    e = &full;
-    box->var = var_new(t, &full);
-  }
-  if (!box->var) return raise_error(L, "%s: %s", name, e->text);
-  box_filled(L);
-  return 1;
-}
+/* ---- tensors ---- */
 
 bool is_tensor(lua_State *L, int index) {
   return lua_type(L, index) == LUA_TUSERDATA && luaL_testudata(L, index, META_TENSOR);
@@ -368,6 +195,8 @@ Generator *check_generator(lua_State *L, int index, const char *name) {
   return g;
 }
 
+/* ---- checks for the library's Lua ---- */
+
 /* nearest(word, list) -> the word of the list that is most like it, or nil where none is near */
 static int l_nearest(lua_State *L) {
   Nearest nearest = {.given = luaL_checkstring(L, 1)};
@@ -423,39 +252,10 @@ static int l_unchanged(lua_State *L) {
   return 1;
 }
 
-/* ---- the module ---- */
-
-static const luaL_Reg functions[] = {{"raise", l_raise},
-                                     {"set_home", l_set_home},
-                                     {"nearest", l_nearest},
+static const luaL_Reg functions[] = {{"nearest", l_nearest},
                                      {"check_tensor", l_check_tensor},
                                      {"fits", l_fits},
                                      {"unchanged", l_unchanged},
                                      {NULL, NULL}};
 
-#ifdef LATENT_DOUBLE
-int luaopen_latent_core64(lua_State *L);
-__attribute__((visibility("default"))) int luaopen_latent_core64(lua_State *L)
-#else
-int luaopen_latent_core(lua_State *L);
-__attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
-#endif
-{
-  blas_prepare();
-  luaL_newlib(L, functions);
-  open_tensor(L);
-  open_access(L);
-  open_ops(L);
-  open_graph(L);
-  open_custom(L);
-  open_random(L);
-  open_numeric(L);
-  open_profile(L);
-  open_system(L);
-  open_files(L);
-  open_locale(L);
-  open_signals(L);
-  open_zlib(L);
-  open_picture(L);
-  return 1;
-}
+void open_check(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -1,5 +1,5 @@
 /* Floor 5: what all bindings share: tensors in boxes, arguments, and errors that are raised at the
- * line of the user. The files lua_*.c are the only ones that know Lua. */
+ * line of the user. The files of this floor are the only ones that know Lua. */
 #ifndef LATENT_LUA_CHECK_H
 #define LATENT_LUA_CHECK_H
 
@@ -59,6 +59,8 @@ const char *describe(lua_State *L, int index, char *text, size_t size);
 Generator *check_generator(lua_State *L, int index, const char *name);
 
 /* Registration, one function a file; each adds to the module table on the stack's top. */
+void open_errors(lua_State *L);
+void open_check(lua_State *L);
 void open_tensor(lua_State *L);
 void open_access(lua_State *L);
 void open_ops(lua_State *L);

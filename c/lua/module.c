@@ -1,0 +1,32 @@
+/* Floor 5: the module, latent.core or, in double precision, latent.core64. */
+#include "base/blas.h"
+#include "lua/check.h"
+
+#ifdef LATENT_DOUBLE
+int luaopen_latent_core64(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_latent_core64(lua_State *L)
+#else
+int luaopen_latent_core(lua_State *L);
+__attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
+#endif
+{
+  blas_prepare();
+  lua_newtable(L);
+  open_errors(L);
+  open_check(L);
+  open_tensor(L);
+  open_access(L);
+  open_ops(L);
+  open_graph(L);
+  open_custom(L);
+  open_random(L);
+  open_numeric(L);
+  open_profile(L);
+  open_system(L);
+  open_files(L);
+  open_locale(L);
+  open_signals(L);
+  open_zlib(L);
+  open_picture(L);
+  return 1;
+}
