@@ -37,3 +37,18 @@ void nearest_offer(Nearest *n, const char *candidate) {
   n->found = candidate;
   n->distance = d;
 }
+
+bool word_at(const char *words, int i, char *word, size_t size, char *mark) {
+  while (i-- > 0) {
+    words = strchr(words, ' ');
+    if (!words) return false;
+    words++;
+  }
+  size_t n = strcspn(words, " ?*");
+  if (n == 0) return false;
+  if (mark) *mark = words[n] == '?' || words[n] == '*' ? words[n] : 0;
+  if (n >= size) n = size - 1;
+  memcpy(word, words, n); /* at every call of an op: snprintf would cost more than a small op */
+  word[n] = 0;
+  return true;
+}

@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "graph/profile.h"
 #include "base/signals.h"
+#include "base/words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -134,11 +135,7 @@ static Node *node_new(const Call *c) {
 
 /* The i-th name in a list of names separated by spaces; a list "xs*" names all its members. */
 static void input_name(const char *names, int i, char *name, size_t size) {
-  while (i-- > 0 && strchr(names, ' ')) names = strchr(names, ' ') + 1;
-  size_t length = strcspn(names, " ?*");
-  if (length >= size) length = size - 1;
-  memcpy(name, names, length);
-  name[length] = 0;
+  if (!word_at(names, i, name, size, NULL)) word_at(names, 0, name, size, NULL);
 }
 
 static bool check_dtypes(const Call *c, Error *e) {

@@ -12,23 +12,6 @@
 
 /* ---- names ---- */
 
-/* Copies word number i of a list separated by spaces, without its mark; false where there is none.
- */
-static bool word_at(const char *words, int i, char *word, size_t size, char *mark) {
-  while (i-- > 0) {
-    words = strchr(words, ' ');
-    if (!words) return false;
-    words++;
-  }
-  size_t n = strcspn(words, " ?*");
-  if (n == 0) return false;
-  if (mark) *mark = words[n] == '?' || words[n] == '*' ? words[n] : 0;
-  if (n >= size) n = size - 1;
-  memcpy(word, words, n); /* at every call of an op: snprintf would cost more than a small op */
-  word[n] = 0;
-  return true;
-}
-
 static void unknown_option(lua_State *L, const Op *op, const char *given) {
   char list[256] = "";
   Nearest nearest = {.given = given};
@@ -337,24 +320,30 @@ static int l_apply_list(lua_State *L) {
   return fill(L, box, &c, inputs);
 }
 
-/* batch_norm_train(x, weight, bias, eps) with the batch's mean and variance as two more results. */
-static int l_apply_with_statistics(lua_State *L) {
+/* An op with further results, such as batch_norm_train's mean and variance. */
+static int l_apply_with_results(lua_State *L) {
   Call c = {.op = op_of(L)};
   Inputs in;
   Tensor *extras[CALL_EXTRAS];
   Error e;
   read_params(L, &c, read_inputs(L, &c, &in));
-  Box *box[3];
-  for (int i = 0; i < 3; i++) box[i] = box_new(L);
+  Box *box[1 + CALL_EXTRAS];
+  int last = c.op->results;
+  luaL_checkstack(L, last + 8, NULL);
+  for (int i = 0; i <= last; i++) box[i] = box_new(L);
   settle_inputs(L, &c, &in);
   graph_trace(L);
   box[0]->var = graph_apply_keeping(&c, in.var, extras, &e);
   if (!box[0]->var) return raise_error(L, "%s: %s", c.op->name, e.text);
-  for (int i = 1; i < 3; i++) box[i]->var = extras[i - 1] ? var_new(extras[i - 1], &e) : NULL;
-  for (int i = 2; i < CALL_EXTRAS; i++) tensor_release(extras[i]);
-  if (!box[1]->var || !box[2]->var) return raise_error(L, "%s: out of memory", c.op->name);
+  bool whole = true;
+  for (int i = 1; i <= last; i++) {
+    box[i]->var = extras[i - 1] ? var_new(extras[i - 1], &e) : NULL;
+    whole = whole && box[i]->var;
+  }
+  for (int i = last; i < CALL_EXTRAS; i++) tensor_release(extras[i]);
+  if (!whole) return raise_error(L, "%s: out of memory", c.op->name);
   box_filled(L);
-  return 3;
+  return 1 + last;
 }
 
 /* ---- the table, as Lua sees it ---- */
@@ -433,9 +422,9 @@ void open_ops(lua_State *L) {
       bool list = strchr((*op)->inputs, '*') != NULL;
       lua_pushlightuserdata(L, (void *)*op);
       lua_pushcclosure(L,
-                       list                                           ? l_apply_list
-                       : strcmp((*op)->name, "batch_norm_train") == 0 ? l_apply_with_statistics
-                                                                      : l_apply,
+                       list                 ? l_apply_list
+                       : (*op)->results > 0 ? l_apply_with_results
+                                            : l_apply,
                        1);
       lua_setfield(L, -2, (*op)->name);
       if (!((*op)->flags & OP_ELEMENTWISE)) continue;

@@ -2,6 +2,7 @@
  * exactly what they mean; it is faster because nothing between them is ever written to memory as a
  * whole. Checks and parameters are here, the work in c/simd/block_*.h. */
 #include "ops/families.h"
+#include "ops/pairs.h"
 
 #ifdef LATENT_DOUBLE
 #include "simd/block_plain.h"
@@ -9,18 +10,10 @@
 #include "simd/block_backward.h"
 #endif
 
-enum { LARGEST_PARAM = 1 << 20, LARGEST = 1 << 30 };
+enum { LARGEST = 1 << 30 };
 
 /* Places in Call.integer. */
 enum { UPSAMPLE = 0, PADDING = 2, TRANSPOSED = 4, ACTIVATION = 5, POOL = 6 };
-
-static bool check_pair(const char *name, const int64_t pair[2], int64_t least, Error *e) {
-  for (int d = 0; d < 2; d++)
-    if (pair[d] < least || pair[d] > LARGEST_PARAM)
-      return error_set(e, "%s: expected %d to %d, got {%lld, %lld}", name, (int)least,
-                       (int)LARGEST_PARAM, (long long)pair[0], (long long)pair[1]);
-  return true;
-}
 
 static bool check_sizes(const char *name, const char *expected, const Shape *s, int first,
                         int64_t largest, Error *e) {

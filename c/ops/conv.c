@@ -3,6 +3,7 @@
  * so both stand on the same three functions (c/simd): down from the big image to the small one, up
  * again, and the gradient of the weight between them. */
 #include "ops/families.h"
+#include "ops/pairs.h"
 
 #include "simd/channels.h"
 #ifdef LATENT_DOUBLE
@@ -11,18 +12,13 @@
 #include "simd/conv_gradient.h"
 #endif
 
-enum { LARGEST = 1 << 30, LARGEST_PARAM = 1 << 20 };
+enum { LARGEST = 1 << 30 };
+
+/* Places in Call.integer. */
+enum { STRIDE = 0, PADDING = 2, DILATION = 4 };
+enum { OUTPUT_PADDING = 4, TRANSPOSED_DILATION = 6 }; /* ... of conv_transpose2d */
 
 static const char axis_name[2][7] = {"height", "width"};
-
-/* Both halves of a pair must be at least `least`. */
-static bool check_pair(const char *name, const int64_t pair[2], int64_t least, Error *e) {
-  for (int d = 0; d < 2; d++)
-    if (pair[d] < least || pair[d] > LARGEST_PARAM)
-      return error_set(e, "%s: expected %d to %d, got {%lld, %lld}", name, (int)least,
-                       (int)LARGEST_PARAM, (long long)pair[0], (long long)pair[1]);
-  return true;
-}
 
 /* Ranks, channels and bias; at least one pixel and one channel everywhere but in the batch. */
 static bool check_inputs(const Call *c, Error *e) {
@@ -64,14 +60,15 @@ static bool check_reach(const ConvGeometry *g, Error *e) {
 static void set_pairs(ConvGeometry *g, const Call *c, int dilation) {
   for (int d = 0; d < 2; d++) {
     g->kernel[d] = c->in[1]->shape.size[d];
-    g->stride[d] = c->integer[d];
-    g->padding[d] = c->integer[2 + d];
+    g->stride[d] = c->integer[STRIDE + d];
+    g->padding[d] = c->integer[PADDING + d];
     g->dilation[d] = c->integer[dilation + d];
   }
 }
 
 static bool check_pairs(const Call *c, int dilation, Error *e) {
-  return check_pair("stride", c->integer, 1, e) && check_pair("padding", c->integer + 2, 0, e) &&
+  return check_pair("stride", c->integer + STRIDE, 1, e) &&
+         check_pair("padding", c->integer + PADDING, 0, e) &&
          check_pair("dilation", c->integer + dilation, 1, e);
 }
 
@@ -115,7 +112,7 @@ static ConvGeometry conv2d_geometry(const Call *c) {
 }
 
 static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
-  if (!check_inputs(c, e) || !check_pairs(c, 4, e)) return false;
+  if (!check_inputs(c, e) || !check_pairs(c, DILATION, e)) return false;
   ConvGeometry g = conv2d_geometry(c);
   for (int d = 0; d < 2; d++)
     if (g.small[d] < 1)
@@ -176,13 +173,13 @@ static ConvGeometry conv_transpose2d_geometry(const Call *c) {
   set_pairs(&g, c, 6);
   for (int d = 0; d < 2; d++)
     g.big[d] = (g.small[d] - 1) * g.stride[d] - 2 * g.padding[d] +
-               (g.kernel[d] - 1) * g.dilation[d] + c->integer[4 + d] + 1;
+               (g.kernel[d] - 1) * g.dilation[d] + c->integer[OUTPUT_PADDING + d] + 1;
   return g;
 }
 
 static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
-  const int64_t *more = c->integer + 4;
-  if (!check_inputs(c, e) || !check_pairs(c, 6, e)) return false;
+  const int64_t *more = c->integer + OUTPUT_PADDING;
+  if (!check_inputs(c, e) || !check_pairs(c, TRANSPOSED_DILATION, e)) return false;
   if (!check_pair("output_padding", more, 0, e)) return false;
   ConvGeometry g = conv_transpose2d_geometry(c);
   for (int d = 0; d < 2; d++) {

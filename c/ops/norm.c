@@ -262,6 +262,7 @@ static const Op op_batch_norm_train = {
         "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
         "of each channel (the last axis) over all other axes.",
     .save = SAVE_IN0 | SAVE_IN1,
+    .results = 2, /* mean and variance */
     .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
     .shape = norm_shape,
     .forward = batch_norm_train_forward,

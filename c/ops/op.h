@@ -61,6 +61,7 @@ struct Op {
   const char *doc;    /* one or two sentences and the formula */
   unsigned flags;
   unsigned save; /* which inputs, and whether the output, backward reads */
+  int results;   /* how many of forward's extras the caller gets beside the output, as constants */
   Param params[MAX_PARAMS];
   /* Checks shapes and parameters (the Error names what was expected and what came) and sets the
    * output's shape. NULL: the broadcast shape of all inputs. */
