@@ -84,16 +84,18 @@ static int l_read_link(lua_State *L) {
   return 1;
 }
 
-/* mkdir(path) -> true, also where it is there already; or nil, message */
+/* mkdir(path) -> true, also where it is there already, and whether it was made; or nil, message */
 static int l_mkdir(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  if (mkdir(path, 0777) != 0 && !(errno == EEXIST && is_dir(path))) {
+  bool made = mkdir(path, 0777) == 0;
+  if (!made && !(errno == EEXIST && is_dir(path))) {
     lua_pushnil(L);
     lua_pushfstring(L, "%s: %s", path, strerror(errno));
     return 2;
   }
   lua_pushboolean(L, 1);
-  return 1;
+  lua_pushboolean(L, made);
+  return 2;
 }
 
 static int close_folder(lua_State *L) {

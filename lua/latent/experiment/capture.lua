@@ -36,7 +36,7 @@ function M.open(path)
   if self.write then
     self.own_write = function(...)
       local result = self.write(...)
-      if self.file then self.file:write(...) end
+      if io.type(self.file) == "file" then self.file:write(...) end
       return result
     end
     rawset(self.io, "write", self.own_write)
@@ -48,15 +48,18 @@ function M.open(path)
   return self
 end
 
+-- At the end of the program the file may have been collected before whom it is for.
+local function is_open(self) return io.type(self.file) == "file" end
+
 --- Adds a line to the file alone.
 function Capture:add(text)
-  if self.file then self.file:write(text, "\n") end
+  if is_open(self) then self.file:write(text, "\n") end
 end
 
 --- Ends it. What the script has put in the place of print or io.write in the meantime stays.
 function Capture:close()
   if not self.file then return end
-  self.file:close()
+  if is_open(self) then self.file:close() end
   self.file = nil
   say.redirect(self.before)
   if _G.print == self.own_print then rawset(_G, "print", self.print) end

@@ -1,31 +1,34 @@
 --- Run folders: `<out>/<script>/<number>`, each with a record of its run, `record.json`. Finds them, makes new ones.
 -- @module latent.experiment.folder
+local core = require "latent.core"
 local files = require "latent.base.files"
 local json = require "latent.json"
+local locks = require "latent.base.files.lock"
 
 local M = {}
 
 --- The file of a run's record, below its folder.
 M.RECORD = "record.json"
 
--- The names in a folder, sorted; none where there is no such folder.
+-- The names in a folder, sorted; none where there is no such folder, or one that cannot be read.
 local function names_in(path)
-  local lfs = require "lfs"
   local list = {}
-  if not files.is_dir(path) then return list end
-  for name in lfs.dir(path) do
+  for _, name in ipairs(core.list(path, "") or {}) do
     if not name:find "^%." then list[#list + 1] = name end
   end
-  table.sort(list)
+  core.plainly(table.sort, list)
   return list
 end
+
+-- The number of a run; nil of any other name.
+local function id_of(name) return name:find "^[1-9]%d*$" and #name < 16 and math.tointeger(tonumber(name)) or nil end
 
 -- The runs of one script, the oldest first, as paths.
 local function runs_of(folder)
   local ids = {}
   for _, name in ipairs(names_in(folder)) do
-    local id = math.tointeger(tonumber(name))
-    if id and tostring(id) == name and files.exists(("%s/%s/%s"):format(folder, name, M.RECORD)) then
+    local id = id_of(name)
+    if id and files.exists(("%s/%s/%s"):format(folder, name, M.RECORD)) then
       ids[#ids + 1] = id
     end
   end
@@ -50,7 +53,9 @@ end
 -- The parts of a record: their types, "?" where they may be absent.
 local PARTS = {name = "string", script = "string?", question = "string?", started = "number", seconds = "number",
   status = "string", error = "string?", threads = "number", isa = "string", options = "table", given = "table",
-  items = "table", weights = "table", machine = "table", versions = "table", git = "table?"}
+  items = "table", weights = "table", machine = "table", versions = "table", git = "table?", pid = "number?",
+  host = "string?", born = "string?"}
+local LATEST = 253402300799 -- the last second of the year 9999
 local ITEMS = {
   text = {text = "string"},
   claim = {holds = "boolean", statement = "string", evidence = "string?"},
@@ -76,6 +81,9 @@ end
 -- Raises where a table is not what `latent.experiment.record` writes: others may have changed the file.
 local function check(record)
   check_fields("", record, PARTS)
+  if not (record.started >= 0 and record.started <= LATEST) then
+    error("started: expected seconds since 1970, got " .. record.started, 0)
+  end
   for i, item in ipairs(record.items) do
     local at = ("items %d: "):format(i)
     local fields = type(item) == "table" and ITEMS[item.kind]
@@ -87,6 +95,15 @@ local function check(record)
     end
   end
   for i, weights in ipairs(record.weights) do check_fields(("weights %d: "):format(i), weights, {name = "string"}) end
+end
+
+-- A number that was not finite was written as null: it is none that could be left out of a mean.
+local function restored(value)
+  if value == json.null then return -(0 / 0) end
+  if type(value) == "table" then
+    for i, x in ipairs(value) do value[i] = restored(x) end
+  end
+  return value
 end
 
 --- The record of a run.
@@ -103,6 +120,10 @@ function M.read(path)
   local ok
   ok, message = pcall(check, record)
   if not ok then return nil, ("%s: %s"):format(file, message) end
+  for _, item in ipairs(record.items) do
+    if item.kind == "number" then item.value, item.reference = restored(item.value), restored(item.reference) end
+  end
+  record.started = math.tointeger(record.started // 1)
   record.folder = path
   return record
 end
@@ -127,37 +148,34 @@ end
 -- @treturn ?string its path; nil where it cannot be made
 -- @treturn ?string the message then
 function M.create(out, name)
-  local lfs = require "lfs"
   local parent = files.join(out, name)
   local ok, message = files.mkdir_p(parent)
   if not ok then return nil, message end
   local last = 0
-  for _, entry in ipairs(names_in(parent)) do last = math.max(last, math.tointeger(tonumber(entry)) or 0) end
+  for _, entry in ipairs(names_in(parent)) do last = math.max(last, id_of(entry) or 0) end
   for id = last + 1, last + 1000 do
     local path = ("%s/%d"):format(parent, id)
-    ok, message = lfs.mkdir(path)
-    if ok then return path end
-    if not files.is_dir(path) then return nil, ("%s: %s"):format(path, message) end
+    local made
+    ok, made = core.mkdir(path)
+    if not ok and not files.exists(path) then return nil, made end
+    if ok and made then return path end
   end
   return nil, parent .. ": no free number for a run"
 end
 
---- Whether the program that a record belongs to still runs on this machine.
+--- Whether the program that a record belongs to still runs.
 -- @tparam table record
--- @treturn boolean
+-- @treturn boolean true where it ran on another machine, as that cannot be known from here
 function M.is_alive(record)
   local pid = math.tointeger(record.pid)
   if record.status ~= "running" or not pid then return false end
-  local file = io.open(("/proc/%d/stat"):format(pid), "rb")
-  local state = file and (file:read "a" or ""):match "%) (%a)"
-  if file then file:close() end
-  if state then return state ~= "Z" and state ~= "X" end -- a zombie has ended, and its parent has not looked yet
-  return os.execute(("kill -0 %d 2>/dev/null"):format(pid)) == true
+  return not locks.is_dead{pid = pid, host = record.host, born = record.born or ""}
 end
 
 --- How a run ended, or that it runs.
 -- @tparam table record
--- @treturn string "done", "failed", "stopped", "running" or "died" (killed, or the machine went down)
+-- @treturn string "done", "failed", "stopped", "left" (never closed: nobody knows how), "running" or "died" (killed,
+--   or the machine went down)
 function M.status(record)
   return record.status == "running" and not M.is_alive(record) and "died" or record.status
 end

@@ -24,13 +24,15 @@
 -- training log, checkpoint and weights. It is written as the run goes on: a crash or Ctrl-C loses nothing. No run
 -- overwrites another's.
 --
--- Needs the rocks argparse and lfs (Debian: lua-argparse, lua-filesystem).
+-- Needs the rock argparse (Debian: lua-argparse).
 -- @module latent.experiment
 local lt = require "latent"
 local core = require "latent.core"
+local attempt = require "latent.base.attempt"
 local data = require "latent.data"
 local files = require "latent.base.files"
 local json = require "latent.json"
+local locks = require "latent.base.files.lock"
 local options = require "latent.base.options"
 local capture = require "latent.experiment.capture"
 local declared = require "latent.experiment.options"
@@ -64,7 +66,7 @@ end
 local function evidence_of(fname, format, ...)
   if format == nil then return nil end
   options.expect(fname, "evidence", format, "string")
-  local ok, text = pcall(string.format, format, ...)
+  local ok, text = pcall(core.plainly, string.format, format, ...)
   if not ok then raise(("%s: evidence: %s"):format(fname, tostring(text):gsub("^.-: ", ""))) end
   return text
 end
@@ -151,6 +153,9 @@ function Experiment:number(name, value, opts)
   if opts.better ~= nil and opts.better ~= "higher" and opts.better ~= "lower" then
     raise(('%s: better: expected "higher" or "lower", got %s'):format(fname, options.describe(opts.better)))
   end
+  for _, key in ipairs{"unit", "label", "source"} do
+    if opts[key] ~= nil then options.expect(fname, name .. ": " .. key, opts[key], "string") end
+  end
   local list, reference = check_number(fname, name, value, opts), opts.reference
   note(self, {kind = "number", name = name, value = list and copied(value) or value, unit = opts.unit,
     label = opts.label, reference = list and copied(reference) or reference, source = opts.source,
@@ -192,8 +197,8 @@ end
 
 -- Where the newest pictures of all scripts lie: plots/x for the runs of runs/x, else plots/ below their folder.
 local function pictures_of(out)
-  local below = out:match "^runs(/?.*)$"
-  return below and "plots" .. below or files.join(out, "plots")
+  local below = (out .. "/"):match "^runs(/.*)$"
+  return below and "plots" .. below:gsub("/$", "") or files.join(out, "plots")
 end
 
 --- Saves a figure in the run folder, as PNG, or what `--format` says.
@@ -210,13 +215,15 @@ function Experiment:figure(name, figure, caption)
   end
   local file = name .. "." .. self.options.format
   local path = self:path(file)
-  local ok, message = figure:save(path)
+  local ok, message = attempt(figure.save, figure, path)
   if ok and self.pictures then
+    local bytes
     path = pictures_of(self.options.out) .. "/" .. self.pictures .. file
-    ok, message = files.mkdir_p(files.dirname(path))
-    if ok then ok, message = files.write_atomic(path, assert(files.read_all(self:path(file)))) end
+    bytes, message = files.read_all(self:path(file))
+    ok = bytes
+    if ok then ok, message = files.write_atomic(path, bytes) end
   end
-  if not ok then self:fail(message) end
+  if not ok then self:fail(tostring(message)) end
   note(self, {kind = "figure", name = name, file = file, shows = figure.kind, title = figure.title,
     caption = caption})
   say.print("figure " .. path)
@@ -326,17 +333,18 @@ end
 local function finish(self, status, message)
   if self.status then return end
   self.status = status
-  if message then self.capture:add(message) end
+  if message and self.capture then self.capture:add(message) end
   local ok, trouble = self.record:finish(status, message)
   if ok and status == "done" and self.answers and next(records.numbers(self.record.values)) then
     ok, trouble = write_answers(self)
   end
-  self.capture:close()
+  if self.capture then self.capture:close() end
+  if self.lock then self.lock:release() end
   if not ok then io.stderr:write(trouble, "\n") end
 end
 
 --- Ends the run with its numbers in order. `<close>` does it by itself; without either the record says "running" for
--- as long as the program lives.
+-- as long as the program lives, and then "left": whether it ended well nobody knows.
 function Experiment:close() finish(self, "done") end
 
 function Experiment:__close(problem)
@@ -346,7 +354,9 @@ function Experiment:__close(problem)
 end
 
 Experiment.__gc = function(self)
-  if self.record then finish(self, "done") end
+  if self.record and self.record.path then
+    finish(self, "left", "the script never said how it ended: write local e <close> = experiment.begin{...}")
+  end
 end
 
 --- Ends the program with a message on standard error and exit status 1; the record says "failed".
@@ -393,22 +403,26 @@ local function refuse(message)
   os.exit(1, true)
 end
 
+-- One program at a time writes into a folder, whoever else resumes it.
+local function hold(self, path)
+  local message
+  self.lock, message = locks.take(files.join(path, folder.RECORD), {started = true})
+  return self.lock and path or refuse((self.resumed and "--resume: " or "--out: ") .. message)
+end
+
 -- The folder of the run: with --resume that of the newest run with the same options, if there is one.
 local function place(self)
   if self.options.resume then
     local earlier = folder.newest(self.options.out, self.name, function(record)
       return declared.same(declared.decisive(record.options), self.decisive)
     end)
-    if earlier and folder.is_alive(earlier) then
-      refuse(("--resume: %s still runs (process %d)"):format(earlier.folder, earlier.pid))
-    end
     if earlier then
       self.resumed = true
-      return earlier.folder
+      return hold(self, earlier.folder)
     end
   end
   local path, message = folder.create(self.options.out, self.name)
-  return path or refuse("--out: " .. message)
+  return path and hold(self, path) or refuse("--out: " .. message)
 end
 
 local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights", "needs", "pictures", "answers"}
@@ -436,6 +450,10 @@ function M.begin(opts)
   local words = opts.arguments or script and _G.arg or {}
   local name = opts.name or script and script:match "([^/]*)%.lua$" or script and script:match "[^/]*$" or "prompt"
   training.check_name("experiment.begin", name)
+  options.expect("experiment.begin", "arguments", words, "table")
+  for _, key in ipairs{"question", "weights", "pictures", "answers"} do
+    if opts[key] ~= nil then options.expect("experiment.begin", key, opts[key], "string") end
+  end
   local question = opts.question or question_of(script)
   local declaration = declared.declare(opts.options, opts.recipes)
   local values, given, show = declared.read(declaration, words, name, question)
@@ -453,12 +471,16 @@ function M.begin(opts)
   local self = setmetatable({options = values, name = name, resumed = false, logs = {}, pictures = opts.pictures,
     answers = opts.answers, decisive = declared.decisive(values)}, Experiment)
   self.shipped = opts.weights and files.join(script and files.dirname(script) or ".", opts.weights)
+  self.record = records.new{name = name, script = script, question = question, options = values, given = given,
+    git = machine.git(script and files.dirname(script) or ".")}
   self.folder = place(self)
-  local message
-  self.record, message = records.begin(self.folder, {name = name, script = script, question = question,
-    options = values, given = given, git = machine.git(script and files.dirname(script) or ".")})
-  if self.record then self.capture, message = capture.open(self:path "output.txt") end
-  if not self.capture then return refuse(message) end
+  local ok, message = self.record:begin(self.folder)
+  if ok then self.capture, message = capture.open(self:path "output.txt") end
+  if not self.capture then
+    if ok then finish(self, "failed", message) end
+    self.status = "failed"
+    return refuse(message)
+  end
   for _, needed in ipairs(options.expect("experiment.begin", "needs", opts.needs or {}, "table")) do
     local path, missing = training.find(self, training.check_name("experiment.begin", needed))
     if not path then self:fail(missing) end

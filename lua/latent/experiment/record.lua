@@ -2,10 +2,10 @@
 -- anew with every item, so that a script that dies has lost nothing.
 -- @module latent.experiment.record
 local lt = require "latent"
-local core = require "latent.core"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local json = require "latent.json"
+local locks = require "latent.base.files.lock"
 local machine = require "latent.experiment.machine"
 
 local M = {}
@@ -13,21 +13,25 @@ local M = {}
 local Record = {}
 Record.__index = Record
 
---- Begins a record, and writes it.
--- @tparam string path the run's folder
+--- Begins a record. Asks other programs for their versions, and writes nothing yet.
 -- @tparam table values what is known at the beginning: name, script, question, options, given
--- @treturn ?table the record; nil where it cannot be written
--- @treturn ?string the message then
-function M.begin(path, values)
-  local self = setmetatable({path = files.join(path, folder.RECORD), clock = lt.clock()}, Record)
-  values.started, values.seconds, values.status, values.pid = os.time(), 0, "running", core.pid()
+-- @treturn table the record
+function M.new(values)
+  local self = setmetatable({clock = lt.clock(), values = values}, Record)
+  values.started, values.seconds, values.status = os.time(), 0, "running"
+  for key, value in pairs(locks.identity()) do values[key] = value end
   values.threads, values.isa = lt.threads(), lt.info().isa
   values.machine, values.versions = machine.describe(), machine.versions()
   values.items, values.weights = json.array(), json.array()
-  self.values = values
-  local ok, message = self:write()
-  if not ok then return nil, message end
   return self
+end
+
+--- Writes it for the first time.
+-- @tparam string path the run's folder
+-- @return true, or nil and a message
+function Record:begin(path)
+  self.path = files.join(path, folder.RECORD)
+  return self:write()
 end
 
 --- Writes the file.
@@ -53,7 +57,7 @@ function Record:add_weights(made)
 end
 
 --- Ends the record.
--- @tparam string status "done", "failed", "stopped"
+-- @tparam string status "done", "failed", "stopped", "left"
 -- @tparam ?string message of the error
 function Record:finish(status, message)
   self.values.status, self.values.error = status, message

@@ -12,7 +12,8 @@ Lock.__index = Lock
 
 local own = setmetatable({}, {__mode = "v"}) -- the locks of this process by their names
 
--- When a process began, in the kernel's count: tells it from a later one that got its number. "" where not known.
+-- When a process began, in the kernel's count: tells it from a later one that got its number. And its state. "" where
+-- not known.
 local function birth(pid)
   local file = io.open(("/proc/%d/stat"):format(pid), "rb")
   local text = file and file:read "a" or ""
@@ -20,9 +21,9 @@ local function birth(pid)
   local fields, n = text:match "^.*%) (.*)$" or "", 0
   for field in fields:gmatch "%S+" do
     n = n + 1
-    if n == 20 then return field end
+    if n == 20 then return field, fields:match "^%a" end
   end
-  return ""
+  return "", ""
 end
 
 local function this_host()
@@ -30,9 +31,13 @@ local function this_host()
   return name ~= "" and name or "?"
 end
 
+--- What tells this program from all others, of other machines and times too.
+-- @treturn table pid, host, born
+function M.identity() return {pid = core.pid(), host = this_host(), born = (birth(core.pid()))} end
+
 local function note()
-  return ("%d %s %s %s\n"):format(core.pid(), this_host(), os.date "!%Y-%m-%dT%H:%M:%SZ",
-    birth(core.pid()))
+  local own_identity = M.identity()
+  return ("%d %s %s %s\n"):format(own_identity.pid, own_identity.host, os.date "!%Y-%m-%dT%H:%M:%SZ", own_identity.born)
 end
 
 -- What the note in a lock says: process, host, since when, and the process's birth.
@@ -53,10 +58,15 @@ end
 
 -- ---- the file itself as lock ----
 
-local function is_dead(holder)
-  if holder.host ~= this_host() then return false end -- cannot be known from here
+--- Whether a program has ended.
+-- @tparam table holder as `identity` gives it
+-- @treturn boolean false too where it ran on another machine, as that cannot be known from here
+function M.is_dead(holder)
+  if holder.host ~= this_host() then return false end
   if not holder.pid or not core.alive(holder.pid) then return true end
-  return holder.born ~= "" and holder.born ~= birth(holder.pid)
+  local born, state = birth(holder.pid)
+  if state == "Z" or state == "X" then return true end -- a zombie: its parent has not looked yet
+  return holder.born ~= "" and holder.born ~= born
 end
 
 local function make(name)
@@ -93,7 +103,7 @@ local function take_by_name(self)
     end
     if not exists then return nil, ("%s: cannot be locked: %s"):format(self.path, message) end
     local holder = read_note(self.name)
-    if not holder or not is_dead(holder) then break end
+    if not holder or not M.is_dead(holder) then break end
     take_over(self.name, holder)
   end
   local _, message = refuse(self.path, self.name)

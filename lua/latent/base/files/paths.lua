@@ -1,6 +1,7 @@
 --- Names of files: their parts, the folders above them, and what they stand for once links are followed.
 -- @module latent.base.files.paths
 local core = require "latent.core"
+local options = require "latent.base.options"
 local raise = core.raise
 
 local M = {}
@@ -12,7 +13,7 @@ local MOST_LINKS = 40 -- as many as the kernel follows
 -- @param path
 function M.check(fname, path)
   if type(path) ~= "string" then
-    raise(("files.%s: path: expected a string, got %s"):format(fname, type(path)))
+    raise(("files.%s: path: expected a string, got %s"):format(fname, options.describe(path)))
   end
   -- C would read the name only up to the zero byte, and so mean another file.
   if path == "" or path:find("\0", 1, true) then
@@ -47,7 +48,8 @@ function M.mkdir_p(path)
     local ok, message = M.mkdir_p(parent)
     if not ok then return nil, message end
   end
-  return core.mkdir(path)
+  local ok, message = core.mkdir(path)
+  return ok, not ok and message or nil
 end
 
 --- What a name that is to be written stands for.
