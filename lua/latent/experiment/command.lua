@@ -1,5 +1,6 @@
 --- What `latent runs`, `compare`, `sweep` and `report` do with their words.
 -- @module latent.experiment.command
+local attempt = require "latent.base.attempt"
 local compare = require "latent.experiment.compare"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
@@ -7,6 +8,8 @@ local say = require "latent.experiment.say"
 local sweep = require "latent.experiment.sweep"
 
 local M = {}
+
+local INTERRUPTED = 130 -- what a shell has for a program that Ctrl-C ended
 
 local function fail(message)
   io.stderr:write("latent: ", message, "\n")
@@ -70,7 +73,7 @@ function M.compare(words)
   local figure = compare.curves(list)
   if figure then
     local path = files.join(out, "compare.png")
-    local ok, message = figure:save(path)
+    local ok, message = attempt(figure.save, figure, path)
     if not ok then return fail(message) end
     print("figure " .. path)
   end
@@ -84,8 +87,14 @@ function M.sweep(words)
   if not o then return fail(message) end
   local list = sweep.grid(o.axes)
   if o.random then list = sweep.draw(list, o.random, o.draw_seed or 1) end
-  local results
-  results, message = sweep.run(o.script, list, {jobs = o.jobs, out = o.out})
+  local ok, results
+  ok, results, message = pcall(sweep.run, o.script, list, {jobs = o.jobs, out = o.out})
+  if not ok and tostring(results):find "interrupted!?$" then
+    fail "sweep: interrupted; the same command goes on from there"
+    return INTERRUPTED
+  elseif not ok then
+    error(results, 0)
+  end
   if not results then return fail(message) end
   local records = {}
   for i, result in ipairs(results) do records[i] = assert(folder.read(result.folder)) end
@@ -94,8 +103,8 @@ function M.sweep(words)
   local place = files.dirname(records[1].folder)
   for _, named in ipairs(compare.sweep_figures(axes, groups, compare.number_names(records))) do
     local path = files.join(place, ("sweep_%s.png"):format(named[1]))
-    local ok, why = named[2]:save(path)
-    if not ok then return fail(why) end
+    ok, message = attempt(named[2].save, named[2], path)
+    if not ok then return fail(message) end
     print("figure " .. path)
   end
   local lines = {}
@@ -105,8 +114,8 @@ function M.sweep(words)
     lines[i] = table.concat(cells, ",")
   end
   local path = files.join(place, "sweep.csv")
-  local ok, why = files.write_atomic(path, table.concat(lines, "\n") .. "\n")
-  if not ok then return fail(why) end
+  ok, message = files.write_atomic(path, table.concat(lines, "\n") .. "\n")
+  if not ok then return fail(message) end
   print("table " .. path)
   return 0
 end

@@ -89,8 +89,8 @@ function M.runs(out, name)
   local rows = {{"run", "when", "status", "claims", "options", "numbers"}}
   for _, path in ipairs(folder.list(out, name)) do
     local record, message = folder.read(path)
-    local run = path:sub(#out + 2)
-    rows[#rows + 1] = record and {run, os.date("%Y-%m-%d %H:%M", record.started // 1 | 0), folder.status(record),
+    local run = path:match "[^/]*/[^/]*$"
+    rows[#rows + 1] = record and {run, os.date("%Y-%m-%d %H:%M", record.started), folder.status(record),
       claims_text(record), given_text(record), numbers_text(record)} or {run, "", "damaged", "", "", message}
   end
   return rows

@@ -3,6 +3,7 @@
 -- @module latent.experiment.options
 local core = require "latent.core"
 local options = require "latent.base.options"
+local say = require "latent.experiment.say"
 
 local raise = core.raise
 
@@ -25,7 +26,10 @@ local COMMON = {
 -- These say where and how a run goes, and change no number in it.
 local PLACES = {out = true, threads = true, resume = true, format = true, recipe = true}
 
-local function name_of(value) return type(value) == "number" and ("%.14g"):format(value) or tostring(value) end
+-- What the command line knows besides.
+local RESERVED = {help = true, settings = true, recipe = true}
+
+local function name_of(value) return type(value) == "number" and say.digits(value, 14) or tostring(value) end
 
 -- "a whole number from 1 to 64", for messages and the help.
 local function expectation(o)
@@ -68,6 +72,19 @@ local function kind_of(name, default)
     options.describe(default)))
 end
 
+-- What a declaration says beside the default.
+local function check_limits(o)
+  local at = ("options: %s: "):format(o.name)
+  for _, key in ipairs{"min", "max", "above"} do
+    if o[key] ~= nil and (o.kind ~= "integer" and o.kind ~= "float") then
+      raise(("%s: %s%s: a limit of numbers, and the default is none"):format(NAME, at, key))
+    end
+    if o[key] ~= nil then options.expect(NAME, at .. key, o[key], "finite") end
+  end
+  if o.choices ~= nil then options.expect(NAME, at .. "choices", o.choices, "table") end
+  if o.help ~= nil then options.expect(NAME, at .. "help", o.help, "string") end
+end
+
 -- One declaration: `epochs = 50` or `epochs = {50, "what it is", min = 1}`.
 local function declare(name, given)
   if type(name) ~= "string" or not name:find "^%a[%w_]*$" then
@@ -83,6 +100,7 @@ local function declare(name, given)
     o.default = given
   end
   o.kind = kind_of(name, o.default)
+  check_limits(o)
   if o.kind == "boolean" and o.default then
     raise(("%s: options: %s: a flag is false unless it is given; turn its meaning round"):format(NAME, name))
   end
@@ -101,8 +119,8 @@ end
 function M.declare(own, recipes)
   local known, removed = {}, {}
   for name, given in pairs(options.expect(NAME, "options", own or {}, "table")) do
-    if given == false and COMMON[name] and COMMON[name][1] ~= false then
-      removed[name] = true
+    if RESERVED[name] then
+      raise(("%s: options: %s: every script has an option of this name, which means something else"):format(NAME, name))
     elseif given == false and COMMON[name] then
       removed[name] = true
     else
@@ -117,7 +135,8 @@ function M.declare(own, recipes)
   end
   local names = {"default"}
   for recipe, values in pairs(options.expect(NAME, "recipes", recipes or {}, "table")) do
-    options.expect(NAME, "recipes." .. tostring(recipe), values, "table")
+    options.expect(NAME, "recipes: name", recipe, "string")
+    options.expect(NAME, "recipes." .. recipe, values, "table")
     if recipe ~= "default" then names[#names + 1] = recipe end
     for name, value in pairs(values) do
       local o = known[name]
@@ -140,7 +159,7 @@ end
 -- Text from the command line as a value of an option; nil and a message.
 local function convert(o, text)
   local value = text
-  if o.kind == "integer" or o.kind == "float" then value = tonumber(text) end
+  if o.kind == "integer" or o.kind == "float" then value = core.plainly(tonumber, text) end
   value = value ~= nil and fit(o, value)
   if value == nil or value == false then
     return nil, ('--%s: expected %s, got "%s"'):format(o.name, expectation(o), text)
@@ -214,6 +233,8 @@ function M.read(declared, words, script, question)
   local show = given.settings
   given.settings = nil
   local values = {}
+  -- Who takes these two away means that nobody shall choose them.
+  values.out, values.format = COMMON.out[1], COMMON.format[1]
   for name, o in pairs(declared.known) do values[name] = o.default end
   for name, value in pairs(declared.recipes[given.recipe or "default"] or {}) do values[name] = value end
   for name, value in pairs(given) do values[name] = value end

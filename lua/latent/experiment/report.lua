@@ -43,7 +43,7 @@ end
 -- ---- the parts of a section ----
 
 local function value_text(value, unit)
-  local data = h.data{value = ("%.17g"):format(value), say.number(value)}
+  local data = h.data{value = say.digits(value, 17), say.number(value)}
   return unit and h.span{data, " ", unit} or data
 end
 
@@ -157,14 +157,14 @@ local function settings(record)
   end
   for _, name in ipairs(sorted(record.options)) do
     local value = record.options[name]
-    if not HIDDEN[name] then add(name, type(value) == "number" and ("%.14g"):format(value) or tostring(value)) end
+    if not HIDDEN[name] then add(name, type(value) == "number" and say.digits(value, 14) or tostring(value)) end
   end
   for _, weights in ipairs(record.weights or {}) do add("weights of " .. tostring(weights.name), made_by(weights)) end
   add("threads", ("%s, instruction set %s"):format(tostring(record.threads), tostring(record.isa)))
   if record.git then
     add("commit", tostring(record.git.commit) .. (record.git.changed and ", with changes" or ""))
   end
-  add("begun", os.date("!%Y-%m-%d %H:%M UTC", record.started // 1 | 0))
+  add("begun", os.date("!%Y-%m-%d %H:%M UTC", record.started))
   add("took", progress.duration(record.seconds))
   add("folder", record.folder)
   local recipe = record.options.recipe and ("%s recipe, "):format(record.options.recipe) or ""
@@ -243,12 +243,12 @@ local function machines(list)
 end
 
 local function lead(list)
-  local first, last = math.huge, -math.huge
+  local first, last = list[1].started, list[1].started
   for _, record in ipairs(list) do
     first, last = math.min(first, record.started), math.max(last, record.started)
   end
-  local function day(time) return h.time{os.date("!%Y-%m-%d", time // 1 | 0)} end
-  local same = os.date("!%F", first // 1 | 0) == os.date("!%F", last // 1 | 0)
+  local function day(time) return h.time{os.date("!%Y-%m-%d", time)} end
+  local same = os.date("!%F", first) == os.date("!%F", last)
   return h.p{class = "lead", "The newest run of each script, ", day(first), not same and " to ",
     not same and day(last), "."}
 end

@@ -1,5 +1,7 @@
---- How texts and tables are printed.
+--- How texts and tables are printed. Numbers have a decimal point in any locale, as they go into files too.
 -- @module latent.experiment.say
+local core = require "latent.core"
+
 local M = {}
 
 local WIDTH = 100
@@ -35,12 +37,18 @@ function M.paragraph(text, indent)
   M.print(line)
 end
 
+--- A number with so many digits.
+-- @tparam number value
+-- @tparam int count
+-- @treturn string
+function M.digits(value, count) return core.plainly(string.format, "%." .. count .. "g", value) end
+
 --- A number as it is printed: with as many digits as tell it apart, integers in full.
 -- @tparam number value
 -- @treturn string
 function M.number(value)
   if math.type(value) == "integer" then return ("%d"):format(value) end
-  return ("%.4g"):format(value)
+  return value ~= value and "nan" or M.digits(value, 4)
 end
 
 --- A cell of a table as text: numbers with four digits.

@@ -19,11 +19,12 @@ local M = {}
 
 local NAME = "experiment.sweep"
 local SHOWN = 4 -- numbers of a run that has ended
+local MOST = 100000 -- runs, of a range as 1..3
 
 local function word_of(name, value)
-  if value == true then return "--" .. name end
+  if value == true then return files.quote("--" .. name) end
   if type(value) == "number" then value = math.type(value) == "integer" and ("%d"):format(value)
-    or ("%.17g"):format(value) end
+    or say.digits(value, 17) end
   return files.quote(("--%s=%s"):format(name, value))
 end
 
@@ -46,7 +47,8 @@ end
 -- All options that a run of the script would have, asked of the script itself.
 local function resolve(script, words)
   local text, message = files.capture(("{ %s --settings %s 2>&1; true; }"):format(command_of(script), words))
-  local values = text and json.decode(text)
+  -- The last line: the script may print before it begins.
+  local values = text and json.decode((text:match "[^\n]*$"))
   if type(values) == "table" then return values end
   return nil, ("%s %s: %s"):format(script, words, (text or message):match "^%s*([^\n]*)")
 end
@@ -63,7 +65,7 @@ local function is_done(record) return record.status == "done" end
 local function label_of(settings)
   local list = {}
   for name, value in pairs(settings) do
-    list[#list + 1] = ("%s %s"):format(name, type(value) == "number" and ("%.6g"):format(value) or tostring(value))
+    list[#list + 1] = ("%s %s"):format(name, type(value) == "number" and say.digits(value, 6) or tostring(value))
   end
   table.sort(list)
   return #list > 0 and table.concat(list, ", ") or "the defaults"
@@ -79,14 +81,21 @@ local function one_line(record)
   return table.concat(parts, "  ", 1, math.min(#parts, SHOWN))
 end
 
+-- Files that are there for as long as a sweep lasts, however it ends.
+local Temporary = {__close = function(self)
+  for _, path in ipairs(self) do os.remove(path) end
+end}
+
 -- Starts what is missing; xargs keeps so many going at a time. Each tells its number when it has ended.
-local function start(missing, script, jobs, shared, log)
-  local list, commands = files.temporary(files.join(missing[1].options.out, "sweep")), {}
-  local out = missing[1].options.out
+local function start(missing, script, jobs, shared, log, temporary)
+  local out, commands = missing[1].options.out, {}
   local ok, message = files.mkdir_p(out)
   if not ok then return nil, message end
+  local list = files.temporary(files.join(out, "sweep"))
+  temporary[1] = list
   for i, run in ipairs(missing) do
     run.said = files.temporary(files.join(out, "sweep-said"))
+    temporary[i + 1] = run.said
     commands[i] = ("%s %s %s --resume >%s 2>&1 </dev/null; echo %d\0"):format(command_of(script), run.words, shared,
       files.quote(run.said), i)
   end
@@ -106,7 +115,6 @@ local function start(missing, script, jobs, shared, log)
     end
   end)
   pipe:close()
-  os.remove(list)
   if not heard then error(problem, 0) end -- Ctrl-C, which the runs have got as well: their checkpoints are written
   return true
 end
@@ -180,6 +188,9 @@ function Runs:part(first, last) return setmetatable(table.move(self, first, last
 
 function Runs:__tostring() return ("%d runs"):format(#self) end
 
+-- Options of each run that are the sweep's.
+local OWN = {resume = true, settings = true, help = true}
+
 local SWEEP = {"jobs", "threads", "out", "log", "common"}
 
 -- The options of a sweep, checked.
@@ -223,16 +234,16 @@ function M.run(script, list, opts)
     if not known and not run.record then missing[#missing + 1] = run end
     by_words[run.words], runs[i] = known or run, known or run
   end
+  local temporary <close> = setmetatable({}, Temporary)
   if #missing > 0 then
     o.log(("%d runs of %s, %d of them done already, %d at a time"):format(#runs, script, #runs - #missing,
       math.min(o.jobs, #missing)))
-    local ok, message = start(missing, script, o.jobs, shared, o.log)
+    local ok, message = start(missing, script, o.jobs, shared, o.log, temporary)
     if not ok then return nil, message end
   end
   local failures = {}
   for _, run in ipairs(missing) do
     if not run.record then failures[#failures + 1] = complaint(run) end
-    os.remove(run.said)
   end
   if #failures > 0 then return nil, table.concat(failures, "\n") end
   local results = {}
@@ -250,10 +261,11 @@ local function values_of(text)
   local first, last = text:match "^(%-?%d+)%.%.(%-?%d+)$"
   local list = {}
   if first then
-    local step = tonumber(first) <= tonumber(last) and 1 or -1
-    for value = math.tointeger(tonumber(first)), math.tointeger(tonumber(last)), step do
-      list[#list + 1] = ("%d"):format(value)
+    first, last = tonumber(first), tonumber(last)
+    if not (math.abs(last - first + 0.0) < MOST and math.type(first) == "integer") then
+      return nil, ("expected at most %d values, got %s"):format(MOST, text)
     end
+    for value = first, last, first <= last and 1 or -1 do list[#list + 1] = ("%d"):format(value) end
     return list
   end
   for value in (text .. ","):gmatch "([^,]*)," do list[#list + 1] = value end
@@ -289,7 +301,7 @@ function M.draw(list, count, seed)
 end
 
 --- Reads the words after `latent sweep`.
--- @treturn ?table script, axes, jobs, random, out; nil where they make no sense
+-- @treturn ?table script, axes, jobs, random, draw_seed, out; nil where they make no sense
 -- @treturn ?string the message then
 function M.parse(words)
   local o, i = {axes = {}}, 1
@@ -309,9 +321,15 @@ function M.parse(words)
           return nil, ("sweep: --%s: expected a whole number of at least 1, got %s"):format(name, value or "nothing")
         end
       elseif name == "out" then
+        if not value or value == "" then return nil, "sweep: --out: expected a folder" end
         o.out = value
+      elseif OWN[name] then
+        return nil, ("sweep: --%s: the sweep sets it for each run"):format(name)
       else
-        o.axes[#o.axes + 1] = {name, value and values_of(value) or {true}}
+        local list, message = {true}, nil
+        if value then list, message = values_of(value) end
+        if not list then return nil, ("sweep: --%s: %s"):format(name, message) end
+        o.axes[#o.axes + 1] = {name, list}
       end
     end
     i = i + 1

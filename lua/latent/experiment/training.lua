@@ -1,6 +1,7 @@
 --- Trainings and weights of an experiment: `latent.train` with the files already in their place, and models that
 -- earlier runs have trained.
 -- @module latent.experiment.training
+local attempt = require "latent.base.attempt"
 local core = require "latent.core"
 local data = require "latent.data"
 local files = require "latent.base.files"
@@ -69,8 +70,8 @@ local function save(self, name, model, epochs)
   local o = self.options
   local made = {recipe = o.recipe or "default", seed = tostring(o.seed), epochs = tostring(epochs), data = o.data}
   local path = self:path(name .. ".safetensors")
-  local ok, message = safetensors.save(path, model:state(), {metadata = made})
-  if not ok then return self:fail(message) end
+  local ok, message = attempt(safetensors.save, path, model:state(), {metadata = made})
+  if not ok then return self:fail(tostring(message)) end
   made.name, made.file, made.trained = name, path, true
   self.record:add_weights(made)
   say.print("weights written to " .. path)
@@ -110,6 +111,9 @@ function M.new(self, name, opts, fname)
   options.expect(fname, "options", opts, "table")
   local all = {}
   for key, value in pairs(opts) do all[key] = value end
+  for _, key in ipairs{"settings", "callbacks"} do
+    if all[key] ~= nil then options.expect(fname, key, all[key], "table") end
+  end
   for _, key in ipairs{"log", "checkpoint", "resume", "progress"} do
     if all[key] ~= nil then core.raise(("%s: %s: the experiment sets it"):format(fname, key)) end
   end
