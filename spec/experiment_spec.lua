@@ -1,7 +1,9 @@
 -- latent.experiment as scripts use it: each a process of its own, as a user runs them.
+local core = require "latent.core"
 local experiment = require "latent.experiment"
 local compare, folder = require "latent.experiment.compare", require "latent.experiment.folder"
 local files, json = require "latent.base.files", require "latent.json"
+local locales, locks = require "spec.support.locales", require "latent.base.files.lock"
 local records, sweep = require "latent.experiment.record", require "latent.experiment.sweep"
 local scratch = require "spec.support.scratch"
 
@@ -126,6 +128,72 @@ describe("an experiment", function()
       1, true), output)
   end)
 
+  it("is written by one program at a time", function()
+    run(small())
+    local before = assert(files.read_all(out .. "/line/1/record.json"))
+    local lock = assert(locks.take(out .. "/line/1/record.json", {started = true}))
+    local output, code = run(small "--resume")
+    assert.equal(1, code)
+    assert.matches("%-%-resume: .*line/1/record.json: in use by process " .. core.pid(), output)
+    assert.equal(before, assert(files.read_all(out .. "/line/1/record.json")))
+    lock:release()
+    output, code = run(small "--resume")
+    assert.equal(0, code, output)
+    assert.is_false(files.exists(out .. "/line/1/record.json.lock"))
+  end)
+
+  it("that was killed has died, whoever has its number now", function()
+    local record = locks.identity()
+    record.status = "running"
+    assert.equal("running", folder.status(record))
+    record.born = "1"
+    assert.equal("died", folder.status(record))
+    record.born, record.pid = "", 1 << 29
+    assert.equal("died", folder.status(record))
+    record.host = "another"
+    assert.equal("running", folder.status(record))
+  end)
+
+  it("that is not closed is not taken for done", function()
+    scratch.write(out, "open.lua", [[
+      local e = require "latent.experiment".begin{options = {lr = 1}}
+      e:number("a", 1)
+      if e.options.lr > 1 then error "late" end]])
+    local ok, message = sweep.run(out .. "/open.lua", {{}}, {out = out, log = function() end})
+    assert.is_nil(ok)
+    assert.matches("never said how it ended", message)
+    assert.equal("left", assert(folder.read(out .. "/open/1")).status)
+    local output, code = run("--lr 2 --out " .. out, out .. "/open.lua")
+    assert.equal(1, code)
+    assert.matches("late", output)
+    assert.equal("left", assert(folder.read(out .. "/open/2")).status)
+  end)
+
+  it("whose figure cannot be written ends with a sentence", function()
+    scratch.write(out, "fig.lua", [[
+      local experiment, plot = require "latent.experiment", require "latent.plot"
+      local e <close> = experiment.begin{}
+      os.execute("mkdir " .. e:path "a.png")
+      e:figure("a", plot.lines{{y = {1, 2}}})]])
+    local output, code = run("--out " .. out, out .. "/fig.lua")
+    assert.equal(1, code)
+    assert.matches("a.png: is a folder", output)
+    assert.is_nil(output:find("traceback", 1, true))
+    assert.matches("a.png: is a folder", assert(folder.read(out .. "/fig/1")).error)
+  end)
+
+  it("writes the same numbers in any locale", function()
+    local place = locales.path()
+    if not place then return pending "this system cannot make locales" end
+    local output, code = shell(("%s LOCPATH=%s lua5.4 -e 'assert(os.setlocale \"de_DE.UTF-8\")' %s %s"):format(PATHS,
+      place, SCRIPT, small "--threads 1 --lr 0.25"))
+    assert.equal(0, code, output)
+    local r = read(1)
+    assert.equal(0.25, r.options.lr)
+    assert.same({{"", "x"}, {"row", "1.5"}}, r.items[5].rows)
+    assert.matches("^from %d+%.%d+ to %d+%.%d+$", r.items[3].evidence)
+  end)
+
   it("prints its help from the declaration", function()
     local output, code = run "--help"
     assert.equal(0, code)
@@ -181,6 +249,13 @@ describe("an experiment", function()
     {{recipes = {r = {y = 1}}}, 'recipes.r: no option is called "y"'},
     {{options = {x = 1}, recipes = {r = {x = 1.5}}}, "recipes.r.x: expected a whole number, got 1.5"},
     {{name = "a/b"}, "name: expected letters, digits"},
+    {{options = {settings = 1}}, "options: settings: every script has an option of this name"},
+    {{options = {x = {1, min = "a"}}}, 'options: x: min: expected a number, got "a"'},
+    {{options = {x = {"a", min = 1}}}, "options: x: min: a limit of numbers, and the default is none"},
+    {{options = {x = {1, choices = 5}}}, "options: x: choices: expected a table, got 5"},
+    {{recipes = {{seed = 1}}}, "recipes: name: expected a string, got 1"},
+    {{question = 5}, "question: expected a string, got 5"},
+    {{arguments = 5}, "arguments: expected a table, got 5"},
   } do
     it("refuses a declaration: " .. case[2], function()
       local ok, message = pcall(experiment.begin, case[1])
@@ -200,6 +275,8 @@ describe("an experiment", function()
       {"number", {"x", 1, {reference = {}}}, "reference: expected a number or a text, got a table"},
       {"number", {"x", {1, 2}, {names = {"a"}}}, "names: expected a list of 2 names"},
       {"number", {"a b", 1}, "name: expected letters"},
+      {"number", {"x", 1, {unit = 5}}, "Experiment:number: x: unit: expected a string, got 5"},
+      {"train", {"f", {loss = print, callbacks = 4}}, "Experiment:train: callbacks: expected a table, got 4"},
       {"claim", {1, "x"}, "Experiment:claim: holds: expected true or false, got 1"},
       {"claim", {true, "x", "%d", "y"}, "Experiment:claim: evidence: "},
       {"table", {"t", {"", "a"}, {{"row"}}}, "Experiment:table: row 1: expected 2 cells, as the head has, got 1"},
@@ -261,6 +338,18 @@ describe("an experiment", function()
     assert.matches("^[%d.]+ %([%d.]+ to [%d.]+%)$", rows[3][3])
   end)
 
+  it("leaves nothing of a sweep behind, and may print before it begins", function()
+    scratch.write(out, "loud.lua", [[
+      print "hello"
+      local e <close> = require "latent.experiment".begin{options = {lr = 1.5}}
+      e:number("a", e.options.lr)]])
+    local results = assert(sweep.run(out .. "/loud.lua", {{lr = 2.5}}, {out = out .. "/runs/", log = function() end}))
+    assert.equal(2.5, results[1].numbers.a)
+    assert.same({"loud"}, core.list(out .. "/runs", "o"))
+    assert.same({}, core.list(out .. "/runs", "sweep"))
+    assert.matches("\n  loud/1 ", (latent(("runs --out %s/runs/"):format(out))))
+  end)
+
   it("that fails in a sweep is named with its error", function()
     local ok, message = sweep.run(SCRIPT, {{data = "mini"}, {data = "mini", stop_at = 1}}, {jobs = 1, out = out,
       log = function() end})
@@ -286,6 +375,9 @@ describe("an experiment", function()
     assert.same(sweep.draw(list, 4, 1), sweep.draw(list, 4, 1))
     assert.matches("expected a script", select(2, sweep.parse{"--seed", "1"}))
     assert.matches("%-%-jobs: expected a whole number of at least 1, got 0", select(2, sweep.parse{"x", "--jobs", "0"}))
+    assert.matches("%-%-seed: expected at most 100000 values", select(2, sweep.parse{"x", "--seed", "1..999999"}))
+    assert.matches("%-%-out: expected a folder", select(2, sweep.parse{"x", "--out"}))
+    assert.matches("%-%-resume: the sweep sets it", select(2, sweep.parse{"x", "--resume"}))
   end)
 
   it("is listed, compared and reported by the command latent", function()
@@ -318,6 +410,32 @@ describe("an experiment", function()
     output, code = latent("report " .. out .. "/none")
     assert.equal(1, code)
     assert.matches("holds no run of an experiment", output)
+  end)
+
+  it("whose number is not finite shows it, also to a mean", function()
+    local real = print
+    finally(function() _G.print = real end)
+    _G.print = function() end
+    local e = experiment.begin{arguments = {"--out", out}, name = "odd"}
+    e:number("x", 0 / 0)
+    e:number("y", {1, math.huge})
+    e:close()
+    local numbers = records.numbers(assert(folder.read(e.folder)))
+    assert.are_not.equal(numbers.x, numbers.x)
+    assert.are_not.equal(numbers.y[2], numbers.y[2])
+    assert.equal("nan", compare.sweep{folder.read(e.folder)}[2][3])
+  end)
+
+  it("of another time than this is damaged; names that are no numbers are no runs", function()
+    run(small())
+    local text = assert(files.read_all(out .. "/line/1/record.json"))
+    for _, name in ipairs{"2", "9223372036854775807", "03", "1e3"} do
+      assert(files.write_atomic(("%s/line/%s/record.json"):format(out, name),
+        (text:gsub('"started": %d+', '"started": 1e300'))))
+    end
+    assert.same({out .. "/line/1", out .. "/line/2"}, folder.list(out))
+    assert.matches("line/2 +damaged +.*started: expected seconds since 1970", (latent("runs --out " .. out)))
+    assert.equal(out .. "/line/3", folder.create(out, "line"))
   end)
 
   it("whose record is damaged is left out of the page, by name", function()
