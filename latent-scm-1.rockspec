@@ -6,7 +6,7 @@ description = {
   summary = "Tensors, reverse-mode autodiff and autoencoders for Lua 5.4",
   license = "MIT",
 }
-dependencies = { "lua >= 5.4", "argparse", "luafilesystem" }
+dependencies = { "lua >= 5.4", "argparse" }
 build = {
   type = "make",
   build_variables = { CFLAGS = "$(CFLAGS)" },

@@ -26,7 +26,7 @@ Priority: optional
 Maintainer: $(git config user.name 2>/dev/null || echo latent) <$(git config user.email 2>/dev/null || echo latent@localhost)>
 Installed-Size: $(du -sk "$stage/usr" | cut -f1)
 Depends: lua5.4, $depends
-Recommends: gnuplot-nox | gnuplot, lua-argparse, lua-filesystem
+Recommends: gnuplot-nox | gnuplot, lua-argparse
 Description: tensors, automatic differentiation and autoencoders for Lua 5.4
  A C core (tensors, reverse-mode automatic differentiation, convolution kernels)
  with layers, optimisers, data sets and figures in Lua on top.

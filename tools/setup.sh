@@ -59,7 +59,6 @@ check() {
     need gnuplot-nox command -v gnuplot
     need lua-busted has_lua_busted
     need lua-argparse has_rock argparse
-    need lua-filesystem has_rock lfs
     need curl command -v curl
     need locales has_locales
     # Fonts and certificates lie elsewhere on other systems, which have their own.
