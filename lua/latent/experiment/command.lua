@@ -107,14 +107,8 @@ function M.sweep(words)
     if not ok then return fail(message) end
     print("figure " .. path)
   end
-  local lines = {}
-  for i, row in ipairs(rows) do
-    local cells = {}
-    for k, cell in ipairs(row) do cells[k] = cell:find '[",\n]' and '"' .. cell:gsub('"', '""') .. '"' or cell end
-    lines[i] = table.concat(cells, ",")
-  end
   local path = files.join(place, "sweep.csv")
-  ok, message = files.write_atomic(path, table.concat(lines, "\n") .. "\n")
+  ok, message = files.write_atomic(path, compare.csv(records))
   if not ok then return fail(message) end
   print("table " .. path)
   return 0

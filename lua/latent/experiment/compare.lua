@@ -1,15 +1,16 @@
 --- Runs side by side: `latent runs`, `latent compare`, and what a sweep shows at its end.
 -- @module latent.experiment.compare
+local declared = require "latent.experiment.options"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
+local json = require "latent.json"
 local plot = require "latent.plot"
 local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
 
 local M = {}
 
--- What changes no number; a recipe is told by what it sets.
-local HIDDEN = {out = true, threads = true, resume = true, format = true, recipe = true}
+local HIDDEN = declared.hidden
 
 local function shown(value)
   if value == nil then return "" end
@@ -196,6 +197,34 @@ function M.sweep(list)
     rows[#rows + 1] = cells
   end
   return rows, axes, groups
+end
+
+-- A value in a file of comma-separated values (RFC 4180), numbers with all their digits.
+local function csv_cell(value)
+  if value == nil then return "" end
+  if type(value) == "table" then return ("%d values"):format(#value) end
+  if math.type(value) == "float" then return value ~= value and "nan" or json.encode(value) end
+  local text = tostring(value)
+  return text:find '[",\r\n]' and '"' .. text:gsub('"', '""') .. '"' or text
+end
+
+--- What a sweep found, for other programs: a line for each run, with the options that differ and all numbers.
+-- @tparam {table,...} list records
+-- @treturn string
+function M.csv(list)
+  local axes, names = differing(list), number_names(list)
+  local cells = {"run"}
+  table.move(axes, 1, #axes, #cells + 1, cells)
+  table.move(names, 1, #names, #cells + 1, cells)
+  local lines = {table.concat(cells, ",")}
+  for i, record in ipairs(list) do
+    local numbers = records.numbers(record)
+    cells = {csv_cell(record.folder:match "[^/]*/[^/]*$")}
+    for _, name in ipairs(axes) do cells[#cells + 1] = csv_cell(record.options[name]) end
+    for _, name in ipairs(names) do cells[#cells + 1] = csv_cell(numbers[name]) end
+    lines[i + 1] = table.concat(cells, ",")
+  end
+  return table.concat(lines, "\n") .. "\n"
 end
 
 --- A figure for each number of a sweep over one numeric option: its mean against the option, the range as thin lines.

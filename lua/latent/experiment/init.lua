@@ -481,6 +481,9 @@ function M.begin(opts)
     self.status = "failed"
     return refuse(message)
   end
+  if values.resume and not self.resumed then
+    say.print(("--resume: no run of %s in %s has had these options; this one begins anew"):format(name, values.out))
+  end
   for _, needed in ipairs(options.expect("experiment.begin", "needs", opts.needs or {}, "table")) do
     local path, missing = training.find(self, training.check_name("experiment.begin", needed))
     if not path then self:fail(missing) end

@@ -23,8 +23,8 @@ local COMMON = {
   format = {"png", "of the figures", choices = {"png", "svg", "pdf"}},
 }
 
--- These say where and how a run goes, and change no number in it.
-local PLACES = {out = true, threads = true, resume = true, format = true, recipe = true}
+--- These say where and how a run goes, and change no number in it; a recipe is told by what it sets.
+M.hidden = {out = true, threads = true, resume = true, format = true, recipe = true}
 
 -- What the command line knows besides.
 local RESERVED = {help = true, settings = true, recipe = true}
@@ -247,7 +247,7 @@ end
 function M.decisive(values)
   local kept = {}
   for name, value in pairs(values) do
-    if not PLACES[name] then kept[name] = value end
+    if not M.hidden[name] then kept[name] = value end
   end
   return kept
 end

@@ -2,6 +2,7 @@
 -- without scripts of its own.
 -- @module latent.experiment.report
 local lt = require "latent"
+local declared = require "latent.experiment.options"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local html = require "latent.experiment.html"
@@ -15,7 +16,7 @@ local M = {}
 local SHOWS = {lines = "line chart", scatter = "scatter plot", bars = "bar chart", image_rows = "rows of images",
   image_grid = "grid of images", panels = "several panels"}
 local CLASSES = {image_rows = "wide", panels = "panels"} -- what would be too small on a phone, and scrolls there
-local HIDDEN = {out = true, resume = true, threads = true, format = true}
+local HIDDEN = declared.hidden
 local LONG, WIDE = 12, 2 -- tables of more rows are folded; a picture this many times as wide as high is wide
 local MEDIA = {png = "image/png", svg = "image/svg+xml"}
 
@@ -157,7 +158,7 @@ local function settings(record)
   end
   for _, name in ipairs(sorted(record.options)) do
     local value = record.options[name]
-    if not HIDDEN[name] then add(name, type(value) == "number" and say.digits(value, 14) or tostring(value)) end
+    if name == "recipe" or not HIDDEN[name] then add(name, type(value) == "number" and say.digits(value, 14) or tostring(value)) end
   end
   for _, weights in ipairs(record.weights or {}) do add("weights of " .. tostring(weights.name), made_by(weights)) end
   add("threads", ("%s, instruction set %s"):format(tostring(record.threads), tostring(record.isa)))
