@@ -9,7 +9,7 @@ local M = {}
 
 local Tensors = {}
 Tensors.__index = Tensors
-Tensors.__name = "latent.data.Tensors"
+Tensors.__name = "data set" -- in messages
 
 --- Some rows: x [b, ...] and, where the set has them, y [b, ...].
 function Tensors:batch(index)

@@ -47,7 +47,9 @@ function M.average(set, f, opts)
   run(function()
     for b in loader.new(set, {batch = batch, shuffle = false}) do
       local count = b.x:size(1)
-      for i, value in ipairs{f(b.x, b.y)} do
+      local values = table.pack(f(b.x, b.y))
+      for i = 1, math.max(values.n, 1) do
+        local value = values[i]
         if core.is_tensor(value) then value = value:item() end
         if type(value) ~= "number" then
           raise("data.average: f: expected numbers as its results, got " .. options.describe(value))

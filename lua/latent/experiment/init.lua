@@ -54,7 +54,7 @@ local M = {}
 -- @tfield boolean resumed whether it goes on in the folder of an earlier run
 local Experiment = {}
 Experiment.__index = Experiment
-Experiment.__name = "latent.experiment.Experiment"
+Experiment.__name = "experiment" -- in messages
 
 -- ---- what it says ----
 

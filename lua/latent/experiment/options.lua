@@ -224,8 +224,11 @@ end
 -- @treturn table|string those that were given; or the message
 -- @treturn ?boolean whether --settings was among them
 function M.read(declared, words, script, question)
-  if not pcall(require, "argparse") then
+  local found, problem = pcall(require, "argparse")
+  if not found and tostring(problem):find "^module 'argparse' not found" then
     return nil, "experiment: the rock argparse is missing (Debian: lua-argparse; or: luarocks install argparse)"
+  elseif not found then
+    return nil, "experiment: the rock argparse cannot be loaded: " .. tostring(problem):match "^[^\n]*"
   end
   local parser = parser_of(declared, script, question)
   local ok, given = parser:pparse(joined(words))
