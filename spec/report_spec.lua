@@ -1,6 +1,6 @@
 -- The page of `latent report`, from records written here.
 local files, image, json = require "latent.base.files", require "latent.image", require "latent.json"
-local lt = require "latent"
+local base64, lt = require "latent.base.base64", require "latent"
 local html, markup = require "latent.experiment.html", require "spec.support.markup"
 local report, scratch = require "latent.experiment.report", require "spec.support.scratch"
 
@@ -23,7 +23,7 @@ describe("a page of HTML", function()
   it("writes base64 as RFC 4648 has it", function()
     for text, code in pairs{[""] = "", f = "Zg==", fo = "Zm8=", foo = "Zm9v", foob = "Zm9vYg==", fooba = "Zm9vYmE=",
       foobar = "Zm9vYmFy", ["\0\16\131\255\239\190"] = "ABCD/+++"} do
-      assert.equal(code, html.base64(text))
+      assert.equal(code, base64(text))
     end
   end)
 

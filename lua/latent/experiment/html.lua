@@ -1,4 +1,4 @@
---- Pages of HTML: elements that escape their text, base64, and the template of a page that needs no other file.
+--- Pages of HTML: elements that escape their text, and the template of a page that needs no other file.
 -- @module latent.experiment.html
 local M = {}
 
@@ -9,39 +9,16 @@ local ESCAPES = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot
 -- @treturn string
 function M.escape(text)
   text = tostring(text)
+  local parts, from = {}, 1
   local _, bad = utf8.len(text)
   while bad do
-    text = text:sub(1, bad - 1) .. "\u{FFFD}" .. text:sub(bad + 1)
-    _, bad = utf8.len(text, bad)
+    parts[#parts + 1], parts[#parts + 2] = text:sub(from, bad - 1), "\u{FFFD}"
+    from = bad + 1
+    _, bad = utf8.len(text, from)
   end
-  return (text:gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or "\u{FFFD}" end)
+  parts[#parts + 1] = text:sub(from)
+  return (table.concat(parts):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or "\u{FFFD}" end)
     :gsub("[&<>\"']", ESCAPES))
-end
-
-local PAIRS -- two digits of base64 for each 12 bits
-
-local function make_pairs()
-  local digits, pairs_of = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", {}
-  for i = 0, 4095 do
-    local high, low = (i >> 6) + 1, (i & 63) + 1
-    pairs_of[i] = digits:sub(high, high) .. digits:sub(low, low)
-  end
-  return pairs_of
-end
-
---- Bytes in base64 (RFC 4648), in one line.
--- @tparam string bytes
--- @treturn string
-function M.base64(bytes)
-  PAIRS = PAIRS or make_pairs()
-  local parts, n = {}, #bytes
-  for i = 1, n, 3 do
-    local a, b, c = bytes:byte(i, i + 2)
-    local word = a << 16 | (b or 0) << 8 | (c or 0)
-    parts[#parts + 1] = PAIRS[word >> 12] .. PAIRS[word & 4095]
-  end
-  local text, missing = table.concat(parts), -n % 3
-  return text:sub(1, #text - missing) .. ("="):rep(missing)
 end
 
 local VOID = {img = true, br = true, meta = true}

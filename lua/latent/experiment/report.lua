@@ -2,6 +2,7 @@
 -- without scripts of its own.
 -- @module latent.experiment.report
 local lt = require "latent"
+local base64 = require "latent.base.base64"
 local declared = require "latent.experiment.options"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
@@ -130,7 +131,7 @@ local function figure(item, record)
   elseif kind ~= "svg" or not bytes:find "<svg" then
     return missing(item, path)
   end
-  opts.src = ("data:%s;base64,%s"):format(MEDIA[kind], html.base64(bytes))
+  opts.src = ("data:%s;base64,%s"):format(MEDIA[kind], base64(bytes))
   return h.figure{scroll(title, h.img(opts)), h.figcaption{h.b{title, "."}, " ", item.caption or false}}
 end
 

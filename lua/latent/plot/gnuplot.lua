@@ -10,10 +10,6 @@ local M = {}
 
 local MOST_MESSAGE = 300 -- characters quoted from gnuplot
 
-local function shell_quote(text)
-  return "'" .. text:gsub("'", [['\'']]) .. "'"
-end
-
 -- What gnuplot gets of the environment when it draws a file: where programs, libraries and fonts are. All else
 -- (GNUTERM, GNUPLOT_LIB, GDFONTPATH, the locale, the time zone ...) would change the picture or break it.
 local KEPT = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "FONTCONFIG_SYSROOT",
@@ -45,16 +41,12 @@ function M.executable()
   return named and named ~= "" and named or "gnuplot"
 end
 
-local function is_installed(executable)
-  return os.execute("command -v " .. shell_quote(executable) .. " >/dev/null 2>&1") == true
-end
-
 --- Whether the installed gnuplot can draw with a terminal, as "qt".
 -- @tparam string terminal
 -- @treturn boolean
 function M.has_terminal(terminal)
-  local command = environment() .. shell_quote(M.executable()) .. " -d -e 'set terminal' 2>&1 </dev/null"
-  local pipe = is_installed(M.executable()) and io.popen(command)
+  local command = environment() .. files.quote(M.executable()) .. " -d -e 'set terminal' 2>&1 </dev/null"
+  local pipe = files.has_program(M.executable()) and io.popen(command)
   if not pipe then
     return false
   end
@@ -147,7 +139,7 @@ end
 -- exit status gnuplot's.
 local function run(script, errors, window)
   local command = ("%s%s -d - >/dev/null 2>%s"):format(
-    environment(window), shell_quote(M.executable()), shell_quote(errors))
+    environment(window), files.quote(M.executable()), files.quote(errors))
   local pipe, message = io.popen(command, "w")
   if not pipe then
     return nil, "cannot start gnuplot: " .. tostring(message)
@@ -181,7 +173,7 @@ local function write_kept(path, build, add)
   local name = base:gsub("%.%w+$", "")
   local script, data = build(base, name .. ".dat")
   local file = name .. ".gp"
-  local shown = file:find "^[%w_][%w_.-]*$" and file or shell_quote("./" .. file)
+  local shown = file:find "^[%w_][%w_.-]*$" and file or files.quote("./" .. file)
   local header = ("# Draws %s. Run it in its folder: gnuplot -d %s\n"):format(
     (base:gsub("%c", " ")), (shown:gsub("%c", " ")))
   for _, one in ipairs{ { stem .. ".dat", data }, { stem .. ".gp", header .. script } } do
@@ -251,7 +243,7 @@ end
 -- @tparam boolean keep leave script and data beside the file, as path.gp and path.dat
 -- @treturn ?string path; or nil and a message
 function M.draw(path, format, build, keep)
-  if not is_installed(M.executable()) then
+  if not files.has_program(M.executable()) then
     return nil, not_installed(M.executable())
   end
   local outputs = {}
@@ -269,7 +261,7 @@ end
 -- @tparam function build as for `draw`; the file of data is removed once gnuplot has read it
 -- @treturn ?boolean true, or nil and a message
 function M.window(build)
-  if not is_installed(M.executable()) then
+  if not files.has_program(M.executable()) then
     return nil, not_installed(M.executable())
   end
   local data_path, errors = os.tmpname(), os.tmpname()

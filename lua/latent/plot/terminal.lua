@@ -1,6 +1,7 @@
 --- Shows figures in a terminal: finds out what it can do, and hands the picture over.
 -- @module latent.plot.terminal
 
+local base64 = require "latent.base.base64"
 local core = require "latent.core"
 local options = require "latent.base.options"
 local files = require "latent.base.files"
@@ -11,24 +12,6 @@ local M = {}
 local KINDS = { kitty = true, sixel = true, window = true, text = true }
 local WINDOWS = { "qt", "wxt", "x11" }
 local KITTY_CHUNK = 4096 -- the most that kitty's protocol takes at once
-local ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
---- Bytes as base64.
--- @tparam string bytes
--- @treturn string
-function M.base64(bytes)
-  local out = {}
-  for i = 1, #bytes, 3 do
-    local a, b, c = bytes:byte(i, i + 2)
-    local bits = a << 16 | (b or 0) << 8 | (c or 0)
-    for k = 0, 3 do
-      local at = (bits >> (18 - 6 * k) & 63) + 1
-      local padding = (k == 2 and not b) or (k == 3 and not c)
-      out[#out + 1] = padding and "=" or ALPHABET:sub(at, at)
-    end
-  end
-  return table.concat(out)
-end
 
 --- The first window terminal that the installed gnuplot has.
 local function window_terminal()
@@ -111,7 +94,7 @@ end
 -- @tparam string png
 -- @treturn string
 function M.kitty(png)
-  local text, out = M.base64(png), {}
+  local text, out = base64(png), {}
   for from = 1, #text, KITTY_CHUNK do
     local chunk = text:sub(from, from + KITTY_CHUNK - 1)
     local more = from + KITTY_CHUNK <= #text and 1 or 0
