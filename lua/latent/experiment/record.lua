@@ -17,7 +17,7 @@ Record.__index = Record
 -- @tparam table values what is known at the beginning: name, script, question, options, given
 -- @treturn table the record
 function M.new(values)
-  local self = setmetatable({clock = lt.clock(), values = values}, Record)
+  local self = setmetatable({clock = lt.clock(), values = values, texts = {}}, Record)
   values.started, values.seconds, values.status = os.time(), 0, "running"
   for key, value in pairs(locks.identity()) do values[key] = value end
   values.threads, values.isa = lt.threads(), lt.info().isa
@@ -34,11 +34,24 @@ function Record:begin(path)
   return self:write()
 end
 
+local JSON = {indent = 1, nan = "null"}
+
+-- The whole as JSON. An item is encoded once, not with every one that comes after it.
+local function text_of(self)
+  local rest, items = {}, self.values.items
+  for key, value in pairs(self.values) do
+    if key ~= "items" then rest[key] = value end
+  end
+  for i = #self.texts + 1, #items do self.texts[i] = json.encode(items[i], JSON) end
+  local head = json.encode(rest, JSON):gsub("\n}$", "")
+  return ('%s,\n "items": [\n%s\n ]\n}\n'):format(head, table.concat(self.texts, ",\n"))
+end
+
 --- Writes the file.
 -- @treturn ?boolean true, or nil and a message
 function Record:write()
   self.values.seconds = lt.clock() - self.clock
-  return files.write_atomic(self.path, json.encode(self.values, {indent = 1, nan = "null"}) .. "\n")
+  return files.write_atomic(self.path, text_of(self))
 end
 
 --- Adds something that was said: {kind = "text", ...}.
