@@ -60,7 +60,7 @@ local function methods_of(object)
   if type(object) == "userdata" and not lt.is_tensor(object) then list = class.__index end
   local names = {}
   for name, value in pairs(list) do
-    local hook = HOOKS[name] and class.__name ~= "latent.experiment.Experiment" -- which says a text
+    local hook = HOOKS[name] and class.__name ~= "experiment" -- which says a text
     local plain = type(value) == "function" and not name:find "^__" and not hook
     if plain then names[name] = value end
   end

@@ -159,7 +159,9 @@ local function settings(record)
   end
   for _, name in ipairs(sorted(record.options)) do
     local value = record.options[name]
-    if name == "recipe" or not HIDDEN[name] then add(name, type(value) == "number" and say.digits(value, 14) or tostring(value)) end
+    if name == "recipe" or not HIDDEN[name] then
+      add(name, type(value) == "number" and say.digits(value, 14) or tostring(value))
+    end
   end
   for _, weights in ipairs(record.weights or {}) do add("weights of " .. tostring(weights.name), made_by(weights)) end
   add("threads", ("%s, instruction set %s"):format(tostring(record.threads), tostring(record.isa)))

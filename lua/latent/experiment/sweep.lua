@@ -122,7 +122,7 @@ end
 -- What a run that failed said of it.
 local function complaint(run)
   local record = find(run, function() return true end)
-  local text = record and (record.error or folder.status(record)) or files.read_all(run.said) or ""
+  local text = record and (record.error or folder.status(record)) or files.read_all(run.said) or "it was not started"
   return ("%s: %s"):format(run.label, text:match "^[^\n]*")
 end
 
