@@ -345,8 +345,11 @@ describe("an experiment", function()
       print "hello"
       local e <close> = require "latent.experiment".begin{options = {lr = 1.5}}
       e:number("a", e.options.lr)]])
-    local results = assert(sweep.run(out .. "/loud.lua", {{lr = 2.5}}, {out = out .. "/runs/", log = function() end}))
+    local results = assert(sweep.run(out .. "/loud.lua", {{lr = 2.5}, {}, {lr = 1.5}}, {out = out .. "/runs/", jobs = 3,
+      log = function() end}))
     assert.equal(2.5, results[1].numbers.a)
+    assert.equal(results[2].folder, results[3].folder) -- the same options in other words
+    assert.same({{}, {lr = 1.5}}, {results[2].settings, results[3].settings})
     assert.same({"loud"}, core.list(out .. "/runs", "o"))
     assert.same({}, core.list(out .. "/runs", "sweep"))
     assert.matches("\n  loud/1 ", (latent(("runs --out %s/runs/"):format(out))))

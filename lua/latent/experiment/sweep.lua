@@ -210,7 +210,7 @@ local function planned(script, given, common, shared)
   local settings = {}
   for name, value in pairs(common) do settings[name] = value end
   for name, value in pairs(given) do settings[name] = value end
-  local run = {settings = given, words = words_of(settings), label = label_of(given),
+  local run = {words = words_of(settings), label = label_of(given),
     name = script:match "([^/]*)%.lua$" or script:match "[^/]*$"}
   local message
   run.options, message = resolve(script, run.words .. " " .. shared)
@@ -226,13 +226,14 @@ function M.run(script, list, opts)
   local o = read_options(opts)
   if not files.exists(script) then return nil, script .. ": no such file" end
   local shared = ("--threads=%d"):format(o.threads) .. (o.out and " " .. word_of("out", o.out) or "")
-  local runs, missing, by_words = {}, {}, {}
+  local runs, missing, known = {}, {}, {} -- what is asked for twice, in other words perhaps, runs once
   for i, given in ipairs(list) do
     local run, message = planned(script, options.expect(NAME, "list: entry " .. i, given, "table"), o.common, shared)
     if not run then return nil, message end
-    local known = by_words[run.words]
-    if not known and not run.record then missing[#missing + 1] = run end
-    by_words[run.words], runs[i] = known or run, known or run
+    local decisive = json.encode(declared.decisive(run.options))
+    if not known[decisive] and not run.record then missing[#missing + 1] = run end
+    known[decisive] = known[decisive] or run
+    runs[i] = known[decisive]
   end
   local temporary <close> = setmetatable({}, Temporary)
   if #missing > 0 then
@@ -248,7 +249,7 @@ function M.run(script, list, opts)
   if #failures > 0 then return nil, table.concat(failures, "\n") end
   local results = {}
   for i, run in ipairs(runs) do
-    results[i] = {settings = run.settings, options = run.record.options, numbers = records.numbers(run.record),
+    results[i] = {settings = list[i], options = run.record.options, numbers = records.numbers(run.record),
       folder = run.record.folder, seconds = run.record.seconds}
   end
   return M.runs(results)
