@@ -171,6 +171,19 @@ describe("an experiment", function()
     assert.equal("left", assert(folder.read(out .. "/open/2")).status)
   end)
 
+  it("keeps texts that are no UTF-8, and the error that quotes one", function()
+    scratch.write(out, "bytes.lua", [[
+      local e <close> = require "latent.experiment".begin{options = {mode = "a"}}
+      e:text "a\255b"
+      error "odd \254 byte"]])
+    local _, code = run("--out " .. out, out .. "/bytes.lua")
+    assert.equal(1, code)
+    local r = assert(folder.read(out .. "/bytes/1"))
+    assert.equal("a\u{FFFD}b", r.items[1].text)
+    assert.matches("odd \u{FFFD} byte", r.error)
+    assert.matches("%-%-mode: expected a text in UTF%-8", (run("--mode '\255' --out " .. out, out .. "/bytes.lua")))
+  end)
+
   it("whose figure cannot be written ends with a sentence", function()
     scratch.write(out, "fig.lua", [[
       local experiment, plot = require "latent.experiment", require "latent.plot"

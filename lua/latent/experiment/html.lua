@@ -1,5 +1,7 @@
 --- Pages of HTML: elements that escape their text, and the template of a page that needs no other file.
 -- @module latent.experiment.html
+local valid = require "latent.base.valid"
+
 local M = {}
 
 local ESCAPES = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;"}
@@ -8,16 +10,7 @@ local ESCAPES = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot
 -- @tparam string|number text
 -- @treturn string
 function M.escape(text)
-  text = tostring(text)
-  local parts, from = {}, 1
-  local _, bad = utf8.len(text)
-  while bad do
-    parts[#parts + 1], parts[#parts + 2] = text:sub(from, bad - 1), "\u{FFFD}"
-    from = bad + 1
-    _, bad = utf8.len(text, from)
-  end
-  parts[#parts + 1] = text:sub(from)
-  return (table.concat(parts):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or "\u{FFFD}" end)
+  return (valid(tostring(text)):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or "\u{FFFD}" end)
     :gsub("[&<>\"']", ESCAPES))
 end
 

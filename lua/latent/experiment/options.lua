@@ -38,7 +38,7 @@ local function expectation(o)
     for i, choice in ipairs(o.choices) do names[i] = name_of(choice) end
     return "one of " .. table.concat(names, ", ")
   elseif o.kind == "string" then
-    return "a text"
+    return "a text in UTF-8"
   end
   local kind = o.kind == "integer" and "a whole number" or "a number"
   if o.above and o.max then return ("%s above %s and at most %s"):format(kind, name_of(o.above), name_of(o.max)) end
@@ -57,7 +57,7 @@ local function fit(o, value)
     end
     return nil
   elseif o.kind == "boolean" or o.kind == "string" then
-    return type(value) == o.kind and value or nil
+    return type(value) == o.kind and (o.kind == "boolean" or utf8.len(value)) and value or nil
   end
   if type(value) ~= "number" or value ~= value or math.abs(value) == math.huge then return nil end
   if o.kind == "integer" then value = math.tointeger(value) end

@@ -6,6 +6,7 @@ local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local json = require "latent.json"
 local locks = require "latent.base.files.lock"
+local valid = require "latent.base.valid"
 local machine = require "latent.experiment.machine"
 
 local M = {}
@@ -34,6 +35,15 @@ function Record:begin(path)
   return self:write()
 end
 
+-- With UTF-8 in all texts: JSON holds nothing else, and an error's message may quote anything.
+local function readable(value)
+  if type(value) == "string" then return valid(value) end
+  if type(value) ~= "table" or value == json.null then return value end
+  local copy = json.type(value) == "array" and json.array{} or {}
+  for key, part in pairs(value) do copy[readable(key)] = readable(part) end
+  return copy
+end
+
 local JSON = {indent = 1, nan = "null"}
 
 -- The whole as JSON. An item is encoded once, not with every one that comes after it.
@@ -42,8 +52,8 @@ local function text_of(self)
   for key, value in pairs(self.values) do
     if key ~= "items" then rest[key] = value end
   end
-  for i = #self.texts + 1, #items do self.texts[i] = json.encode(items[i], JSON) end
-  local head = json.encode(rest, JSON):gsub("\n}$", "")
+  for i = #self.texts + 1, #items do self.texts[i] = json.encode(readable(items[i]), JSON) end
+  local head = json.encode(readable(rest), JSON):gsub("\n}$", "")
   return ('%s,\n "items": [\n%s\n ]\n}\n'):format(head, table.concat(self.texts, ",\n"))
 end
 
