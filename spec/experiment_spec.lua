@@ -368,6 +368,35 @@ describe("an experiment", function()
     assert.matches("\n  loud/1 ", (latent(("runs --out %s/runs/"):format(out))))
   end)
 
+  it("is run again where its script was edited since", function()
+    local script = scratch.write(out, "own.lua", assert(files.read_all(SCRIPT)))
+    local list, said = {{data = "mini"}}, 0
+    local opts = {jobs = 1, out = out, log = function() said = said + 1 end}
+    assert(sweep.run(script, list, opts))
+    assert(sweep.run(script, list, opts))
+    assert.equal(2, said)
+    scratch.write(out, "own.lua", assert(files.read_all(SCRIPT)) .. "\n-- edited\n")
+    assert.matches("/own/2$", assert(sweep.run(script, list, opts))[1].folder)
+  end)
+
+  it("waits for another that writes answers.json, and leaves a damaged one as it is", function()
+    local path = out .. "/answers.json"
+    local command = ("%s lua5.4 -e %s"):format(PATHS, files.quote(([[
+      local e = require("latent.experiment").begin{arguments = {"--out", %q}, name = "n" .. NUMBER,
+        answers = "ex" .. NUMBER}
+      e:number("x", NUMBER)
+      e:close()]]):format(out)))
+    local all = {}
+    for i = 1, 6 do all[i] = command:gsub("NUMBER", tostring(i)) .. " >/dev/null &" end
+    shell(table.concat(all, " ") .. " wait")
+    local answers = json.decode(assert(files.read_all(path)))
+    for i = 1, 6 do assert.equal(i, answers[("ex%d.x"):format(i)]) end
+    scratch.write(out, "answers.json", "{")
+    local output = shell((command:gsub("NUMBER", "1")))
+    assert.matches("answers.json: JSON, line 1.*its numbers are in ", output)
+    assert.equal("{", files.read_all(path))
+  end)
+
   it("that fails in a sweep is named with its error", function()
     local ok, message = sweep.run(SCRIPT, {{data = "mini"}, {data = "mini", stop_at = 1}}, {jobs = 1, out = out,
       log = function() end})

@@ -7,6 +7,14 @@ local locks = require "latent.base.files.lock"
 
 local M = {}
 
+--- What tells a version of a script from others.
+-- @tparam ?string script a file
+-- @treturn ?string nil where it cannot be read
+function M.digest(script)
+  local text = script and files.exists(script) and files.read_all(script)
+  return text and ("%08x-%d"):format(core.crc32(text), #text) or nil
+end
+
 --- The file of a run's record, below its folder.
 M.RECORD = "record.json"
 
@@ -52,7 +60,9 @@ end
 
 -- The parts of a record: their types, "?" where they may be absent.
 local PARTS = {name = "string", script = "string?", question = "string?", started = "number", seconds = "number",
-  status = "string", error = "string?", threads = "number", isa = "string", options = "table", given = "table",
+  status = "string",
+  error = "string?", digest = "string?",
+  threads = "number", isa = "string", options = "table", given = "table",
   items = "table", weights = "table", machine = "table", versions = "table", git = "table?", pid = "number?",
   host = "string?", born = "string?"}
 local LATEST = 253402300799 -- the last second of the year 9999

@@ -315,18 +315,40 @@ end
 
 -- ---- its end ----
 
--- Numbers of the newest runs, by "<prefix>.<name>": one file for all scripts of a folder.
-local function write_answers(self)
-  local path = files.join(self.options.out, "answers.json")
-  local text = files.read_all(path)
-  local all = text and json.decode(text)
-  if type(all) ~= "table" then all = {} end
+local PATIENCE = 50 -- tenths of a second
+
+-- Puts the run's numbers in the place of those that a file has under the same prefix.
+local function update_answers(self, path)
+  local all = {}
+  if files.exists(path) then
+    local text, message = files.read_all(path)
+    if text then all, message = json.decode(text) end
+    if json.type(all) ~= "object" then
+      return nil, ("%s: %s; its numbers are in %s"):format(path, message or "expected an object", self.folder)
+    end
+  end
   local prefix = self.answers .. "."
   for key in pairs(all) do
     if key:sub(1, #prefix) == prefix then all[key] = nil end
   end
   for name, value in pairs(records.numbers(self.record.values)) do all[prefix .. name] = value end
   return files.write_atomic(path, json.encode(all, {indent = 2, nan = "null"}))
+end
+
+-- Numbers of the newest runs, by "<prefix>.<name>": one file for all scripts of a folder. Scripts that end together
+-- take turns.
+local function write_answers(self)
+  local path = files.join(self.options.out, "answers.json")
+  local lock, holder
+  for _ = 1, PATIENCE do
+    lock, holder = locks.take(path, {started = true})
+    if lock then break end
+    os.execute "sleep 0.1"
+  end
+  if not lock then return nil, holder end
+  local ok, message = update_answers(self, path)
+  lock:release()
+  return ok, message
 end
 
 -- Once: the record gets its last entry, and what was lent is given back.
@@ -413,8 +435,11 @@ end
 -- The folder of the run: with --resume that of the newest run with the same options, if there is one.
 local function place(self)
   if self.options.resume then
+    -- A script that was mended after it broke goes on; a run that an earlier version has ended stays as it is.
+    local digest = self.record.values.digest
     local earlier = folder.newest(self.options.out, self.name, function(record)
       return declared.same(declared.decisive(record.options), self.decisive)
+        and (record.status ~= "done" or record.digest == digest)
     end)
     if earlier then
       self.resumed = true
@@ -471,8 +496,8 @@ function M.begin(opts)
   local self = setmetatable({options = values, name = name, resumed = false, logs = {}, pictures = opts.pictures,
     answers = opts.answers, decisive = declared.decisive(values)}, Experiment)
   self.shipped = opts.weights and files.join(script and files.dirname(script) or ".", opts.weights)
-  self.record = records.new{name = name, script = script, question = question, options = values, given = given,
-    git = machine.git(script and files.dirname(script) or ".")}
+  self.record = records.new{name = name, script = script, digest = folder.digest(script), question = question,
+    options = values, given = given, git = machine.git(script and files.dirname(script) or ".")}
   self.folder = place(self)
   local ok, message = self.record:begin(self.folder)
   if ok then self.capture, message = capture.open(self:path "output.txt") end

@@ -53,10 +53,11 @@ local function resolve(script, words)
   return nil, ("%s %s: %s"):format(script, words, (text or message):match "^%s*([^\n]*)")
 end
 
--- The newest run of the script with just these options, of a kind.
+-- The newest run of the script, as it is now, with just these options: an edited script may find something else.
 local function find(run, accepts)
   return folder.newest(run.options.out, run.name, function(record)
-    return accepts(record) and declared.same(declared.decisive(record.options), declared.decisive(run.options))
+    return accepts(record) and record.digest == run.digest
+      and declared.same(declared.decisive(record.options), declared.decisive(run.options))
   end)
 end
 
@@ -215,6 +216,7 @@ local function planned(script, given, common, shared)
   local message
   run.options, message = resolve(script, run.words .. " " .. shared)
   if not run.options then return nil, message end
+  run.digest = folder.digest(script)
   run.record = find(run, is_done)
   return run
 end
