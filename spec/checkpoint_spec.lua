@@ -297,6 +297,13 @@ describe("a run with a checkpoint", function()
     assert.is_true(wanted == small.bits(run))
   end)
 
+  it("goes on from a checkpoint that was saved before the first step, of which schedules know nothing", function()
+    assert(assert(train.new(small.options(folder))):save())
+    local run = assert(train.run(small.options(folder, {resume = true})))
+    assert.is_true(run.resumed)
+    assert.is_true(wanted == small.bits(run))
+  end)
+
   it("saves when told to, but not inside a step", function()
     local opts = small.options(folder, {every = 1000})
     local run = assert(train.new(opts))

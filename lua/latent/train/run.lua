@@ -66,7 +66,8 @@ function Run:restore(tensors, values)
   self.sums, self.watching = values.sums, values.watching
   self.best = self.watching.best and {epoch = self.watching.best_epoch, value = self.watching.best}
   self.log = logs.entries(values.lines)
-  self.now = now_at(self, self.steps)
+  -- A checkpoint from before the first step: schedules have no value there.
+  self.now = self.steps > 0 and now_at(self, self.steps) or {epoch = self.epoch, step = 0}
   self.now.lr = self.optimizer.lr
   self.saved_step, self.tried_step, self.saved_at, self.resumed = self.steps, self.steps, core.clock(), true
 end
