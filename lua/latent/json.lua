@@ -7,6 +7,7 @@
 
 local core = require "latent.core"
 local options = require "latent.base.options"
+local sorted_keys = require "latent.base.sorted_keys"
 
 -- The decimal point, the order of names and the classes of patterns are no locale's.
 local plainly, raise = core.plainly, core.raise
@@ -232,18 +233,11 @@ end
 
 local write_value
 
-local function sorted_names(t)
-  local names = {}
-  for name in pairs(t) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 -- The written members of a table, in order, and whether they are all scalars.
 local function write_members(t, kind, state)
   local out, flat = {}, true
   local path, separator = state.path, state.opts.indent and ": " or ":"
-  local keys = kind == "object" and sorted_names(t)
+  local keys = kind == "object" and sorted_keys(t)
   for i = 1, keys and #keys or #t do
     local key = keys and keys[i] or i
     path[#path + 1] = tostring(key)

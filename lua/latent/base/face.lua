@@ -8,18 +8,11 @@ local options = require "latent.base.options"
 
 local M = {}
 
--- Functions of the core that are the library's own business.
-local PRIVATE = {ops = true, check_op = true, most_elements = true, methods = true, metatable = true,
-  registry = true, set_home = true,
-  raise = true, nearest = true, check_tensor = true, fits = true, unchanged = true,
-  isatty = true, pid = true, is_dir = true, mkdir = true, inflate = true, deflate = true, crc32 = true,
-  sync = true, file_info = true, can_write = true, read_link = true, list = true, hold = true, let_go = true,
-  note = true, alive = true, host = true, create = true, open_special = true, keep_owner = true, append = true,
-  plainly = true, inflater = true, png_size = true, png_pixels = true, pgm_pixels = true,
-  ignore_sigpipe = true, profile_start = true, profile_stop = true, profile_running = true,
-  optimizers = true, optimizer_check = true, optimizer_step = true, trap = true, untrap = true, pending = true,
-  clear_signal = true, raise_signal = true, interruptible = true, resume = true, wrap = true,
-  statistics = true, blas = true, cpu_quota = true}
+-- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
+local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
+  "generator", "info", "is_recording", "is_tensor", "knn", "linspace", "manual_seed", "no_grad", "ones", "op", "param",
+  "rand", "randn", "randperm", "resize_bilinear", "rng_state", "set_rng_state", "set_threads", "tensor", "threads",
+  "trim", "zeros"}
 
 local function add_methods(core, lt)
   local methods = core.methods
@@ -101,9 +94,7 @@ end
 -- @treturn table the module: every function of the library that works on tensors
 function M.build(core)
   local lt = {}
-  for name, value in pairs(core) do
-    if not PRIVATE[name] then lt[name] = value end
-  end
+  for _, name in ipairs(PUBLIC) do lt[name] = core[name] end
   local list = core.registry()
   for _, op in ipairs(list) do lt[op.name] = core.ops[op.name] end
   for _, op in ipairs(composites(core)) do

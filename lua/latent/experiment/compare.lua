@@ -7,6 +7,7 @@ local json = require "latent.json"
 local plot = require "latent.plot"
 local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
+local sorted_keys = require "latent.base.sorted_keys"
 
 local M = {}
 
@@ -16,13 +17,6 @@ local function shown(value)
   if value == nil then return "" end
   if type(value) == "table" then return ("%d values"):format(#value) end
   return type(value) == "number" and say.number(value) or tostring(value)
-end
-
-local function sorted_names(t)
-  local names = {}
-  for name in pairs(t) do names[#names + 1] = name end
-  table.sort(names)
-  return names
 end
 
 -- The names of single numbers of some records, in the order in which the runs said them.
@@ -45,7 +39,7 @@ local function differing(list)
   for _, record in ipairs(list) do
     for name in pairs(record.options) do all[name] = true end
   end
-  for _, name in ipairs(sorted_names(all)) do
+  for _, name in ipairs(sorted_keys(all)) do
     for _, record in ipairs(list) do
       if not HIDDEN[name] and record.options[name] ~= list[1].options[name] then
         names[#names + 1] = name
@@ -58,7 +52,7 @@ end
 
 local function given_text(record)
   local parts = {}
-  for _, name in ipairs(sorted_names(record.given or {})) do
+  for _, name in ipairs(sorted_keys(record.given or {})) do
     if not HIDDEN[name] then parts[#parts + 1] = ("%s=%s"):format(name, shown(record.given[name])) end
   end
   return table.concat(parts, " ")
@@ -72,16 +66,6 @@ local function claims_text(record)
   return all > 0 and ("%d/%d"):format(holds, all) or ""
 end
 
-local function numbers_text(record)
-  local parts = {}
-  for _, item in ipairs(record.items) do
-    if item.kind == "number" and type(item.value) == "number" then
-      parts[#parts + 1] = ("%s %s"):format(item.name, say.number(item.value))
-    end
-  end
-  return table.concat(parts, "  ")
-end
-
 --- The table of `latent runs`.
 -- @tparam string out the folder of all runs
 -- @tparam ?string name of one script
@@ -92,7 +76,7 @@ function M.runs(out, name)
     local record, message = folder.read(path)
     local run = path:match "[^/]*/[^/]*$"
     rows[#rows + 1] = record and {run, os.date("%Y-%m-%d %H:%M", record.started), folder.status(record),
-      claims_text(record), given_text(record), numbers_text(record)} or {run, "", "damaged", "", "", message}
+      claims_text(record), given_text(record), say.numbers(record.items)} or {run, "", "damaged", "", "", message}
   end
   return rows
 end

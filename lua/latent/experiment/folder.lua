@@ -4,6 +4,7 @@ local core = require "latent.core"
 local files = require "latent.base.files"
 local json = require "latent.json"
 local locks = require "latent.base.files.lock"
+local sorted_keys = require "latent.base.sorted_keys"
 
 local M = {}
 
@@ -76,10 +77,7 @@ local ITEMS = {
 
 local function check_fields(at, value, fields)
   if type(value) ~= "table" then error(at .. "expected an object", 0) end
-  local names = {}
-  for name in pairs(fields) do names[#names + 1] = name end
-  table.sort(names) -- so that the same file has the same message
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted_keys(fields)) do -- so that the same file has the same message
     local kind = fields[name]
     local expected, got = kind:gsub("%?$", ""), value[name]
     if type(got) ~= expected and not (got == nil and kind ~= expected) then

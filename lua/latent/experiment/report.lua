@@ -9,6 +9,7 @@ local folder = require "latent.experiment.folder"
 local html = require "latent.experiment.html"
 local progress = require "latent.progress"
 local say = require "latent.experiment.say"
+local sorted_keys = require "latent.base.sorted_keys"
 
 local h = html.tag
 
@@ -135,13 +136,6 @@ local function figure(item, record)
   return h.figure{scroll(title, h.img(opts)), h.figcaption{h.b{title, "."}, " ", item.caption or false}}
 end
 
-local function sorted(t)
-  local names = {}
-  for name in pairs(t) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 local function made_by(weights)
   local how = {}
   for _, name in ipairs{"recipe", "seed", "epochs", "data"} do
@@ -157,7 +151,7 @@ local function settings(record)
     list[#list + 1] = h.dt{name}
     list[#list + 1] = h.dd{value}
   end
-  for _, name in ipairs(sorted(record.options)) do
+  for _, name in ipairs(sorted_keys(record.options)) do
     local value = record.options[name]
     if name == "recipe" or not HIDDEN[name] then
       add(name, type(value) == "number" and say.digits(value, 14) or tostring(value))
@@ -269,7 +263,7 @@ local function newest_runs(out)
       if not known or record.started >= known.started then by_name[record.name] = record end
     end
   end
-  for _, name in ipairs(sorted(by_name)) do list[#list + 1] = by_name[name] end
+  for _, name in ipairs(sorted_keys(by_name)) do list[#list + 1] = by_name[name] end
   return list, damaged
 end
 

@@ -51,6 +51,20 @@ function M.number(value)
   return value ~= value and "nan" or M.digits(value, 4)
 end
 
+--- The single numbers of a run, each after its name, in one line.
+-- @tparam {table,...} items of its record
+-- @tparam ?int most how many of them
+-- @treturn string
+function M.numbers(items, most)
+  local parts = {}
+  for _, item in ipairs(items) do
+    if item.kind == "number" and type(item.value) == "number" then
+      parts[#parts + 1] = ("%s %s"):format(item.name, M.number(item.value))
+    end
+  end
+  return table.concat(parts, "  ", 1, math.min(#parts, most or #parts))
+end
+
 --- A cell of a table as text: numbers with four digits.
 function M.cell(value)
   return type(value) == "number" and M.number(value) or tostring(value)

@@ -72,16 +72,6 @@ local function label_of(settings)
   return #list > 0 and table.concat(list, ", ") or "the defaults"
 end
 
-local function one_line(record)
-  local parts = {}
-  for _, item in ipairs(record.items) do
-    if item.kind == "number" and type(item.value) == "number" then
-      parts[#parts + 1] = ("%s %s"):format(item.name, say.number(item.value))
-    end
-  end
-  return table.concat(parts, "  ", 1, math.min(#parts, SHOWN))
-end
-
 -- Files that are there for as long as a sweep lasts, however it ends.
 local Temporary = {__close = function(self)
   for _, path in ipairs(self) do os.remove(path) end
@@ -111,7 +101,7 @@ local function start(missing, script, jobs, shared, log, temporary)
       run.record = find(run, is_done)
       local gone = lt.clock() - clock
       log(("[%d/%d] %s: %s  (%s gone, about %s left)"):format(ended, #missing, run.label,
-        run.record and one_line(run.record) or "failed", progress.duration(gone),
+        run.record and say.numbers(run.record.items, SHOWN) or "failed", progress.duration(gone),
         progress.duration(gone / ended * (#missing - ended))))
     end
   end)

@@ -7,6 +7,7 @@ local logs = require "latent.train.log"
 local optim = require "latent.optim"
 local options = require "latent.base.options"
 local progress = require "latent.progress"
+local sorted_keys = require "latent.base.sorted_keys"
 local snapshot = require "latent.train.snapshot"
 local validation = require "latent.train.validation"
 
@@ -170,10 +171,8 @@ local function watch(self, entry)
   local value = entry[self.watch]
   if not self.watches then return end
   if type(value) ~= "number" then
-    local names = {}
-    for name in pairs(entry) do names[#names + 1] = name end
-    table.sort(names)
-    raise(("train: watch: an epoch has no number %q; it has %s"):format(self.watch, table.concat(names, ", ")))
+    raise(("train: watch: an epoch has no number %q; it has %s"):format(self.watch,
+      table.concat(sorted_keys(entry), ", ")))
   end
   local w, sign = self.watching, self.goal == "max" and -1 or 1
   if not w.best or sign * value < sign * w.best then
