@@ -63,6 +63,6 @@ e:number("test_mse", test_mse, theirs.test_mse)
 e:claim(last < first, "the training loss falls", "from %.3f to %.3f in %d epochs", first, last, o.epochs)
 e:claim(test_mse < 0.95 * mean_image, "more is learnt than the mean of all images",
   "test MSE %.3f, the mean image's %.3f", test_mse, mean_image)
-e:claim(math.min(kept[1], kept[2]) > mean, names[1] .. " and " .. names[2] .. " come through better than most",
-  "%.0f %% and %.0f %% keep their class, %.0f %% on average", kept[1], kept[2], mean)
+e:claim(math.min(kept[1], kept[2]) > mean, ("%s and %s come through better than most"):format(names[1],
+  names[2]), "%.0f %% and %.0f %% keep their class, %.0f %% on average", kept[1], kept[2], mean)
 e:claim(mean < 90, "two numbers do not tell all ten classes apart", "%.0f %% keep their class", mean)

@@ -54,5 +54,5 @@ e:claim(last < 0.25 * guessing, "the network does not underfit: it does far bett
 e:claim(test_last < 1.05 * lowest, "it does not overfit: the test loss ends where it is lowest",
   "%.4f nats at the end, %.4f at its lowest", test_last, lowest)
 e:text[[(c) Against underfitting: more capacity (more channels or layers) or longer training. Against
-  overfitting: regularisation (weight decay, dropout, more or augmented data) or stopping when the test loss is
-  lowest.]]
+  overfitting: regularisation (weight decay, dropout, more or augmented data) or stopping when the test loss
+  is lowest.]]

@@ -15,7 +15,7 @@ local points = model:codes(test)                                                
 local bottom, top = points:min(1), points:max(1)
 local xs, ys = lt.linspace(bottom[1], top[1], o.side), lt.linspace(bottom[2], top[2], o.side)
 local grid = models.grid(xs, ys)                                                         -- [side^2, 2]
-local images = model:pictures(grid)                                                      -- [side^2, 32, 32, 1]
+local images = model:pictures(grid)                                               -- [side^2, 32, 32, 1]
 e:figure("generator", plot.image_grid{images = images, columns = o.side, x = xs:table(), y = ys:table(),
   title = "Decoded codes of the autoencoder", xlabel = "first latent number",
   ylabel = "second latent number"},
@@ -50,5 +50,5 @@ local function certainty_of(mask)
 end
 local inside, outside = certainty_of(filled), certainty_of(empty)
 e:claim(empty:sum():item() > 0 and outside < inside - 5, "where the scatter has no codes the decoder was"
-  .. " never trained, and its pictures are less like digits", "%d of %d cells: the classifier is %.0f %% sure of"
-  .. " their pictures on average, of the others %.0f %%", empty:sum():item(), #grid, outside, inside)
+  .. " never trained, and its pictures are less like digits", "%d of %d cells: the classifier is %.0f %% sure"
+  .. " of their pictures on average, of the others %.0f %%", empty:sum():item(), #grid, outside, inside)

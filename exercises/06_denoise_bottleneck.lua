@@ -10,7 +10,7 @@ local o, _, test = e.options, e:data()                                     -- pi
 local model = e:weights("autoencoder", models.autoencoder())
 local classifier = e:weights("classifier", models.classifier())
 
-local clean, labels = data.examples(test)                                  -- [10, 32, 32, 1], one a class; [10]
+local clean, labels = data.examples(test)                          -- [10, 32, 32, 1], one a class; [10]
 local noisy = data.noisy(clean, o.noise)
 local output = model:pictures(model:encode(noisy))
 e:figure("denoise", plot.image_rows{titles = test.classes,
@@ -35,8 +35,8 @@ e:table("What comes out of the bottleneck", {"", "MSE", "roughness", "class kept
 
 e:claim(rough_out < 1.2 * rough_clean, "the noise itself does not come through the bottleneck",
   "neighbouring pixels differ by %.3f (mean square), in the noisy images by %.3f", rough_out, rough_in)
-e:claim(share < 0.5, "most digits come out as another digit", "%.0f %% keep their class, %.0f of the examples",
-  100 * share, 10 * kept(output, labels):item())
+e:claim(share < 0.5, "most digits come out as another digit",
+  "%.0f %% keep their class, %.0f of the examples", 100 * share, 10 * kept(output, labels):item())
 e:claim(clean_share < 0.9, "the bottleneck alone loses classes", "%.0f %% of the clean images keep theirs",
   100 * clean_share)
 e:claim(share < clean_share, "the noise, which the encoder never saw in training, moves the codes as well",

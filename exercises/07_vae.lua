@@ -9,10 +9,10 @@ local e <close> = experiment.begin{
     epochs = {20, min = 1}, warmup = {10, "epochs in which beta grows", min = 0}, sweep_epochs = {5, min = 1},
     side = {15, "pictures along each axis of the grid", min = 2}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50, warmup = 0}, demo = sheet.demo()},
-  weights = "weights", pictures = "07_", answers = "ex7"}  -- those that come along; plots/07_*.png; answers.json
+  weights = "weights", pictures = "07_", answers = "ex7"}     -- plots/07_*.png; exercises/answers.json
 local o, train, test = e.options, e:data() -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, ten = test.classes, data.examples(test)                        -- [10, 32, 32, 1], one a class
-local theirs = sheet.of("ex7", e, names)                         -- of each number its label, and what the course found
+local theirs = sheet.of("ex7", e, names)            -- of each number its label, and what the course found
 local reader = e:weights("classifier", models.classifier())       -- exercise 4's: which digit a picture shows
 local ae = e:weights("autoencoder", models.autoencoder())         -- exercise 1's, to compare with
 
@@ -32,7 +32,7 @@ local function trained(name, beta, epochs)
   return model
 end
 
--- (a) The loss, epoch by epoch; ten images above what becomes of them: encode's first result, the mean, decoded.
+-- (a) The loss, epoch by epoch; ten images above their codes' means, decoded.
 local model = trained("vae2", o.beta, o.epochs)
 local log, mse, kl, spread = e:log "vae2", models.measured(model, test)
 e:figure("loss", plot.lines{{y = log.train_loss, label = "MSE + beta KL"}, {y = log.train_mse, label = "MSE"},
@@ -47,7 +47,7 @@ e:claim(log.train_loss[#log.train_loss] <= 0.19, "(a) the loss falls to the shee
 
 -- (b) The means of all test images. (c) Against the autoencoder's codes, and against other betas.
 local codes, ae_codes = model:codes(test), ae:codes(test)
-local accuracy, mean = models.nearest_accuracy(model, train, test)          -- %: of each class, and their mean
+local accuracy, mean = models.nearest_accuracy(model, train, test)       -- %: of each class, and their mean
 local _, ae_mean = models.nearest_accuracy(ae, train, test)
 e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, names = names,
   title = "Latent space of the VAE: means", xlabel = "first latent number", ylabel = "second latent number"},
@@ -57,16 +57,16 @@ for _, found in ipairs{{"test_mse", mse}, {"kl", kl}, {"knn_accuracy", accuracy}
 end
 e:claim(mean > ae_mean, "(c) the classes are better separated than by the autoencoder",
   "nearest neighbour right for %.1f %% against %.1f %%", mean, ae_mean)
-e:claim(codes:mean(1):norm():item() < 0.5, "the codes lie around the origin", "mean (%.2f, %.2f), deviation %.2f;"
-  .. " the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, ae_codes:max():item())
+e:claim(codes:mean(1):norm():item() < 0.5, "the codes lie around the origin", "mean (%.2f, %.2f), deviation"
+  .. " %.2f; the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, ae_codes:max():item())
 local rows = {}                                                  -- a name, and what `measured` gives
 for i, beta in ipairs{0.001, 0.01, 0.1, 1} do
   rows[i] = {"beta " .. beta, models.measured(trained("vae2_beta" .. beta, beta, o.sweep_epochs), test)}
 end
 e:table(("Other betas, epochs: %d each"):format(o.sweep_epochs), {"", "MSE", "KL", "spread"}, rows)
-e:claim(rows[4][4] < rows[1][4], "a large beta pulls the means together", "deviation %.2f, with 0.001 %.2f",
+e:claim(rows[4][4] < rows[1][4], "a large beta pulls the means together", "deviation %.2f, not %.2f",
   rows[4][4], rows[1][4])
-e:claim(rows[4][2] > 1.1 * rows[2][2], "with beta 1 the pictures are far worse", "MSE %.3f, with 0.01 %.3f",
+e:claim(rows[4][2] > 1.1 * rows[2][2], "with beta 1 the pictures are far worse", "MSE %.3f, not %.3f",
   rows[4][2], rows[2][2])
 
 -- (d) The decoder as a generator, (e) and how much of the grid can be read, beside the grid of exercise 5.
@@ -77,6 +77,6 @@ e:figure("generator", plot.image_grid{images = grid, columns = o.side, x = axis:
   title = "Decoded codes of the VAE", xlabel = "first latent number", ylabel = "second latent number"},
   "Each picture is decoded from the code at its place, three standard deviations each way.")
 local classes, ae_classes = models.readable(reader, grid), models.readable(reader, ae_grid)
-e:claim(classes > ae_classes, "(e) more classes can be read than in exercise 5", "%d, not %d", classes,
-  ae_classes)
+e:claim(classes > ae_classes, "(e) more classes can be read than in exercise 5", "%d, not %d",
+  classes, ae_classes)
 e:claim(codes:lt(0):mean():item() > 0, "no ReLU clips the codes", "the least is %.2f", codes:min():item())

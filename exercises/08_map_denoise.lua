@@ -2,7 +2,8 @@
 --   lua5.4 exercises/08_map_denoise.lua         expect MSEs of 0.10 to 0.17 (bottleneck) and 0.077 (MAP)
 local lt, data, optim = require "latent", require "latent.data", require "latent.optim"
 local plot, experiment, metrics = require "latent.plot", require "latent.experiment", require "latent.metrics"
-local progress, models, sheet = require "latent.progress", require "exercises.models", require "exercises.sheet"
+local progress = require "latent.progress"
+local models, sheet = require "exercises.models", require "exercises.sheet"
 
 local e <close> = experiment.begin{
   options = {beta = {0.01, min = 0}, lr = {1e-3, above = 0}, final_lr = {0.0, min = 0}, batch = {64, min = 1},
@@ -53,8 +54,9 @@ local noisy = data.noisy(clean, o.noise)
 local by_bottleneck, by_map, losses = bottleneck(noisy), map(noisy, "MAP, ten examples")
 for _, shown in ipairs{{"bottleneck", by_bottleneck, "through the VAE's bottleneck"},
   {"map", by_map, "by MAP optimisation"}} do
-  e:figure(shown[1], plot.image_rows{titles = names, title = "Denoising " .. shown[3], rows = {{label = "noisy",
-    images = noisy}, {label = "output", images = shown[2]}, {label = "clean", images = clean}}},
+  e:figure(shown[1], plot.image_rows{titles = names, title = "Denoising " .. shown[3],
+    rows = {{label = "noisy", images = noisy}, {label = "output", images = shown[2]},
+      {label = "clean", images = clean}}},
     "The noisy images, what becomes of them, and what it should have been.")
 end
 e:figure("map_loss", plot.lines{{y = losses}, title = "MAP optimisation: loss", xlabel = "iteration",
@@ -80,5 +82,5 @@ e:claim(map_mse < math.min(sample_mse, mean_mse), "(c) MAP is better than the bo
   "MSE against %d clean images: %.3f against %.3f (%.3f with the mean)", #many, map_mse, sample_mse, mean_mse)
 e:claim(map_kept > sample_kept, "more digits stay what they are", "%.0f %%, not %.0f %%", 100 * map_kept,
   100 * sample_kept)
-e:text[[The bottleneck passes once through an encoder that never saw noise, and nothing holds its output to the
-  measurement; MAP compares every candidate with the measurement, and the prior keeps the code likely.]]
+e:text[[The bottleneck passes once through an encoder that never saw noise, and nothing holds its output to
+  the measurement; MAP compares every candidate with the measurement, and the prior keeps the code likely.]]

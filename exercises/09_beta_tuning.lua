@@ -68,8 +68,8 @@ e:figure("rate_distortion", plot.panels(panels, {title = "What a picture costs",
   "Error against nats for each beta, and where a single run that learns sigma lands.")
 for i, field in ipairs{"active_units", "spread", "knn_accuracy", "nll"} do
   panels[i] = plot.lines{{x = two:column "beta", y = two:column(field), label = "2 dimensions"},
-    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"}, xlabel = "beta", log = "x",
-    title = field:gsub("_", " "), markers = true, width = 620, height = 400}
+    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"},
+    xlabel = "beta", log = "x", title = field:gsub("_", " "), markers = true, width = 620, height = 400}
 end
 e:figure("against_beta", plot.panels(panels, {title = "What beta does", columns = 2}),
   "What becomes of the dimensions, the means, the classes and the likelihood as beta grows.")
@@ -109,5 +109,5 @@ e:claim(with > without, "(c) a warm-up of beta separates the classes better", "%
   with, without, tuned.beta)
 for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", with}, {"knn1_mean", (tuned.warm:mean "knn1")},
   {"knn_constant", without}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"mse_sheet", sheet.sampled_mse},
-  {"sigma_beta_16d", sigma16.numbers.own_beta}, {"mse_beta1", large.sampled_mse}, {"spread_beta1", large.spread},
-  {"spread_sheet", sheet.spread}} do e:number(found[1], found[2]) end
+  {"sigma_beta_16d", sigma16.numbers.own_beta}, {"mse_beta1", large.sampled_mse},
+  {"spread_beta1", large.spread}, {"spread_sheet", sheet.spread}} do e:number(found[1], found[2]) end

@@ -11,8 +11,8 @@ local o, _, test = e.options, e:data()
 local names, by_key = test.classes, restore.by_key
 o.images = math.min(o.images, #test - 250)
 
--- (a) The decoder: the sheet's training, exercise 8's schedule, and a beta chosen on validation images, 1001 to
--- 1250 of the test set, which nothing else here uses (a VAE could know its training images by heart).
+-- (a) The decoder: the sheet's training, exercise 8's schedule, and a beta chosen on validation images, 1001
+-- to 1250 of the test set, which nothing else here uses (a VAE could know its training images by heart).
 local BETAS = o.betas == 5 and {0.01, 3e-3, 1e-3, 3e-4, 1e-4} or {0.01, 1e-3, 1e-4}
 local vaes, plan = restore.vaes(e, 0.01, BETAS), {}
 for i, vae in ipairs(vaes) do
@@ -88,21 +88,21 @@ local function figure(name, title, caption, list)
 end
 local function grey(std, most) return (std * (2 / most) - 1):minimum(1) end      -- `most` and above are white
 local _, _, posterior = by_key.posterior.restore(ten)
-figure("examples", "Deviation: white is 0.5 and more", "The same noisy images, restored by each method, and how"
-  .. " sure the posterior is of each pixel.", {{"noisy", ten.noisy},
+figure("examples", "Deviation: white is 0.5 and more", "The same noisy images, restored by each method, and"
+  .. " how sure the posterior is of each pixel.", {{"noisy", ten.noisy},
   {"bottleneck", (by_key.bottleneck.restore(ten))}, {"the sheet's MAP", (by_key.sheet.restore(ten))},
   {"MAP", (by_key.calibrated.restore(ten))},
   {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}, {"clean", ten.clean}})
 local mask = lt.cat({lt.ones(32, 16, 1), lt.zeros(32, 16, 1)}, 2)
 local hidden = ten:problem{operator = map.mask(mask)}
 local best_codes = map.solve(hidden, {restarts = 2 * o.restarts, generator = ten.generator})
-local draws = map.sample(hidden, {start = best_codes.codes, chains = 2 * o.chains, warmup = many, draws = many,
-  generator = ten.generator})                                             -- codes [draws, chains, 10, latent]
+local draws = map.sample(hidden, {start = best_codes.codes, chains = 2 * o.chains, warmup = many,
+  draws = many, generator = ten.generator})                               -- codes [draws, chains, 10, latent]
 local function draw(k) return model:pictures(draws.codes[many][k]) end       -- the last one of a chain
-figure("inpainting", "The right half hidden; deviation: white is 1 and more", "What is hidden is guessed: by MAP,"
-  .. " by draws from the posterior, and by their mean.", {{"clean", ten.clean}, {"measured", ten.noisy * mask},
-  {"MAP", best_codes.pictures}, {"draw 1", draw(1)}, {"draw 2", draw(2)}, {"mean", draws.mean},
-  {"deviation", grey(draws.std, 1)}})
+figure("inpainting", "The right half hidden; deviation: white is 1 and more", "What is hidden is guessed: by"
+  .. " MAP, by draws from the posterior, and by their mean.", {{"clean", ten.clean},
+  {"measured", ten.noisy * mask}, {"MAP", best_codes.pictures}, {"draw 1", draw(1)}, {"draw 2", draw(2)},
+  {"mean", draws.mean}, {"deviation", grey(draws.std, 1)}})
 local seen, unseen = draws.std:slice(3, 1, 16):mean():item(), draws.std:slice(3, 17, 32):mean():item()
 e:claim(unseen > seen, "(d) the posterior is less sure of what is hidden", "deviation %.3f and %.3f; R-hat at"
   .. " most %.2f", unseen, seen, draws:diagnose().rhat:max():item())
@@ -118,6 +118,7 @@ figure("deblurring", "Blurred by 2 pixels, or 8 x 8 pixels", "Each measurement, 
 local error_in, error_out = metrics.mse(blurred, ten.clean), metrics.mse(deblurred, ten.clean)
 e:claim(error_out < error_in, "what is blurred becomes sharper", "MSE %.4f, %.4f before", error_out, error_in)
 
-for _, found in ipairs{{"bottleneck", r.bottleneck.mse}, {"map_sheet", rows[1][4]}, {"map_schedule", rows[2][4]},
-  {"beta", beta}, {"map", rows[3][4]}, {"posterior", r.posterior.mse}, {"floor", rows[3][5]}, {"kept_bottleneck",
-  r.bottleneck.kept}, {"kept", r.calibrated.kept}, {"lbfgs_evaluations", reached}} do e:number(found[1], found[2]) end
+for _, found in ipairs{{"bottleneck", r.bottleneck.mse}, {"map_sheet", rows[1][4]},
+  {"map_schedule", rows[2][4]}, {"beta", beta}, {"map", rows[3][4]}, {"posterior", r.posterior.mse},
+  {"floor", rows[3][5]}, {"kept_bottleneck", r.bottleneck.kept}, {"kept", r.calibrated.kept},
+  {"lbfgs_evaluations", reached}} do e:number(found[1], found[2]) end

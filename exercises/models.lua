@@ -30,8 +30,8 @@ local function four_up(...)
   return nn.Sequential(layers)
 end
 
--- What the autoencoder and the VAE share, without recording: the codes of all images of a set (for the VAE the
--- means), [n, latent], and the pictures of some codes, [n, 32, 32, 1].
+-- What the autoencoder and the VAE share, without recording: the codes of all images of a set (for the VAE
+-- the means), [n, latent], and the pictures of some codes, [n, 32, 32, 1].
 local function codes(self, set) return data.apply(set, function(x) return (self:encode(x)) end) end
 local function pictures(self, z) return lt.no_grad(function() return self:decode(z) end) end
 
@@ -87,8 +87,8 @@ function M.nearest_accuracy(model, train, test)
   return metrics.per_class(answers, test.labels, {scale = 100, classes = #test.classes})
 end
 
---- A VAE over a set: the MSE of the pictures of the means, the KL divergence in nats an image, and the standard
--- deviation of the means.
+--- A VAE over a set: the MSE of the pictures of the means, the KL divergence in nats an image, and the
+-- standard deviation of the means.
 function M.measured(vae, set)
   local mse, kl = data.average(set, function(x)
     local mu, log_var = vae:encode(x)

@@ -44,6 +44,6 @@ end
 e:number("knn1", (vae.knn_accuracy(known, train.labels, model:codes(test), test.labels)))
 e:number("k", k)
 if valid then e:number("valid_knn", best) end
--- Whatever the loss was, sigma^2 is the error of the sampled codes' pictures, or was learned: the beta that it
--- stands for.
+-- Whatever the loss was, sigma^2 is the error of the sampled codes' pictures, or was learned: the beta that
+-- it stands for.
 e:number("own_beta", vae.beta_of_sigma(report.sigma, 1024))

@@ -1,8 +1,9 @@
 --- The ways of exercise 10 to restore a noisy picture y, and their bench. Each gets a piece (some pictures, a
--- VAE, a level of noise) and returns pictures, how many codes it decoded for each, and what the search returned.
+-- VAE, a level of noise) and returns pictures, how many codes it decoded for each, and what the search found.
 -- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
-local core, files, safetensors = require "latent.core", require "latent.base.files", require "latent.safetensors"
+local core, files = require "latent.core", require "latent.base.files"
+local safetensors = require "latent.safetensors"
 local experiment, metrics = require "latent.experiment", require "latent.metrics"
 local models = require "exercises.models"
 
@@ -26,7 +27,7 @@ end
 --- The encoder's means of pictures, [n, latent].
 function Piece:encode(x) return lt.no_grad(function() return (self.model:encode(x)) end) end
 
---- States the problem of restoring the pictures: map.problem, with measurement and noise unless they are given.
+--- States the problem of restoring the pictures: map.problem, measurement and noise unless given.
 function Piece:problem(opts)
   opts = opts or {}
   opts.decode, opts.latent = function(z) return self.model:decode(z) end, self.o.latent
@@ -86,8 +87,8 @@ local HERE = "exercises/restore.lua"
 --- Measures methods over test images, by this file as a script, several at a time; what is measured is kept.
 -- @tparam Experiment e
 -- @tparam {table,...} list vae (a file of weights) and method; noise, first, images where they are not e's
--- @treturn Runs with the numbers mse, kept (% that the classifier reads as their own class), evaluations and ms
---   (of processor time), an image
+-- @treturn Runs with the numbers mse, kept (% that the classifier reads as their own class), evaluations
+--   and ms (of processor time), an image
 function M.measured(e, list)
   local common = {data = e.options.data, seed = e.options.seed}
   for name in pairs(M.options) do common[name] = e.options[name] end
@@ -98,8 +99,8 @@ function M.measured(e, list)
   return runs or e:fail(message)
 end
 
---- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by exercise
--- 8's schedule. Those of MNIST come along, others are trained by one_vae.lua.
+--- The weights of exercise 10's VAEs: {beta, path}, the first trained as the sheet says, the others by
+-- exercise 8's schedule. Those of MNIST come along, others are trained by one_vae.lua.
 function M.vaes(e, sheet, betas)
   local o, list = e.options, {}
   for i, beta in ipairs{sheet, table.unpack(betas)} do

@@ -1,5 +1,5 @@
 --- The numbers that the exercises find: what each is, and what the answer sheet has for it; and what
--- `--recipe demo` means. "The course's weights" were measured with the weights that the course trained itself.
+-- `--recipe demo` means. "The course's weights" were measured with the weights that the course trained.
 local M = {}
 
 local SHEET, COURSE = "the sheet", "the course's weights"
