@@ -6,6 +6,8 @@
 -- value to what gnuplot is told, and is the identity for all other axes.
 -- @module latent.plot.axes
 
+local plainly = require("latent.core").plainly
+
 local M = {}
 
 --- The largest number, beyond which no axis goes.
@@ -63,7 +65,7 @@ local function scaled_label(value, digits, exponent)
   if value == 0 then
     return "0"
   end
-  local mantissa, power = ("%." .. digits - 1 .. "e"):format(value):gsub(",", "."):match "^(.-)e(.*)$"
+  local mantissa, power = plainly(string.format, "%." .. digits - 1 .. "e", value):match "^(.-)e(.*)$"
   if mantissa:find(".", 1, true) then
     mantissa = mantissa:gsub("%.?0+$", "")
   end
@@ -75,10 +77,10 @@ local function linear_label(value, step, largest, exponent)
   if exponent ~= 0 then
     return scaled_label(value, digits, exponent)
   elseif largest >= 1e6 or step < 1e-5 then
-    return (("%." .. digits .. "g"):format(value):gsub(",", "."))
+    return plainly(string.format, "%." .. digits .. "g", value)
   end
   local decimals = math.max(0, math.ceil(-math.log(step, 10) - 1e-9))
-  return (("%." .. decimals .. "f"):format(value):gsub(",", "."))
+  return plainly(string.format, "%." .. decimals .. "f", value)
 end
 
 local function linear_ticks(scale, count, whole)
@@ -98,7 +100,7 @@ end
 
 local function log_label(mantissa, exponent)
   if exponent >= -4 and exponent <= 5 then
-    return (("%.10g"):format(mantissa * 10.0 ^ exponent):gsub(",", "."))
+    return plainly(string.format, "%.10g", mantissa * 10.0 ^ exponent)
   end
   return mantissa == 1 and scientific(exponent) or ("%d·%s"):format(mantissa, scientific(exponent))
 end

@@ -62,6 +62,14 @@ function M.texts(name, list, count, each)
   return out
 end
 
+--- An option that is true or false. What is neither is refused: 0 and "no" would be true to Lua.
+function M.flag(name, v)
+  if v ~= nil and type(v) ~= "boolean" then
+    raise(("%s: expected true or false, got %s"):format(name, options.describe(v)))
+  end
+  return v
+end
+
 --- The options of a call, without its positional part, checked.
 function M.options_of(fname, arguments, allowed)
   if type(arguments) ~= "table" then
@@ -76,6 +84,9 @@ function M.options_of(fname, arguments, allowed)
   check(fname, named, allowed)
   for _, name in ipairs{ "title", "xlabel", "ylabel" } do
     named[name] = M.text(fname .. ": " .. name, named[name])
+  end
+  for _, name in ipairs{ "markers", "invert" } do
+    M.flag(fname .. ": " .. name, named[name])
   end
   return named
 end

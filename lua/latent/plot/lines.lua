@@ -31,6 +31,9 @@ local function read_series(fname, i, series)
   local texts = series.texts == nil and {} or chart.texts(name .. ": texts", series.texts, #y, "one a point")
   chart.at_least(name .. ": width", series.width, 0)
   chart.check_colour(name, series.color)
+  for _, flag in ipairs{ "dashed", "markers", "line" } do
+    chart.flag(("%s: %s"):format(name, flag), series[flag])
+  end
   return { x = x, y = y, o = series, texts = texts, label = chart.text(name .. ": label", series.label) }
 end
 

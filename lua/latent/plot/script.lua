@@ -3,6 +3,8 @@
 -- Knows nothing of processes or files, but for the style file.
 -- @module latent.plot.script
 
+local plainly = require("latent.core").plainly
+
 local M = {}
 local Script = {}
 Script.__index = Script
@@ -77,7 +79,7 @@ end
 -- @tparam number v
 -- @treturn string
 function M.number(v)
-  return (("%.15g"):format(v):gsub(",", "."))
+  return plainly(string.format, "%.15g", v)
 end
 
 --- Characters of a text, or bytes where it is not UTF-8.
