@@ -64,10 +64,9 @@ for i, beta in ipairs{0.001, 0.01, 0.1, 1} do
   rows[i] = {"beta " .. beta, models.measured(trained("vae2_beta" .. beta, beta, o.sweep_epochs), test)}
 end
 e:table(("Other betas, epochs: %d each"):format(o.sweep_epochs), {"", "MSE", "KL", "spread"}, rows)
-e:claim(rows[4][4] < rows[1][4], "a large beta pulls the means together", "deviation %.2f, not %.2f",
-  rows[4][4], rows[1][4])
-e:claim(rows[4][2] > 1.1 * rows[2][2], "with beta 1 the pictures are far worse", "MSE %.3f, not %.3f",
-  rows[4][2], rows[2][2])
+local least, usual, most = rows[1], rows[2], rows[4]
+e:claim(most[4] < least[4], "a large beta pulls the means in", "deviation %.2f, not %.2f", most[4], least[4])
+e:claim(most[2] > 1.1 * usual[2], "beta 1 makes far worse pictures", "MSE %.3f, not %.3f", most[2], usual[2])
 
 -- (d) The decoder as a generator, (e) and how much of the grid can be read, beside the grid of exercise 5.
 local axis, top = lt.linspace(-3, 3, o.side), ae_codes:max(1)
@@ -77,6 +76,5 @@ e:figure("generator", plot.image_grid{images = grid, columns = o.side, x = axis:
   title = "Decoded codes of the VAE", xlabel = "first latent number", ylabel = "second latent number"},
   "Each picture is decoded from the code at its place, three standard deviations each way.")
 local classes, ae_classes = models.readable(reader, grid), models.readable(reader, ae_grid)
-e:claim(classes > ae_classes, "(e) more classes can be read than in exercise 5", "%d, not %d",
-  classes, ae_classes)
+e:claim(classes > ae_classes, "(e) more classes appear than in exercise 5", "%d, not %d", classes, ae_classes)
 e:claim(codes:lt(0):mean():item() > 0, "no ReLU clips the codes", "the least is %.2f", codes:min():item())
