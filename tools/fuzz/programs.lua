@@ -4,6 +4,7 @@
 -- How far float32 may be off depends on the program: both run it again with a rounding's worth of noise on the inputs
 -- and on the result of each step, and what that changes, times a factor, is what float32 may change. (In float32
 -- that draws the roundings inside an op anew: those of a normalisation of two rows, or of a tanh that is nearly 1.)
+-- In float64, gradients that meet in one value get a noise each: where they cancel, their roundings do not.
 -- Where noise changes nearly all (a kink, a tie, a cancellation), the program says nothing and is counted as unsure.
 local json = require "latent.json"
 local lt = require "latent"
@@ -44,24 +45,32 @@ end
 -- Running. A program is {inputs = {{shape, kind, seed}}, steps = {{op, inputs, args}}}; positions count the inputs
 -- first and then the steps' results.
 
-local function apply(library, step, values)
+-- y times 1 + a rounding's noise, element by element.
+local function shaken(library, y, r)
+  local list = {}
+  for i = 1, y:numel() do list[i] = 1 + NOISE * (2 * r:real() - 1) end
+  return y * library.tensor(list):reshape(y.shape)
+end
+
+-- x, but the gradient that comes back through it is another by a rounding's noise.
+local function shaken_backwards(library, x, r)
+  local noise = shaken(library, x, r) - x
+  return x + (noise - noise:detach())
+end
+
+-- `noise`: a Random, of the gradients that come back.
+local function apply(library, step, values, noise)
   local x, args = {}, step.args
   for k = 1, step.count do
     local at = step.inputs[k]
     x[k] = at ~= 0 and values[at] or nil
+    if noise and x[k] and x[k].requires_grad then x[k] = shaken_backwards(library, x[k], noise) end
   end
   local special = steps.apply[step.op]
   if special then return special(library, x, args) end
   local all = table.move(x, 1, step.count, 1, {})
   table.move(args, 1, args.n, step.count + 1, all)
   return (library[step.op](table.unpack(all, 1, step.count + args.n)))
-end
-
--- y times 1 + a rounding's noise, element by element.
-local function shaken(library, y, r)
-  local list = {}
-  for i = 1, y:numel() do list[i] = 1 + NOISE * (2 * r:real() - 1) end
-  return y * library.tensor(list):reshape(y.shape)
 end
 
 -- Which results nothing uses: the program's outputs.
@@ -84,7 +93,7 @@ local function run(library, program, noise)
     values[i] = noise and shaken(library, inputs[i], noise) or inputs[i]
   end
   for _, step in ipairs(program.steps) do
-    local y = apply(library, step, values)
+    local y = apply(library, step, values, library == lt64 and noise)
     if noise then y = shaken(library, y, noise) end
     values[#values + 1] = y
   end
