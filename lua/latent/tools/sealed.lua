@@ -1,6 +1,7 @@
 --- The library as the command `latent` loads it: from its own place alone, whatever lies in the current folder,
 -- and with a copy of Lua's library that is its own. A script or a line at the prompt may define a global `type`, or
--- overwrite `table.concat`: it changes its own globals and nobody else's.
+-- overwrite `table.concat`: it changes its own globals and nobody else's. But for the methods of strings: all code of
+-- a process shares their metatable, so a script that sets `string.format = nil` breaks `("%d"):format(1)` here too.
 --
 -- Knows Lua only; bin/latent runs it before anything else is loaded.
 -- @module latent.tools.sealed
