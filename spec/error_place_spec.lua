@@ -24,19 +24,19 @@ end
 
 -- Each layer, what it calls itself, what it expects, and an input of a wrong shape with its text.
 local LAYERS = {
-  { nn.Linear(784, 400), "[*, 784]", { 128, 28, 28, 1 } },
-  { nn.Conv2d(1, 16, 3), "[batch, height, width, 1]", { 128, 1, 28, 28 } },
-  { nn.ConvTranspose2d(4, 2, 3), "[batch, height, width, 4]", { 5, 5, 4 } },
-  { nn.MaxPool2d(2), "[batch, height, width, channels]", { 28, 28 } },
-  { nn.AvgPool2d(2), "[batch, height, width, channels]", { 28, 28, 1 } },
-  { nn.Upsample(2), "[batch, height, width, channels]", { 2, 2, 2, 2, 2 } },
-  { nn.BatchNorm2d(3), "[batch, height, width, 3]", { 2, 3, 4, 4 } },
-  { nn.LayerNorm(3), "[*, 3]", { 3, 2 } },
-  { nn.Flatten(), "[batch, ...]", {} },
-  { nn.Reshape(2, 3), "items of 6 elements", { 2, 4 } },
-  { nn.Reshape(2, -1), "items of a multiple of 2 elements", { 2, 3 } },
-  { nn.Dropout(0.5) }, { nn.ReLU() }, { nn.LeakyReLU(0.1) }, { nn.ELU() }, { nn.GELU() }, { nn.SiLU() },
-  { nn.Tanh() }, { nn.Sigmoid() }, { nn.Softplus() },
+  {nn.Linear(784, 400), "[*, 784]", {128, 28, 28, 1}},
+  {nn.Conv2d(1, 16, 3), "[batch, height, width, 1]", {128, 1, 28, 28}},
+  {nn.ConvTranspose2d(4, 2, 3), "[batch, height, width, 4]", {5, 5, 4}},
+  {nn.MaxPool2d(2), "[batch, height, width, channels]", {28, 28}},
+  {nn.AvgPool2d(2), "[batch, height, width, channels]", {28, 28, 1}},
+  {nn.Upsample(2), "[batch, height, width, channels]", {2, 2, 2, 2, 2}},
+  {nn.BatchNorm2d(3), "[batch, height, width, 3]", {2, 3, 4, 4}},
+  {nn.LayerNorm(3), "[*, 3]", {3, 2}},
+  {nn.Flatten(), "[batch, ...]", {}},
+  {nn.Reshape(2, 3), "items of 6 elements", {2, 4}},
+  {nn.Reshape(2, -1), "items of a multiple of 2 elements", {2, 3}},
+  {nn.Dropout(0.5)}, {nn.ReLU()}, {nn.LeakyReLU(0.1)}, {nn.ELU()}, {nn.GELU()}, {nn.SiLU()},
+  {nn.Tanh()}, {nn.Sigmoid()}, {nn.Softplus()},
 }
 
 describe("a layer refuses", function()
@@ -59,7 +59,7 @@ describe("a layer refuses", function()
       closed:close()
       assert_here(function() layer(nil) end, "^" .. escaped .. ": expected a tensor, got nil$")
       assert_here(function() layer() end, "^" .. escaped .. ": expected a tensor, got nil$")
-      assert_here(function() layer { 1, 2 } end, "^" .. escaped .. ": expected a tensor, got a table$")
+      assert_here(function() layer {1, 2} end, "^" .. escaped .. ": expected a tensor, got a table$")
       assert_here(function() layer "x" end, "^" .. escaped .. ': expected a tensor, got "x"$')
       assert_here(function() layer(closed) end, "^" .. escaped .. ": closed tensor$")
       local last = expected and tonumber(expected:match "(%d+)%]") or 3
@@ -72,75 +72,75 @@ end)
 
 describe("a layer is not made", function()
   here {
-    { function() nn.Linear() end, "nn.Linear: inputs: expected a whole number of at least 1, got nil$" },
-    { function() nn.Linear(2) end, "nn.Linear: outputs: expected a whole number of at least 1, got nil$" },
-    { function() nn.Linear(2, 2.5) end, "nn.Linear: outputs: expected a whole number of at least 1, got 2.5$" },
-    { function() nn.Linear(0, 2) end, "nn.Linear: inputs: expected a whole number of at least 1, got 0$" },
-    { function() nn.Linear(2, 2, { bais = false }) end,
-      'nn.Linear: unknown option "bais" %(did you mean "bias"%?%); options: bias$' },
-    { function() nn.Linear(2, 2, { bias = "no" }) end, 'nn.Linear: bias: expected a boolean, got "no"$' },
-    { function() nn.Linear(2, 2, false) end, "nn.Linear: expected an options table, got false$" },
-    { function() nn.Conv2d(1, 2) end, "nn.Conv2d: kernel: expected a whole number of at least 1, got nil$" },
-    { function() nn.Conv2d(1, 2, 0) end, "nn.Conv2d: kernel: expected a whole number of at least 1, got 0$" },
-    { function() nn.Conv2d(1, 2, { 3 }) end, "nn.Conv2d: kernel: expected a number or {height, width}$" },
-    { function() nn.Conv2d(1, 2, 3, { pading = 1 }) end,
-      'nn.Conv2d: unknown option "pading" %(did you mean "padding"' },
-    { function() nn.Conv2d(1, 2, 3, { stride = 0 }) end,
-      "nn.Conv2d: stride: expected a whole number of at least 1, got 0$" },
-    { function() nn.Conv2d(1, 2, 3, { padding = { 1, -1 } }) end,
-      "nn.Conv2d: padding: expected a whole number of at least 0, got %-1$" },
-    { function() nn.Conv2d(1, 2, 3, { padding = "same" }) end,
-      'nn.Conv2d: padding: expected a whole number of at least 0, got "same"$' },
-    { function() nn.ConvTranspose2d(1, 2, 3, { outptu_padding = 1 }) end,
-      'nn.ConvTranspose2d: unknown option "outptu_padding" %(did you mean "output_padding"' },
-    { function() nn.MaxPool2d() end, "nn.MaxPool2d: kernel: expected a whole number of at least 1, got nil$" },
-    { function() nn.AvgPool2d(2, { strid = 1 }) end, 'nn.AvgPool2d: unknown option "strid" %(did you mean "stride"' },
-    { function() nn.Upsample(1.5) end, "nn.Upsample: scale: expected a whole number of at least 1, got 1.5$" },
-    { function() nn.Upsample(2, { mode = "x" }) end, 'nn.Upsample: unknown option "mode"; options: none$' },
-    { function() nn.BatchNorm2d(2, { momentun = 1 }) end,
-      'nn.BatchNorm2d: unknown option "momentun" %(did you mean "momentum"' },
-    { function() nn.BatchNorm2d(2, { eps = math.huge }) end,
-      "nn.BatchNorm2d: eps: expected a finite number above 0, got inf$" },
-    { function() nn.BatchNorm2d(2, { momentum = 1.5 }) end,
-      "nn.BatchNorm2d: momentum: expected a number from 0 to 1, got 1.5$" },
-    { function() nn.LeakyReLU(0 / 0) end, "nn.LeakyReLU: slope: expected a finite number, got %-?nan$" },
-    { function() nn.BatchNorm2d(2, { eps = 0 }) end, "nn.BatchNorm2d: eps: expected a number above 0, got 0$" },
-    { function() nn.LayerNorm {} end, "nn.LayerNorm: features: expected a whole number of at least 1, got a table$" },
-    { function() nn.Dropout(1) end, "nn.Dropout: p: expected a number in %[0, 1%), got 1$" },
-    { function() nn.Dropout(0 / 0) end, "nn.Dropout: p: expected a number in %[0, 1%), got %-?nan$" },
-    { function() nn.Dropout "half" end, 'nn.Dropout: p: expected a number in %[0, 1%), got "half"$' },
-    { function() nn.Dropout(false) end, "nn.Dropout: p: expected a number in %[0, 1%), got false$" },
-    { function() nn.ReLU(0.1) end, "nn.ReLU: expected an options table, got 0.1$" },
-    { function() nn.ReLU { inplace = true } end, 'nn.ReLU: unknown option "inplace"; options: none$' },
-    { function() nn.LeakyReLU { slope = 1 } end, "nn.LeakyReLU: slope: expected a number, got a table$" },
-    { function() nn.ELU "1" end, 'nn.ELU: alpha: expected a number, got "1"$' },
-    { function() nn.Flatten(2) end, "nn.Flatten: expected an options table, got 2$" },
-    { function() nn.Reshape() end, "nn.Reshape: expected the sizes of an item, such as nn.Reshape%(8, 8, 16%)$" },
-    { function() nn.Reshape(2, "x") end, 'nn.Reshape: size 2: expected a whole number of at least 0, got "x"$' },
-    { function() nn.Reshape(-1, -1) end, "nn.Reshape: size 2: expected a whole number of at least 0, got %-1$" },
-    { function() nn.Sequential(nn.ReLU()) end, "nn.Sequential: expected a list of layers in braces, got a module$" },
-    { function() nn.Sequential() end, "nn.Sequential: expected a list of layers in braces, got nil$" },
-    { function() nn.Sequential { nn.ReLU(), 3 } end, "nn.Sequential: layer 2: expected a module, got 3$" },
-    { function() nn.Sequential { nn.ReLU } end,
-      "nn.Sequential: layer 1: expected a module, got nn.ReLU; write nn.ReLU%(...%)$" },
-    { function() nn.Sequential { head = nn.ReLU() } end,
-      'nn.Sequential: expected a list without gaps or names, got "head"$' },
-    { function() nn.Sequential { nn.ReLU(), training = nn.ReLU() } end,
-      'nn.Sequential: expected a list without gaps or names, got "training"$' },
-    { function() nn.Sequential { nn.ReLU(), nil, nn.ReLU() } end,
-      'nn.Sequential: expected a list without gaps or names, got "3"$' },
-    { function() nn.Module(3) end, "nn.Module: expected a table of parts, got 3$" },
-    { function() nn.Module {} end, "nn.Module: expected a field forward = function%(self, ...%)$" },
-    { function() nn.Module(nn.ReLU()) end, "nn.Module: expected a table of parts, got a module$" },
-    { function() optim.Adam({ lt.param(lt.ones(1)) }, { lr = -1 }) end,
-      "optim.Adam: lr: expected a number of at least 0" },
-    { function() nn.ReLU():load_state { extra = lt.ones(1) } end, "load_state: the state does not fit the model:\n" },
-    { function() nn.Linear(1, 1):summary { 2, 3 } end, "Linear%(1 %-> 1%): expected %[%*, 1%], got %[2, 3%]$" },
+    {function() nn.Linear() end, "nn.Linear: inputs: expected a whole number of at least 1, got nil$"},
+    {function() nn.Linear(2) end, "nn.Linear: outputs: expected a whole number of at least 1, got nil$"},
+    {function() nn.Linear(2, 2.5) end, "nn.Linear: outputs: expected a whole number of at least 1, got 2.5$"},
+    {function() nn.Linear(0, 2) end, "nn.Linear: inputs: expected a whole number of at least 1, got 0$"},
+    {function() nn.Linear(2, 2, {bais = false}) end,
+      'nn.Linear: unknown option "bais" %(did you mean "bias"%?%); options: bias$'},
+    {function() nn.Linear(2, 2, {bias = "no"}) end, 'nn.Linear: bias: expected a boolean, got "no"$'},
+    {function() nn.Linear(2, 2, false) end, "nn.Linear: expected an options table, got false$"},
+    {function() nn.Conv2d(1, 2) end, "nn.Conv2d: kernel: expected a whole number of at least 1, got nil$"},
+    {function() nn.Conv2d(1, 2, 0) end, "nn.Conv2d: kernel: expected a whole number of at least 1, got 0$"},
+    {function() nn.Conv2d(1, 2, {3}) end, "nn.Conv2d: kernel: expected a number or {height, width}$"},
+    {function() nn.Conv2d(1, 2, 3, {pading = 1}) end,
+      'nn.Conv2d: unknown option "pading" %(did you mean "padding"'},
+    {function() nn.Conv2d(1, 2, 3, {stride = 0}) end,
+      "nn.Conv2d: stride: expected a whole number of at least 1, got 0$"},
+    {function() nn.Conv2d(1, 2, 3, {padding = {1, -1}}) end,
+      "nn.Conv2d: padding: expected a whole number of at least 0, got %-1$"},
+    {function() nn.Conv2d(1, 2, 3, {padding = "same"}) end,
+      'nn.Conv2d: padding: expected a whole number of at least 0, got "same"$'},
+    {function() nn.ConvTranspose2d(1, 2, 3, {outptu_padding = 1}) end,
+      'nn.ConvTranspose2d: unknown option "outptu_padding" %(did you mean "output_padding"'},
+    {function() nn.MaxPool2d() end, "nn.MaxPool2d: kernel: expected a whole number of at least 1, got nil$"},
+    {function() nn.AvgPool2d(2, {strid = 1}) end, 'nn.AvgPool2d: unknown option "strid" %(did you mean "stride"'},
+    {function() nn.Upsample(1.5) end, "nn.Upsample: scale: expected a whole number of at least 1, got 1.5$"},
+    {function() nn.Upsample(2, {mode = "x"}) end, 'nn.Upsample: unknown option "mode"; options: none$'},
+    {function() nn.BatchNorm2d(2, {momentun = 1}) end,
+      'nn.BatchNorm2d: unknown option "momentun" %(did you mean "momentum"'},
+    {function() nn.BatchNorm2d(2, {eps = math.huge}) end,
+      "nn.BatchNorm2d: eps: expected a finite number above 0, got inf$"},
+    {function() nn.BatchNorm2d(2, {momentum = 1.5}) end,
+      "nn.BatchNorm2d: momentum: expected a number from 0 to 1, got 1.5$"},
+    {function() nn.LeakyReLU(0 / 0) end, "nn.LeakyReLU: slope: expected a finite number, got %-?nan$"},
+    {function() nn.BatchNorm2d(2, {eps = 0}) end, "nn.BatchNorm2d: eps: expected a number above 0, got 0$"},
+    {function() nn.LayerNorm {} end, "nn.LayerNorm: features: expected a whole number of at least 1, got a table$"},
+    {function() nn.Dropout(1) end, "nn.Dropout: p: expected a number in %[0, 1%), got 1$"},
+    {function() nn.Dropout(0 / 0) end, "nn.Dropout: p: expected a number in %[0, 1%), got %-?nan$"},
+    {function() nn.Dropout "half" end, 'nn.Dropout: p: expected a number in %[0, 1%), got "half"$'},
+    {function() nn.Dropout(false) end, "nn.Dropout: p: expected a number in %[0, 1%), got false$"},
+    {function() nn.ReLU(0.1) end, "nn.ReLU: expected an options table, got 0.1$"},
+    {function() nn.ReLU {inplace = true} end, 'nn.ReLU: unknown option "inplace"; options: none$'},
+    {function() nn.LeakyReLU {slope = 1} end, "nn.LeakyReLU: slope: expected a number, got a table$"},
+    {function() nn.ELU "1" end, 'nn.ELU: alpha: expected a number, got "1"$'},
+    {function() nn.Flatten(2) end, "nn.Flatten: expected an options table, got 2$"},
+    {function() nn.Reshape() end, "nn.Reshape: expected the sizes of an item, such as nn.Reshape%(8, 8, 16%)$"},
+    {function() nn.Reshape(2, "x") end, 'nn.Reshape: size 2: expected a whole number of at least 0, got "x"$'},
+    {function() nn.Reshape(-1, -1) end, "nn.Reshape: size 2: expected a whole number of at least 0, got %-1$"},
+    {function() nn.Sequential(nn.ReLU()) end, "nn.Sequential: expected a list of layers in braces, got a module$"},
+    {function() nn.Sequential() end, "nn.Sequential: expected a list of layers in braces, got nil$"},
+    {function() nn.Sequential {nn.ReLU(), 3} end, "nn.Sequential: layer 2: expected a module, got 3$"},
+    {function() nn.Sequential {nn.ReLU} end,
+      "nn.Sequential: layer 1: expected a module, got nn.ReLU; write nn.ReLU%(...%)$"},
+    {function() nn.Sequential {head = nn.ReLU()} end,
+      'nn.Sequential: expected a list without gaps or names, got "head"$'},
+    {function() nn.Sequential {nn.ReLU(), training = nn.ReLU()} end,
+      'nn.Sequential: expected a list without gaps or names, got "training"$'},
+    {function() nn.Sequential {nn.ReLU(), nil, nn.ReLU()} end,
+      'nn.Sequential: expected a list without gaps or names, got "3"$'},
+    {function() nn.Module(3) end, "nn.Module: expected a table of parts, got 3$"},
+    {function() nn.Module {} end, "nn.Module: expected a field forward = function%(self, ...%)$"},
+    {function() nn.Module(nn.ReLU()) end, "nn.Module: expected a table of parts, got a module$"},
+    {function() optim.Adam({lt.param(lt.ones(1))}, {lr = -1}) end,
+      "optim.Adam: lr: expected a number of at least 0"},
+    {function() nn.ReLU():load_state {extra = lt.ones(1)} end, "load_state: the state does not fit the model:\n"},
+    {function() nn.Linear(1, 1):summary {2, 3} end, "Linear%(1 %-> 1%): expected %[%*, 1%], got %[2, 3%]$"},
   }
 end)
 
 describe("the place of an error", function()
-  local model = nn.Sequential { nn.Sequential { nn.ReLU(), nn.Linear(3, 2) }, nn.Tanh() }
+  local model = nn.Sequential {nn.Sequential {nn.ReLU(), nn.Linear(3, 2)}, nn.Tanh()}
   local TEXT = "^Linear%(3 %-> 2%): expected %[%*, 3%], got %[1, 2%]$"
   local bad = lt.ones(1, 2)
 
@@ -150,7 +150,7 @@ describe("the place of an error", function()
 
   it("is the line in a forward function of one's own", function()
     local forward = function(_, x) return model(x), 1 end
-    local own = nn.Module { forward = forward }
+    local own = nn.Module {forward = forward}
     local _, message = pcall(own, bad)
     assert.equal(debug.getinfo(forward, "S").linedefined, tonumber(message:match ":(%d+): Linear"))
   end)
@@ -208,9 +208,9 @@ describe("a closed tensor", function()
     assert_here(function() return 1 - x end, "^sub: b: closed tensor$")
     assert_here(function() return #x end, "^#: closed tensor$")
     assert_here(function() return x[1] end, "^index: closed tensor$")
-    assert_here(function() lt.cat { lt.ones(2, 2), x } end, "^cat: item 2: closed tensor$")
+    assert_here(function() lt.cat {lt.ones(2, 2), x} end, "^cat: item 2: closed tensor$")
     assert_here(function() local _ = tostring(x) end, "^tostring: closed tensor$")
     assert_here(function() lt.tensor(x) end, "^tensor: closed tensor$")
-    assert_here(function() optim.SGD { x } end, "^optim.SGD: parameter 1: closed tensor$")
+    assert_here(function() optim.SGD {x} end, "^optim.SGD: parameter 1: closed tensor$")
   end)
 end)

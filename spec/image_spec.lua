@@ -53,7 +53,7 @@ describe("image", function()
     it("undoes all five filters", function()
       local rows = "\0\10\20\30" .. "\1\1\1\1" .. "\2\1\2\255" .. "\3\5\5\5" .. "\4\1\2\3"
       assert.close(assert(read(png(header(3, 5, 8, 0), rows))) * 255,
-        lt.tensor { { 10, 20, 30 }, { 1, 2, 3 }, { 2, 4, 2 }, { 6, 10, 11 }, { 7, 12, 15 } }, 1e-6)
+        lt.tensor {{10, 20, 30}, {1, 2, 3}, {2, 4, 2}, {6, 10, 11}, {7, 12, 15}}, 1e-6)
     end)
 
     it("writes grey and RGB", function()
@@ -61,19 +61,19 @@ describe("image", function()
       local x = lt.rand(7, 5)
       assert.is_true(image.write(path, x))
       assert.is_true((image.read(path) - x):abs():max():item() <= 0.5 / 255 + 1e-6)
-      assert(image.write(path, lt.tensor { { -1, 0, 0.5, 1, 7 } }))
-      assert.close(image.read(path), lt.tensor { { 0, 0, 128 / 255, 1, 1 } }, 1e-6)
-      assert(image.write(path, lt.from_bytes("\0\1\254\255", { 2, 2, 1 }, "u8")))
-      assert.close(image.read(path) * 255, lt.tensor { { 0, 1 }, { 254, 255 } }, 1e-6)
-      assert(image.write(path, lt.tensor { { { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 }, { 1, 1, 1 } } }))
-      assert.close(image.read(path), lt.tensor { { 0.299, 0.587, 0.114, 1 } }, 1e-6)
+      assert(image.write(path, lt.tensor {{-1, 0, 0.5, 1, 7}}))
+      assert.close(image.read(path), lt.tensor {{0, 0, 128 / 255, 1, 1}}, 1e-6)
+      assert(image.write(path, lt.from_bytes("\0\1\254\255", {2, 2, 1}, "u8")))
+      assert.close(image.read(path) * 255, lt.tensor {{0, 1}, {254, 255}}, 1e-6)
+      assert(image.write(path, lt.tensor {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {1, 1, 1}}}))
+      assert.close(image.read(path), lt.tensor {{0.299, 0.587, 0.114, 1}}, 1e-6)
     end)
 
     it("reads the largest that there may be", function()
       local row = "\1\7" .. ("\0"):rep(4095)
       local x = assert(read(png(header(4096, 4096, 8, 0), row:rep(4096))))
-      assert.same({ 4096, 4096 }, x.shape)
-      assert.close(x[4096] * 255, lt.full({ 4096 }, 7), 1e-6)
+      assert.same({4096, 4096}, x.shape)
+      assert.close(x[4096] * 255, lt.full({4096}, 7), 1e-6)
     end)
 
     it("refuses what does not exist or does not fit", function()
@@ -107,7 +107,7 @@ describe("image", function()
     it("answers damage inside its data", function()
       local packed = core.deflate("\0abcd\1abcd\4abcd", "zlib")
       for i = 1, #packed do
-        for _, byte in ipairs { "\0", "\255", string.char(packed:byte(i) ~ 1) } do
+        for _, byte in ipairs {"\0", "\255", string.char(packed:byte(i) ~ 1)} do
           local x, message = read(SIGNATURE .. header(4, 3, 8, 0)
             .. chunk("IDAT", packed:sub(1, i - 1) .. byte .. packed:sub(i + 1)) .. chunk("IEND", ""))
           assert.is_string(x == nil and message or "fine")
@@ -118,17 +118,17 @@ describe("image", function()
 
   describe("of PGM", function()
     it("reads bytes, two bytes and text", function()
-      assert.close(read "P5 3 2 255\n\0\51\102\153\204\255", lt.tensor { { 0, 0.2, 0.4 }, { 0.6, 0.8, 1 } }, 1e-6)
-      assert.close(read "P5\n# by hand\n2 1\n# more\n10\n\5\10", lt.tensor { { 0.5, 1 } }, 1e-6)
-      assert.close(read "P5 2 1 65535\n\51\51\255\255", lt.tensor { { 0.2, 1 } }, 1e-6)
-      assert.close(read "P2\n2 2 # sizes\n4\n0 1\n# a row\n2 4\n", lt.tensor { { 0, 0.25 }, { 0.5, 1 } }, 1e-6)
+      assert.close(read "P5 3 2 255\n\0\51\102\153\204\255", lt.tensor {{0, 0.2, 0.4}, {0.6, 0.8, 1}}, 1e-6)
+      assert.close(read "P5\n# by hand\n2 1\n# more\n10\n\5\10", lt.tensor {{0.5, 1}}, 1e-6)
+      assert.close(read "P5 2 1 65535\n\51\51\255\255", lt.tensor {{0.2, 1}}, 1e-6)
+      assert.close(read "P2\n2 2 # sizes\n4\n0 1\n# a row\n2 4\n", lt.tensor {{0, 0.25}, {0.5, 1}}, 1e-6)
     end)
 
     it("writes grey", function()
       local path = folder .. "/a.pgm"
-      assert.is_true(image.write(path, lt.tensor { { 0, 0.2, 2 }, { -1, 1, 0.5 } }))
+      assert.is_true(image.write(path, lt.tensor {{0, 0.2, 2}, {-1, 1, 0.5}}))
       assert.equal("P5\n3 2\n255\n\0\51\255\0\255\128", files.read_all(path))
-      assert.same({ 2, 3 }, image.read(path).shape)
+      assert.same({2, 3}, image.read(path).shape)
     end)
 
     it("refuses what does not fit", function()
@@ -154,7 +154,7 @@ describe("image", function()
       damage.try(image.read, "P5\n# x\n3 2\n255\n\0\51\102\153\204\255", folder)
       local text = "P2 2 2 255\n1 2 3 4\n"
       for i = 1, #text do
-        for _, byte in ipairs { "\0", "\255", "9", "#", "" } do
+        for _, byte in ipairs {"\0", "\255", "9", "#", ""} do
           local x, message = read(text:sub(1, i - 1) .. byte .. text:sub(i + 1))
           assert.is_string(x == nil and message or "fine")
         end
@@ -172,12 +172,12 @@ describe("image", function()
   it("refuses misuse at the caller's line, and writes nothing", function()
     local path = folder .. "/c.png"
     assert.misuse(function() image.read() end, "image.read: path: expected a string, got nil")
-    assert.misuse(function() image.write(path, { 1 }) end, "image.write: expected a tensor")
+    assert.misuse(function() image.write(path, {1}) end, "image.write: expected a tensor")
     assert.misuse(function() image.write(path, lt.zeros(3)) end,
       "image.write: tensor: expected %[height, width%].*%[3%]")
     assert.misuse(function() image.write(path, lt.zeros(3, 3, 2)) end, "image.write: tensor: expected .*%[3, 3, 2%]")
     assert.misuse(function() image.write(path, lt.zeros(0, 3)) end, "image.write: tensor: expected .*%[0, 3%]")
-    assert.misuse(function() image.write(path, lt.full({ 1, 2 }, 0 / 0)) end,
+    assert.misuse(function() image.write(path, lt.full({1, 2}, 0 / 0)) end,
       "image.write: tensor: 2 of its elements are NaN")
     assert.misuse(function() image.write(folder .. "/c.gif", lt.zeros(1, 1)) end,
       "image.write: path: expected a name ending")

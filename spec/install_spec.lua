@@ -59,10 +59,10 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
   end)
 
   it("leaves nothing else behind", function()
-    assert.same({ "user.lua", "usr" }, scratch.list(folder))
-    assert.same({ "bin", "lib", "share" }, scratch.list(folder .. "/usr"))
-    assert.same({ "latent" }, scratch.list(folder .. "/usr/bin"))
-    local libraries = { "blas.so", "core.so" }
+    assert.same({"user.lua", "usr"}, scratch.list(folder))
+    assert.same({"bin", "lib", "share"}, scratch.list(folder .. "/usr"))
+    assert.same({"latent"}, scratch.list(folder .. "/usr/bin"))
+    local libraries = {"blas.so", "core.so"}
     if files.exists "build/latent/readline.so" then table.insert(libraries, "readline.so") end
     assert.same(libraries, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
   end)

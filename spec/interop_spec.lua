@@ -13,16 +13,16 @@ require "spec.support.misuse"
 local FIXTURES = "spec/fixtures/interop/"
 local SCRIPT = "spec/support/interop.py"
 
-local OPTS = { layout = "torch", names = "zero-based" }
+local OPTS = {layout = "torch", names = "zero-based"}
 
 -- The models of interop.py, layer by layer.
 local MODELS = {
   ae = models.autoencoder,
   mixed = function()
     return nn.Sequential {
-      nn.Conv2d(2, 3, { 3, 2 }, { stride = 2, padding = 1 }), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(),
+      nn.Conv2d(2, 3, {3, 2}, {stride = 2, padding = 1}), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(),
       nn.LayerNorm(36), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, 18), nn.Reshape(2, 3, 3),
-      nn.ConvTranspose2d(3, 2, { 3, 2 }, { stride = 2, padding = 1, output_padding = 1 }),
+      nn.ConvTranspose2d(3, 2, {3, 2}, {stride = 2, padding = 1, output_padding = 1}),
     }
   end,
 }
@@ -81,15 +81,15 @@ describe("state with layout = torch", function()
       local model = randomise(make())
       assert_same_state(model:state(), make():load_state(model:state(OPTS), OPTS):state())
     end
-    local model, opts = randomise(models.vae(3)), { layout = "torch", channels = { ["mu.1"] = 16, ["log_var.1"] = 16 } }
+    local model, opts = randomise(models.vae(3)), {layout = "torch", channels = {["mu.1"] = 16, ["log_var.1"] = 16}}
     assert_same_state(model:state(), models.vae(3):load_state(model:state(opts), opts):state())
-    assert.misuse(function() model:state { layout = "torch" } end, "state: layout: .*log_var%.1 .*mu%.1 ")
+    assert.misuse(function() model:state {layout = "torch"} end, "state: layout: .*log_var%.1 .*mu%.1 ")
   end)
 
   it("gives copies, and without options the model's own tensors", function()
     local layer = nn.Linear(2, 2)
     assert.equal(layer.bias, layer:state().bias)
-    for _, opts in ipairs { { layout = "torch" }, { names = { b = "bias" } } } do
+    for _, opts in ipairs {{layout = "torch"}, {names = {b = "bias"}}} do
       local copy = layer:state(opts)
       copy = copy.bias or copy.b
       assert.is_false(copy.requires_grad)
@@ -100,44 +100,44 @@ describe("state with layout = torch", function()
   end)
 
   it("permutes convolutions and linear weights to PyTorch's order", function()
-    assert.same({ 5, 3, 2, 4 }, nn.Conv2d(3, 5, { 2, 4 }):state { layout = "torch" }.weight.shape)
-    assert.same({ 3, 5, 2, 4 }, nn.ConvTranspose2d(3, 5, { 2, 4 }):state { layout = "torch" }.weight.shape)
+    assert.same({5, 3, 2, 4}, nn.Conv2d(3, 5, {2, 4}):state {layout = "torch"}.weight.shape)
+    assert.same({3, 5, 2, 4}, nn.ConvTranspose2d(3, 5, {2, 4}):state {layout = "torch"}.weight.shape)
     local linear = nn.Linear(3, 2)
-    assert.same(linear.weight:detach():transpose():table(), linear:state { layout = "torch" }.weight:table())
+    assert.same(linear.weight:detach():transpose():table(), linear:state {layout = "torch"}.weight:table())
   end)
 
   it("renames by the table that load_state takes, the other way round", function()
-    local model = nn.Module { encoder = nn.Linear(2, 2), head = nn.Sequential { nn.Linear(2, 1) }, forward = print }
-    local names = { enc = "encoder", fc = "head.1" }
-    local state = model:state { names = names }
+    local model = nn.Module {encoder = nn.Linear(2, 2), head = nn.Sequential {nn.Linear(2, 1)}, forward = print}
+    local names = {enc = "encoder", fc = "head.1"}
+    local state = model:state {names = names}
     local keys = {}
     for key in pairs(state) do keys[#keys + 1] = key end
     table.sort(keys)
-    assert.same({ "enc.bias", "enc.weight", "fc.bias", "fc.weight" }, keys)
-    model:load_state(state, { names = names })
-    assert.misuse(function() model:state { names = { a = "encoder", b = "encoder" } } end,
+    assert.same({"enc.bias", "enc.weight", "fc.bias", "fc.weight"}, keys)
+    model:load_state(state, {names = names})
+    assert.misuse(function() model:state {names = {a = "encoder", b = "encoder"}} end,
       "state: names: %a and %a both mean encoder")
-    assert.misuse(function() model:state { names = { a = "encoder", ["a.weight"] = "head.1.weight" } } end,
+    assert.misuse(function() model:state {names = {a = "encoder", ["a.weight"] = "head.1.weight"}} end,
       "state: names: encoder.weight would become a.weight, which means head.1.weight")
-    assert.misuse(function() model:state { names = { ["head.1"] = "encoder" } } end,
+    assert.misuse(function() model:state {names = {["head.1"] = "encoder"}} end,
       "state: names: .*head.1")
   end)
 
   it("counts from zero only where a part of the name is a number", function()
-    local model = nn.Module { conv2 = nn.Sequential { nn.Linear(1, 1, { bias = false }) }, forward = print }
-    model.list = nn.Sequential { nn.Sequential { nn.Linear(1, 1, { bias = false }) } }
-    local state = model:state { names = "zero-based" }
+    local model = nn.Module {conv2 = nn.Sequential {nn.Linear(1, 1, {bias = false})}, forward = print}
+    model.list = nn.Sequential {nn.Sequential {nn.Linear(1, 1, {bias = false})}}
+    local state = model:state {names = "zero-based"}
     assert.is_truthy(state["conv2.0.weight"] and state["list.0.0.weight"])
-    model:load_state(state, { names = "zero-based" })
+    model:load_state(state, {names = "zero-based"})
   end)
 
   it("refuses misuse at the caller's line", function()
     local model = nn.Linear(2, 2)
-    assert.misuse(function() model:state { layout = "jax" } end, 'state: layout: expected "torch", got "jax"')
-    assert.misuse(function() model:state { names = "one-based" } end, "state: names: expected a table")
-    assert.misuse(function() model:state { layot = "torch" } end, 'state: unknown option "layot"')
-    assert.misuse(function() model:state { names = { a = 1 } } end, "state: names: a: expected a string, got 1")
-    assert.misuse(function() model:state { layout = "torch", channels = { x = 2 } } end,
+    assert.misuse(function() model:state {layout = "jax"} end, 'state: layout: expected "torch", got "jax"')
+    assert.misuse(function() model:state {names = "one-based"} end, "state: names: expected a table")
+    assert.misuse(function() model:state {layot = "torch"} end, 'state: unknown option "layot"')
+    assert.misuse(function() model:state {names = {a = 1}} end, "state: names: a: expected a string, got 1")
+    assert.misuse(function() model:state {layout = "torch", channels = {x = 2}} end,
       "state: channels: x: the model has no such linear layer")
   end)
 end)
@@ -166,9 +166,9 @@ describe("beside a live PyTorch #slow", function()
   it("what we write it loads with strict = True, and computes the same", function()
     if not python then return pending "no Python with PyTorch" end
     for name, make in pairs(MODELS) do
-      local model, shape = randomise(make()), name == "ae" and { 3, 32, 32, 1 } or { 3, 5, 6, 2 }
+      local model, shape = randomise(make()), name == "ae" and {3, 32, 32, 1} or {3, 5, 6, 2}
       local x, state = lt.randn(shape), model:state(OPTS)
-      assert(npz.save(folder .. name .. "_values.npz", { x = x, y = outputs(model, x) }))
+      assert(npz.save(folder .. name .. "_values.npz", {x = x, y = outputs(model, x)}))
       assert(pt.save(folder .. name .. ".pt", state))
       assert(safetensors.save(folder .. name .. ".safetensors", state))
     end

@@ -18,8 +18,8 @@ end
 local function autoencoder()
   return nn.Module {
     kind = "Autoencoder",
-    encoder = nn.Sequential { nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3) },
-    decoder = nn.Sequential { nn.Linear(3, 16), nn.Reshape(4, 4, 1) },
+    encoder = nn.Sequential {nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)},
+    decoder = nn.Sequential {nn.Linear(3, 16), nn.Reshape(4, 4, 1)},
     forward = function(self, x) return self.decoder(self.encoder(x)) end,
   }
 end
@@ -35,7 +35,7 @@ describe("parameters", function()
     assert.equal("decoder.1.weight decoder.1.bias encoder.1.weight encoder.1.bias encoder.4.weight encoder.4.bias",
       names(autoencoder()))
     local layers = {}
-    for i = 1, 11 do layers[i] = nn.Linear(1, 1, { bias = false }) end
+    for i = 1, 11 do layers[i] = nn.Linear(1, 1, {bias = false}) end
     assert.equal("1.weight 2.weight 3.weight 4.weight 5.weight 6.weight 7.weight 8.weight 9.weight 10.weight 11.weight",
       names(nn.Sequential(layers)))
   end)
@@ -56,27 +56,27 @@ describe("parameters", function()
 
   it("of a module in two places come once", function()
     local shared = nn.Linear(2, 2)
-    local model = nn.Sequential { shared, nn.ReLU(), shared }
+    local model = nn.Sequential {shared, nn.ReLU(), shared}
     assert.equal("1.weight 1.bias", names(model))
     model(lt.ones(1, 2)):sum():backward()
     assert.is_not_nil(shared.weight.grad)
   end)
 
   it("in two modules come once, and have both names in the state", function()
-    local a, b = nn.Linear(2, 2, { bias = false }), nn.Linear(2, 2, { bias = false })
+    local a, b = nn.Linear(2, 2, {bias = false}), nn.Linear(2, 2, {bias = false})
     b.weight = a.weight
-    local model = nn.Sequential { a, b }
+    local model = nn.Sequential {a, b}
     assert.equal("1.weight", names(model))
     assert.equal(4, model:count())
     assert.equal(model:state()["1.weight"], model:state()["2.weight"])
   end)
 
   it("may be replaced", function()
-    local model = nn.Sequential { nn.Linear(2, 1) }
-    model[1].weight = lt.param(lt.tensor { { 2 }, { 3 } })
+    local model = nn.Sequential {nn.Linear(2, 1)}
+    model[1].weight = lt.param(lt.tensor {{2}, {3}})
     model[1].bias = nil
     assert.equal("1.weight", names(model))
-    assert.close(model(lt.tensor { { 10, 1 } }), { { 23 } })
+    assert.close(model(lt.tensor {{10, 1}}), {{23}})
   end)
 
   it("have their gradients zeroed", function()
@@ -84,7 +84,7 @@ describe("parameters", function()
     model(lt.ones(1, 2)):sum():backward()
     local grad = model.weight.grad
     model:zero_grad()
-    assert.close(grad, { { 0, 0 }, { 0, 0 } })
+    assert.close(grad, {{0, 0}, {0, 0}})
   end)
 end)
 
@@ -104,13 +104,13 @@ describe("nn.Module", function()
   end)
 
   it("returns all that forward returns", function()
-    local model = nn.Module { forward = function(_, x) return x, 2, "three" end }
-    assert.same({ 1, 2, "three" }, { model(1) })
+    local model = nn.Module {forward = function(_, x) return x, 2, "three" end}
+    assert.same({1, 2, "three"}, {model(1)})
   end)
 
   it("refuses layers in a plain table: they would not be part of it", function()
     assert.error_matches(function()
-      nn.Module { blocks = { nn.Linear(1, 1) }, forward = function() end }
+      nn.Module {blocks = {nn.Linear(1, 1)}, forward = function() end}
     end, "nn.Module: blocks: layers and parameters in a plain table are not part of the model")
   end)
 end)
@@ -155,7 +155,7 @@ describe("state", function()
       " wrong shape decoder.1.weight expected float32 [3, 16], got u8 [3, 16]",
       " wrong shape encoder.1.weight expected float32 [3, 3, 1, 2], got float32 [3, 3, 2, 1]",
       ' wrong type decoder.1.bias expected a tensor, got "text"',
-    }, { table.unpack(lines, 2) })
+    }, {table.unpack(lines, 2)})
     for name, x in pairs(model:state()) do assert.equal(before[name], x:bytes()) end
   end)
 
@@ -169,11 +169,11 @@ describe("state", function()
 
   it("refuses options and names that it does not know", function()
     local model = nn.Linear(1, 1)
-    assert.error_matches(function() model:load_state({}, { layuot = "torch" }) end,
+    assert.error_matches(function() model:load_state({}, {layuot = "torch"}) end,
       'load_state: unknown option "layuot" %(did you mean "layout"%?%)')
-    assert.error_matches(function() model:load_state({}, { layout = "jax" }) end,
+    assert.error_matches(function() model:load_state({}, {layout = "jax"}) end,
       'load_state: layout: expected "torch", got "jax"')
-    assert.error_matches(function() model:load_state { lt.ones(1, 1) } end,
+    assert.error_matches(function() model:load_state {lt.ones(1, 1)} end,
       "load_state: name: expected a string, got 1")
     assert.error_matches(function() model:load_state(3) end, "load_state: state: expected a table, got 3")
   end)
@@ -185,7 +185,7 @@ describe("load_state with layout = torch", function()
 
   it("permutes convolutions", function()
     local w, b = lt.randn(5, 3, 2, 4), lt.randn(5) -- out, in, height, width
-    local layer = nn.Conv2d(3, 5, { 2, 4 }):load_state({ weight = w, bias = b }, { layout = "torch" })
+    local layer = nn.Conv2d(3, 5, {2, 4}):load_state({weight = w, bias = b}, {layout = "torch"})
     for o = 1, 5 do for i = 1, 3 do for u = 1, 2 do for v = 1, 4 do
       assert.equal(w:get(o, i, u, v), layer.weight:get(u, v, i, o))
     end end end end
@@ -194,8 +194,8 @@ describe("load_state with layout = torch", function()
 
   it("permutes transposed convolutions", function()
     local w = lt.randn(3, 5, 2, 4) -- in, out, height, width
-    local layer = nn.ConvTranspose2d(3, 5, { 2, 4 }, { bias = false })
-    layer:load_state({ weight = w }, { layout = "torch" })
+    local layer = nn.ConvTranspose2d(3, 5, {2, 4}, {bias = false})
+    layer:load_state({weight = w}, {layout = "torch"})
     for o = 1, 5 do for i = 1, 3 do for u = 1, 2 do for v = 1, 4 do
       assert.equal(w:get(i, o, u, v), layer.weight:get(u, v, i, o))
     end end end end
@@ -203,7 +203,7 @@ describe("load_state with layout = torch", function()
 
   it("transposes linear layers, also alone", function()
     local w = lt.randn(2, 3)
-    local layer = nn.Linear(3, 2, { bias = false }):load_state({ weight = w }, { layout = "torch" })
+    local layer = nn.Linear(3, 2, {bias = false}):load_state({weight = w}, {layout = "torch"})
     assert.close(layer.weight, w:transpose(), 0)
   end)
 
@@ -216,39 +216,39 @@ describe("load_state with layout = torch", function()
     end
   end
 
-  for text, flatten in pairs { Flatten = nn.Flatten(), ["Reshape(-1)"] = nn.Reshape(-1) } do
+  for text, flatten in pairs {Flatten = nn.Flatten(), ["Reshape(-1)"] = nn.Reshape(-1)} do
     it("reorders what a linear layer after " .. text .. " reads", function()
       local model = nn.Sequential {
-        nn.Conv2d(1, C, 1, { bias = false }), nn.Sequential { nn.ReLU(), nn.Upsample(1) }, flatten,
+        nn.Conv2d(1, C, 1, {bias = false}), nn.Sequential {nn.ReLU(), nn.Upsample(1)}, flatten,
         nn.Dropout(0.1), nn.Linear(H * W * C, 5),
       }
       local w, b = lt.randn(5, H * W * C), lt.randn(5)
-      model:load_state({ ["1.weight"] = lt.randn(C, 1, 1, 1), ["5.weight"] = w, ["5.bias"] = b },
-        { layout = "torch" })
+      model:load_state({["1.weight"] = lt.randn(C, 1, 1, 1), ["5.weight"] = w, ["5.bias"] = b},
+        {layout = "torch"})
       assert_reads_map(w, model[5].weight)
       assert.equal(b:bytes(), model[5].bias:bytes())
     end)
   end
 
   it("takes the channels of a map that it cannot see", function()
-    local model = nn.Module { head = nn.Sequential { nn.Linear(H * W * C, 2) }, forward = function() end }
+    local model = nn.Module {head = nn.Sequential {nn.Linear(H * W * C, 2)}, forward = function() end}
     local w, b = lt.randn(2, H * W * C), lt.randn(2)
-    local state = { ["head.0.weight"] = w, ["head.0.bias"] = b }
-    local opts = { layout = "torch", names = { ["head.0"] = "head.1" }, channels = { ["head.1"] = C } }
+    local state = {["head.0.weight"] = w, ["head.0.bias"] = b}
+    local opts = {layout = "torch", names = {["head.0"] = "head.1"}, channels = {["head.1"] = C}}
     model:load_state(state, opts)
     assert_reads_map(w, model.head[1].weight)
-    opts.channels = { ["head.1"] = 7 }
+    opts.channels = {["head.1"] = 7}
     assert.error_matches(function() model:load_state(state, opts) end,
       "channels: head.1: expected a divisor of the layer's 24 inputs, got 7")
-    opts.channels = { ["head.2"] = 4 }
+    opts.channels = {["head.2"] = 4}
     assert.error_matches(function() model:load_state(state, opts) end,
       "channels: head.2: the model has no such linear layer")
   end)
 
   it("reorders what a linear layer before Reshape writes, weight and bias", function()
-    local model = nn.Sequential { nn.Linear(2, H * W * C), nn.ReLU(), nn.Reshape(H, W, C) }
+    local model = nn.Sequential {nn.Linear(2, H * W * C), nn.ReLU(), nn.Reshape(H, W, C)}
     local w, b = lt.randn(H * W * C, 2), lt.randn(H * W * C)
-    model:load_state({ ["0.weight"] = w, ["0.bias"] = b }, { layout = "torch", names = { ["0"] = "1" } })
+    model:load_state({["0.weight"] = w, ["0.bias"] = b}, {layout = "torch", names = {["0"] = "1"}})
     for c = 0, C - 1 do for pixel = 0, H * W - 1 do
       local theirs, ours = c * H * W + pixel + 1, pixel * C + c + 1
       assert.equal(b:get(theirs), model[1].bias:get(ours))
@@ -257,46 +257,46 @@ describe("load_state with layout = torch", function()
   end)
 
   it("reorders a layer norm between them", function()
-    local model = nn.Sequential { nn.BatchNorm2d(C), nn.Flatten(), nn.LayerNorm(H * W * C),
-      nn.Linear(H * W * C, 5) }
+    local model = nn.Sequential {nn.BatchNorm2d(C), nn.Flatten(), nn.LayerNorm(H * W * C),
+      nn.Linear(H * W * C, 5)}
     local state = model:state()
     local theirs = {}
     for name, x in pairs(state) do theirs[name] = lt.randn(x) end
     theirs["4.weight"] = lt.randn(5, H * W * C)
-    model:load_state(theirs, { layout = "torch" })
+    model:load_state(theirs, {layout = "torch"})
     assert_reads_map(theirs["4.weight"], model[4].weight)
     assert_reads_map(theirs["3.weight"]:reshape(1, -1), model[3].weight:reshape(-1, 1))
   end)
 
   it("takes batch norm as it is and drops its counter", function()
     local norm = nn.BatchNorm2d(3)
-    local state = { weight = lt.randn(3), bias = lt.randn(3), running_mean = lt.randn(3), running_var = lt.rand(3),
-      num_batches_tracked = lt.tensor(12) }
-    norm:load_state(state, { layout = "torch" })
-    for _, name in ipairs { "weight", "bias", "running_mean", "running_var" } do
+    local state = {weight = lt.randn(3), bias = lt.randn(3), running_mean = lt.randn(3), running_var = lt.rand(3),
+      num_batches_tracked = lt.tensor(12)}
+    norm:load_state(state, {layout = "torch"})
+    for _, name in ipairs {"weight", "bias", "running_mean", "running_var"} do
       assert.equal(state[name]:bytes(), norm[name]:bytes())
     end
     assert.error_matches(function() norm:load_state(state) end, "unexpected +num_batches_tracked")
   end)
 
   it("renames by the longest beginning, and refuses two names for one", function()
-    local model = nn.Module { a = nn.Linear(1, 1, { bias = false }), b = nn.Linear(1, 1, { bias = false }),
-      forward = function() end }
-    local state = { ["net.0.weight"] = lt.tensor { { 1 } }, ["net.1.weight"] = lt.tensor { { 2 } } }
-    model:load_state(state, { names = { net = "nothing", ["net.0"] = "b", ["net.1.weight"] = "a.weight" } })
+    local model = nn.Module {a = nn.Linear(1, 1, {bias = false}), b = nn.Linear(1, 1, {bias = false}),
+      forward = function() end}
+    local state = {["net.0.weight"] = lt.tensor {{1}}, ["net.1.weight"] = lt.tensor {{2}}}
+    model:load_state(state, {names = {net = "nothing", ["net.0"] = "b", ["net.1.weight"] = "a.weight"}})
     assert.equal(1, model.b.weight:item())
     assert.equal(2, model.a.weight:item())
-    assert.error_matches(function() model:load_state(state, { names = { ["net.0"] = "a", ["net.1"] = "a" } }) end,
+    assert.error_matches(function() model:load_state(state, {names = {["net.0"] = "a", ["net.1"] = "a"}}) end,
       "load_state: names: net.%d.weight and net.%d.weight both become a.weight")
-    assert.error_matches(function() model:load_state(state, { names = { net = 1 } }) end,
+    assert.error_matches(function() model:load_state(state, {names = {net = 1}}) end,
       "load_state: names: net: expected a string, got 1")
   end)
 
   it("still says which shapes are wrong", function()
-    local model = nn.Sequential { nn.Conv2d(1, C, 1, { bias = false }), nn.Flatten(), nn.Linear(24, 5) }
+    local model = nn.Sequential {nn.Conv2d(1, C, 1, {bias = false}), nn.Flatten(), nn.Linear(24, 5)}
     assert.error_matches(function()
-      model:load_state({ ["1.weight"] = lt.ones(C, 1, 1), ["3.weight"] = lt.ones(5, 23), ["3.bias"] = lt.ones(5) },
-        { layout = "torch" })
+      model:load_state({["1.weight"] = lt.ones(C, 1, 1), ["3.weight"] = lt.ones(5, 23), ["3.bias"] = lt.ones(5)},
+        {layout = "torch"})
     end, "wrong shape +1.weight +expected float32 %[1, 1, 1, 4%], got float32 %[4, 1, 1%]\n"
       .. " +wrong shape +3.weight +expected float32 %[24, 5%], got float32 %[23, 5%]")
   end)
@@ -325,7 +325,7 @@ describe("freeze", function()
     model.encoder:freeze()
     model.decoder[1]:eval()
     local modes = model:modes()
-    assert.same({ "decoder.1" }, modes.eval)
+    assert.same({"decoder.1"}, modes.eval)
     assert.is_true(#modes.frozen > 0)
     for _, name in ipairs(modes.frozen) do assert.matches("^encoder%.", name) end
     other.decoder:freeze():eval()
@@ -335,14 +335,14 @@ describe("freeze", function()
     assert.is_nil(other.encoder[1].weight.grad)
     assert.equal(names(model), names(other))
     other:unfreeze()
-    assert.same({ eval = modes.eval, frozen = {} }, other:modes())
+    assert.same({eval = modes.eval, frozen = {}}, other:modes())
     assert.error_matches(function() other:set_modes {} end, "set_modes: eval: expected a table, got nil")
   end)
 
   it("lets gradients through to the input", function()
     local decoder, z = autoencoder().decoder:freeze(), lt.param(lt.ones(1, 3))
     decoder(z):sum():backward()
-    assert.same({ 1, 3 }, z.grad.shape)
+    assert.same({1, 3}, z.grad.shape)
   end)
 
   it("by hand leaves a layer's parameter a parameter", function()
@@ -355,7 +355,7 @@ end)
 describe("modes", function()
   it("reach every part", function()
     local drop = nn.Dropout()
-    local model = nn.Module { body = nn.Sequential { nn.Sequential { drop } }, forward = function() end }
+    local model = nn.Module {body = nn.Sequential {nn.Sequential {drop}}, forward = function() end}
     assert.is_true(drop.training)
     assert.equal(model, model:eval())
     assert.is_false(drop.training)
@@ -373,24 +373,24 @@ describe("summary", function()
       "2                    Flatten                                      [2, 8]                        0",
       "3                    Linear(8 -> 3)                               [2, 3]                       27",
       "total                                                                                          47",
-    }, "\n"), nn.Sequential { nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3) }:summary { 2, 4, 4, 1 })
+    }, "\n"), nn.Sequential {nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)}:summary {2, 4, 4, 1})
   end)
 
   it("leaves modes, running statistics and gradients as they were", function()
     local norm, drop = nn.BatchNorm2d(1), nn.Dropout():eval()
-    local model = nn.Sequential { norm, drop }
-    model:summary { 2, 2, 2, 1 }
+    local model = nn.Sequential {norm, drop}
+    model:summary {2, 2, 2, 1}
     assert.is_true(model.training and norm.training)
     assert.is_false(drop.training)
-    assert.close(norm.running_var, { 1 }, 0)
+    assert.close(norm.running_var, {1}, 0)
     assert.is_true(lt.is_recording())
   end)
 
   it("of a shape that does not fit is the layer's error, and the next one works", function()
-    local model = nn.Sequential { nn.Linear(2, 3) }
-    assert.error_matches(function() model:summary { 1, 3 } end, "Linear%(2 %-> 3%): expected %[%*, 2%], got %[1, 3%]")
+    local model = nn.Sequential {nn.Linear(2, 3)}
+    assert.error_matches(function() model:summary {1, 3} end, "Linear%(2 %-> 3%): expected %[%*, 2%], got %[1, 3%]")
     assert.error_matches(function() model:summary(3) end, "summary: expected the input's shape.*, got 3")
-    assert.matches("%[1, 3%]", model:summary { 1, 2 })
+    assert.matches("%[1, 3%]", model:summary {1, 2})
     assert.is_true(model.training)
   end)
 end)
@@ -412,14 +412,14 @@ describe("tostring", function()
       ")",
     }, "\n"), tostring(autoencoder()))
     assert.equal("Sequential()", tostring(nn.Sequential {}))
-    assert.equal("Module()", tostring(nn.Module { forward = function() end }))
+    assert.equal("Module()", tostring(nn.Module {forward = function() end}))
   end)
 end)
 
 describe("the text of a tensor", function()
   it("is short, whatever the tensor", function()
-    for _, shape in ipairs { {}, { 3 }, { 1000 }, { 300, 300 }, { 10, 32, 32, 1 }, { 8, 8, 8 }, { 3, 100, 100 },
-      { 2, 2, 2, 2, 2, 2, 2, 2 }, { 5, 5, 5, 5, 5, 5 }, { 0, 3 } } do
+    for _, shape in ipairs {{}, {3}, {1000}, {300, 300}, {10, 32, 32, 1}, {8, 8, 8}, {3, 100, 100},
+      {2, 2, 2, 2, 2, 2, 2, 2}, {5, 5, 5, 5, 5, 5}, {0, 3}} do
       local text = tostring(fill(lt.zeros(shape), function(i) return i / 7 end))
       local _, breaks = text:gsub("\n", "")
       assert.is_true(breaks <= 20, text)
@@ -430,9 +430,9 @@ describe("the text of a tensor", function()
 
   it("shows small ones whole and the ends of long ones", function()
     assert.equal("tensor [2, 3] float32\n[[  1,   2,   3],\n [  4,   5, 6.5]]",
-      tostring(lt.tensor { { 1, 2, 3 }, { 4, 5, 6.5 } }))
+      tostring(lt.tensor {{1, 2, 3}, {4, 5, 6.5}}))
     assert.equal("tensor [9] float32\n[1, 2, 3, ..., 7, 8, 9]", tostring(lt.arange(9)))
-    assert.equal("tensor [2] float32, wants gradient\n[ nan, -inf]", tostring(lt.param { 0 / 0, -math.huge }))
+    assert.equal("tensor [2] float32, wants gradient\n[ nan, -inf]", tostring(lt.param {0 / 0, -math.huge}))
     assert.equal("tensor [4, 1] u8\n[[1],\n [2],\n [3],\n [4]]", tostring(lt.arange(4):reshape(4, 1):u8()))
   end)
 end)

@@ -31,7 +31,7 @@ describe("npy", function()
   teardown(function() remove() end)
 
   it("reads every dtype in both orders, as NumPy converts it", function()
-    for _, file in ipairs { "arrays.npz", "arrays_packed.npz" } do
+    for _, file in ipairs {"arrays.npz", "arrays_packed.npz"} do
       local arrays = assert(npz.load(FIXTURES .. file))
       local expected = assert(npz.load(FIXTURES .. "arrays_float32.npz"))
       local count = 0
@@ -47,11 +47,11 @@ describe("npy", function()
 
   it("reads what np.save wrote, all versions of the header", function()
     local x = assert(npy.load(FIXTURES .. "f_f8.npy"))
-    assert.same({ 2, 3 }, x.shape)
+    assert.same({2, 3}, x.shape)
     assert.equal(-2.5, x:get(1, 2))
     assert.equal(60000, x:get(1, 3))
     for version = 2, 3 do
-      assert.same({ 0, 1, 2, 3, 4 }, npy.load(FIXTURES .. "version" .. version .. ".npy"):table())
+      assert.same({0, 1, 2, 3, 4}, npy.load(FIXTURES .. "version" .. version .. ".npy"):table())
     end
   end)
 
@@ -62,17 +62,17 @@ describe("npy", function()
       i8 = "i8i8", ["|f4"] = "ff",
     } do
       local x = assert(npy.decode(forge(header("'" .. descr .. "'", "False", "(2,)"), format:pack(1, 40))))
-      assert.same({ 1, 40 }, x:table(), descr)
+      assert.same({1, 40}, x:table(), descr)
     end
-    assert.same({ 1.5, -0.25 },
+    assert.same({1.5, -0.25},
       assert(npy.decode(forge(header("'>f2'", "False", "(2,)"), "\x3E\0\xB4\0"))):table())
-    assert.same({ { 1, 3 }, { 2, 4 } },
+    assert.same({{1, 3}, {2, 4}},
       assert(npy.decode(forge(header("'>f4'", "True", "(2, 2)"), (">ffff"):pack(1, 2, 3, 4)))):table())
-    assert.same({ 0, 1, 2 }, npy.load(FIXTURES .. "big_endian.npy"):table())
+    assert.same({0, 1, 2}, npy.load(FIXTURES .. "big_endian.npy"):table())
     local many, values = {}, {}
     for i = 1, 70001 do many[i], values[i] = (">i8"):pack(-i), -i end -- more than one block
     assert.same(values, assert(npy.decode(forge(header("'>i8'", "False", "(70001,)"), table.concat(many)))):table())
-    assert.is_truthy(select(2, npy.decode(forge(header("'>f8'"), (">d"):pack(0.1)), { exact = true })):find "^0.1 of")
+    assert.is_truthy(select(2, npy.decode(forge(header("'>f8'"), (">d"):pack(0.1)), {exact = true})):find "^0.1 of")
   end)
 
   it("refuses what is no array of numbers", function()
@@ -90,8 +90,8 @@ describe("npy", function()
 
   it("gives back what was saved, bit for bit", function()
     local path = folder .. "/a.npy"
-    for _, x in ipairs { lt.randn(2, 3, 4), lt.tensor(2.5), lt.zeros(0, 3), lt.randn(7),
-      lt.from_bytes("\0\1\255", { 3, 1 }, "u8") } do
+    for _, x in ipairs {lt.randn(2, 3, 4), lt.tensor(2.5), lt.zeros(0, 3), lt.randn(7),
+      lt.from_bytes("\0\1\255", {3, 1}, "u8")} do
       assert.is_true(npy.save(path, x))
       local y = assert(npy.load(path))
       assert.same(x.shape, y.shape)
@@ -107,25 +107,25 @@ describe("npy", function()
   it("rounds to the nearest float32, once, or says what it cannot hold", function()
     local function two(letter, descr, ...) -- as numbers after loading, and the message of exact = true
       local bytes = forge(header(descr, "False", "(2,)"), ("<" .. letter:rep(2)):pack(...))
-      local loose, message = assert(npy.decode(bytes)), select(2, npy.decode(bytes, { exact = true }))
+      local loose, message = assert(npy.decode(bytes)), select(2, npy.decode(bytes, {exact = true}))
       return loose:table(), message
     end
     local values, message = two("i8", "'<i8'", 1 << 24, (1 << 24) + 1)
-    assert.same({ 2.0 ^ 24, 2.0 ^ 24 }, values)
+    assert.same({2.0 ^ 24, 2.0 ^ 24}, values)
     assert.equal("16777217 of I64 cannot be held by float32 (exact = true asks for that)", message)
     values, message = two("d", "'<f8'", 0.5, 0.1)
     assert.equal(("<f"):unpack(("<f"):pack(0.1)), values[2])
     assert.is_truthy(message:find "^0.1 of F64")
     assert.is_nil(select(2, two("d", "'<f8'", 0.5, 0 / 0)))
     -- The way through a double would round this tie's neighbour down.
-    assert.same({ 2.0 ^ 60 + 2.0 ^ 37, -2.0 ^ 60 - 2.0 ^ 37 },
+    assert.same({2.0 ^ 60 + 2.0 ^ 37, -2.0 ^ 60 - 2.0 ^ 37},
       (two("i8", "'<i8'", (1 << 60) + (1 << 36) + 1, -(1 << 60) - (1 << 36) - 1)))
     values, message = two("i8", "'<u8'", -1, math.mininteger)
-    assert.same({ 2.0 ^ 64, 2.0 ^ 63 }, values)
+    assert.same({2.0 ^ 64, 2.0 ^ 63}, values)
     assert.is_truthy(message:find "^0xFFFFFFFFFFFFFFFF of U64")
     assert.is_nil(select(2, two("i8", "'<u8'", math.mininteger, 5)))
     values, message = two("I4", "'<u4'", 0xFFFFFFFF, 0xFFFFFF00)
-    assert.same({ 2.0 ^ 32, 0xFFFFFF00 }, values)
+    assert.same({2.0 ^ 32, 0xFFFFFF00}, values)
     assert.is_truthy(message:find "^4294967295 of U32")
   end)
 
@@ -168,21 +168,21 @@ describe("npy", function()
   end)
 
   it("reads tuples as Python writes them", function()
-    for text, shape in pairs { ["()"] = {}, ["(1,)"] = { 1 }, ["(1, 1)"] = { 1, 1 }, ["( 1L , )"] = { 1 } } do
+    for text, shape in pairs {["()"] = {}, ["(1,)"] = {1}, ["(1, 1)"] = {1, 1}, ["( 1L , )"] = {1}} do
       assert.same(shape, assert(npy.decode(forge(header("\"<f4\"", "True", text), "xxxx"))).shape)
     end
   end)
 
   it("answers any damage with a message or a tensor", function()
-    assert(npy.save(folder .. "/b.npy", lt.tensor { { 1, 2 }, { 3, 4 } }))
+    assert(npy.save(folder .. "/b.npy", lt.tensor {{1, 2}, {3, 4}}))
     damage.try(npy.load, files.read_all(folder .. "/b.npy"), folder)
   end)
 
   it("refuses misuse at the caller's line", function()
     assert.misuse(function() npy.load(1) end, "npy.load: path: expected a string, got 1")
-    assert.misuse(function() npy.load("x", { exakt = true }) end,
+    assert.misuse(function() npy.load("x", {exakt = true}) end,
       'npy.load: unknown option "exakt" %(did you mean "exact"%?%)')
-    assert.misuse(function() npy.save(folder .. "/x.npy", { 1 }) end, "npy.save: expected a tensor, got a table")
+    assert.misuse(function() npy.save(folder .. "/x.npy", {1}) end, "npy.save: expected a tensor, got a table")
     assert.is_nil((npy.load(folder .. "/missing.npy")))
     assert.misuse(function() npy.save(folder, lt.zeros(1)) end, "[^:]*: is a folder, expected a file")
   end)
@@ -194,12 +194,12 @@ describe("npz", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
 
-  local saved = { w = lt.zeros(50, 60), ["layer/bias é"] = lt.randn(3), u = lt.from_bytes("ab", { 2 }, "u8") }
+  local saved = {w = lt.zeros(50, 60), ["layer/bias é"] = lt.randn(3), u = lt.from_bytes("ab", {2}, "u8")}
 
-  for _, compress in ipairs { false, true } do
+  for _, compress in ipairs {false, true} do
     it("gives back what was saved" .. (compress and ", compressed" or ""), function()
       local path = folder .. "/a.npz"
-      assert.is_true(npz.save(path, saved, { compress = compress }))
+      assert.is_true(npz.save(path, saved, {compress = compress}))
       local loaded = assert(npz.load(path))
       for name, x in pairs(saved) do
         assert.equal(x:bytes(), loaded[name]:bytes())
@@ -212,9 +212,9 @@ describe("npz", function()
   end
 
   it("answers any damage with a message or tensors", function()
-    for _, compress in ipairs { false, true } do
+    for _, compress in ipairs {false, true} do
       local path = folder .. "/b.npz"
-      assert(npz.save(path, { a = lt.zeros(2, 3), b = lt.tensor { 1 } }, { compress = compress }))
+      assert(npz.save(path, {a = lt.zeros(2, 3), b = lt.tensor {1}}, {compress = compress}))
       damage.try(npz.load, files.read_all(path), folder)
     end
     damage.try(npz.load, files.read_all(FIXTURES .. "arrays_packed.npz"), folder, 97)
@@ -222,9 +222,9 @@ describe("npz", function()
 
   -- Each array as it was, or a message: never fewer arrays, nor other ones.
   it("lets no flipped bit through", function()
-    for _, compress in ipairs { false, true } do
+    for _, compress in ipairs {false, true} do
       local path = folder .. "/flip.npz"
-      assert(npz.save(path, { a = lt.zeros(40), b = lt.tensor { 1, 2 } }, { compress = compress }))
+      assert(npz.save(path, {a = lt.zeros(40), b = lt.tensor {1, 2}}, {compress = compress}))
       local whole = files.read_all(path)
       local expected = assert(npz.load(path))
       for i = 1, #whole do
@@ -247,11 +247,11 @@ describe("npz", function()
   it("leaves out what no tensor can hold, and names it", function()
     local path = folder .. "/mixed.npz"
     local text = assert(files.read_all(FIXTURES .. "refused_text.npy"))
-    local members = { { "x.npy", npy.encode(lt.ones(3)) }, { "labels.npy", text }, { "note.txt", "made by hand" } }
-    for _, compress in ipairs { false, true } do
+    local members = {{"x.npy", npy.encode(lt.ones(3))}, {"labels.npy", text}, {"note.txt", "made by hand"}}
+    for _, compress in ipairs {false, true} do
       assert(files.write_atomic(path, function(file) return zip.write(file, members, compress) end))
       local arrays, left_out = assert(npz.load(path))
-      assert.same({ 1, 1, 1 }, arrays.x:table())
+      assert.same({1, 1, 1}, arrays.x:table())
       arrays.x = nil
       assert.is_nil(next(arrays))
       assert.same("dtype '<U3' (text) is not supported; expected numbers", left_out.labels)
@@ -261,10 +261,10 @@ describe("npz", function()
     local at = bytes:find("made by hand", 1, true)
     local _, message = npz.load(scratch.write(folder, "mixed.npz", bytes:sub(1, at) .. "?" .. bytes:sub(at + 2)))
     assert.equal(path .. ': member "note.txt" is damaged: its checksum is wrong', message)
-    assert(npz.save(path, { x = lt.ones(3) }))
+    assert(npz.save(path, {x = lt.ones(3)}))
     assert.is_nil(select(2, npz.load(path)))
     local model = nn.Linear(2, 3)
-    members[1][1], members[4] = "bias.npy", { "weight.npy", npy.encode(lt.zeros(2, 3)) }
+    members[1][1], members[4] = "bias.npy", {"weight.npy", npy.encode(lt.zeros(2, 3))}
     assert(files.write_atomic(path, function(file) return zip.write(file, members) end))
     model:load_state(assert(npz.load(path))) -- the second result is no options table
   end)
@@ -272,7 +272,7 @@ describe("npz", function()
   it("unpacks no more than an array's header promises", function()
     local path = folder .. "/bomb.npz"
     local function with(bytes)
-      assert(files.write_atomic(path, function(file) return zip.write(file, { { "x.npy", bytes } }, true) end))
+      assert(files.write_atomic(path, function(file) return zip.write(file, {{"x.npy", bytes}}, true) end))
       assert.is_true(#files.read_all(path) < 20000)
       return npz.load(path)
     end
@@ -289,18 +289,18 @@ describe("npz", function()
   it("names the member that is wrong", function()
     local path = folder .. "/c.npz"
     local function with(name, bytes)
-      assert(files.write_atomic(path, function(file) return zip.write(file, { { name, bytes } }) end))
+      assert(files.write_atomic(path, function(file) return zip.write(file, {{name, bytes}}) end))
       return select(2, npz.load(path))
     end
     assert.equal(path .. ': member "x.txt": is no .npy array', with("x.txt", ""))
     assert.equal(path .. ': member "x.npy": not a .npy file: its magic is missing', with("x.npy", "?"))
-    assert.is_truthy(select(2, npz.load(FIXTURES .. "arrays.npz", { exact = true })):find "exact = true")
+    assert.is_truthy(select(2, npz.load(FIXTURES .. "arrays.npz", {exact = true})):find "exact = true")
   end)
 
   it("refuses misuse at the caller's line", function()
-    assert.misuse(function() npz.save(folder .. "/x.npz", { a = 1 }) end, 'npz.save: "a": expected a tensor, got 1')
-    assert.misuse(function() npz.save(folder .. "/x.npz", { lt.zeros(1) }) end, "npz.save: name: expected a string")
-    assert.misuse(function() npz.save(folder .. "/x.npz", {}, { pack = true }) end, 'npz.save: unknown option "pack"')
+    assert.misuse(function() npz.save(folder .. "/x.npz", {a = 1}) end, 'npz.save: "a": expected a tensor, got 1')
+    assert.misuse(function() npz.save(folder .. "/x.npz", {lt.zeros(1)}) end, "npz.save: name: expected a string")
+    assert.misuse(function() npz.save(folder .. "/x.npz", {}, {pack = true}) end, 'npz.save: unknown option "pack"')
     assert.misuse(function() npz.load(nil) end, "npz.load: path: expected a string, got nil")
   end)
 end)
@@ -312,7 +312,7 @@ describe("zip", function()
   teardown(function() remove() end)
 
   local function write(members, ...)
-    local rest = { ... }
+    local rest = {...}
     local path = folder .. "/a.zip"
     assert(files.write_atomic(path, function(file) return zip.write(file, members, table.unpack(rest)) end))
     return path, files.read_all(path)
@@ -340,9 +340,9 @@ describe("zip", function()
   end
 
   it("keeps members, their order and their alignment", function()
-    local path, bytes = write({ { "b", "stored" }, { "a/é", ("x"):rep(1000) }, { "empty", "" } }, true, 64)
+    local path, bytes = write({{"b", "stored"}, {"a/é", ("x"):rep(1000)}, {"empty", ""}}, true, 64)
     local archive = assert(zip.open(path))
-    assert.same({ "b", "a/é", "empty" }, archive.names)
+    assert.same({"b", "a/é", "empty"}, archive.names)
     assert.equal("stored", archive:read "b")
     assert.equal(("x"):rep(1000), archive:read "a/é")
     assert.equal("", archive:read "empty")
@@ -356,14 +356,14 @@ describe("zip", function()
   end)
 
   it("is read by another program", function()
-    local path = write({ { "a", ("hello "):rep(100) }, { "b", "x" } }, true, 64)
+    local path = write({{"a", ("hello "):rep(100)}, {"b", "x"}}, true, 64)
     if not files.has_program "python3" then return pending "no python3" end
     assert.equal("['a', 'b'] None", files.capture("python3 -c 'import zipfile, sys; z = zipfile.ZipFile(sys.argv[1]); "
       .. "print(z.namelist(), z.testzip())' " .. files.quote(path)))
   end)
 
   it("reads zip64 records", function()
-    local _, bytes = write { { "name", "content" } }
+    local _, bytes = write {{"name", "content"}}
     local at = bytes:find("PK\1\2", 1, true)
     local extra = ("<I2I2I8I8I8"):pack(1, 24, 7, 7, 0)
     local entry = bytes:sub(at, at + 19) .. ("<I4I4I2I2"):pack(0xFFFFFFFF, 0xFFFFFFFF, 4, #extra)
@@ -384,7 +384,7 @@ describe("zip", function()
   end)
 
   it("refuses what it does not know, and sizes that cannot be", function()
-    local _, bytes = write({ { "name", ("x"):rep(5000) } }, true)
+    local _, bytes = write({{"name", ("x"):rep(5000)}}, true)
     refused_archive("", "no zip archive")
     refused_archive(patched(bytes, 8, "\1"), '"name" is encrypted')
     refused_archive(patched(bytes, 10, "\12"), "packed by method 12")
@@ -399,13 +399,13 @@ describe("zip", function()
   end)
 
   it("refuses a directory that is not the one of its members", function()
-    local _, bytes = write { { "a", "one" }, { "b", "two" } }
+    local _, bytes = write {{"a", "one"}, {"b", "two"}}
     local at, finish = bytes:find("PK\1\2", 1, true), bytes:find("PK\5\6", 1, true)
     local function counted(n) return bytes:sub(1, finish + 7) .. ("<I2I2"):pack(n, n) .. bytes:sub(finish + 12) end
     refused_archive(counted(1), "its directory lists more than the 1 members of its end record")
     refused_archive(counted(3), "not where its end record says")
     refused_archive(bytes:sub(1, finish + 7) .. "\1" .. bytes:sub(finish + 9), "counts 1 members and 2")
-    for place, new in pairs { [10] = "\8", [16] = "x", [20] = "\4", [24] = "\4" } do -- method, sum, sizes
+    for place, new in pairs {[10] = "\8", [16] = "x", [20] = "\4", [24] = "\4"} do -- method, sum, sizes
       local message = select(2, zip.open(scratch.write(folder, "bad.zip", patched(bytes, place, new))))
       assert.is_string(message)
     end
@@ -422,7 +422,7 @@ describe("zip", function()
   end)
 
   it("reads members whose sizes follow their data", function()
-    local _, bytes = write({ { "a", ("x"):rep(500) } }, true)
+    local _, bytes = write({{"a", ("x"):rep(500)}}, true)
     local at = bytes:find("PK\1\2", 1, true)
     local sums, flags = bytes:sub(15, 26), "\8\0"
     local function streamed(descriptor)
@@ -431,7 +431,7 @@ describe("zip", function()
         .. central:sub(1, -7) .. ("<I4"):pack(place) .. "\0\0"
     end
     local wide = sums:sub(1, 4) .. ("<I8I8"):pack(("<I4I4"):unpack(sums, 5))
-    for _, descriptor in ipairs { sums, "PK\7\8" .. sums, wide, "PK\7\8" .. wide } do
+    for _, descriptor in ipairs {sums, "PK\7\8" .. sums, wide, "PK\7\8" .. wide} do
       local archive = assert(zip.open(scratch.write(folder, "streamed.zip", streamed(descriptor))))
       assert.equal(("x"):rep(500), archive:read "a")
       archive:close()
@@ -440,8 +440,8 @@ describe("zip", function()
   end)
 
   it("looks at a member without keeping it", function()
-    for _, compress in ipairs { false, true } do
-      local path, bytes = write({ { "a", ("0123456789"):rep(30000) } }, compress)
+    for _, compress in ipairs {false, true} do
+      local path, bytes = write({{"a", ("0123456789"):rep(30000)}}, compress)
       local archive = assert(zip.open(path))
       assert.equal("01234567890", archive:peek("a", 11))
       assert.equal(300000, #archive:peek("a", 1 << 40))
@@ -452,7 +452,7 @@ describe("zip", function()
   end)
 
   it("refuses members that share bytes or a name", function()
-    local _, bytes = write { { "a", "xyz" } }
+    local _, bytes = write {{"a", "xyz"}}
     local at = bytes:find("PK\1\2", 1, true)
     local entry = bytes:sub(at, at + 46)
     local function twice(second)
@@ -465,7 +465,7 @@ describe("zip", function()
 
   it("packs and unpacks through zlib", function()
     local text = ("latent "):rep(5000)
-    for _, format in ipairs { "gzip", "zlib", "raw" } do
+    for _, format in ipairs {"gzip", "zlib", "raw"} do
       local packed = core.deflate(text, format, 9)
       assert.is_true(#packed < 200)
       assert.equal(text, core.inflate(packed, format))

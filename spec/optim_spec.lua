@@ -5,18 +5,18 @@ local nn = require "latent.nn"
 local optim = require "latent.optim"
 require "spec.support.close"
 
-local TARGET = lt.tensor { { 1, -2 }, { 3, 0.5 } }
+local TARGET = lt.tensor {{1, -2}, {3, 0.5}}
 
 local makers = {
-  ["SGD"] = function(p) return optim.SGD(p, { lr = 0.1 }) end,
-  ["SGD with momentum"] = function(p) return optim.SGD(p, { lr = 0.05, momentum = 0.8 }) end,
+  ["SGD"] = function(p) return optim.SGD(p, {lr = 0.1}) end,
+  ["SGD with momentum"] = function(p) return optim.SGD(p, {lr = 0.05, momentum = 0.8}) end,
   ["SGD with Nesterov's momentum"] = function(p)
-    return optim.SGD(p, { lr = 0.05, momentum = 0.8, nesterov = true })
+    return optim.SGD(p, {lr = 0.05, momentum = 0.8, nesterov = true})
   end,
-  ["SGD with dampening"] = function(p) return optim.SGD(p, { lr = 0.1, momentum = 0.5, dampening = 0.1 }) end,
-  ["Adam"] = function(p) return optim.Adam(p, { lr = 0.1 }) end,
-  ["AdamW"] = function(p) return optim.AdamW(p, { lr = 0.1, weight_decay = 1e-4 }) end,
-  ["RMSprop"] = function(p) return optim.RMSprop(p, { lr = 0.02 }) end,
+  ["SGD with dampening"] = function(p) return optim.SGD(p, {lr = 0.1, momentum = 0.5, dampening = 0.1}) end,
+  ["Adam"] = function(p) return optim.Adam(p, {lr = 0.1}) end,
+  ["AdamW"] = function(p) return optim.AdamW(p, {lr = 0.1, weight_decay = 1e-4}) end,
+  ["RMSprop"] = function(p) return optim.RMSprop(p, {lr = 0.02}) end,
 }
 
 local function descend(opt, w, steps)
@@ -37,7 +37,7 @@ for name, make in pairs(makers) do
   describe("optim." .. name, function()
     it("finds the bottom of a quadratic", function()
       local w = lt.param(lt.zeros(2, 2))
-      local opt = make { w }
+      local opt = make {w}
       descend(opt, w, 400)
       assert.close(w, TARGET, 1e-2)
       assert.equal(400, opt.steps)
@@ -45,25 +45,25 @@ for name, make in pairs(makers) do
 
     it("tells its settings and parameters", function()
       local w = lt.param(lt.zeros(2, 2))
-      local opt = make { w }
+      local opt = make {w}
       local settings = opt:settings()
       assert.equal(opt.name, settings.name)
       assert.equal(1, settings.parameters)
       assert.is_number(settings.weight_decay)
       assert.is_nil(settings.lr)
-      assert.same({ w }, opt:parameters())
+      assert.same({w}, opt:parameters())
     end)
 
     it("goes on from its state to the bit", function()
       local w = lt.param(lt.zeros(2, 2))
-      local opt = make { w }
+      local opt = make {w}
       descend(opt, w, 3)
       opt.lr = opt.lr / 2
       local copy, saved = lt.param(lt.tensor(w)), opt:state()
       for key, x in pairs(saved.arrays) do saved.arrays[key] = lt.tensor(x) end
       descend(opt, w, 5)
 
-      local resumed = make { copy }
+      local resumed = make {copy}
       resumed:load_state(saved)
       assert.equal(3, resumed.steps)
       descend(resumed, copy, 5)
@@ -73,9 +73,9 @@ for name, make in pairs(makers) do
 
     it("leaves parameters without a gradient alone", function()
       local w, other = lt.param(lt.zeros(2, 2)), lt.param(lt.ones(3))
-      local opt = make { other, w }
+      local opt = make {other, w}
       descend(opt, w, 2)
-      assert.close(other, { 1, 1, 1 }, 0)
+      assert.close(other, {1, 1, 1}, 0)
       assert.is_nil(other.grad)
       assert.is_true(w:abs():min():item() > 0)
     end)
@@ -88,8 +88,8 @@ describe("each optimiser of the core", function()
 
   for _, row in ipairs(core.optimizers()) do
     it("is offered, with the defaults that its comment tells, and keeps what its row says: " .. row.name, function()
-      local w = lt.param(lt.tensor { 1, -2 })
-      local opt = optim[row.name] { w }
+      local w = lt.param(lt.tensor {1, -2})
+      local opt = optim[row.name] {w}
       local comment = assert(source:match("opts ([^\n]*)\n%-%- @treturn Optimizer\nfunction M." .. row.name .. "%("))
       local settings, told = opt:settings(), {}
       for name, value in comment:gmatch "([%w_]+) = ([^,{]+)" do told[name] = value end
@@ -124,32 +124,32 @@ end)
 describe("a step", function()
   -- One parameter at 2 with gradient 0.5.
   local function one(make)
-    local w = lt.param(lt.tensor { 2 })
-    w.grad = lt.tensor { 0.5 }
-    make({ w }):step()
+    local w = lt.param(lt.tensor {2})
+    w.grad = lt.tensor {0.5}
+    make({w}):step()
     return w:get(1)
   end
 
   it("is the rule's, worked out by hand", function()
-    assert.close(one(function(p) return optim.SGD(p, { lr = 0.1 }) end), 1.95)
-    assert.close(one(function(p) return optim.SGD(p, { lr = 0.1, weight_decay = 0.5 }) end), 1.85)
-    assert.close(one(function(p) return optim.SGD(p, { lr = 0.1, momentum = 0.5, nesterov = true }) end), 1.925)
-    assert.close(one(function(p) return optim.Adam(p, { lr = 0.1 }) end), 1.9)
-    assert.close(one(function(p) return optim.AdamW(p, { lr = 0.1, weight_decay = 0.5 }) end), 1.8)
-    assert.close(one(function(p) return optim.RMSprop(p, { lr = 0.1, alpha = 0.75 }) end), 1.8)
+    assert.close(one(function(p) return optim.SGD(p, {lr = 0.1}) end), 1.95)
+    assert.close(one(function(p) return optim.SGD(p, {lr = 0.1, weight_decay = 0.5}) end), 1.85)
+    assert.close(one(function(p) return optim.SGD(p, {lr = 0.1, momentum = 0.5, nesterov = true}) end), 1.925)
+    assert.close(one(function(p) return optim.Adam(p, {lr = 0.1}) end), 1.9)
+    assert.close(one(function(p) return optim.AdamW(p, {lr = 0.1, weight_decay = 0.5}) end), 1.8)
+    assert.close(one(function(p) return optim.RMSprop(p, {lr = 0.1, alpha = 0.75}) end), 1.8)
   end)
 
   it("takes the learning rate of the moment", function()
-    local w = lt.param(lt.tensor { 1 })
-    local opt = optim.SGD({ w }, { lr = 1 })
-    w.grad = lt.tensor { 1 }
+    local w = lt.param(lt.tensor {1})
+    local opt = optim.SGD({w}, {lr = 1})
+    w.grad = lt.tensor {1}
     opt.lr = 0.25
     opt:step()
     assert.equal(0.75, w:get(1))
     opt.lr = 0
     opt:step()
     assert.equal(0.75, w:get(1))
-    for _, lr in ipairs { -1, 0 / 0, "fast" } do
+    for _, lr in ipairs {-1, 0 / 0, "fast"} do
       opt.lr = lr
       assert.matches("optim.SGD: lr: expected a number of at least 0, got ", error_of(opt.step, opt))
     end
@@ -159,19 +159,19 @@ describe("a step", function()
   end)
 
   it("is noticed by a backward through the old weights", function()
-    local w = lt.param(lt.tensor { 1 })
+    local w = lt.param(lt.tensor {1})
     local loss = w:square():sum()
-    w.grad = lt.tensor { 1 }
-    optim.SGD({ w }):step()
+    w.grad = lt.tensor {1}
+    optim.SGD({w}):step()
     assert.error(function() loss:backward() end)
   end)
 
   it("does not follow the list that it was made from", function()
-    local w = lt.param(lt.tensor { 1 })
-    local list = { w }
-    local opt = optim.SGD(list, { lr = 1 })
+    local w = lt.param(lt.tensor {1})
+    local list = {w}
+    local opt = optim.SGD(list, {lr = 1})
     list[1], list[2] = nil, 5
-    w.grad = lt.tensor { 1 }
+    w.grad = lt.tensor {1}
     opt:step()
     opt:zero_grad()
     assert.equal(0, w:get(1))
@@ -179,9 +179,9 @@ describe("a step", function()
   end)
 
   it("passes over a frozen parameter, though it has a gradient and momentum from before", function()
-    local w = lt.param(lt.tensor { 1 })
-    local opt = optim.SGD({ w }, { lr = 0.5, momentum = 0.9 })
-    w.grad = lt.tensor { 1 }
+    local w = lt.param(lt.tensor {1})
+    local opt = optim.SGD({w}, {lr = 0.5, momentum = 0.9})
+    w.grad = lt.tensor {1}
     opt:step()
     w:requires_grad_(false)
     opt:step()
@@ -190,12 +190,12 @@ describe("a step", function()
 end)
 
 describe("load_state", function()
-  local function fresh() return optim.Adam { lt.param(lt.zeros(2)), lt.param(lt.zeros(3)) } end
+  local function fresh() return optim.Adam {lt.param(lt.zeros(2)), lt.param(lt.zeros(3))} end
 
   it("refuses what does not fit, and changes nothing then", function()
     local opt = fresh()
     local function try(change)
-      local state = { steps = 4, lr = 0.5, arrays = {} }
+      local state = {steps = 4, lr = 0.5, arrays = {}}
       for key, x in pairs(opt:state().arrays) do state.arrays[key] = lt.ones(x) end
       change(state)
       local message = error_of(opt.load_state, opt, state)
@@ -221,31 +221,31 @@ end)
 describe("optimisers refuse", function()
   local w = lt.param(lt.ones(2))
   local cases = {
-    { "optim.Adam: expected a list of parameters, such as model:parameters%(%), got nil", optim.Adam },
-    { "optim.SGD: expected a list of parameters.*, got an empty table", optim.SGD, {} },
-    { "optim.SGD: expected a list of parameters.*, got a tensor %[2%]", optim.SGD, w },
-    { "optim.Adam: expected a list of .*, such as model:parameters%(%), got a module", optim.Adam, nn.Linear(1, 1) },
-    { "optim.SGD: expected a list of parameters.*, got a module", optim.SGD, nn.Sequential { nn.ReLU() } },
-    { "optim.AdamW: expected a list of parameters.*, got nn.ReLU; write nn.ReLU", optim.AdamW, nn.ReLU },
-    { "optim.RMSprop: expected a list of parameters.*, got a table with names", optim.RMSprop, { weight = w } },
-    { "optim.clip_grad_norm: expected a list of parameters.*, got a module", optim.clip_grad_norm, nn.ReLU(), 1 },
-    { "clip_grad_norm: expected a list of parameters.*, got a module", lt.clip_grad_norm, nn.ReLU(), 1 },
-    { "clip_grad_norm: expected a list of parameters.*, got a table", lt.clip_grad_norm, {}, 1 },
-    { "optim.SGD: parameter 2: expected a tensor, got 3", optim.SGD, { w, 3 } },
-    { "optim.SGD: parameter 1: .*, got the result of an op", optim.SGD, { w * 2 } },
-    { "optim.SGD: parameter 1: .*, got u8", optim.SGD, { lt.ones(1):u8() } },
-    { "optim.SGD: parameter 2: is parameter 1 again", optim.SGD, { w, w } },
-    { 'optim.Adam: unknown option "rl" %(did you mean "lr"%?%)', optim.Adam, { w }, { rl = 1 } },
-    { 'optim.SGD: unknown option "momentun" %(did you mean "momentum"%?%)', optim.SGD, { w }, { momentun = 1 } },
-    { "optim.Adam: lr: expected a number of at least 0, got %-1", optim.Adam, { w }, { lr = -1 } },
-    { "optim.SGD: lr: expected a finite number of at least 0, got inf", optim.SGD, { w }, { lr = math.huge } },
-    { 'optim.RMSprop: lr: expected a number of at least 0, got "1"', optim.RMSprop, { w }, { lr = "1" } },
-    { "optim.AdamW: betas: expected {beta1, beta2}, got 0.9", optim.AdamW, { w }, { betas = 0.9 } },
-    { "optim.AdamW: betas: expected {beta1, beta2}, got a table", optim.AdamW, { w }, { betas = { 0.9 } } },
-    { "optim.Adam: betas: expected a number in %[0, 1%), got 1", optim.Adam, { w }, { betas = { 0.9, 1 } } },
-    { "optim.RMSprop: alpha: expected a number in %[0, 1%), got 2", optim.RMSprop, { w }, { alpha = 2 } },
-    { "optim.SGD: nesterov: expected momentum above 0", optim.SGD, { w }, { nesterov = true } },
-    { "optim.SGD: nesterov: expected a boolean, got 1", optim.SGD, { w }, { nesterov = 1 } },
+    {"optim.Adam: expected a list of parameters, such as model:parameters%(%), got nil", optim.Adam},
+    {"optim.SGD: expected a list of parameters.*, got an empty table", optim.SGD, {}},
+    {"optim.SGD: expected a list of parameters.*, got a tensor %[2%]", optim.SGD, w},
+    {"optim.Adam: expected a list of .*, such as model:parameters%(%), got a module", optim.Adam, nn.Linear(1, 1)},
+    {"optim.SGD: expected a list of parameters.*, got a module", optim.SGD, nn.Sequential {nn.ReLU()}},
+    {"optim.AdamW: expected a list of parameters.*, got nn.ReLU; write nn.ReLU", optim.AdamW, nn.ReLU},
+    {"optim.RMSprop: expected a list of parameters.*, got a table with names", optim.RMSprop, {weight = w}},
+    {"optim.clip_grad_norm: expected a list of parameters.*, got a module", optim.clip_grad_norm, nn.ReLU(), 1},
+    {"clip_grad_norm: expected a list of parameters.*, got a module", lt.clip_grad_norm, nn.ReLU(), 1},
+    {"clip_grad_norm: expected a list of parameters.*, got a table", lt.clip_grad_norm, {}, 1},
+    {"optim.SGD: parameter 2: expected a tensor, got 3", optim.SGD, {w, 3}},
+    {"optim.SGD: parameter 1: .*, got the result of an op", optim.SGD, {w * 2}},
+    {"optim.SGD: parameter 1: .*, got u8", optim.SGD, {lt.ones(1):u8()}},
+    {"optim.SGD: parameter 2: is parameter 1 again", optim.SGD, {w, w}},
+    {'optim.Adam: unknown option "rl" %(did you mean "lr"%?%)', optim.Adam, {w}, {rl = 1}},
+    {'optim.SGD: unknown option "momentun" %(did you mean "momentum"%?%)', optim.SGD, {w}, {momentun = 1}},
+    {"optim.Adam: lr: expected a number of at least 0, got %-1", optim.Adam, {w}, {lr = -1}},
+    {"optim.SGD: lr: expected a finite number of at least 0, got inf", optim.SGD, {w}, {lr = math.huge}},
+    {'optim.RMSprop: lr: expected a number of at least 0, got "1"', optim.RMSprop, {w}, {lr = "1"}},
+    {"optim.AdamW: betas: expected {beta1, beta2}, got 0.9", optim.AdamW, {w}, {betas = 0.9}},
+    {"optim.AdamW: betas: expected {beta1, beta2}, got a table", optim.AdamW, {w}, {betas = {0.9}}},
+    {"optim.Adam: betas: expected a number in %[0, 1%), got 1", optim.Adam, {w}, {betas = {0.9, 1}}},
+    {"optim.RMSprop: alpha: expected a number in %[0, 1%), got 2", optim.RMSprop, {w}, {alpha = 2}},
+    {"optim.SGD: nesterov: expected momentum above 0", optim.SGD, {w}, {nesterov = true}},
+    {"optim.SGD: nesterov: expected a boolean, got 1", optim.SGD, {w}, {nesterov = 1}},
   }
   for _, case in ipairs(cases) do
     it(case[1], function() assert.matches(case[1], error_of(case[2], case[3], case[4])) end)
@@ -255,24 +255,24 @@ end)
 describe("optim.clip_grad_norm", function()
   local function parameters()
     local a, b, c = lt.param(lt.zeros(2)), lt.param(lt.zeros(1)), lt.param(lt.zeros(1))
-    a.grad, b.grad = lt.tensor { 3, 0 }, lt.tensor { -4 }
-    return { a, b, c }
+    a.grad, b.grad = lt.tensor {3, 0}, lt.tensor {-4}
+    return {a, b, c}
   end
 
   it("scales all gradients together and returns the norm before", function()
     local list = parameters()
     assert.equal(5, optim.clip_grad_norm(list, 1))
-    assert.close(list[1].grad, { 0.6, 0 })
-    assert.close(list[2].grad, { -0.8 })
+    assert.close(list[1].grad, {0.6, 0})
+    assert.close(list[2].grad, {-0.8})
     assert.is_nil(list[3].grad)
   end)
 
   it("leaves short gradients alone", function()
     local list = parameters()
     assert.equal(5, optim.clip_grad_norm(list, 6))
-    assert.close(list[1].grad, { 3, 0 }, 0)
+    assert.close(list[1].grad, {3, 0}, 0)
     assert.equal(5, optim.clip_grad_norm(list, math.huge))
-    assert.close(list[2].grad, { -4 }, 0)
+    assert.close(list[2].grad, {-4}, 0)
   end)
 
   it("refuses nonsense", function()

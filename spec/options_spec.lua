@@ -2,7 +2,7 @@ local lt = require "latent"
 local options = require "latent.base.options"
 
 describe("options.nearest", function()
-  local list = { "stride", "padding", "title", "batch", "shuffle", "seed", "lr", "output_padding" }
+  local list = {"stride", "padding", "title", "batch", "shuffle", "seed", "lr", "output_padding"}
   for given, wanted in pairs {
     titel = "title", bacth = "batch", shufle = "shuffle", pading = "padding", strides = "stride", SEED = "seed",
     rl = "lr", esed = "seed", outptu_pading = "output_padding", Title = "title",
@@ -13,36 +13,36 @@ describe("options.nearest", function()
   end
 
   it("knows when nothing is near", function()
-    for _, given in ipairs { "colour", "x", "", "momentum", ("long"):rep(100) } do
+    for _, given in ipairs {"colour", "x", "", "momentum", ("long"):rep(100)} do
       assert.is_nil(options.nearest(given, list))
     end
     assert.is_nil(options.nearest("title", {}))
   end)
 
   it("prefers the nearest, and the first of equals", function()
-    assert.equal("steps", options.nearest("steps", { "step", "steps" }))
-    assert.equal("bat", options.nearest("cat", { "bat", "hat" }))
+    assert.equal("steps", options.nearest("steps", {"step", "steps"}))
+    assert.equal("bat", options.nearest("cat", {"bat", "hat"}))
   end)
 end)
 
 describe("options.check", function()
   local function message_of(opts, allowed)
-    local ok, message = pcall(options.check, "plot.lines", opts, allowed or { "file", "title" })
+    local ok, message = pcall(options.check, "plot.lines", opts, allowed or {"file", "title"})
     assert.is_false(ok)
     return message
   end
 
   it("returns the table, or an empty one", function()
-    local opts = { file = "a.png" }
-    assert.equal(opts, options.check("f", opts, { "file", "title" }))
-    assert.same({}, options.check("f", nil, { "file" }))
+    local opts = {file = "a.png"}
+    assert.equal(opts, options.check("f", opts, {"file", "title"}))
+    assert.same({}, options.check("f", nil, {"file"}))
   end)
 
   it("names what is unknown and what there is", function()
     assert.matches('plot.lines: unknown option "titel" %(did you mean "title"%?%); options: file, title$',
-      message_of { titel = 1 })
-    assert.matches('plot.lines: unknown option "colour"; options: file, title$', message_of { colour = 1 })
-    assert.matches('plot.lines: unknown option "1"; options: none$', message_of({ "a.png" }, {}))
+      message_of {titel = 1})
+    assert.matches('plot.lines: unknown option "colour"; options: file, title$', message_of {colour = 1})
+    assert.matches('plot.lines: unknown option "1"; options: none$', message_of({"a.png"}, {}))
   end)
 
   it("takes tables only", function()
@@ -62,10 +62,10 @@ describe("options.describe", function()
     for expected, value in pairs {
       ["a tensor [2, 3]"] = lt.ones(2, 3), ["a tensor []"] = lt.tensor(1), ["a closed tensor"] = closed,
       ["a module"] = nn.Sequential {}, ["nn.ReLU; write nn.ReLU(...)"] = nn.ReLU, ["a generator"] = lt.generator(1),
-      ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
-      ["a data set"] = data.mnist { split = "test", mini = true }, ["a function"] = print, ["a table"] = {}, ["3"] = 3,
+      ["an optimiser"] = optim.SGD({lt.param(lt.ones(1))}, {lr = 1}),
+      ["a data set"] = data.mnist {split = "test", mini = true}, ["a function"] = print, ["a table"] = {}, ["3"] = 3,
       ["0.5"] = 0.5, ["true"] = true, ['"text"'] = "text", ["a FILE*"] = io.stdout, ["a thing"] = setmetatable({},
-        { __name = "thing", __tostring = error, __index = error, __metatable = 5 }),
+        {__name = "thing", __tostring = error, __index = error, __metatable = 5}),
     } do assert.equal(expected, describe_value(value)) end
     assert.equal("nil", describe_value(nil))
     assert.equal(65, #describe_value(("x"):rep(1000)))
@@ -74,8 +74,8 @@ describe("options.describe", function()
   it("names them so in the core as well", function()
     for expected, value in pairs {
       ["a module"] = nn.ReLU(), ["a class of layers"] = nn.ReLU,
-      ["a data set"] = data.mnist { split = "test", mini = true }, ["a generator"] = lt.generator(1),
-      ["an optimiser"] = optim.SGD({ lt.param(lt.ones(1)) }, { lr = 1 }),
+      ["a data set"] = data.mnist {split = "test", mini = true}, ["a generator"] = lt.generator(1),
+      ["an optimiser"] = optim.SGD({lt.param(lt.ones(1))}, {lr = 1}),
     } do
       local _, message = pcall(function() lt.ones(2):copy_(value) end)
       assert.matches("copy_: source: expected a tensor, got " .. expected .. "$", message)
@@ -95,27 +95,27 @@ describe("options.expect", function()
   end)
 
   for _, case in ipairs {
-    { 0, "count", "a whole number of at least 1, got 0" },
-    { -1, "size", "a whole number of at least 0, got %-1" },
-    { 1.5, "integer", "a whole number, got 1.5" },
-    { 1e300, "count", "a whole number of at least 1, got 1e%+300" },
-    { 0 / 0, "count", "a whole number of at least 1, got %-?nan" },
-    { math.huge, "integer", "a whole number, got inf" },
-    { "3", "count", 'a whole number of at least 1, got "3"' },
-    { 0, "positive", "a number above 0, got 0" },
-    { math.huge, "positive", "a finite number above 0, got inf" },
-    { -0.1, "not negative", "a number of at least 0, got %-0.1" },
-    { 0 / 0, "not negative", "a number of at least 0, got %-?nan" },
-    { math.huge, "not negative", "a finite number of at least 0, got inf" },
-    { "1", "share", 'a number from 0 to 1, got "1"' },
-    { 1.1, "share", "a number from 0 to 1, got 1.1" },
-    { 0 / 0, "positive", "a number above 0, got %-?nan" },
-    { 0 / 0, "finite", "a finite number, got %-?nan" },
-    { -math.huge, "finite", "a finite number, got %-inf" },
-    { "1", "finite", 'a number, got "1"' },
-    { {}, "number", "a number, got a table" },
-    { print, "string", "a string, got a function" },
-    { nil, "table", "a table, got nil" },
+    {0, "count", "a whole number of at least 1, got 0"},
+    {-1, "size", "a whole number of at least 0, got %-1"},
+    {1.5, "integer", "a whole number, got 1.5"},
+    {1e300, "count", "a whole number of at least 1, got 1e%+300"},
+    {0 / 0, "count", "a whole number of at least 1, got %-?nan"},
+    {math.huge, "integer", "a whole number, got inf"},
+    {"3", "count", 'a whole number of at least 1, got "3"'},
+    {0, "positive", "a number above 0, got 0"},
+    {math.huge, "positive", "a finite number above 0, got inf"},
+    {-0.1, "not negative", "a number of at least 0, got %-0.1"},
+    {0 / 0, "not negative", "a number of at least 0, got %-?nan"},
+    {math.huge, "not negative", "a finite number of at least 0, got inf"},
+    {"1", "share", 'a number from 0 to 1, got "1"'},
+    {1.1, "share", "a number from 0 to 1, got 1.1"},
+    {0 / 0, "positive", "a number above 0, got %-?nan"},
+    {0 / 0, "finite", "a finite number, got %-?nan"},
+    {-math.huge, "finite", "a finite number, got %-inf"},
+    {"1", "finite", 'a number, got "1"'},
+    {{}, "number", "a number, got a table"},
+    {print, "string", "a string, got a function"},
+    {nil, "table", "a table, got nil"},
   } do
     it("wants " .. case[3], function()
       local ok, message = pcall(options.expect, "f", "size", case[1], case[2])
@@ -128,18 +128,18 @@ end)
 describe("an op's options", function()
   it("are suggested by the same rule", function()
     local x, w = lt.ones(1, 3, 3, 1), lt.ones(2, 2, 1, 1)
-    for given, wanted in pairs { strdie = "stride", pading = "padding", Dilation = "dilation" } do
-      local ok, message = pcall(lt.conv2d, x, w, nil, { [given] = 1 })
+    for given, wanted in pairs {strdie = "stride", pading = "padding", Dilation = "dilation"} do
+      local ok, message = pcall(lt.conv2d, x, w, nil, {[given] = 1})
       assert.is_false(ok)
       assert.matches(('conv2d: unknown option "%s" %%(did you mean "%s"%%?%%); options: stride, padding, dilation')
         :format(given, wanted), message)
     end
-    assert.error_matches(function() lt.conv2d(x, w, nil, { x = 1 }) end,
+    assert.error_matches(function() lt.conv2d(x, w, nil, {x = 1}) end,
       'conv2d: unknown option "x"; options: stride, padding, dilation')
   end)
 
   it("are checked where they come after an axis", function()
-    assert.error_matches(function() lt.var(lt.ones(3), nil, { unbiasde = false }) end,
+    assert.error_matches(function() lt.var(lt.ones(3), nil, {unbiasde = false}) end,
       'var: unknown option "unbiasde" %(did you mean "unbiased"%?%); options: axis, unbiased, keepdim')
     assert.error_matches(function() lt.var(lt.ones(3), nil, 3) end, "var: unbiased: expected true or false, got 3")
   end)
@@ -153,13 +153,13 @@ end)
 describe("row numbers", function()
   it("are whole and in range", function()
     local bytes, floats = lt.ones(3, 2):u8(), lt.ones(3, 2)
-    for _, wrong in ipairs { 1.5, 0, 4, -1, math.huge, 0 / 0 } do
-      assert.error_matches(function() floats:gather_rows { 1, wrong } end,
+    for _, wrong in ipairs {1.5, 0, 4, -1, math.huge, 0 / 0} do
+      assert.error_matches(function() floats:gather_rows {1, wrong} end,
         "gather_rows: index: expected whole numbers 1..3, got .* at position 2")
-      assert.error_matches(function() lt.gather_scaled(bytes, { 1, wrong }, 1, 0) end,
+      assert.error_matches(function() lt.gather_scaled(bytes, {1, wrong}, 1, 0) end,
         "gather_scaled: index: expected whole numbers 1..3, got .* at position 2")
     end
-    assert.same({ 2, 2 }, floats:gather_rows({ 3, 1 }).shape)
-    assert.same({ 2, 2 }, lt.gather_scaled(bytes, { 3, 1 }, 2, 0).shape)
+    assert.same({2, 2}, floats:gather_rows({3, 1}).shape)
+    assert.same({2, 2}, lt.gather_scaled(bytes, {3, 1}, 2, 0).shape)
   end)
 end)

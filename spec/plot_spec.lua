@@ -49,7 +49,7 @@ local function with_gnuplot(body, f)
 end
 
 local function lines()
-  return plot.lines{ { y = { 3, 2, 1 }, label = "train" }, title = "Loss" }
+  return plot.lines{{y = {3, 2, 1}, label = "train"}, title = "Loss"}
 end
 
 describe("plot", function()
@@ -66,8 +66,8 @@ describe("plot", function()
   describe("files", function()
     it("writes a PNG of the size asked for, and nothing else", function()
       local path = folder .. "/loss.png"
-      assert.equal(path, plot.lines{ { y = { 3, 2, 1 } }, width = 320, height = 240 }:save(path))
-      assert.same({ 320, 240 }, { table.pack(png_size(path))[1], table.pack(png_size(path))[2] })
+      assert.equal(path, plot.lines{{y = {3, 2, 1}}, width = 320, height = 240}:save(path))
+      assert.same({320, 240}, {table.pack(png_size(path))[1], table.pack(png_size(path))[2]})
       assert.equal("loss.png", listing())
     end)
 
@@ -86,7 +86,7 @@ describe("plot", function()
 
     it("keeps script and data that draw the same picture by hand", function()
       local path = folder .. "/it's a plot.png"
-      assert(lines():save(path, { keep = true }))
+      assert(lines():save(path, {keep = true}))
       assert.equal("it's a plot.dat it's a plot.gp it's a plot.png", listing())
       local before = read(path)
       os.remove(path)
@@ -95,18 +95,18 @@ describe("plot", function()
     end)
 
     it("makes bars with long names wider, so that the names do not touch", function()
-      assert.equal(900, plot.bars{ { 1, 2 }, names = { "a", "b" } }.width)
+      assert.equal(900, plot.bars{{1, 2}, names = {"a", "b"}}.width)
       local names = {}
       for i = 1, 10 do
         names[i] = "a long name"
       end
-      assert.is_true(plot.bars{ { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, names = names }.width > 1200)
+      assert.is_true(plot.bars{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, names = names}.width > 1200)
     end)
 
     it("writes texts beside points, left of those at the right edge, and leaves out what is not finite", function()
       local path = folder .. "/texts.png"
-      assert(plot.lines{ { x = { 1, 10, 100, 100 }, y = { 1, 2, 3, 0 / 0 }, texts = { 0.5, "it's_b", "c", "d" } },
-        log = "x" }:save(path, { keep = true }))
+      assert(plot.lines{{x = {1, 10, 100, 100}, y = {1, 2, 3, 0 / 0}, texts = {0.5, "it's_b", "c", "d"}},
+        log = "x"}:save(path, {keep = true}))
       local script = read(folder .. "/texts.gp")
       assert.matches("set label '0%.5' at first 1, first 1 left", script)
       assert.matches([[set label "it\047s_b" at first 10, first 2 left]], script)
@@ -117,8 +117,8 @@ describe("plot", function()
     it("writes texts where the line itself does not pass", function()
       local path = folder .. "/corners.png"
       -- down, a lowest point, a highest one, and down to the right edge
-      assert(plot.lines{ { x = { 0, 1, 2, 3 }, y = { 3, 1, 2, 0 }, texts = { "a", "b", "c", "d" } } }:save(path,
-        { keep = true }))
+      assert(plot.lines{{x = {0, 1, 2, 3}, y = {3, 1, 2, 0}, texts = {"a", "b", "c", "d"}}}:save(path,
+        {keep = true}))
       local script = read(folder .. "/corners.gp")
       assert.matches("set label 'a' at first 0, first 3 left offset character 0%.5,0%.6 ", script)
       assert.matches("set label 'b' at first 1, first 1 right offset character %-0%.7,%-0%.6 ", script)
@@ -129,29 +129,29 @@ describe("plot", function()
     it("draws every kind, alone and in panels", function()
       local image = picture(8, 8)
       local figures = {
-        plot.scatter{ points = { { 0, 1 }, { 2, 3 } }, labels = { 3, 7 } },
-        plot.histogram{ { 1, 2, 2, 3 }, { values = { 2, 2 }, label = "b" }, bins = 4 },
-        plot.bars{ { values = { 70.2, 93.4 }, label = "a" }, names = { "0", "1" }, format = "%.1f" },
-        plot.image{ image },
-        plot.image_grid{ images = { image, image, image, image }, x = { -3, 3 }, y = { -3, 3 } },
-        plot.image_rows{ rows = { { label = "in", images = { image, image } } }, titles = { "0", "1" } },
-        plot.figure{ kind = "lines", { y = { 1, 2 } }, log = "xy" },
+        plot.scatter{points = {{0, 1}, {2, 3}}, labels = {3, 7}},
+        plot.histogram{{1, 2, 2, 3}, {values = {2, 2}, label = "b"}, bins = 4},
+        plot.bars{{values = {70.2, 93.4}, label = "a"}, names = {"0", "1"}, format = "%.1f"},
+        plot.image{image},
+        plot.image_grid{images = {image, image, image, image}, x = {-3, 3}, y = {-3, 3}},
+        plot.image_rows{rows = {{label = "in", images = {image, image}}}, titles = {"0", "1"}},
+        plot.figure{kind = "lines", {y = {1, 2}}, log = "xy"},
       }
       for i, figure in ipairs(figures) do
         local path = ("%s/%d.png"):format(folder, i)
         assert(figure:save(path))
         local w, h = png_size(path)
-        assert.same({ figure.width, figure.height }, { w, h })
+        assert.same({figure.width, figure.height}, {w, h})
       end
-      local panels = plot.panels(figures, { columns = 3, title = "all" })
+      local panels = plot.panels(figures, {columns = 3, title = "all"})
       assert(panels:save(folder .. "/panels.png"))
     end)
 
     it("takes titles and labels literally", function()
       local odd = "a_b^c {x} & @y 'q' \"dd\" `touch " .. folder .. "/bad` \\n %d 50% é\nnext"
-      local figure = plot.lines{ { y = { 1, 2 }, label = odd }, title = odd, xlabel = odd, ylabel = odd }
+      local figure = plot.lines{{y = {1, 2}, label = odd}, title = odd, xlabel = odd, ylabel = odd}
       assert(figure:save(folder .. "/odd.svg"))
-      assert(plot.bars{ { 1 }, names = { odd }, title = odd }:save(folder .. "/bars.svg"))
+      assert(plot.bars{{1}, names = {odd}, title = odd}:save(folder .. "/bars.svg"))
       assert.equal("bars.svg odd.svg", listing())
       local svg = read(folder .. "/odd.svg")
       assert.truthy(svg:find("a_b^c {x} &amp; @y 'q' \"dd\" `touch", 1, true))
@@ -165,9 +165,9 @@ describe("plot", function()
         return y == 1 and x == 2 and 1 or -1
       end)
       local path = folder .. "/image.png"
-      assert(plot.image{ image, zoom = 10 }:save(path))
+      assert(plot.image{image, zoom = 10}:save(path))
       local rows, width, height = png_rows(path)
-      assert.same({ 78, 65 }, { width, height })
+      assert.same({78, 65}, {width, height})
       local top, left = height - 14 - 40, 14
       for y = 1, 38 do
         for x = 1, 48 do
@@ -179,9 +179,9 @@ describe("plot", function()
 
     it("puts row 1 of a grid at y[1], below row 2 when y grows", function()
       local black, white = picture(4, 4, function() return -1 end), picture(4, 4, function() return 1 end)
-      for _, case in ipairs{ { { 0, 1 }, 255, 0 }, { { 1, 0 }, 0, 255 } } do
+      for _, case in ipairs{{{0, 1}, 255, 0}, {{1, 0}, 0, 255}} do
         local path = folder .. "/grid.png"
-        assert(plot.image_grid{ images = { { black }, { white } }, y = case[1], zoom = 20 }:save(path))
+        assert(plot.image_grid{images = {{black}, {white}}, y = case[1], zoom = 20}:save(path))
         local rows, _, height = png_rows(path)
         local bottom = height - 35
         assert.equal(case[3], rows[bottom - 20][90 * 3])
@@ -190,13 +190,13 @@ describe("plot", function()
     end)
 
     it("reads tensors of either type", function()
-      local grey = lt.from_bytes(("\0\255"):rep(8), { 1, 4, 4, 1 }, "u8")
-      local float = lt.tensor{ { -1, 1, -1, 1 }, { -1, 1, -1, 1 }, { -1, 1, -1, 1 }, { -1, 1, -1, 1 } }
-      assert(plot.image{ grey }:save(folder .. "/u8.png"))
-      assert(plot.image{ float }:save(folder .. "/float.png"))
+      local grey = lt.from_bytes(("\0\255"):rep(8), {1, 4, 4, 1}, "u8")
+      local float = lt.tensor{{-1, 1, -1, 1}, {-1, 1, -1, 1}, {-1, 1, -1, 1}, {-1, 1, -1, 1}}
+      assert(plot.image{grey}:save(folder .. "/u8.png"))
+      assert(plot.image{float}:save(folder .. "/float.png"))
       assert.equal(read(folder .. "/u8.png"), read(folder .. "/float.png"))
       local codes = lt.randn(50, 2)
-      assert(plot.scatter{ points = codes, labels = lt.zeros(50) }:save(folder .. "/codes.png"))
+      assert(plot.scatter{points = codes, labels = lt.zeros(50)}:save(folder .. "/codes.png"))
     end)
   end)
 
@@ -204,8 +204,8 @@ describe("plot", function()
     --- Draws in a process of its own, under `words` of env, in the folder `at`.
     local function draw(words, at, name)
       local code = ([[local plot = require "latent.plot"
-        for _, format in ipairs{ "png", "svg" } do
-          assert(plot.lines({ { y = { 1, 2.5 }, label = "é" }, title = "ü" }):save(%q .. format))
+        for _, format in ipairs{"png", "svg"} do
+          assert(plot.lines({{y = {1, 2.5}, label = "é"}, title = "ü"}):save(%q .. format))
         end]]):format(folder .. "/" .. name .. ".")
       local absolute = files.capture("pwd")
       local function here(list) return (list:gsub("%f[^;\0]([^/;])", absolute .. "/%1")) end
@@ -222,8 +222,8 @@ describe("plot", function()
       local hostile = "GNUTERM=x11 GNUPLOT_LIB=/nowhere GNUHELP=/nowhere GNUPLOT_DRIVER_DIR=/nowhere "
         .. "FIT_LOG=/nowhere/log GNUPLOT_PS_DIR=/nowhere "
         .. "PAGER=false COLUMNS=3 LINES=2 TZ=Asia/Tokyo DISPLAY=:99 TERM=dumb IFS=e "
-      for _, words in ipairs{ "GNUTERM=x11", "-u HOME", hostile .. fonts .. "HOME=" .. folder,
-        "LC_ALL=de_DE.UTF-8 LC_NUMERIC=de_DE.UTF-8 LANG=ja_JP.eucJP", "LC_ALL=C", "LC_ALL=C.UTF-8" } do
+      for _, words in ipairs{"GNUTERM=x11", "-u HOME", hostile .. fonts .. "HOME=" .. folder,
+        "LC_ALL=de_DE.UTF-8 LC_NUMERIC=de_DE.UTF-8 LANG=ja_JP.eucJP", "LC_ALL=C", "LC_ALL=C.UTF-8"} do
         local png2, svg2 = draw(words, folder, "other")
         assert(png == png2 and svg == svg2, words)
       end
@@ -276,7 +276,7 @@ describe("plot", function()
       with_gnuplot("exec 0<&-; exit 7", function()
         local long = {}
         for i = 1, 2000 do
-          long[i] = { y = { 1, 2 }, label = ("x"):rep(100) }
+          long[i] = {y = {1, 2}, label = ("x"):rep(100)}
         end
         local ok, message = pcall(function() plot.lines(long):save(folder .. "/a.png") end)
         assert.is_false(ok)
@@ -312,62 +312,62 @@ describe("plot", function()
     local image = picture(4, 4)
     local nan = 0 / 0
     local cases = {
-      { "unknown option, with a suggestion", "lines", { { y = { 1 } }, tittle = "x" },
-        'plot.lines: unknown option "tittle" %(did you mean "title"%?%)' },
-      { "unknown option of a series", "lines", { { y = { 1 }, lable = "x" } },
-        'series 1: unknown option "lable"' },
-      { "no series", "lines", { title = "x" }, "plot.lines: expected at least one series" },
-      { "no y", "lines", { { x = { 1 } } },
-        "series 1: y: expected a tensor or a table of numbers, got nothing" },
-      { "empty y", "lines", { { y = {} } }, "series 1: y: is empty" },
-      { "x and y of different length", "lines", { { x = { 1 }, y = { 1, 2 } } },
-        "x has 1 values and y has 2" },
-      { "texts that are not one a point", "lines", { { y = { 1, 2 }, texts = { "a" } } },
-        "series 1: texts: expected a list of 2, one a point" },
-      { "nothing finite", "lines", { { y = { nan, 1 / 0 } } }, "y: no finite value to draw" },
-      { "nothing positive on a log axis", "lines", { { y = { 0, -1 } }, log = "y" },
-        "no positive finite value" },
-      { "a text among numbers", "lines", { { y = { 1, "2" } } },
-        'expected numbers, got "2" at position 2' },
-      { "a range upside down", "lines", { { y = { 1 } }, yrange = { 1, 0 } },
-        "yrange: expected {lowest, highest}" },
-      { "an unknown legend", "lines", { { y = { 1 }, label = "a" }, legend = "top" },
-        "legend: expected false or" },
-      { "points of the wrong shape", "scatter", { points = { { 1, 2, 3 } } },
-        "points: expected shape %[n, 2%], got %[1, 3%]" },
-      { "ragged points", "scatter", { points = { { 1, 2 }, { 1 } } },
-        "element 2 has shape %[1%], but element 1 has %[2%]" },
-      { "too few labels", "scatter", { points = { { 1, 2 }, { 1, 2 } }, labels = { 1 } },
-        "labels: has 1 for 2 points" },
-      { "too few names", "scatter", { points = { { 1, 2 } }, labels = { 5 }, names = { "a", "b" } },
-        "names: has 2 for 1 classes" },
-      { "a label of no class", "scatter", { points = { { 1, 2 } }, labels = { 5 }, classes = { 1, 2 } },
-        "labels: 5 at position 1" },
-      { "one image too many", "image", { { image, image } }, "image: expected one image, got 2" },
-      { "no image", "image", { 3 }, "image: expected a tensor or a table of numbers" },
-      { "a broken zoom", "image", { image, zoom = 1.5 }, "zoom: expected a whole number of at least 1" },
-      { "images that fill no grid", "image_grid", { images = { image, image, image } },
-        "3 do not fill rows of 2" },
-      { "too few coordinates", "image_grid", { images = { { image, image, image, image } }, x = { 1, 2, 3 } },
-        "x: has 3 coordinates for 4 images" },
-      { "rows of different sizes", "image_rows", { rows = { { images = { image } }, { images = { picture(5, 5) } } } },
-        "row 2: images: are 5x5, but those of row 1 are 4x4" },
-      { "no rows", "image_rows", { rows = {} }, "rows: expected a list" },
-      { "a histogram of nothing", "histogram", { { values = {} } }, "values: is empty" },
-      { "bars of different lengths", "bars", { { 1, 2 }, { 1 } },
-        "series 2 has 1 values and series 1 has 2" },
-      { "a title that is no text", "lines", { { y = { 1 } }, title = {} }, "title: expected text, got a table" },
-      { "a tiny figure", "lines", { { y = { 1 } }, width = 5 }, "width: expected a number of at least 100" },
-      { "a dash that is a number", "lines", { { y = { 1 }, dashed = 0 } },
-        "plot.lines: series 1: dashed: expected true or false, got 0" },
-      { "markers that are text", "lines", { { y = { 1 } }, markers = "no" },
-        'plot.lines: markers: expected true or false, got "no"' },
-      { "an inversion that is a number", "image", { image, invert = 0 },
-        "plot.image: invert: expected true or false, got 0" },
-      { "an unknown colour", "lines", { { y = { 1 }, color = "red" } }, 'color: expected a number of the palette' },
-      { "a wrong format", "bars", { { 1.5 }, format = "%d" }, "format: expected one for a number" },
-      { "an unknown kind", "figure", { kind = "line" },
-        'unknown kind "line" %(did you mean "lines"%?%)' },
+      {"unknown option, with a suggestion", "lines", {{y = {1}}, tittle = "x"},
+        'plot.lines: unknown option "tittle" %(did you mean "title"%?%)'},
+      {"unknown option of a series", "lines", {{y = {1}, lable = "x"}},
+        'series 1: unknown option "lable"'},
+      {"no series", "lines", {title = "x"}, "plot.lines: expected at least one series"},
+      {"no y", "lines", {{x = {1}}},
+        "series 1: y: expected a tensor or a table of numbers, got nothing"},
+      {"empty y", "lines", {{y = {}}}, "series 1: y: is empty"},
+      {"x and y of different length", "lines", {{x = {1}, y = {1, 2}}},
+        "x has 1 values and y has 2"},
+      {"texts that are not one a point", "lines", {{y = {1, 2}, texts = {"a"}}},
+        "series 1: texts: expected a list of 2, one a point"},
+      {"nothing finite", "lines", {{y = {nan, 1 / 0}}}, "y: no finite value to draw"},
+      {"nothing positive on a log axis", "lines", {{y = {0, -1}}, log = "y"},
+        "no positive finite value"},
+      {"a text among numbers", "lines", {{y = {1, "2"}}},
+        'expected numbers, got "2" at position 2'},
+      {"a range upside down", "lines", {{y = {1}}, yrange = {1, 0}},
+        "yrange: expected {lowest, highest}"},
+      {"an unknown legend", "lines", {{y = {1}, label = "a"}, legend = "top"},
+        "legend: expected false or"},
+      {"points of the wrong shape", "scatter", {points = {{1, 2, 3}}},
+        "points: expected shape %[n, 2%], got %[1, 3%]"},
+      {"ragged points", "scatter", {points = {{1, 2}, {1}}},
+        "element 2 has shape %[1%], but element 1 has %[2%]"},
+      {"too few labels", "scatter", {points = {{1, 2}, {1, 2}}, labels = {1}},
+        "labels: has 1 for 2 points"},
+      {"too few names", "scatter", {points = {{1, 2}}, labels = {5}, names = {"a", "b"}},
+        "names: has 2 for 1 classes"},
+      {"a label of no class", "scatter", {points = {{1, 2}}, labels = {5}, classes = {1, 2}},
+        "labels: 5 at position 1"},
+      {"one image too many", "image", {{image, image}}, "image: expected one image, got 2"},
+      {"no image", "image", {3}, "image: expected a tensor or a table of numbers"},
+      {"a broken zoom", "image", {image, zoom = 1.5}, "zoom: expected a whole number of at least 1"},
+      {"images that fill no grid", "image_grid", {images = {image, image, image}},
+        "3 do not fill rows of 2"},
+      {"too few coordinates", "image_grid", {images = {{image, image, image, image}}, x = {1, 2, 3}},
+        "x: has 3 coordinates for 4 images"},
+      {"rows of different sizes", "image_rows", {rows = {{images = {image}}, {images = {picture(5, 5)}}}},
+        "row 2: images: are 5x5, but those of row 1 are 4x4"},
+      {"no rows", "image_rows", {rows = {}}, "rows: expected a list"},
+      {"a histogram of nothing", "histogram", {{values = {}}}, "values: is empty"},
+      {"bars of different lengths", "bars", {{1, 2}, {1}},
+        "series 2 has 1 values and series 1 has 2"},
+      {"a title that is no text", "lines", {{y = {1}}, title = {}}, "title: expected text, got a table"},
+      {"a tiny figure", "lines", {{y = {1}}, width = 5}, "width: expected a number of at least 100"},
+      {"a dash that is a number", "lines", {{y = {1}, dashed = 0}},
+        "plot.lines: series 1: dashed: expected true or false, got 0"},
+      {"markers that are text", "lines", {{y = {1}}, markers = "no"},
+        'plot.lines: markers: expected true or false, got "no"'},
+      {"an inversion that is a number", "image", {image, invert = 0},
+        "plot.image: invert: expected true or false, got 0"},
+      {"an unknown colour", "lines", {{y = {1}, color = "red"}}, 'color: expected a number of the palette'},
+      {"a wrong format", "bars", {{1.5}, format = "%d"}, "format: expected one for a number"},
+      {"an unknown kind", "figure", {kind = "line"},
+        'unknown kind "line" %(did you mean "lines"%?%)'},
     }
     for _, case in ipairs(cases) do
       it("refuses " .. case[1], function()
@@ -379,19 +379,19 @@ describe("plot", function()
 
     it("names the user's line", function()
       local ok, message = pcall(function()
-        plot.lines{ { y = {} } }
+        plot.lines{{y = {}}}
       end)
       assert.is_false(ok)
       assert.matches("plot_spec%.lua:%d+: plot%.lines", message)
     end)
 
     it("skips values that are not finite", function()
-      assert(plot.scatter{ points = { { 1, nan }, { 1, 2 } } }:save(folder .. "/b.png"))
+      assert(plot.scatter{points = {{1, nan}, {1, 2}}}:save(folder .. "/b.png"))
     end)
 
     it("refuses panels that are no figures", function()
       assert.error_matches(function()
-        plot.panels{ lines(), {} }
+        plot.panels{lines(), {}}
       end, "element 2: expected a figure, got a table")
     end)
   end)
@@ -404,12 +404,12 @@ describe("plot", function()
     end
 
     it("are told apart by the environment", function()
-      assert.equal("text", detect({ KITTY_WINDOW_ID = "1" }, false))
-      assert.equal("kitty", detect({ KITTY_WINDOW_ID = "1" }, true))
-      assert.equal("kitty", detect({ TERM = "xterm-ghostty" }, true))
-      assert.equal("sixel", detect({ TERM = "foot" }, true))
-      assert.equal("text", detect({ TERM = "xterm-256color" }, true))
-      assert.equal("text", detect({ TERM = "screen", KITTY_WINDOW_ID = "1", TMUX = "x" }, true))
+      assert.equal("text", detect({KITTY_WINDOW_ID = "1"}, false))
+      assert.equal("kitty", detect({KITTY_WINDOW_ID = "1"}, true))
+      assert.equal("kitty", detect({TERM = "xterm-ghostty"}, true))
+      assert.equal("sixel", detect({TERM = "foot"}, true))
+      assert.equal("text", detect({TERM = "xterm-256color"}, true))
+      assert.equal("text", detect({TERM = "screen", KITTY_WINDOW_ID = "1", TMUX = "x"}, true))
     end)
 
     it("get PNG data in kitty's chunks", function()
@@ -422,12 +422,12 @@ describe("plot", function()
 
     it("are refused when unknown", function()
       assert.error_matches(function()
-        plot.show(lines(), { terminal = "paper" })
+        plot.show(lines(), {terminal = "paper"})
       end, "terminal: expected")
     end)
 
     it("without graphics say so for images", function()
-      local ok, message = plot.show(plot.image{ picture(4, 4) }, { terminal = "text" })
+      local ok, message = plot.show(plot.image{picture(4, 4)}, {terminal = "text"})
       assert.is_nil(ok)
       assert.matches("shows no images", message)
     end)

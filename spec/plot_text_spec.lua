@@ -6,10 +6,10 @@ local files = require "latent.base.files"
 local plot = require "latent.plot"
 local scratch = require "spec.support.scratch"
 
-local PIECES = { "'", "''", '"', "\\", "\\n", "`", "`touch bad`", "$", "${x}", "@", "@x", "^", "^{2}", "_", "_2", "&",
+local PIECES = {"'", "''", '"', "\\", "\\n", "`", "`touch bad`", "$", "${x}", "@", "@x", "^", "^{2}", "_", "_2", "&",
   "%", "%%", "%d", "%s", "{", "}", "{/Bold x}", "#", ";", "|", "<", ">", "!", "~", "*", "(", ")", "[", "]", ",", ".",
   ":", "=", "+", "-", "/", "?", " ", "  ", "\n", "\t", "\r", "\r\n", "\1", "\127", "\\U+00E9", "\\047", "é", "ß", "中文",
-  "🎲", "\u{A0}", "\u{202E}", "\u{FFFE}", "\xFF", "\xC3", "\xED\xA0\x80", "a", "Z", "0", "x y", "loss", "90s" }
+  "🎲", "\u{A0}", "\u{202E}", "\u{FFFE}", "\xFF", "\xC3", "\xED\xA0\x80", "a", "Z", "0", "x y", "loss", "90s"}
 local SHORT = #PIECES -- those below are long
 
 --- Random numbers of our own: those of the suite stay as they are.
@@ -51,7 +51,7 @@ local function read(path)
   return bytes
 end
 
-local ENTITIES = { lt = "<", gt = ">", amp = "&", quot = '"', apos = "'" }
+local ENTITIES = {lt = "<", gt = ">", amp = "&", quot = '"', apos = "'"}
 
 --- How often each text stands in an svg.
 local function texts_of(svg)
@@ -116,32 +116,32 @@ describe("plot texts", function()
         end
       end
     end
-    assert.same({ "a.svg" }, scratch.list(folder)) -- nothing was executed, and no other file written
+    assert.same({"a.svg"}, scratch.list(folder)) -- nothing was executed, and no other file written
     os.remove(path)
   end
 
-  local image = { { -1, 1 }, { 1, -1 } }
+  local image = {{-1, 1}, {1, -1}}
 
   it("stand beside points and in legends as they were given", function()
-    local series = { width = 2000, height = 2000, title = title(), xlabel = title(), ylabel = title() }
+    local series = {width = 2000, height = 2000, title = title(), xlabel = title(), ylabel = title()}
     for i = 1, 67 do
-      series[i] = { y = count_up(10), texts = texts(10), label = text() }
+      series[i] = {y = count_up(10), texts = texts(10), label = text()}
     end
     check(plot.lines(series))
   end)
 
   it("stand under bars and above them", function()
-    check(plot.bars{ { values = count_up(40), label = text() }, names = texts(40), title = title(), xlabel = title(),
-      ylabel = title() })
-    given = { "''50%{x}''", "''50%{x}''" }
-    check(plot.bars{ { 50, 50 }, format = "''%d%%{x}''" })
+    check(plot.bars{{values = count_up(40), label = text()}, names = texts(40), title = title(), xlabel = title(),
+      ylabel = title()})
+    given = {"''50%{x}''", "''50%{x}''"}
+    check(plot.bars{{50, 50}, format = "''%d%%{x}''"})
   end)
 
   it("stand in the legend of a scatter, whether labels or names", function()
-    check(plot.scatter{ points = { { 1, 2 }, { 3, 4 } }, labels = { 0, 1 }, names = texts(2), xlabel = title(),
-      title = title(), ylabel = title() })
-    given = { "'a", "b''" }
-    check(plot.scatter{ points = { { 1, 2 }, { 3, 4 } }, labels = { "'a", "b''" } })
+    check(plot.scatter{points = {{1, 2}, {3, 4}}, labels = {0, 1}, names = texts(2), xlabel = title(),
+      title = title(), ylabel = title()})
+    given = {"'a", "b''"}
+    check(plot.scatter{points = {{1, 2}, {3, 4}}, labels = {"'a", "b''"}})
   end)
 
   it("stand beside and above images, and above panels", function()
@@ -150,19 +150,19 @@ describe("plot texts", function()
       images[i] = image
     end
     for i = 1, 100 do
-      rows[i] = { label = text(), images = images }
+      rows[i] = {label = text(), images = images}
     end
-    check(plot.image_rows{ rows = rows, titles = texts(100), title = title() })
+    check(plot.image_rows{rows = rows, titles = texts(100), title = title()})
     given = {}
-    local panels = { plot.image{ image, title = title(), zoom = 100 },
-      plot.histogram{ { values = { 1, 2 }, label = text() }, title = title(), xlabel = title(), ylabel = title() },
-      plot.image_grid{ images = { image }, title = title(), xlabel = title(), ylabel = title(), zoom = 100 } }
-    check(plot.panels(panels, { title = title() }))
+    local panels = {plot.image{image, title = title(), zoom = 100},
+      plot.histogram{{values = {1, 2}, label = text()}, title = title(), xlabel = title(), ylabel = title()},
+      plot.image_grid{images = {image}, title = title(), xlabel = title(), ylabel = title(), zoom = 100}}
+    check(plot.panels(panels, {title = title()}))
   end)
 
   it("break where they are too long for the figure, and lose nothing but the space there", function()
     local long = ("it's {x} "):rep(30) .. ("''"):rep(100)
-    assert(plot.lines{ { y = { 1, 2 } }, title = long }:save(folder .. "/a.svg"))
+    assert(plot.lines{{y = {1, 2}}, title = long}:save(folder .. "/a.svg"))
     local shown = ""
     for line in read(folder .. "/a.svg"):gmatch "<text[^>]*>([^<]*)</text>" do -- the ticks are <tspan>
       shown = shown .. line:gsub(" ", "")
@@ -173,18 +173,18 @@ describe("plot texts", function()
 
   it("are refused where they hold a zero byte or are none", function()
     local cases = {
-      { "lines", { { y = { 1 } }, title = "a\0b" }, "plot.lines: title: expected text, got a string with a zero byte" },
-      { "lines", { { y = { 1 }, label = {} } }, "series 1: label: expected text, got a table" },
-      { "lines", { { y = { 1 }, texts = { "\0" } } }, "series 1: texts: 1: expected text" },
-      { "bars", { { 1 }, names = { print } }, "plot.bars: names: 1: expected text, got a function" },
-      { "scatter", { points = { { 1, 1 } }, labels = { 0 }, names = { "\0" } }, "names: expected text" },
-      { "image_rows", { rows = { { images = { image }, label = "\0" } } }, "row 1: label: expected text" },
+      {"lines", {{y = {1}}, title = "a\0b"}, "plot.lines: title: expected text, got a string with a zero byte"},
+      {"lines", {{y = {1}, label = {}}}, "series 1: label: expected text, got a table"},
+      {"lines", {{y = {1}, texts = {"\0"}}}, "series 1: texts: 1: expected text"},
+      {"bars", {{1}, names = {print}}, "plot.bars: names: 1: expected text, got a function"},
+      {"scatter", {points = {{1, 1}}, labels = {0}, names = {"\0"}}, "names: expected text"},
+      {"image_rows", {rows = {{images = {image}, label = "\0"}}}, "row 1: label: expected text"},
     }
     for _, case in ipairs(cases) do
       assert.error_matches(function() plot[case[1]](case[2]) end, case[3])
     end
     assert.error_matches(function()
-      plot.panels({ plot.image{ image } }, { title = {} })
+      plot.panels({plot.image{image}}, {title = {}})
     end, "plot.panels: title: expected text, got a table")
   end)
 
@@ -199,47 +199,47 @@ describe("plot texts", function()
       for i = 1, 25 do
         local name = i == 1 and "it''s''.svg" or i == 2 and "'90s.svg" or random_name()
         local path = folder .. "/" .. name
-        assert.equal(path, plot.lines{ { y = { 1, 2 } } }:save(path))
-        assert.same({ name }, scratch.list(folder))
+        assert.equal(path, plot.lines{{y = {1, 2}}}:save(path))
+        assert.same({name}, scratch.list(folder))
         os.remove(path)
       end
     end)
 
     it("are no commands, be it in a kept script", function()
       local before = scratch.list "."
-      for _, name in ipairs{ "|touch bad;.svg", "<touch bad;.svg", "-.svg", "~.svg",
-        "it''s $(touch bad) `touch bad`.svg" } do
+      for _, name in ipairs{"|touch bad;.svg", "<touch bad;.svg", "-.svg", "~.svg",
+        "it''s $(touch bad) `touch bad`.svg"} do
         local inner = folder .. "/" .. name:gsub("%.svg$", "")
         assert(core.mkdir(inner))
         local path, stem = inner .. "/" .. name, name:gsub("%.svg$", "")
-        assert(plot.lines{ { y = { 1, 2 } } }:save(path, { keep = true }))
-        assert.same({ stem .. ".dat", stem .. ".gp", name }, scratch.list(inner))
+        assert(plot.lines{{y = {1, 2}}}:save(path, {keep = true}))
+        assert.same({stem .. ".dat", stem .. ".gp", name}, scratch.list(inner))
         local drawn = read(path)
         os.remove(path)
         local run = read(inner .. "/" .. stem .. ".gp"):match "its folder: ([^\n]+)"
         assert(os.execute(("cd -- %s && %s"):format(files.quote(inner), run)))
         assert.equal(drawn, read(path))
-        assert.same({ stem .. ".dat", stem .. ".gp", name }, scratch.list(inner))
+        assert.same({stem .. ".dat", stem .. ".gp", name}, scratch.list(inner))
       end
       assert.same(before, scratch.list ".")
     end)
 
     it("begin a path that is a command to gnuplot", function()
-      local made = { "|touch bad", "<touch bad" }
+      local made = {"|touch bad", "<touch bad"}
       for _, name in ipairs(made) do
         assert(core.mkdir(name))
-        local path = plot.lines{ { y = { 1, 2 } } }:save(name .. "/a.svg")
+        local path = plot.lines{{y = {1, 2}}}:save(name .. "/a.svg")
         local list = scratch.list(name)
         os.remove(name .. "/a.svg")
         os.remove(name)
         assert.equal(name .. "/a.svg", path)
-        assert.same({ "a.svg" }, list)
+        assert.same({"a.svg"}, list)
       end
       assert.is_nil(io.open("bad"))
     end)
 
     it("are refused with a zero byte, and empty", function()
-      local figure = plot.lines{ { y = { 1 } } }
+      local figure = plot.lines{{y = {1}}}
       assert.error_matches(function() figure:save "a\0.png" end, "figure:save: .* got one with a zero byte")
       assert.error_matches(function() figure:save "" end, "figure:save: : the name must end in")
     end)

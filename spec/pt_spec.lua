@@ -41,26 +41,26 @@ describe("pickle", function()
       return table.move(value, 1, value.n, 1, {})
     end
     assert.same({}, items(")", "tuple"))
-    assert.same({ 1, 2, 3 }, items("K\1K\2K\3\135", "tuple"))
-    assert.same({ 1, 2, 3, 4 }, items("(K\1K\2K\3K\4t", "tuple"))
-    assert.same({ 1, 2, 3 }, items("]K\1a(K\2K\3e", "list"))
-    assert.same({ 5, 5 }, items("(K\5q\0h\0l", "list"))
-    assert.same({ 1, 2 }, items("\143(K\1K\2\144", "set"))
+    assert.same({1, 2, 3}, items("K\1K\2K\3\135", "tuple"))
+    assert.same({1, 2, 3, 4}, items("(K\1K\2K\3K\4t", "tuple"))
+    assert.same({1, 2, 3}, items("]K\1a(K\2K\3e", "list"))
+    assert.same({5, 5}, items("(K\5q\0h\0l", "list"))
+    assert.same({1, 2}, items("\143(K\1K\2\144", "set"))
     local dict = assert(decode "}K\1K\2s(K\3K\4K\1K\5u")
-    assert.same({ 1, 3 }, { dict[1], dict[2], dict[3] })
-    assert.same({ 5, 4 }, dict.values)
+    assert.same({1, 3}, {dict[1], dict[2], dict[3]})
+    assert.same({5, 4}, dict.values)
   end)
 
   it("calls nothing but what its caller lists", function()
     refused("cos\nsystem\n(X\4\0\0\0trueR", "refers to os.system, which is no tensor")
     refused("\140\2os\140\6system\147)R", "refers to os.system")
     refused("cos\nsys\27tem\n)R", "refers to os.sys%?tem")
-    refused("ca\nb\n)R", "calls a name, which cannot be called", { ["a.b"] = true })
+    refused("ca\nb\n)R", "calls a name, which cannot be called", {["a.b"] = true})
     refused("K\1)R", "calls 1, which cannot be called")
     refused("]K\1R", "calls a list")
     refused("(ios\nsystem\n", "instruction 105")
     refused("\130\1", "instruction 130")
-    assert.equal(3, decode("ca\nb\n(K\1K\2tR", { ["a.b"] = function(t) return t[1] + t[2] end }))
+    assert.equal(3, decode("ca\nb\n(K\1K\2tR", {["a.b"] = function(t) return t[1] + t[2] end}))
     assert.equal("id 9", decode("K\9Q", {}, function(id) return "id " .. id end))
   end)
 
@@ -110,18 +110,18 @@ describe("pt.load", function()
         count = count + 1
       end
       assert.equal(11, count)
-      for _, name in ipairs { "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8" } do
-        assert.same({ 0, 1, 2 }, c.dtypes[name]:table())
+      for _, name in ipairs {"float64", "float16", "bfloat16", "int64", "int32", "int16", "int8"} do
+        assert.same({0, 1, 2}, c.dtypes[name]:table())
       end
-      assert.same({ 0, 1, 1 }, c.dtypes.bool:table())
-      assert.same({ 1, 1 }, c.parameter:table())
-      assert.same({ 3, 0.25, 1 << 40, 2.0 ^ 70, -5, false, "Ä", "seven" },
-        { c.epoch, c.lr, c.big, c.huge, c.minus, c.done, c.name, c[7] })
+      assert.same({0, 1, 1}, c.dtypes.bool:table())
+      assert.same({1, 1}, c.parameter:table())
+      assert.same({3, 0.25, 1 << 40, 2.0 ^ 70, -5, false, "Ä", "seven"},
+        {c.epoch, c.lr, c.big, c.huge, c.minus, c.done, c.name, c[7]})
       assert.is_nil(c.nothing)
-      assert.same({ 0.9, 0.999 }, c.betas)
-      assert.same({ 2, 3 }, c.size)
-      assert.same({ 1, json.null, "x", {}, {} }, c.list)
-      assert.same({ true, true }, c.set)
+      assert.same({0.9, 0.999}, c.betas)
+      assert.same({2, 3}, c.size)
+      assert.same({1, json.null, "x", {}, {}}, c.list)
+      assert.same({true, true}, c.set)
     end)
   end
 
@@ -152,8 +152,8 @@ describe("pt.load", function()
     local function load(body, storage, extra)
       local path = folder .. "/hostile.pt"
       assert(files.write_atomic(path, function(file)
-        return zip.write(file, { { "a/data.pkl", "\128\2" .. body .. "." }, { "a/data/0", storage or ("\0"):rep(16) },
-          extra }, true)
+        return zip.write(file, {{"a/data.pkl", "\128\2" .. body .. "."}, {"a/data/0", storage or ("\0"):rep(16)},
+          extra}, true)
       end))
       return pt.load(path)
     end
@@ -166,8 +166,8 @@ describe("pt.load", function()
 
     local function int(n) return "\138\8" .. ("<i8"):pack(n) end
     local function tuple(...)
-      local out = { "(" }
-      for _, n in ipairs { ... } do out[#out + 1] = int(n) end
+      local out = {"("}
+      for _, n in ipairs {...} do out[#out + 1] = int(n) end
       return table.concat(out) .. "t"
     end
     local function storage(kind, key, count)
@@ -179,9 +179,9 @@ describe("pt.load", function()
     end
 
     it("reads them where they are sound", function()
-      assert.same({ 2, 2 }, load(tensor(four, 0, tuple(2, 2), tuple(2, 1))).shape)
-      assert.same({ 0, 5 }, load(tensor(four, 4, tuple(0, 5), tuple(5, 1))).shape)
-      assert.same({ 9, 9 }, load(tensor(four, 3, tuple(9, 9), tuple(0, 0))).shape)
+      assert.same({2, 2}, load(tensor(four, 0, tuple(2, 2), tuple(2, 1))).shape)
+      assert.same({0, 5}, load(tensor(four, 4, tuple(0, 5), tuple(5, 1))).shape)
+      assert.same({9, 9}, load(tensor(four, 3, tuple(9, 9), tuple(0, 0))).shape)
     end)
 
     it("refuses views that leave their storage", function()
@@ -219,7 +219,7 @@ describe("pt.load", function()
       refuses("two types", "](" .. view(four) .. view(storage("IntStorage", "0", 4)) .. "e")
       refuses("something that is no storage", "K\1Q")
       refuses("something that is no storage", view "(U\7storagecbuiltins\nset\nU\0010U\3cpuK\4tQ")
-      refuses("big%-endian", four, nil, { "a/byteorder", "big" })
+      refuses("big%-endian", four, nil, {"a/byteorder", "big"})
       refuses("holds a storage where", four)
     end)
 
@@ -230,7 +230,7 @@ describe("pt.load", function()
         "cbuiltins\nset\nq\0](" .. ints .. "eq\1](" .. ("h\0h\1\133R"):rep(9000) .. "e")
       refuses("has more than 1%d%d%d%d%d instructions", "(" .. (")0"):rep(150000) .. "t") -- packed to 500 bytes
       assert.equal(50000, #assert(load("](" .. ints .. "e")))
-      assert.same({ [1] = true }, load("cbuiltins\nset\n](" .. ints .. "e\133R"))
+      assert.same({[1] = true}, load("cbuiltins\nset\n](" .. ints .. "e\133R"))
     end)
 
     it("converts of a storage what a view has of it", function()
@@ -241,7 +241,7 @@ describe("pt.load", function()
       local ends = "\0\x3C" .. ("\0"):rep(2 * count - 4) .. "\0\x40"
       local value = assert(load("](" .. body .. "e", ends))
       assert.equal(4000, #value)
-      assert.same({ 1, 2 }, value[4000]:table())
+      assert.same({1, 2}, value[4000]:table())
     end)
 
     it("refuses values that hold themselves, and deep ones", function()
@@ -264,7 +264,7 @@ describe("pt.load", function()
 
     it("answers any damage with a message or a value", function()
       local path = folder .. "/small.pt"
-      assert(pt.save(path, { w = lt.tensor { { 1, 2 } } }))
+      assert(pt.save(path, {w = lt.tensor {{1, 2}}}))
       damage.try(pt.load, files.read_all(path), folder, 3)
       damage.try(pt.load, files.read_all(FIXTURES .. "checkpoint4.pt"), folder, 41)
     end)
@@ -272,13 +272,13 @@ describe("pt.load", function()
     it("answers any damage inside the pickle, too", function()
       local archive = assert(zip.open(FIXTURES .. "checkpoint2.pt"))
       local members = {}
-      for i, name in ipairs(archive.names) do members[i] = { name, assert(archive:read(name)) } end
+      for i, name in ipairs(archive.names) do members[i] = {name, assert(archive:read(name))} end
       archive:close()
       local at
       for i, member in ipairs(members) do at = member[1]:find "data%.pkl$" and i or at end
       local whole, path = members[at][2], folder .. "/damaged.pt"
       for i = 3, #whole, 11 do
-        for _, byte in ipairs { "\0", "\255", "(", "R", string.char(whole:byte(i) ~ 1) } do
+        for _, byte in ipairs {"\0", "\255", "(", "R", string.char(whole:byte(i) ~ 1)} do
           members[at][2] = whole:sub(1, i - 1) .. byte .. whole:sub(i + 1)
           os.remove(path) -- replacing it would flush it to the disk each time
           assert(files.write_atomic(path, function(file) return zip.write(file, members) end))
@@ -298,9 +298,9 @@ describe("pt.save", function()
   it("gives back what was saved, bit for bit", function()
     local path = folder .. "/a.pt"
     local w = lt.randn(2, 3, 4)
-    local saved = { state_dict = { ["0.weight"] = w, tied = w, scalar = lt.tensor(3), none = lt.zeros(0, 2),
-      u = lt.from_bytes("ab", { 2 }, "u8") }, epoch = 3, lr = 0.1, big = 1 << 40, minus = -7, name = "é",
-      flags = { true, false, json.null, "x", { 1.5 } }, [5] = "five", empty = {} }
+    local saved = {state_dict = {["0.weight"] = w, tied = w, scalar = lt.tensor(3), none = lt.zeros(0, 2),
+      u = lt.from_bytes("ab", {2}, "u8")}, epoch = 3, lr = 0.1, big = 1 << 40, minus = -7, name = "é",
+      flags = {true, false, json.null, "x", {1.5}}, [5] = "five", empty = {}}
     assert.is_true(pt.save(path, saved))
     local loaded = assert(pt.load(path))
     for name, x in pairs(saved.state_dict) do
@@ -321,9 +321,9 @@ describe("pt.save", function()
     local path = folder .. "/b.pt"
     local cycle = {}
     cycle[1] = cycle
-    assert.misuse(function() pt.save(path, { f = print }) end, "pt.save: value: expected tensors, .* got a function")
+    assert.misuse(function() pt.save(path, {f = print}) end, "pt.save: value: expected tensors, .* got a function")
     assert.misuse(function() pt.save(path, cycle) end, "pt.save: value: nested deeper than 100")
-    assert.misuse(function() pt.save(path, { [{}] = 1 }) end, "pt.save: value: expected keys .* got a table")
+    assert.misuse(function() pt.save(path, {[{}] = 1}) end, "pt.save: value: expected keys .* got a table")
     assert.misuse(function() pt.save(path, "\255") end, "pt.save: value: expected strings in UTF%-8")
     assert.misuse(function() pt.save(nil, {}) end, "pt.save: path: expected a string")
     assert.is_false(files.exists(path))

@@ -16,12 +16,12 @@ describe("inflate", function()
   it("says what is damaged", function()
     local whole = gzip "one" .. gzip(("two"):rep(1000))
     for _, case in ipairs {
-      { "", "ends too early" },
-      { whole:sub(1, -2), "ends too early" },
-      { whole:sub(1, #gzip "one" + 5), "ends too early" },
-      { gzip "one" .. "more", "something else follows its end" },
-      { "no gzip data at all", "incorrect header check" },
-      { whole:sub(1, -9) .. "\0\0\0\0" .. whole:sub(-4), "incorrect data check" },
+      {"", "ends too early"},
+      {whole:sub(1, -2), "ends too early"},
+      {whole:sub(1, #gzip "one" + 5), "ends too early"},
+      {gzip "one" .. "more", "something else follows its end"},
+      {"no gzip data at all", "incorrect header check"},
+      {whole:sub(1, -9) .. "\0\0\0\0" .. whole:sub(-4), "incorrect data check"},
     } do
       local out, message = core.inflate(case[1])
       assert.is_nil(out)

@@ -46,7 +46,7 @@ end
 
 local function write_gzip(path, header, list, chosen)
   local raw = os.tmpname()
-  local parts = { header }
+  local parts = {header}
   for _, i in ipairs(chosen) do parts[#parts + 1] = list[i] end
   must(files.write_atomic(raw, table.concat(parts)))
   -- -n: no name and no time in the file, so that equal content gives equal bytes.

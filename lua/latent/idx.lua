@@ -69,7 +69,7 @@ local function read_header(source)
   end
   local sizes = source:read(4 * axes)
   if #sizes < 4 * axes then return nil, "ends inside its header" end
-  local shape = { (">" .. ("I4"):rep(axes)):unpack(sizes) }
+  local shape = {(">" .. ("I4"):rep(axes)):unpack(sizes)}
   shape[#shape] = nil -- the last thing unpacked is a position
   return shape
 end
@@ -126,7 +126,7 @@ function M.unpack(packed)
   if expected == math.huge then
     return nil, ("promises %s elements, which %d bytes of gzip cannot hold"):format(times(shape), #packed)
   end
-  local parts = { head }
+  local parts = {head}
   local left = expected - #head
   while left > 0 and #parts[#parts] > 0 do
     parts[#parts + 1] = read(math.min(left, PIECE))

@@ -25,7 +25,7 @@ M.null = setmetatable({}, {
 --- How deep arrays and objects may nest, in both directions.
 M.max_depth = 128
 
-local array_mt = { __name = "json.array" }
+local array_mt = {__name = "json.array"}
 
 --- Marks a table as an array, so that it is written `[...]` even when it is empty.
 -- Arrays that were read carry the mark already.
@@ -50,7 +50,7 @@ end
 -- Each reader takes the text and the position of its first byte and returns the value and the
 -- position after it. A failure is thrown as a table and caught in `decode`.
 
-local function fail(position, message) error({ position = position, message = message }, 0) end
+local function fail(position, message) error({position = position, message = message}, 0) end
 
 local read_value
 
@@ -137,7 +137,7 @@ local function read_object(text, start, depth)
   end
 end
 
-local WORDS = { ["true"] = true, ["false"] = false, null = M.null }
+local WORDS = {["true"] = true, ["false"] = false, null = M.null}
 
 -- Reads the value at `i`, inside `depth` arrays and objects.
 function read_value(text, i, depth)
@@ -284,14 +284,14 @@ end
 --   stay on one line); `nan = "null"`: write numbers that are not finite as null (default: raise)
 -- @treturn string
 function M.encode(value, opts)
-  opts = options.check("json.encode", opts, { "indent", "nan" })
+  opts = options.check("json.encode", opts, {"indent", "nan"})
   if opts.indent ~= nil and (math.type(opts.indent) ~= "integer" or opts.indent < 0) then
     raise("json.encode: indent: expected a number of spaces, got " .. options.describe(opts.indent))
   end
   if opts.nan ~= nil and opts.nan ~= "null" then
     raise('json.encode: nan: expected "null", got ' .. options.describe(opts.nan))
   end
-  return plainly(write_value, value, { opts = opts, path = {} })
+  return plainly(write_value, value, {opts = opts, path = {}})
 end
 
 return M

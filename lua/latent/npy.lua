@@ -23,7 +23,7 @@ local DTYPES = {b1 = "BOOL", i1 = "I8", i2 = "I16", i4 = "I32", i8 = "I64", u1 =
 local WORDS = {c = "complex numbers", O = "Python objects", U = "text", S = "byte strings", V = "records",
   M = "dates", m = "time spans"}
 
--- The header is a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
+-- The header is a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4),}
 
 -- The shape between its brackets, and the position behind it.
 local function parse_shape(text, at)

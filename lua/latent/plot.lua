@@ -6,7 +6,7 @@
 -- says: it is told where programs, libraries and fonts are (PATH, HOME, LD_LIBRARY_PATH, FONTCONFIG_*, XDG_*)
 -- and nothing else, and reads no settings of its own (~/.gnuplot). LATENT_GNUPLOT names another gnuplot.
 --
---    plot.lines({ { y = losses, label = "train" }, title = "Loss", xlabel = "epoch" }):save "loss.png"
+--    plot.lines({{y = losses, label = "train"}, title = "Loss", xlabel = "epoch"}):save "loss.png"
 --
 -- @module latent.plot
 
@@ -37,7 +37,7 @@ local Figure = {}
 Figure.__index = Figure
 Figure.__name = "figure" -- in messages
 
-local FORMATS = { png = true, svg = true, pdf = true }
+local FORMATS = {png = true, svg = true, pdf = true}
 local PANEL_WIDTH, PANEL_HEIGHT = 560, 400 -- of a chart within panels, unless it has its own size
 local STRETCH = 1.25 -- by how much a chart may grow to fill its place in panels
 
@@ -52,7 +52,7 @@ end
 --- The style file: beside this module once installed, in plots/ of the repository otherwise.
 local function read_style()
   local folder = debug.getinfo(1, "S").source:match "^@(.*[/\\])" or "./"
-  for _, path in ipairs{ folder .. "plot/style.gp", folder .. "../../plots/style.gp" } do
+  for _, path in ipairs{folder .. "plot/style.gp", folder .. "../../plots/style.gp"} do
     local file = io.open(path, "rb")
     if file then
       local text = file:read "a"
@@ -75,7 +75,7 @@ end
 local function script_of(figure, o)
   o.width, o.height, o.style = math.floor(figure.width), math.floor(figure.height), style
   local s = script.new(o)
-  figure.draw(s, { x = 0, y = 0, w = o.width, h = o.height })
+  figure.draw(s, {x = 0, y = 0, w = o.width, h = o.height})
   return s:finish()
 end
 
@@ -86,7 +86,7 @@ end
 
 -- What plot.show and figure:show are: `fname` is for messages.
 local function show(fname, figure, opts)
-  local o = check(fname, opts or {}, { "terminal" })
+  local o = check(fname, opts or {}, {"terminal"})
   local ok, message = the_style()
   if ok then
     ok, message = terminal.show(figure, o.terminal, build)
@@ -105,7 +105,7 @@ end
 -- @raise where the file cannot be made; then nothing is left behind, and what was there stays
 -- @function Figure:save
 function Figure:save(path, opts)
-  local o = check("figure:save", opts or {}, { "keep" })
+  local o = check("figure:save", opts or {}, {"keep"})
   if type(path) ~= "string" then
     raise("figure:save: expected a file name, got " .. options.describe(path))
   elseif path:find("\0", 1, true) then
@@ -118,7 +118,7 @@ function Figure:save(path, opts)
   local ok, message = the_style()
   if ok then
     ok, message = gnuplot.draw(path, format, function(output, data)
-      return build(self, { format = format, output = output, data = data })
+      return build(self, {format = format, output = output, data = data})
     end, o.keep)
   end
   if not ok then
@@ -244,8 +244,8 @@ local function panel_sizes(figures, columns, o)
   end
   local list = {}
   for i, figure in ipairs(figures) do
-    local item = { draw = figure.draw, width = figure.width, height = figure.height,
-      flexible = figure.flexible }
+    local item = {draw = figure.draw, width = figure.width, height = figure.height,
+      flexible = figure.flexible}
     if item.flexible and not tall[(i - 1) // columns] then
       item.width, item.height = o.width or PANEL_WIDTH, o.height or PANEL_HEIGHT
     end
@@ -260,7 +260,7 @@ end
 --   given a size of its own (560 x 400)
 -- @treturn Figure
 function M.panels(figures, opts)
-  local o = check("plot.panels", opts or {}, { "columns", "title", "width", "height" })
+  local o = check("plot.panels", opts or {}, {"columns", "title", "width", "height"})
   check_figures(figures)
   local columns = o.columns or math.min(2, #figures)
   if math.type(columns) ~= "integer" or columns < 1 then
@@ -292,8 +292,8 @@ function M.panels(figures, opts)
           local grow = item.flexible and STRETCH or 1
           local w = math.min(widths[c], item.width * grow)
           local h = math.min(heights[r], item.height * grow)
-          item.draw(s, { x = math.floor(x + (widths[c] - w) / 2),
-            y = math.floor(y + (heights[r] - h) / 2), w = w, h = h })
+          item.draw(s, {x = math.floor(x + (widths[c] - w) / 2),
+            y = math.floor(y + (heights[r] - h) / 2), w = w, h = h})
         end
         x = x + widths[c]
       end
@@ -301,10 +301,10 @@ function M.panels(figures, opts)
     end
     s:add "unset multiplot"
   end
-  return figure_of("panels", { width = width, height = height + top, draw = draw, pictures = pictures }, o.title)
+  return figure_of("panels", {width = width, height = height + top, draw = draw, pictures = pictures}, o.title)
 end
 
-local KINDS = { "lines", "scatter", "histogram", "bars", "image", "image_grid", "image_rows" }
+local KINDS = {"lines", "scatter", "histogram", "bars", "image", "image_grid", "image_rows"}
 
 --- A figure by the name of its kind: `plot.figure{kind = "lines", {y = losses}}` draws lines.
 -- @tparam table arguments kind, and the arguments of the function of that name

@@ -54,7 +54,7 @@ local function loss_text(loss)
 end
 
 local function head(self)
-  local parts = { self.label }
+  local parts = {self.label}
   if self.epochs > 1 then
     parts[#parts + 1] = ("epoch %d/%d"):format(math.min(self.at_epoch, self.epochs), self.epochs)
   end
@@ -115,7 +115,7 @@ function Bar:epoch(text, ...)
     raise("progress: epoch: text: expected a string, got " .. options.describe(text))
   end
   local now = self.clock()
-  local parts = { head(self), M.duration(now - self.epoch_started) }
+  local parts = {head(self), M.duration(now - self.epoch_started)}
   if parts[1] == "" then table.remove(parts, 1) end
   if text then table.insert(parts, #parts, select("#", ...) > 0 and plainly(string.format, text, ...) or text) end
   self:print(table.concat(parts, "  "))

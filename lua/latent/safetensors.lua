@@ -18,7 +18,7 @@ local MAX_AXES = 8
 
 -- Saving.
 
-local DTYPE_NAMES = { float32 = "F32", u8 = "U8" }
+local DTYPE_NAMES = {float32 = "F32", u8 = "U8"}
 
 local function check_tensors(fname, tensors)
   if type(tensors) ~= "table" then
@@ -62,15 +62,15 @@ local function check_metadata(fname, metadata)
 end
 
 local function header_of(tensors, names, metadata)
-  local header, offset = { __metadata__ = metadata }, 0
+  local header, offset = {__metadata__ = metadata}, 0
   for _, name in ipairs(names) do
     local tensor = tensors[name]
     local dtype = DTYPE_NAMES[tensor.dtype]
     local stop = offset + tensor:numel() * dtypes.kinds[dtype].size
     header[name] = {
       dtype = dtype,
-      shape = json.array { table.unpack(tensor.shape) },
-      data_offsets = { offset, stop },
+      shape = json.array {table.unpack(tensor.shape)},
+      data_offsets = {offset, stop},
     }
     offset = stop
   end
@@ -111,7 +111,7 @@ function M.save(path, tensors, opts)
   if type(path) ~= "string" then
     raise("safetensors.save: path: expected a string, got " .. options.describe(path))
   end
-  opts = options.check("safetensors.save", opts, { "metadata" })
+  opts = options.check("safetensors.save", opts, {"metadata"})
   -- Misuse is raised before a file is begun.
   check_tensors("safetensors.save", tensors)
   check_metadata("safetensors.save", opts.metadata)

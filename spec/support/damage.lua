@@ -20,7 +20,7 @@ function M.try(load, whole, folder, step)
   end
   for i = 1, #whole, step or 1 do
     assert.is_nil(answer(whole:sub(1, i - 1)), i - 1)
-    for _, byte in ipairs { "\0", "\255", "9", string.char(whole:byte(i) ~ 1), string.char(whole:byte(i) ~ 128) } do
+    for _, byte in ipairs {"\0", "\255", "9", string.char(whole:byte(i) ~ 1), string.char(whole:byte(i) ~ 128)} do
       answer(whole:sub(1, i - 1) .. byte .. whole:sub(i + 1))
     end
   end

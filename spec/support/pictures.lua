@@ -25,7 +25,7 @@ end
 function M.png_rows(path)
   local bytes, data, at = M.read(path), {}, 9
   local width, height, depth, kind = string.unpack(">I4I4BB", bytes, 17)
-  assert.same({ 8, 2 }, { depth, kind })
+  assert.same({8, 2}, {depth, kind})
   while at < #bytes do
     local size, name = string.unpack(">I4c4", bytes, at)
     if name == "IDAT" then
@@ -43,7 +43,7 @@ function M.png_rows(path)
       local p = a + b - c
       local da, db, dc = math.abs(p - a), math.abs(p - b), math.abs(p - c)
       local paeth = da <= db and da <= dc and a or db <= dc and b or c
-      local add = ({ [0] = 0, a, b, (a + b) // 2, paeth })[filter]
+      local add = ({[0] = 0, a, b, (a + b) // 2, paeth})[filter]
       row[x] = (raw:byte(from + x) + add) & 255
     end
     rows[y], before = row, row

@@ -76,7 +76,7 @@ local function half_to_number(bits)
   return sign * (1024 + fraction) * 2.0 ^ (exponent - 25)
 end
 
-local BOOLS = { ["\0"] = ("<f"):pack(0), ["\1"] = ("<f"):pack(1) }
+local BOOLS = {["\0"] = ("<f"):pack(0), ["\1"] = ("<f"):pack(1)}
 
 local function bools(block)
   if block:find("[^\0\1]") then return nil, "a BOOL that is neither 0 nor 1" end
@@ -100,25 +100,25 @@ end
 -- The types whose elements are numbers in a byte order, "<" or ">".
 local function ordered(order)
   return {
-    F32 = { size = 4, convert = order == "<" and same or by_unpack(order, "f", 4) },
-    F64 = { size = 8, convert = by_unpack(order, "d", 8) },
-    F16 = { size = 2, convert = by_pair(order, "I2", half_to_number) },
-    I16 = { size = 2, convert = by_pair(order, "i2") },
-    I32 = { size = 4, convert = by_unpack(order, "i4", 4) },
-    I64 = { size = 8, convert = by_unpack(order, "i8", 8, "i8") },
-    U16 = { size = 2, convert = by_pair(order, "I2") },
-    U32 = { size = 4, convert = by_unpack(order, "I4", 4) },
-    U64 = { size = 8, convert = by_unpack(order, "i8", 8, "I8") },
+    F32 = {size = 4, convert = order == "<" and same or by_unpack(order, "f", 4)},
+    F64 = {size = 8, convert = by_unpack(order, "d", 8)},
+    F16 = {size = 2, convert = by_pair(order, "I2", half_to_number)},
+    I16 = {size = 2, convert = by_pair(order, "i2")},
+    I32 = {size = 4, convert = by_unpack(order, "i4", 4)},
+    I64 = {size = 8, convert = by_unpack(order, "i8", 8, "i8")},
+    U16 = {size = 2, convert = by_pair(order, "I2")},
+    U32 = {size = 4, convert = by_unpack(order, "I4", 4)},
+    U64 = {size = 8, convert = by_unpack(order, "i8", 8, "I8")},
   }
 end
 
 --- The types that can be read: `size` in bytes, `convert(block)` to the bytes of float32.
 M.kinds = ordered "<"
-M.kinds.U8 = { size = 1, convert = same }
-M.kinds.I8 = { size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end) }
-M.kinds.BOOL = { size = 1, convert = bools }
+M.kinds.U8 = {size = 1, convert = same}
+M.kinds.I8 = {size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end)}
+M.kinds.BOOL = {size = 1, convert = bools}
 -- bfloat16 is the upper half of a float32.
-M.kinds.BF16 = { size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end }
+M.kinds.BF16 = {size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end}
 
 -- Those whose bytes come high one first.
 local BIG = ordered ">"

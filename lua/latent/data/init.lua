@@ -62,14 +62,14 @@ end
 -- @treturn ?Set images u8 [n, size, size, 1], labels u8 [n]; nil where a file is missing or damaged
 -- @treturn ?string the message then
 function M.mnist(opts)
-  opts = options.check("data.mnist", opts, { "split", "dir", "size", "mini", "verify" })
+  opts = options.check("data.mnist", opts, {"split", "dir", "size", "mini", "verify"})
   local spec = spec_of("data.mnist", "mnist", opts)
   local dir, message = opts.dir, nil
   if opts.mini then
     if dir then raise "data.mnist: mini: the mini set has its own folder, leave out dir" end
     dir, message = sources.mini()
     spec.name, spec.sha256 = "MNIST (mini)", nil
-    spec.example_list = spec.split == "test" and { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } or nil
+    spec.example_list = spec.split == "test" and {1, 2, 3, 4, 5, 6, 7, 8, 9, 10} or nil
   elseif not dir then
     dir, message = sources.locate_mnist()
   end
@@ -83,7 +83,7 @@ end
 -- @treturn ?Set images u8 [n, size, size, 1], labels u8 [n]; nil where a file is missing or damaged
 -- @treturn ?string the message then
 function M.fashion_mnist(opts)
-  opts = options.check("data.fashion_mnist", opts, { "split", "dir", "size", "verify" })
+  opts = options.check("data.fashion_mnist", opts, {"split", "dir", "size", "verify"})
   local spec = spec_of("data.fashion_mnist", "fashion_mnist", opts)
   local dir, message = opts.dir, nil
   if not dir then dir, message = sources.locate_fashion_mnist() end
@@ -103,11 +103,11 @@ end
 -- @treturn ?Set nil where a file is missing or damaged
 -- @treturn ?string the message then
 function M.idx(opts)
-  opts = options.check("data.idx", opts, { "images", "labels", "size", "classes", "name", "split" })
-  for _, name in ipairs { "images", "labels" } do
+  opts = options.check("data.idx", opts, {"images", "labels", "size", "classes", "name", "split"})
+  for _, name in ipairs {"images", "labels"} do
     if opts[name] == nil then raise(("data.idx: %s: expected a path, got nil"):format(name)) end
   end
-  for _, name in ipairs { "images", "labels", "name", "split" } do
+  for _, name in ipairs {"images", "labels", "name", "split"} do
     check_text("data.idx", name, opts[name])
   end
   local classes = opts.classes or default_classes(10)
@@ -140,7 +140,7 @@ end
 -- @treturn Tensor float32, of x's shape
 function M.noisy(x, sigma, opts)
   local lt = require "latent"
-  opts = options.check("data.noisy", opts, { "generator" })
+  opts = options.check("data.noisy", opts, {"generator"})
   if not lt.is_tensor(x) or x.dtype == "u8" then
     local got = lt.is_tensor(x) and x.dtype or options.describe(x)
     raise("data.noisy: x: expected a float tensor, got " .. got)
@@ -149,7 +149,7 @@ function M.noisy(x, sigma, opts)
   if type(sigma) ~= "number" or not (sigma >= 0 and sigma < math.huge) then
     raise("data.noisy: sigma: expected a number from 0, got " .. options.describe(sigma))
   end
-  return x + lt.randn(x.shape, { generator = opts.generator }) * sigma
+  return x + lt.randn(x.shape, {generator = opts.generator}) * sigma
 end
 
 --- Hands out a set in batches: `for batch in data.loader(set, {batch = 64}) do ... end`, where

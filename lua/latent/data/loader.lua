@@ -31,7 +31,7 @@ local function order_of(self)
   if not self.order then
     local lt = require "latent"
     local generator = lt.generator(epoch_seed(self.seed, self.epoch))
-    self.order = lt.randperm(self.count, { generator = generator })
+    self.order = lt.randperm(self.count, {generator = generator})
   end
   return self.order
 end
@@ -61,7 +61,7 @@ function Loader:next()
   end
   local x, y = self.set:batch(index)
   self.position = last
-  return { x = x, y = y, index = index }
+  return {x = x, y = y, index = index}
 end
 
 function Loader:__call(_, previous)
@@ -77,7 +77,7 @@ function Loader:__tostring()
     #self, self.batch, self.epoch, self.position, self.stop)
 end
 
-local SAME = { "seed", "count", "batch", "shuffle" }
+local SAME = {"seed", "count", "batch", "shuffle"}
 
 --- Where the loader stands: a table of plain values that can be written as JSON. Taken after the
 -- last batch of an epoch, it stands at the beginning of the next.
@@ -133,7 +133,7 @@ local function check_values(set, opts)
   if math.type(seed) ~= "integer" then
     raise("data.loader: seed: expected a whole number, got " .. options.describe(seed))
   end
-  for _, name in ipairs { "shuffle", "drop_last" } do
+  for _, name in ipairs {"shuffle", "drop_last"} do
     if opts[name] ~= nil and type(opts[name]) ~= "boolean" then
       raise(("data.loader: %s: expected true or false, got %s"):format(name, options.describe(opts[name])))
     end
@@ -152,7 +152,7 @@ end
 -- @treturn Loader
 function M.new(set, opts)
   check_set(set)
-  opts = check("data.loader", opts, { "batch", "shuffle", "seed", "drop_last" })
+  opts = check("data.loader", opts, {"batch", "shuffle", "seed", "drop_last"})
   local batch, seed = check_values(set, opts)
   local count = #set
   return setmetatable({

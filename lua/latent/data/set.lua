@@ -139,11 +139,11 @@ end
 local function read_images(reader, size)
   local lt = require "latent"
   local n, height, width = table.unpack(reader.shape)
-  local out = lt.full({ n, size, size, 1 }, 0, "u8")
+  local out = lt.full({n, size, size, 1}, 0, "u8")
   for first = 1, n, BLOCK do
     local bytes, count = reader:read(BLOCK)
     if not bytes then return nil, count end
-    local block = lt.from_bytes(bytes, { count, height, width, 1 }, "u8")
+    local block = lt.from_bytes(bytes, {count, height, width, 1}, "u8")
     if height ~= size or width ~= size then
       local original <close> = block
       block = lt.resize_bilinear(original, size, size)
@@ -156,7 +156,7 @@ end
 
 local function read_pair(images, labels, spec)
   local message
-  for _, path in ipairs(spec.sha256 and { images.path, labels.path } or {}) do
+  for _, path in ipairs(spec.sha256 and {images.path, labels.path} or {}) do
     local ok
     ok, message = sources.verify(path, spec.sha256[sources.listed(path)])
     if not ok then return nil, message end

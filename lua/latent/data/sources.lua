@@ -7,8 +7,8 @@ local M = {}
 
 --- The four files of a set.
 M.names = {
-  train = { images = "train-images-idx3-ubyte", labels = "train-labels-idx1-ubyte" },
-  test = { images = "t10k-images-idx3-ubyte", labels = "t10k-labels-idx1-ubyte" },
+  train = {images = "train-images-idx3-ubyte", labels = "train-labels-idx1-ubyte"},
+  test = {images = "t10k-images-idx3-ubyte", labels = "t10k-labels-idx1-ubyte"},
 }
 
 --- Their names, in a fixed order.
@@ -32,8 +32,8 @@ M.sets = {
       ["t10k-labels-idx1-ubyte"] =
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     },
-    classes = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" },
-    examples = { 11, 15, 2, 19, 20, 16, 12, 18, 62, 13 },
+    classes = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+    examples = {11, 15, 2, 19, 20, 16, 12, 18, 62, 13},
   },
   fashion_mnist = {
     title = "Fashion-MNIST",
@@ -52,7 +52,7 @@ M.sets = {
       "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
       "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     },
-    examples = { 20, 3, 2, 14, 7, 9, 5, 10, 19, 1 }, -- the first test image of each class
+    examples = {20, 3, 2, 14, 7, 9, 5, 10, 19, 1}, -- the first test image of each class
   },
 }
 
@@ -90,7 +90,7 @@ end
 
 -- The places in a folder where the files of a set may lie: in it, or where torchvision puts them.
 local function places(folder, set)
-  return { folder, files.join(folder, M.sets[set].torchvision, "raw"), files.join(folder, "raw") }
+  return {folder, files.join(folder, M.sets[set].torchvision, "raw"), files.join(folder, "raw")}
 end
 
 --- A file of a set in a folder, or in a folder there that torchvision made (`MNIST/raw`): as it is or with ".gz",
@@ -101,8 +101,8 @@ end
 -- @return the path, or nil and a message
 function M.find(folder, name, set)
   for _, place in ipairs(places(folder, set or "mnist")) do
-    for _, spelling in ipairs { name, (name:gsub("%-idx", ".idx")) } do
-      for _, ending in ipairs { "", ".gz" } do
+    for _, spelling in ipairs {name, (name:gsub("%-idx", ".idx"))} do
+      for _, ending in ipairs {"", ".gz"} do
         local path = files.join(place, spelling .. ending)
         if files.exists(path) and not files.is_dir(path) then return path end
       end

@@ -74,7 +74,7 @@ end
 -- @return two parts
 function M.split(set, held_back, opts)
   check_set("data.split", set)
-  opts = options.check("data.split", opts, { "seed" })
+  opts = options.check("data.split", opts, {"seed"})
   local seed = options.expect("data.split", "seed", opts.seed or 1, "integer")
   local count = options.expect("data.split", "held_back", held_back, "number")
   if count < 1 then count = count * #set // 1 end
@@ -83,7 +83,7 @@ function M.split(set, held_back, opts)
     raise(("data.split: held_back: expected 1 to %d images or a share that leaves both parts some, got %s")
       :format(#set - 1, options.describe(held_back)))
   end
-  local order = core.randperm(#set, { generator = core.generator(seed) })
+  local order = core.randperm(#set, {generator = core.generator(seed)})
   local kept = #set - count
   return M.new(set, order:slice(1, 1, kept)), M.new(set, order:slice(1, kept + 1, #set))
 end

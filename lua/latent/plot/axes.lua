@@ -48,7 +48,7 @@ end
 function M.nice_step(span, count)
   local raw = span / count
   local power = 10.0 ^ math.floor(math.log(raw, 10) + 1e-9)
-  for _, m in ipairs{ 1, 2, 5 } do
+  for _, m in ipairs{1, 2, 5} do
     if m * power >= raw * (1 - 1e-9) then
       return m * power
     end
@@ -93,7 +93,7 @@ local function linear_ticks(scale, count, whole)
   local largest = largest_of(lo, hi)
   for i = first, math.floor(hi / step + 1e-6) do
     local value = i == 0 and 0.0 or i * step -- never "-0"
-    ticks[#ticks + 1] = { scale.drawn(value), linear_label(value, step, largest, scale.exponent) }
+    ticks[#ticks + 1] = {scale.drawn(value), linear_label(value, step, largest, scale.exponent)}
   end
   return ticks
 end
@@ -117,7 +117,7 @@ end
 local function log_ticks(scale, lo, hi, characters)
   local decades = decades_between(lo, hi)
   local few, fewer = decades < 3, decades < 1.4
-  local shown = { [1] = true, [2] = few, [3] = fewer, [4] = fewer, [5] = few, [7] = fewer }
+  local shown = {[1] = true, [2] = few, [3] = fewer, [4] = fewer, [5] = few, [7] = fewer}
   local minor = decades <= DECADES_WITH_MINOR
   local first, last = math.log(lo, 10), math.log(hi, 10)
   local longest = 3 + #tostring(math.floor(first)) -- of a label and what keeps it from the next
@@ -130,7 +130,7 @@ local function log_ticks(scale, lo, hi, characters)
       local labelled = shown[mantissa] and exponent % every == 0
       if power >= first - 1e-9 and power <= last + 1e-9 and (labelled or minor) then
         local value = scale.plain and mantissa * 10.0 ^ exponent or (power - first) / decades
-        ticks[#ticks + 1] = { value, labelled and log_label(mantissa, exponent) or "" }
+        ticks[#ticks + 1] = {value, labelled and log_label(mantissa, exponent) or ""}
       end
     end
   end
@@ -147,11 +147,11 @@ local function scale_of(lo, hi, log)
   local largest = largest_of(lo, hi)
   local usual = largest >= PLAIN_LEAST and largest <= PLAIN_MOST
   if usual and hi - lo >= PLAIN_SPAN * largest and not (log and lo < PLAIN_LEAST) then
-    return { exponent = 0, lo = lo, hi = hi, plain = true, map = same, drawn = same }
+    return {exponent = 0, lo = lo, hi = hi, plain = true, map = same, drawn = same}
   end
   local exponent = usual and 0 or math.floor(math.log(largest, 10))
   local first, last = times_power(lo, -exponent), times_power(hi, -exponent)
-  local scale = { exponent = exponent, lo = first, hi = last }
+  local scale = {exponent = exponent, lo = first, hi = last}
   if log then
     local decades = decades_between(lo, hi)
     function scale.map(v)
@@ -192,7 +192,7 @@ local function fitting_ticks(scale, count, o)
   local ticks = linear_ticks(scale, count, o.whole)
   local fewer = ticks
   local room = (o.characters or math.huge) * (o.log and 0.6 or 1) -- there, some are closer than others
-  while #fewer >= 2 and #fewer * (M.label_length{ ticks = fewer } + 2) > room do
+  while #fewer >= 2 and #fewer * (M.label_length{ticks = fewer} + 2) > room do
     count = count * 0.7
     ticks, fewer = fewer, linear_ticks(scale, count, o.whole)
   end
@@ -219,9 +219,9 @@ end
 -- @tparam {string,...} names
 -- @treturn table as from `new`, with `names = true`
 function M.named(names)
-  local axis = { map = same, from = 0.4, to = #names + 0.6, log = false, ticks = {}, names = true }
+  local axis = {map = same, from = 0.4, to = #names + 0.6, log = false, ticks = {}, names = true}
   for i, name in ipairs(names) do
-    axis.ticks[i] = { i, name }
+    axis.ticks[i] = {i, name}
   end
   return axis
 end

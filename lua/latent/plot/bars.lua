@@ -19,16 +19,16 @@ local function histogram_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   local list
   if values.is_tensor(series) or type(series) == "table" and type(series[1]) == "number" then
-    series = { values = series }
+    series = {values = series}
   elseif type(series) ~= "table" then
     raise(name .. ": expected a tensor or {values = ..., label = ...}")
   end
-  check(name, series, { "values", "label" })
+  check(name, series, {"values", "label"})
   list = values.read(name .. ": values", series.values)
   if #list == 0 then
     raise(name .. ": values: is empty")
   end
-  return { list = list, label = chart.text(name .. ": label", series.label) }
+  return {list = list, label = chart.text(name .. ": label", series.label)}
 end
 
 local function count_bins(list, lo, hi, bins)
@@ -75,7 +75,7 @@ function M.histogram(arguments, fname)
   end
   local bins = chart.at_least(fname .. ": bins", o.bins, 1, true) or 30
   local lo, hi = bin_range(fname, list, chart.range(fname .. ": xrange", o.xrange))
-  local xrange = { axes.widen(lo, hi, 0.015) }
+  local xrange = {axes.widen(lo, hi, 0.015)}
   local frame = axes.new(xrange[1], xrange[2], {})
   local first, last = frame.map(lo), frame.map(hi) -- bins are cut where they are drawn
   local width, tallest, centres = (last - first) / bins, 1, {}
@@ -88,16 +88,16 @@ function M.histogram(arguments, fname)
       tallest = math.max(tallest, count)
     end
   end
-  local yrange = chart.range(fname .. ": yrange", o.yrange) or { 0, tallest * 1.06 }
+  local yrange = chart.range(fname .. ": yrange", o.yrange) or {0, tallest * 1.06}
   local names = chart.labels_of(list)
   local legend = #names > 0 and chart.legend_of(fname, o.legend, "auto") or nil
 
   local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
-    local x, y = chart.axes_of(s, rect, xrange, yrange, nil, { whole = true })
+    local x, y = chart.axes_of(s, rect, xrange, yrange, nil, {whole = true})
     local points = {}
     for i, series in ipairs(list) do
-      points[i] = { x = centres, y = axes.map(y, series.counts) }
+      points[i] = {x = centres, y = axes.map(y, series.counts)}
     end
     local where = legend
     if where == "auto" then
@@ -122,9 +122,9 @@ end
 local function bar_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   if type(series) ~= "table" or values.is_tensor(series) or type(series[1]) == "number" then
-    series = { values = series }
+    series = {values = series}
   end
-  check(name, series, { "values", "label", "color" })
+  check(name, series, {"values", "label", "color"})
   chart.check_colour(name, series.color)
   return {
     y = values.list(name .. ": values", series.values), color = series.color,
@@ -164,7 +164,7 @@ local function bar_axes_range(fname, list, yrange)
   end
   local room = axes.part(lo, hi, 0.08) -- above the highest bar, for its number
   return chart.range(fname .. ": yrange", yrange)
-    or { lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room) }
+    or {lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room)}
 end
 
 local function number_text(fname, format, v)
@@ -232,7 +232,7 @@ function M.bars(arguments, fname)
   local panel = chart.panel_of(fname, o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
   function panel.draw(s, rect)
     local x = axes.named(o.names and groups or fitting(groups, rect.w / s.char))
-    local _, y = chart.axes_of(s, rect, { x.from, x.to }, yrange)
+    local _, y = chart.axes_of(s, rect, {x.from, x.to}, yrange)
     local area, texts = chart.layout(s, o, rect, x, y, legend and names)
     chart.frame(s, texts, rect, area, x, y)
     chart.key(s, legend and "outside", area, names)

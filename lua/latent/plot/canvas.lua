@@ -109,7 +109,7 @@ function M.tile(rows, o)
       lines[#lines + 1] = table.concat(parts, between):rep(o.zoom)
     end
   end
-  return { w = width, h = height, bytes = table.concat(lines) }
+  return {w = width, h = height, bytes = table.concat(lines)}
 end
 
 return M

@@ -19,11 +19,11 @@ local NAME_CHAR = 0.95 -- mean width of a character in the name of an axis, in t
 local MOST = 10000 -- of sizes and counts, unless they say otherwise
 
 local quote = script_of.quote
-local COMMON = { "title", "xlabel", "ylabel", "xrange", "yrange", "legend", "width", "height" }
+local COMMON = {"title", "xlabel", "ylabel", "xrange", "yrange", "legend", "width", "height"}
 
 --- The options that all charts take, after some of their own.
 function M.with_common(...)
-  local all = { ... }
+  local all = {...}
   table.move(COMMON, 1, #COMMON, #all + 1, all)
   return all
 end
@@ -82,10 +82,10 @@ function M.options_of(fname, arguments, allowed)
     end
   end
   check(fname, named, allowed)
-  for _, name in ipairs{ "title", "xlabel", "ylabel" } do
+  for _, name in ipairs{"title", "xlabel", "ylabel"} do
     named[name] = M.text(fname .. ": " .. name, named[name])
   end
-  for _, name in ipairs{ "markers", "invert" } do
+  for _, name in ipairs{"markers", "invert"} do
     M.flag(fname .. ": " .. name, named[name])
   end
   return named
@@ -128,7 +128,7 @@ function M.range(name, range)
   return range
 end
 
-local LEGENDS = { "auto", "outside", "top right", "bottom right", "top left", "bottom left" }
+local LEGENDS = {"auto", "outside", "top right", "bottom right", "top left", "bottom left"}
 
 --- Where the legend goes: nil for none.
 function M.legend_of(fname, legend, default)
@@ -148,7 +148,7 @@ end
 
 --- A panel's size: as the options say, else the default, and then panels may change it.
 function M.panel_of(fname, o, default_width, default_height)
-  for _, name in ipairs{ "width", "height" } do
+  for _, name in ipairs{"width", "height"} do
     M.at_least(("%s: %s"):format(fname, name), o[name], 100, false, M.MOST_PIXELS)
   end
   return {
@@ -230,10 +230,10 @@ end
 function M.layout(s, o, rect, x, y, outside)
   local em = s.em
   local title, lines = script_of.wrap(o.title, rect.w - 4 * em)
-  local texts = { title = title, xlabel = M.wrap(o.xlabel, rect.w), ylabel = M.wrap(o.ylabel, rect.h) }
+  local texts = {title = title, xlabel = M.wrap(o.xlabel, rect.w), ylabel = M.wrap(o.ylabel, rect.h)}
   local left, right, bottom = M.margins(em, s.char, texts, x, y, outside)
   local top = lines > 0 and (1.3 + 1.55 * lines) * em or 1.4 * em
-  local area = { x = rect.x + left, y = rect.y + top }
+  local area = {x = rect.x + left, y = rect.y + top}
   area.w, area.h = rect.w - left - right, rect.h - top - bottom
   if area.w < 20 or area.h < 20 then
     raise("plot: width and height leave no room for the axes")
@@ -283,7 +283,7 @@ end
 
 --- How many drawn points fall into each corner where a legend of the given share of the area would lie.
 local function crowded(list, x, y, share_x, share_y)
-  local hits = { ["top right"] = 0, ["bottom right"] = 0, ["top left"] = 0, ["bottom left"] = 0 }
+  local hits = {["top right"] = 0, ["bottom right"] = 0, ["top left"] = 0, ["bottom left"] = 0}
   local function visit(u, v)
     local horizontal = u > 1 - share_x and "right" or u < share_x and "left"
     local vertical = v > 1 - share_y and "top" or v < share_y and "bottom"
@@ -311,7 +311,7 @@ function M.choose_corner(s, rect, list, names, x, y)
   local share_x = math.min(0.5, (legend_width(s.em, s.char, names) + 3 * s.em) / (rect.w * 0.85))
   local share_y = math.min(0.5, (#names * 1.5 + 1.5) * s.em / (rect.h * 0.8))
   local hits = crowded(list, x, y, share_x, share_y)
-  for _, corner in ipairs{ "top right", "bottom right", "top left", "bottom left" } do
+  for _, corner in ipairs{"top right", "bottom right", "top left", "bottom left"} do
     if hits[corner] == 0 then
       return corner
     end

@@ -12,12 +12,12 @@ local MOST_MESSAGE = 300 -- characters quoted from gnuplot
 
 -- What gnuplot gets of the environment when it draws a file: where programs, libraries and fonts are. All else
 -- (GNUTERM, GNUPLOT_LIB, GDFONTPATH, the locale, the time zone ...) would change the picture or break it.
-local KEPT = { "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "FONTCONFIG_SYSROOT",
-  "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS" }
+local KEPT = {"PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "FONTCONFIG_SYSROOT",
+  "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_DATA_DIRS"}
 -- A window needs what only the desktop knows: there, what gnuplot itself would read is taken away.
-local REMOVED = { "GNUTERM", "GNUPLOT_LIB", "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT", "GNUPLOT_PS_DIR",
+local REMOVED = {"GNUTERM", "GNUPLOT_LIB", "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT", "GNUPLOT_PS_DIR",
   "GDFONTPATH",
-  "GDFONTNAME", "GNUHELP", "FIT_LOG", "FIT_SCRIPT", "PAGER", "LD_PRELOAD" }
+  "GDFONTNAME", "GNUHELP", "FIT_LOG", "FIT_SCRIPT", "PAGER", "LD_PRELOAD"}
 
 local MOST_SECONDS = 120 -- of processor time: figures take one, and one that never ends is stopped
 local OUT_OF_TIME = 24 -- the signal (SIGXCPU) that stops it
@@ -27,7 +27,7 @@ local function environment(window)
   if window then
     return ("unset %s; exec "):format(table.concat(REMOVED, " "))
   end
-  local words = { ("{ ulimit -c 0; ulimit -t %d; } 2>/dev/null; exec env -i"):format(MOST_SECONDS) }
+  local words = {("{ ulimit -c 0; ulimit -t %d; } 2>/dev/null; exec env -i"):format(MOST_SECONDS)}
   for i, name in ipairs(KEPT) do
     words[i + 1] = ('${%s+"%s=$%s"}'):format(name, name, name)
   end
@@ -176,7 +176,7 @@ local function write_kept(path, build, add)
   local shown = file:find "^[%w_][%w_.-]*$" and file or files.quote("./" .. file)
   local header = ("# Draws %s. Run it in its folder: gnuplot -d %s\n"):format(
     (base:gsub("%c", " ")), (shown:gsub("%c", " ")))
-  for _, one in ipairs{ { stem .. ".dat", data }, { stem .. ".gp", header .. script } } do
+  for _, one in ipairs{{stem .. ".dat", data}, {stem .. ".gp", header .. script}} do
     local out, message = add(one[1])
     local ok
     if out then

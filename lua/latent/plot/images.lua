@@ -49,21 +49,21 @@ local function range_of(fname, range, list, bytes)
   if range == "auto" then
     local lo, hi = extent_of(list)
     if not lo then
-      return { -1, 1 } -- of nothing but NaN
+      return {-1, 1} -- of nothing but NaN
     elseif lo == hi and math.abs(lo) < 1e9 then
-      return { lo - 0.5, hi + 0.5 }
+      return {lo - 0.5, hi + 0.5}
     end
-    return { axes.widen(lo, hi, 0) }
+    return {axes.widen(lo, hi, 0)}
   elseif range ~= nil then
     if type(range) ~= "table" then
       raise(fname .. ': range: expected {lowest, highest} or "auto"')
     end
     return chart.range(fname .. ": range", range)
   elseif bytes then
-    return { 0, 255 }
+    return {0, 255}
   end
   tell_beyond(fname, list)
-  return { -1, 1 }
+  return {-1, 1}
 end
 
 --- Lays images out, unless the picture would be too large for gnuplot.
@@ -88,8 +88,8 @@ end
 local function draw_canvas(s, picture, x, y)
   local dx, dy = (x[2] - x[1]) / picture.w, (y[2] - y[1]) / picture.h
   local source = s:data(picture.bytes, ("array=(%d,%d) format='%%uchar'"):format(picture.w, picture.h))
-  s:plot{ ("%s flipy origin=(%s,%s) dx=%s dy=%s using 1:2:3 with rgbimage notitle"):format(
-    source, number(x[1] + dx / 2), number(y[1] + dy / 2), number(dx), number(dy)) }
+  s:plot{("%s flipy origin=(%s,%s) dx=%s dy=%s using 1:2:3 with rgbimage notitle"):format(
+    source, number(x[1] + dx / 2), number(y[1] + dy / 2), number(dx), number(dy))}
 end
 
 local function start(s, rect, area)
@@ -100,7 +100,7 @@ end
 
 --- See latent.plot.image.
 function M.image(arguments, fname)
-  local o = chart.options_of(fname, arguments, { "image", "title", "range", "zoom", "invert" })
+  local o = chart.options_of(fname, arguments, {"image", "title", "range", "zoom", "invert"})
   local data = o.image
   if data == nil then
     data = arguments[1]
@@ -109,21 +109,21 @@ function M.image(arguments, fname)
   if images.n ~= 1 then
     raise(("%s: image: expected one image, got %d"):format(fname, images.n))
   end
-  local picture = tile(fname, { { images = images, first = 1, count = 1 } }, {
-    range = range_of(fname, o.range, { images }, images.bytes), gap = 0, invert = o.invert,
+  local picture = tile(fname, {{images = images, first = 1, count = 1}}, {
+    range = range_of(fname, o.range, {images}, images.bytes), gap = 0, invert = o.invert,
     zoom = zoom_of(fname, o.zoom, IMAGE_SIDE, math.max(images.w, images.h)),
   })
   local margin = math.floor(EM)
-  local panel = { pictures = true }
+  local panel = {pictures = true}
   panel.width = picture.w + 2 * margin
   local top = math.floor(title_height(o.title, panel.width))
   panel.height = picture.h + top + margin
   function panel.draw(s, rect)
-    local area = { x = rect.x + margin, y = rect.y + top, w = picture.w, h = picture.h }
+    local area = {x = rect.x + margin, y = rect.y + top, w = picture.w, h = picture.h}
     start(s, rect, area)
     s:add("set xrange [0:1] noextend; set yrange [0:1] noextend")
-    s:titles({ title = script_of.wrap(o.title, panel.width) }, area, rect)
-    draw_canvas(s, picture, { 0, 1 }, { 0, 1 })
+    s:titles({title = script_of.wrap(o.title, panel.width)}, area, rect)
+    draw_canvas(s, picture, {0, 1}, {0, 1})
   end
   return panel
 end
@@ -133,7 +133,7 @@ end
 --- Coordinates of n cells: {first, last} or one number a cell.
 local function coordinates(name, given, n)
   if given == nil then
-    given = { 1, n }
+    given = {1, n}
   end
   local list = values.list(name, given)
   if #list == 2 and n > 1 then
@@ -187,15 +187,15 @@ local function cell_axis(list, count, characters)
   local half = math.abs(step) / 2
   local lo, hi = math.min(list[1], list[n]) - half, math.max(list[1], list[n]) + half
   if even and values.is_finite(lo) and values.is_finite(hi) and not axes.is_narrow(lo, hi) then
-    return axes.new(lo, hi, { count = count, characters = characters }), step < 0
+    return axes.new(lo, hi, {count = count, characters = characters}), step < 0
   end
-  local axis, longest, texts = { from = 0.5, to = n + 0.5, log = false, ticks = {} }, 0, distinct_texts(list)
+  local axis, longest, texts = {from = 0.5, to = n + 0.5, log = false, ticks = {}}, 0, distinct_texts(list)
   for _, text in ipairs(texts) do
     longest = math.max(longest, #text)
   end
   count = math.max(1, math.min(count, characters and characters // (longest + 2) or count))
   for i = 1, n, math.max(1, math.ceil(n / count)) do
-    axis.ticks[#axis.ticks + 1] = { i, texts[i] }
+    axis.ticks[#axis.ticks + 1] = {i, texts[i]}
   end
   return axis, false
 end
@@ -224,7 +224,7 @@ local function grid_rows(images, ny, nx, downwards)
   local rows = {}
   for r = 1, ny do
     local row = downwards and r or ny - r + 1
-    rows[r] = { images = images, first = (row - 1) * nx + 1, count = nx }
+    rows[r] = {images = images, first = (row - 1) * nx + 1, count = nx}
   end
   return rows
 end
@@ -242,8 +242,8 @@ end
 
 --- See latent.plot.image_grid.
 function M.image_grid(arguments, fname)
-  local o = chart.options_of(fname, arguments, { "images", "x", "y", "columns", "title", "xlabel", "ylabel",
-    "range", "zoom", "gap", "invert" })
+  local o = chart.options_of(fname, arguments, {"images", "x", "y", "columns", "title", "xlabel", "ylabel",
+    "range", "zoom", "gap", "invert"})
   local images = values.images(fname .. ": images", o.images, 2)
   local ny, nx = grid_shape(fname, o, images)
   local xs, ys = coordinates(fname .. ": x", o.x, nx), coordinates(fname .. ": y", o.y, ny)
@@ -255,25 +255,25 @@ function M.image_grid(arguments, fname)
     mirror(images, nx)
   end
   local picture = tile(fname, grid_rows(images, ny, nx, downwards), {
-    range = range_of(fname, o.range, { images }, images.bytes), invert = o.invert, zoom = zoom,
+    range = range_of(fname, o.range, {images}, images.bytes), invert = o.invert, zoom = zoom,
     gap = chart.at_least(fname .. ": gap", o.gap, 0, true) or 0,
   })
   local xlabel, ylabel = chart.wrap(o.xlabel, picture.w + 4 * EM), chart.wrap(o.ylabel, picture.h + 2 * EM)
   local left = math.floor((1.6 + (ylabel and 1.6 or 0) + more_lines(ylabel)) * EM + axes.label_length(y) * CHAR)
   local right, bottom = math.floor(1.6 * EM), math.floor(((xlabel and 4 or 2.4) + more_lines(xlabel)) * EM)
-  local panel = { pictures = true, width = picture.w + left + right }
+  local panel = {pictures = true, width = picture.w + left + right}
   local top = math.floor(math.max(title_height(o.title, panel.width - 4 * EM), 1.2 * EM))
   panel.height = picture.h + top + bottom
   function panel.draw(s, rect)
-    local area = { x = rect.x + left, y = rect.y + top, w = picture.w, h = picture.h }
+    local area = {x = rect.x + left, y = rect.y + top, w = picture.w, h = picture.h}
     s:clear()
     s:area(area, rect)
     s:axis("x", x)
     s:axis("y", y)
     local title = script_of.wrap(o.title, panel.width - 4 * EM)
-    s:titles({ title = title, xlabel = xlabel, ylabel = ylabel }, area, rect)
+    s:titles({title = title, xlabel = xlabel, ylabel = ylabel}, area, rect)
     s:add("unset grid")
-    draw_canvas(s, picture, { x.from, x.to }, { y.from, y.to })
+    draw_canvas(s, picture, {x.from, x.to}, {y.from, y.to})
   end
   return panel
 end
@@ -287,7 +287,7 @@ local function read_rows(fname, rows)
   local list, sets, bytes = {}, {}, true
   for i, row in ipairs(rows) do
     local name = ("%s: row %d"):format(fname, i)
-    check(name, row, { "label", "images" })
+    check(name, row, {"label", "images"})
     local images = values.images(name .. ": images", row.images, 1)
     local first = list[1] and list[1].images or images
     if images.h ~= first.h or images.w ~= first.w then
@@ -295,7 +295,7 @@ local function read_rows(fname, rows)
         name, images.h, images.w, first.h, first.w))
     end
     bytes, sets[i] = bytes and images.bytes, images
-    list[i] = { images = images, first = 1, count = images.n, label = chart.text(name .. ": label", row.label) }
+    list[i] = {images = images, first = 1, count = images.n, label = chart.text(name .. ": label", row.label)}
   end
   return list, sets, bytes
 end
@@ -309,7 +309,7 @@ local function rows_layout(o, list, titles, picture, gap, columns)
     longest = math.max(longest, script_of.longest_line(row.label or ""))
   end
   local margin = math.floor(EM)
-  local m = { left = margin + (longest > 0 and math.ceil(longest * CHAR + EM) or 0), margin = margin }
+  local m = {left = margin + (longest > 0 and math.ceil(longest * CHAR + EM) or 0), margin = margin}
   m.width = picture.w + m.left + margin
   m.title = math.floor(title_height(o.title, m.width - 4 * EM))
   m.top = m.title + (o.titles and math.floor((1.5 + more) * EM) or 0)
@@ -322,7 +322,7 @@ end
 --- See latent.plot.image_rows.
 function M.image_rows(arguments, fname)
   local o = chart.options_of(fname, arguments,
-    { "rows", "titles", "title", "range", "zoom", "gap", "invert" })
+    {"rows", "titles", "title", "range", "zoom", "gap", "invert"})
   local list, sets, bytes = read_rows(fname, o.rows)
   local columns = 0
   for _, row in ipairs(list) do
@@ -338,12 +338,12 @@ function M.image_rows(arguments, fname)
     zoom = zoom_of(fname, o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
   })
   local m = rows_layout(o, list, titles, picture, gap, columns)
-  local panel = { pictures = true, width = m.width, height = m.height }
+  local panel = {pictures = true, width = m.width, height = m.height}
   function panel.draw(s, rect)
-    local area = { x = rect.x + m.left, y = rect.y + m.top, w = picture.w, h = picture.h }
+    local area = {x = rect.x + m.left, y = rect.y + m.top, w = picture.w, h = picture.h}
     start(s, rect, area)
     s:add("set xrange [0:1] noextend; set yrange [0:1] noextend")
-    s:titles({ title = script_of.wrap(o.title, m.width - 4 * EM) }, area, rect)
+    s:titles({title = script_of.wrap(o.title, m.width - 4 * EM)}, area, rect)
     for i, row in ipairs(list) do
       if row.label then
         local middle = area.y + (i - 1) * m.step_y + m.tile_h / 2
@@ -353,7 +353,7 @@ function M.image_rows(arguments, fname)
     for i, text in ipairs(titles) do
       s:label(text, area.x + (i - 1) * m.step_x + m.tile_w / 2, area.y - (0.8 + more_lines(text)) * EM, "center")
     end
-    draw_canvas(s, picture, { 0, 1 }, { 0, 1 })
+    draw_canvas(s, picture, {0, 1}, {0, 1})
   end
   return panel
 end

@@ -15,7 +15,7 @@ local M = {}
 local quote, number = script_of.quote, script_of.number
 local MARKER = "pt 7 ps 0.8"
 local DOT = 0.002 -- of the axes: a run of points that spans less is a dot
-local SERIES = { "x", "y", "label", "color", "width", "dashed", "markers", "line", "texts" }
+local SERIES = {"x", "y", "label", "color", "width", "dashed", "markers", "line", "texts"}
 
 local function read_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
@@ -31,10 +31,10 @@ local function read_series(fname, i, series)
   local texts = series.texts == nil and {} or chart.texts(name .. ": texts", series.texts, #y, "one a point")
   chart.at_least(name .. ": width", series.width, 0)
   chart.check_colour(name, series.color)
-  for _, flag in ipairs{ "dashed", "markers", "line" } do
+  for _, flag in ipairs{"dashed", "markers", "line"} do
     chart.flag(("%s: %s"):format(name, flag), series[flag])
   end
-  return { x = x, y = y, o = series, texts = texts, label = chart.text(name .. ": label", series.label) }
+  return {x = x, y = y, o = series, texts = texts, label = chart.text(name .. ": label", series.label)}
 end
 
 local function all_whole(list)
@@ -49,7 +49,7 @@ end
 --- Lowest and highest x and y that can be drawn, over all series.
 local function extents(fname, list, log)
   local lo, hi = {}, {}
-  for _, axis in ipairs{ "x", "y" } do
+  for _, axis in ipairs{"x", "y"} do
     for _, series in ipairs(list) do
       local a, b = values.extent(series[axis], log[axis])
       lo[axis] = a and math.min(a, lo[axis] or a) or lo[axis]
@@ -78,7 +78,7 @@ local function log_axes(fname, log)
   if log ~= nil and log ~= "x" and log ~= "y" and log ~= "xy" then
     raise(('%s: log: expected "x", "y" or "xy", got %s'):format(fname, options.describe(log)))
   end
-  return { x = log == "x" or log == "xy", y = log == "y" or log == "xy" }
+  return {x = log == "x" or log == "xy", y = log == "y" or log == "xy"}
 end
 
 local function check_log_range(fname, name, range, log)
@@ -89,7 +89,7 @@ end
 
 --- The first point of each run between gaps that a line would not show, and whether there are other runs.
 local function dots_of(drawn, x, y)
-  local dots, others = { x = {}, y = {} }, false
+  local dots, others = {x = {}, y = {}}, false
   local start, left, right, low, high
   for i = 1, #drawn.x + 1 do
     local u, v = axes.share(x, drawn.x[i] or 0 / 0), axes.share(y, drawn.y[i] or 0 / 0)
@@ -119,7 +119,7 @@ local function add_series(elements, s, series, index, markers, drawn, x, y)
     style = (others or #dots.x == 0) and "lines" or "points"
   end
   local colour = chart.colour_of(o.color, index)
-  local words = { s:doubles(values.pack(drawn.x, drawn.y), 2), "using 1:2 with " .. style, colour }
+  local words = {s:doubles(values.pack(drawn.x, drawn.y), 2), "using 1:2 with " .. style, colour}
   if style ~= "points" then
     words[#words + 1] = ("lw %s dt %d"):format(number(o.width or 2), o.dashed and 2 or 1)
   end
@@ -135,12 +135,12 @@ local function add_series(elements, s, series, index, markers, drawn, x, y)
 end
 
 -- The corners beside a point where a text may stand, the best first; near an edge only those away from it.
-local RIGHT_UP = { right = true, up = true, place = "left offset character 0.5,0.6" }
-local RIGHT_DOWN = { right = true, up = false, place = "left offset character 0.5,-0.6" }
-local LEFT_UP = { right = false, up = true, place = "right offset character -0.7,0.5" }
-local LEFT_DOWN = { right = false, up = false, place = "right offset character -0.7,-0.6" }
-local CORNERS = { RIGHT_UP, LEFT_DOWN, RIGHT_DOWN, LEFT_UP }
-local AT_THE_LEFT, AT_THE_RIGHT = { RIGHT_UP, RIGHT_DOWN }, { LEFT_UP, LEFT_DOWN }
+local RIGHT_UP = {right = true, up = true, place = "left offset character 0.5,0.6"}
+local RIGHT_DOWN = {right = true, up = false, place = "left offset character 0.5,-0.6"}
+local LEFT_UP = {right = false, up = true, place = "right offset character -0.7,0.5"}
+local LEFT_DOWN = {right = false, up = false, place = "right offset character -0.7,-0.6"}
+local CORNERS = {RIGHT_UP, LEFT_DOWN, RIGHT_DOWN, LEFT_UP}
+local AT_THE_LEFT, AT_THE_RIGHT = {RIGHT_UP, RIGHT_DOWN}, {LEFT_UP, LEFT_DOWN}
 
 -- Whether the line leaves point i through a corner, on its way to one of its neighbours.
 local function passes(series, i, corner)
@@ -187,7 +187,7 @@ function M.lines(arguments, fname)
   check_log_range(fname, "yrange", yrange, log.y)
   local x0, x1 = axes.widen(lo.x, hi.x, 0.015, log.x)
   local y0, y1 = axes.widen(lo.y, hi.y, 0.05, log.y)
-  xrange, yrange = xrange or { x0, x1 }, yrange or { y0, y1 }
+  xrange, yrange = xrange or {x0, x1}, yrange or {y0, y1}
   local whole = true
   for _, series in ipairs(list) do
     whole = whole and all_whole(series.x)
@@ -197,10 +197,10 @@ function M.lines(arguments, fname)
 
   local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
-    local x, y = chart.axes_of(s, rect, xrange, yrange, { log = log.x, whole = whole }, { log = log.y })
+    local x, y = chart.axes_of(s, rect, xrange, yrange, {log = log.x, whole = whole}, {log = log.y})
     local drawn = {}
     for i, series in ipairs(list) do
-      drawn[i] = { x = axes.map(x, series.x), y = axes.map(y, series.y) }
+      drawn[i] = {x = axes.map(x, series.x), y = axes.map(y, series.y)}
     end
     local where = legend
     if where == "auto" then

@@ -11,10 +11,10 @@ local values = require "latent.plot.values"
 local M = {}
 
 local quote, number = script_of.quote, script_of.number
-local SHAPES = { 7, 5, 9 } -- disc, square, triangle: one for each round of the palette
+local SHAPES = {7, 5, 9} -- disc, square, triangle: one for each round of the palette
 local LETTERS = "0123456789abcdefghijklmnopqrst"
 local MOST_CLASSES = chart.COLOURS * #SHAPES
-local AREA = { w = 760, h = 660, least_w = 420, least_h = 400 } -- pixels the axes may take
+local AREA = {w = 760, h = 660, least_w = 420, least_h = 400} -- pixels the axes may take
 
 local function read_points(fname, points)
   local flat, shape = values.read(fname .. ": points", points)
@@ -109,7 +109,7 @@ local function class_numbers(fname, o, labels)
   for i, value in ipairs(classes) do
     if occurs[i] or o.names or o.classes then
       local name = o.names and o.names[i] -- false and nil have the value's
-      legend[#legend + 1] = { i, chart.text(fname .. ": names", name or value) }
+      legend[#legend + 1] = {i, chart.text(fname .. ": names", name or value)}
     end
   end
   return numbers, legend
@@ -127,7 +127,7 @@ local function equalise(x, y, w, h)
   local unit = math.max(span_x / w, span_y / h)
   local function grow(range, length)
     local middle, by = range[1] / 2 + range[2] / 2, unit * length / 2 / share
-    return { math.max(-axes.LARGEST, middle - by), math.min(axes.LARGEST, middle + by) }
+    return {math.max(-axes.LARGEST, middle - by), math.min(axes.LARGEST, middle + by)}
   end
   return grow(x, w), grow(y, h)
 end
@@ -142,8 +142,8 @@ local function ranges_of(fname, o, x, y)
   if not any then
     raise(fname .. ": points: no finite value to draw")
   end
-  local xrange = chart.range(fname .. ": xrange", o.xrange) or { axes.widen(x0, x1, 0.03) }
-  local yrange = chart.range(fname .. ": yrange", o.yrange) or { axes.widen(y0, y1, 0.03) }
+  local xrange = chart.range(fname .. ": xrange", o.xrange) or {axes.widen(x0, x1, 0.03)}
+  local yrange = chart.range(fname .. ": yrange", o.yrange) or {axes.widen(y0, y1, 0.03)}
   return xrange, yrange
 end
 
@@ -160,7 +160,7 @@ local function grouped(x, y, numbers, key_of)
   local groups = {}
   for i = 1, #x do
     local name = key_of(numbers[i])
-    local group = groups[name] or { {}, {}, {} }
+    local group = groups[name] or {{}, {}, {}}
     groups[name] = group
     local at = #group[1] + 1
     group[1][at], group[2][at], group[3][at] = x[i], y[i], colour(numbers[i])

@@ -265,7 +265,7 @@ end
 -- @tparam table rect {x, y, w, h}
 function Script:titles(o, area, rect)
   if self.text_only then
-    for _, name in ipairs{ "title", "xlabel", "ylabel" } do
+    for _, name in ipairs{"title", "xlabel", "ylabel"} do
       if o[name] then
         self:add("set %s %s noenhanced", name, M.quote(o[name]))
       end
@@ -311,7 +311,7 @@ end
 -- @tparam table rect {x, y, w, h}
 function Script:multiplot(title, rect)
   self:add("set multiplot")
-  self._page_title = title and not self.text_only and { title, rect } or nil
+  self._page_title = title and not self.text_only and {title, rect} or nil
 end
 
 --- Plots elements together.

@@ -9,8 +9,8 @@ local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}
 
-local KINDS = { kitty = true, sixel = true, window = true, text = true }
-local WINDOWS = { "qt", "wxt", "x11" }
+local KINDS = {kitty = true, sixel = true, window = true, text = true}
+local WINDOWS = {"qt", "wxt", "x11"}
 local KITTY_CHUNK = 4096 -- the most that kitty's protocol takes at once
 
 --- The first window terminal that the installed gnuplot has.
@@ -46,14 +46,14 @@ function M.detect(getenv, on_terminal)
   end
   local term, program = getenv "TERM" or "", getenv "TERM_PROGRAM" or ""
   -- tmux and screen keep the outer terminal's variables but pass no graphics through
-  local wrapped = getenv "TMUX" or has_any(term, { "screen", "tmux" })
+  local wrapped = getenv "TMUX" or has_any(term, {"screen", "tmux"})
   if not on_terminal then
     return "text"
   elseif not wrapped then
-    if getenv "KITTY_WINDOW_ID" or has_any(term, { "kitty", "ghostty" }) or program == "ghostty" then
+    if getenv "KITTY_WINDOW_ID" or has_any(term, {"kitty", "ghostty"}) or program == "ghostty" then
       return "kitty"
-    elseif has_any(term, { "sixel", "foot", "mlterm", "yaft", "contour" })
-      or has_any(program, { "WezTerm", "mintty", "iTerm" }) then
+    elseif has_any(term, {"sixel", "foot", "mlterm", "yaft", "contour"})
+      or has_any(program, {"WezTerm", "mintty", "iTerm"}) then
       return gnuplot.has_terminal "sixelgd" and "sixel" or "text"
     end
   end
@@ -110,8 +110,8 @@ local function text_size()
   local size = core.isatty(0) and files.capture "stty size 2>/dev/null" or ""
   local lines, columns = size:match "^(%d+) (%d+)$"
   columns = tonumber(columns) or tonumber(os.getenv "COLUMNS") or 100
-  return { columns = math.max(40, math.min(160, columns - 1)),
-    lines = math.max(15, math.min(40, (tonumber(lines) or 32) - 2)) }
+  return {columns = math.max(40, math.min(160, columns - 1)),
+    lines = math.max(15, math.min(40, (tonumber(lines) or 32) - 2))}
 end
 
 --- See latent.plot.show.
@@ -127,7 +127,7 @@ function M.show(figure, kind, build)
       return nil, "the installed gnuplot opens no windows (install gnuplot-qt or gnuplot-x11)"
     end
     return gnuplot.window(function(_, data)
-      return build(figure, { format = name, data = data })
+      return build(figure, {format = name, data = data})
     end)
   end
   if kind == "text" and figure.pictures then

@@ -7,7 +7,7 @@ local raise = require("latent.core").raise
 
 local M = {}
 
-local ELEMENT = { u8 = { "B", 1 }, float32 = { "<f", 4 }, float64 = { "<d", 8 } }
+local ELEMENT = {u8 = {"B", 1}, float32 = {"<f", 4}, float64 = {"<d", 8}}
 local SCALAR = {}
 local UNPACK_AT_ONCE = 128 -- string.unpack returns its values on the stack
 local MOST_GAPS = 1e7 -- a table whose last key is beyond is no list
@@ -40,7 +40,7 @@ local function append_tensor(name, t, out)
     table.move(chunk, 1, n, #out + 1, out)
     done = done + n
   end
-  return { table.unpack(t.shape) }
+  return {table.unpack(t.shape)}
 end
 
 --- Shape as text, "[3, 2]".
@@ -99,7 +99,7 @@ local function append_table(name, v, out, gaps)
         name, i, M.shape_text(shape), M.shape_text(first)))
     end
   end
-  return { count, table.unpack(first or SCALAR) }
+  return {count, table.unpack(first or SCALAR)}
 end
 
 --- Reads a tensor or nested tables of numbers.
@@ -192,7 +192,7 @@ end
 -- @tparam {number,...} ... columns of equal length
 -- @treturn string
 function M.pack(...)
-  local columns, out = { ... }, {}
+  local columns, out = {...}, {}
   local format = "<" .. ("d"):rep(#columns)
   local row = {}
   for i = 1, #columns[1] do

@@ -25,7 +25,7 @@ end
 -- @tparam string ... the parts
 -- @treturn string
 function M.join(...)
-  return (table.concat({ ... }, "/"):gsub("([^/])//+", "%1/"))
+  return (table.concat({...}, "/"):gsub("([^/])//+", "%1/"))
 end
 
 --- The folder that a path lies in: "." for a plain name.
