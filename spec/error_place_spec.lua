@@ -1,6 +1,7 @@
 -- A mistake is answered at the user's line, by the layer's name, with the value that came and what was
 -- expected instead.
 local lt = require "latent"
+local shapes = require "latent.base.shapes"
 local nn = require "latent.nn"
 local optim = require "latent.optim"
 
@@ -49,7 +50,7 @@ describe("a layer refuses", function()
       it("a wrong shape: " .. name, function()
         local ok, message = pcall(function() layer(lt.zeros(shape)) end)
         assert.is_false(ok)
-        local text = ("%s: expected %s, got [%s]"):format(name, expected, table.concat(shape, ", "))
+        local text = ("%s: expected %s, got %s"):format(name, expected, shapes.text(shape))
         assert.equal(text, message:match "^[^:]+:%d+: (.*)$")
       end)
     end

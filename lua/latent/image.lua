@@ -12,6 +12,7 @@ require "latent" -- tensors get their methods
 local core = require "latent.core"
 local files = require "latent.base.files"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local pgm = require "latent.image.pgm"
 local png = require "latent.image.png"
 
@@ -40,8 +41,8 @@ local function picture_shape(tensor)
   local shape = tensor.shape
   local channels = #shape == 2 and 1 or shape[3]
   if #shape < 2 or #shape > 3 or channels ~= 1 and channels ~= 3 or tensor:numel() == 0 then
-    core.raise(("image.write: tensor: expected [height, width], [height, width, 1] or [height, width, 3], got [%s]")
-      :format(table.concat(shape, ", ")))
+    core.raise(("image.write: tensor: expected [height, width], [height, width, 1] or [height, width, 3], got %s")
+      :format(shapes.text(shape)))
   end
   return shape[1], shape[2], channels
 end

@@ -6,6 +6,7 @@
 local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -16,7 +17,7 @@ local function check_tensor(fname, name, x, dims)
     raise(("%s: %s: expected a tensor, got %s"):format(fname, name, options.describe(x)))
   end
   if dims and x:dim() ~= dims then
-    raise(("%s: %s: expected %d axes, got [%s]"):format(fname, name, dims, table.concat(x.shape, ", ")))
+    raise(("%s: %s: expected %d axes, got %s"):format(fname, name, dims, shapes.text(x)))
   end
   return x
 end
@@ -166,9 +167,8 @@ end
 local function same_shape(fname, x, y)
   check_tensor(fname, "x", x)
   check_tensor(fname, "y", y)
-  if table.concat(x.shape, ",") ~= table.concat(y.shape, ",") then
-    raise(("%s: expected two tensors of one shape, got [%s] and [%s]"):format(fname, table.concat(x.shape, ", "),
-      table.concat(y.shape, ", ")))
+  if shapes.text(x) ~= shapes.text(y) then
+    raise(("%s: expected two tensors of one shape, got %s and %s"):format(fname, shapes.text(x), shapes.text(y)))
   end
 end
 

@@ -5,6 +5,7 @@ require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local schedule = require "latent.schedule"
 
 local raise = core.raise
@@ -195,8 +196,8 @@ function Optimizer:load_state(state)
   for key, x in pairs(own) do
     local given = state.arrays[key]
     if not core.is_tensor(given) then raise(("%s: %s is missing"):format(name, key)) end
-    local wanted = ("%s [%s]"):format(x.dtype, table.concat(x.shape, ", "))
-    local got = ("%s [%s]"):format(given.dtype, table.concat(given.shape, ", "))
+    local wanted = shapes.typed(x)
+    local got = shapes.typed(given)
     if wanted ~= got then raise(("%s: %s: expected %s, got %s"):format(name, key, wanted, got)) end
   end
   for key in pairs(state.arrays) do

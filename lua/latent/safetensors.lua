@@ -9,6 +9,7 @@ local dtypes = require "latent.base.dtypes"
 local files = require "latent.base.files"
 local json = require "latent.json"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local raise = core.raise
 
 local M = {}
@@ -162,8 +163,8 @@ local function check_entry(entry, data_size)
   end
   local expected = dtypes.shape_bytes(shape, dtypes.kinds[dtype].size, data_size)
   if offsets[2] - offsets[1] ~= expected then
-    return nil, ("shape [%s] of %s does not fill %d bytes"):format(
-      table.concat(shape, ", "), dtype, offsets[2] - offsets[1])
+    return nil, ("shape %s of %s does not fill %d bytes"):format(
+      shapes.text(shape), dtype, offsets[2] - offsets[1])
   end
   return true
 end

@@ -4,6 +4,7 @@
 -- hangs is the last thing printed.
 local core = require "latent.core"
 local lt = require "latent"
+local shapes = require "latent.base.shapes"
 
 -- What would leave this program, or wait; prior_radius takes a number.
 local SKIP = {["repl.run"] = true, ["lt.set_threads"] = true, ["lt.help"] = true, ["vae.prior_radius"] = true}
@@ -39,7 +40,7 @@ local function walk(name, f)
     local taken = core.clock() - from
     if taken > MOST then
       faults = faults + 1
-      print(("%s of [%s]: %.1f seconds"):format(name, table.concat(shape, ", "), taken))
+      print(("%s of %s: %.1f seconds"):format(name, shapes.text(shape), taken))
     end
   end
 end

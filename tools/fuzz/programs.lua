@@ -8,6 +8,7 @@
 -- Where noise changes nearly all (a kink, a tie, a cancellation), the program says nothing and is counted as unsure.
 local json = require "latent.json"
 local lt = require "latent"
+local shapes = require "latent.base.shapes"
 local lt64 = require "spec.support.lt64"
 local Random = require "tools.fuzz.random"
 local steps = require "tools.fuzz.steps"
@@ -131,14 +132,12 @@ local function difference(want, got)
   return worst, scale, at
 end
 
-local function shape_text(t) return "[" .. table.concat(t.shape, ", ") .. "]" end
-
 -- nil; or what differs; or nil and true where noise changes too much.
 local function compare(got, exact, shaken_runs)
   for i, want in ipairs(exact) do
     local mine, name = got[i][2], want[1]
-    if got[i][1] ~= name or shape_text(mine) ~= shape_text(want[2]) then
-      return ("%s: shape %s, in float64 %s"):format(name, shape_text(mine), shape_text(want[2]))
+    if got[i][1] ~= name or shapes.text(mine) ~= shapes.text(want[2]) then
+      return ("%s: shape %s, in float64 %s"):format(name, shapes.text(mine), shapes.text(want[2]))
     end
     local list, effect = flat(want[2]), 0
     for _, results in ipairs(shaken_runs) do
@@ -218,8 +217,8 @@ end
 
 --- A value of the same shape, new or not.
 function Graph:like(i)
-  local shape = shape_text(self.nodes[i])
-  local j = self.r:chance(0.5) and self:where(function(n) return shape_text(n) == shape end)
+  local shape = shapes.text(self.nodes[i])
+  local j = self.r:chance(0.5) and self:where(function(n) return shapes.text(n) == shape end)
   return j or self:input(self.nodes[i].shape)
 end
 

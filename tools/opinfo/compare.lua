@@ -1,4 +1,6 @@
 --- The comparer: arrays with arrays, and the verdict on a case.
+local shapes = require "latent.base.shapes"
+
 local M = {}
 
 M.TOLERANCE = 1e-5 -- of max|b|
@@ -10,8 +12,6 @@ M.NOISE = 1e-6
 M.ILL = 1e-6
 -- Below this max|b| errors are absolute: float32 has no more than a few digits there.
 M.TINY = 1e-37
-
-local function text_of(shape) return ("[%s]"):format(table.concat(shape, ", ")) end
 
 local function values(t) return t:float():reshape(-1):table() end
 
@@ -33,9 +33,9 @@ end
 -- @tparam ?function excused (a, b, n): true where the n-th elements may differ
 -- @treturn table `error`; `worst`, max|a - b|; `text`, which tells that element
 function M.arrays(got, want, excused)
-  if text_of(got.shape) ~= text_of(want.shape) then
+  if shapes.text(got) ~= shapes.text(want) then
     return {error = math.huge, worst = math.huge,
-      text = ("shape %s, expected %s"):format(text_of(got.shape), text_of(want.shape))}
+      text = ("shape %s, expected %s"):format(shapes.text(got), shapes.text(want))}
   end
   local a, b, worst, at, scale = values(got), values(want), 0, 1, 0
   for i = 1, #b do

@@ -1,4 +1,5 @@
 --- What became of the samples of a set: each is passed, rounding, failed, refused or inexpressible.
+local shapes = require "latent.base.shapes"
 local accepted, cases, compare = require "tools.opinfo.accepted", require "tools.opinfo.cases",
   require "tools.opinfo.compare"
 
@@ -24,10 +25,10 @@ end
 -- The inputs of the shape that the array has, as flat lists.
 local function inputs_like(want, sample, name, arrays)
   local target, list = want[sample.case .. "_" .. name], {}
-  local shape = target and table.concat(target.shape, ",")
+  local shape = target and shapes.text(target)
   for letter in ("abcde"):gmatch "." do
     local input = arrays[sample.case .. "_" .. letter]
-    if input and table.concat(input.shape, ",") == shape then list[#list + 1] = input:float():reshape(-1):table() end
+    if input and shapes.text(input) == shape then list[#list + 1] = input:float():reshape(-1):table() end
   end
   return list
 end

@@ -2,6 +2,7 @@
 -- params; `f` is the function.
 -- @module latent.base.composites
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core or latent.core64
 -- @treturn {table,...} the list
@@ -66,7 +67,7 @@ return function(core)
     local raised, want = {}, nil
     for i = 1, #list do
       local x = check(list[i], "stack: item " .. i)
-      local have = ("%s [%s]"):format(x.dtype, table.concat(x.shape, ", "))
+      local have = shapes.typed(x)
       want = want or have
       if have ~= want then raise(("stack: item %d: expected %s, as the first, got %s"):format(i, want, have)) end
       raised[i] = unsqueeze(x, axis_of("stack", axis or 1, x:dim() + 1))
@@ -86,8 +87,7 @@ return function(core)
     local fits = lead >= 0
     for d, size in ipairs(have) do fits = fits and (size == 1 or size == want[lead + d]) end
     if not fits then
-      raise(("broadcast_to: [%s] does not fit into [%s]"):format(table.concat(have, ", "),
-        table.concat(want, ", ")))
+      raise(("broadcast_to: %s does not fit into %s"):format(shapes.text(have), shapes.text(want)))
     end
     return ops.add(x, target)
   end

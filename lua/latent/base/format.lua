@@ -1,6 +1,7 @@
 --- How a tensor reads: one line of facts, then a cut of its values that never floods the screen.
 -- @module latent.base.format
 local core = require "latent.core"
+local shapes = require "latent.base.shapes"
 
 local M = {}
 
@@ -91,7 +92,7 @@ end
 -- @treturn string e.g. `tensor [2, 3] float32` and the values on the next lines
 function M.tensor(x, statistics)
   local shape = x.shape
-  local head = ("tensor [%s] %s%s"):format(table.concat(shape, ", "), x.dtype,
+  local head = ("tensor %s %s%s"):format(shapes.text(shape), x.dtype,
     x.requires_grad and ", wants gradient" or "")
   if x:numel() == 0 then return head .. ", empty" end
   if statistics and x:numel() > 1 then head = head .. "  " .. M.statistics(x:detach()) end

@@ -1,6 +1,7 @@
 --- Options tables: names are checked, and a misspelt one is answered with the nearest.
 -- @module latent.base.options
 local core = require "latent.core"
+local shapes = require "latent.base.shapes"
 
 local M = {}
 
@@ -20,7 +21,7 @@ local LONG = 60 -- bytes of a string that a message shows
 function M.describe(value)
   if core.is_tensor(value) then
     local open, shape = pcall(function() return value.shape end)
-    return open and ("a tensor [%s]"):format(table.concat(shape, ", ")) or "a closed tensor"
+    return open and "a tensor " .. shapes.text(shape) or "a closed tensor"
   end
   local kind = type(value)
   if kind == "string" then return ("%q"):format(#value > LONG and value:sub(1, LONG) .. "..." or value) end

@@ -5,6 +5,7 @@
 local core = require "latent.core"
 local options = require "latent.base.options"
 local files = require "latent.base.files"
+local shapes = require "latent.base.shapes"
 local idx = require "latent.idx"
 local sources = require "latent.data.sources"
 local raise = core.raise
@@ -94,8 +95,6 @@ function M.new(fields) return setmetatable(fields, Set) end
 
 local BLOCK = 2000 -- images resized at a time: what lies between file and set stays small
 
-local function text_of(shape) return "[" .. table.concat(shape, ", ") .. "]" end
-
 -- Opens both files and compares them; readers, or nil and a message.
 local function open_pair(images_path, labels_path)
   local images, message = idx.open(images_path)
@@ -108,9 +107,9 @@ local function open_pair(images_path, labels_path)
   end
   local is, ls = images.shape, labels.shape
   if #is ~= 3 or is[1] * is[2] * is[3] == 0 then
-    message = ("%s: expected images [n, height, width], found %s"):format(images_path, text_of(is))
+    message = ("%s: expected images [n, height, width], found %s"):format(images_path, shapes.text(is))
   elseif #ls ~= 1 then
-    message = ("%s: expected labels [n], found %s"):format(labels_path, text_of(ls))
+    message = ("%s: expected labels [n], found %s"):format(labels_path, shapes.text(ls))
   elseif ls[1] ~= is[1] then
     message = ("%s: expected %d labels, as %s has images, found %d"):format(
       labels_path, is[1], images_path, ls[1])

@@ -2,6 +2,7 @@
 -- @module latent.data.tensors
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -37,7 +38,7 @@ local function rows_of(name, x)
     raise(("data.tensors: %s: expected a tensor, got %s"):format(name, options.describe(x)))
   end
   if x:dim() < 1 or x:size(1) < 1 then
-    raise(("data.tensors: %s: expected at least one row, got [%s]"):format(name, table.concat(x.shape, ", ")))
+    raise(("data.tensors: %s: expected at least one row, got %s"):format(name, shapes.text(x)))
   end
   return x:size(1)
 end

@@ -7,6 +7,7 @@
 local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local M = {}
 
@@ -176,8 +177,8 @@ end
 local function columns(name, draws, f)
   core.check_tensor(draws, name .. ": draws")
   if draws.dtype ~= "float32" or draws:dim() < 2 or #draws < 4 then
-    core.raise(("%s: draws: expected float32 [draws, chains, ...] with at least 4 draws, got %s [%s]"):format(name,
-      draws.dtype, table.concat(draws.shape, ", ")))
+    core.raise(("%s: draws: expected float32 [draws, chains, ...] with at least 4 draws, got %s"):format(name,
+      shapes.typed(draws)))
   end
   local shape = draws.shape
   local n, chains = table.remove(shape, 1), table.remove(shape, 1)

@@ -2,6 +2,7 @@
 -- @module latent.map.noise
 local lt = require "latent"
 local core = require "latent.core"
+local shapes = require "latent.base.shapes"
 
 local M = {}
 
@@ -40,7 +41,7 @@ function M.estimate(images, mask)
   core.check_tensor(images, "map.estimate_noise: images")
   if images.dtype ~= "float32" or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
     core.raise(("map.estimate_noise: images: expected float32 [n, height, width, channels] of at least 2 x 2 pixels, "
-      .. "got %s [%s]"):format(images.dtype, table.concat(images.shape, ", ")))
+      .. "got %s"):format(shapes.typed(images)))
   end
   if mask ~= nil then
     local fits = core.check_tensor(mask, "map.estimate_noise: mask"):dim() == 4
@@ -49,8 +50,8 @@ function M.estimate(images, mask)
       fits = fits and (size == images:size(axis) or size == 1 and (axis == 1 or axis == 4))
     end
     if not fits then
-      core.raise(("map.estimate_noise: mask: expected [%s], or 1 for images or channels, got [%s]"):format(
-        table.concat(images.shape, ", "), table.concat(mask.shape, ", ")))
+      core.raise(("map.estimate_noise: mask: expected %s, or 1 for images or channels, got %s"):format(
+        shapes.text(images), shapes.text(mask)))
     end
   end
   return lt.no_grad(function()

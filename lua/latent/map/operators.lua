@@ -4,6 +4,7 @@
 local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -25,8 +26,7 @@ function M.mask(mask)
   core.check_tensor(mask, "map.mask: mask")
   local dims = mask:dim()
   if dims ~= 3 and dims ~= 4 then
-    raise(("map.mask: mask: expected [height, width, channels] or [n, ...] of it, got [%s]"):format(
-      table.concat(mask.shape, ", ")))
+    raise(("map.mask: mask: expected [height, width, channels] or [n, ...] of it, got %s"):format(shapes.text(mask)))
   end
   if dims == 3 then mask = mask:unsqueeze(1) end
   mask = mask:ne(0)

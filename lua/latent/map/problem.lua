@@ -14,6 +14,7 @@ local core = require "latent.core"
 local noise_of = require "latent.map.noise"
 local operators = require "latent.map.operators"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -103,8 +104,7 @@ function M.new(opts)
   core.check_tensor(opts.measured, "map.problem: measured")
   local y = opts.measured:detach()
   if y.dtype ~= "float32" or y:dim() < 2 or y:numel() == 0 then
-    raise(("map.problem: measured: expected float32 [n, ...], got %s [%s]"):format(y.dtype,
-      table.concat(y.shape, ", ")))
+    raise(("map.problem: measured: expected float32 [n, ...], got %s"):format(shapes.typed(y)))
   end
   self.decode, self.images = decode, #y
   self.latent = options.expect("map.problem", "latent", opts.latent, "count")
@@ -126,8 +126,7 @@ end
 local function index(self, z, rows)
   core.check_tensor(z, "map.problem: z")
   if z.dtype ~= "float32" or z:dim() ~= 2 or z:size(2) ~= self.latent then
-    raise(("map.problem: z: expected codes, float32 [*, %d], got %s [%s]"):format(self.latent, z.dtype,
-      table.concat(z.shape, ", ")))
+    raise(("map.problem: z: expected codes, float32 [*, %d], got %s"):format(self.latent, shapes.typed(z)))
   end
   if rows == nil then
     if #z ~= self.images then
@@ -152,8 +151,7 @@ local function residual(self, z, rows)
   local seen = self.operator(pictures, rows)
   core.check_tensor(seen, "map.problem: what the operator returns")
   if seen:numel() ~= y:numel() then
-    raise(("map.problem: the operator returns [%s] for a measurement of [%s]"):format(
-      table.concat(seen.shape, ", "), table.concat(y.shape, ", ")))
+    raise(("map.problem: the operator returns %s for a measurement of %s"):format(shapes.text(seen), shapes.text(y)))
   end
   return (seen:reshape(y.shape) - y):square():reshape(#z, -1):sum(2) / pick(self.pixels, rows)
 end

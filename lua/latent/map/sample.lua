@@ -10,6 +10,7 @@ local lt = require "latent"
 local core = require "latent.core"
 local diagnostics = require "latent.map.diagnostics"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -211,8 +212,8 @@ local function start_of(run, start)
   core.check_tensor(start, NAME .. ": start")
   local fits = start.dtype == "float32" and start:dim() == 2 and start:size(2) == d
   if not fits or (#start ~= n and #start ~= run.chains * n) then
-    raise(("%s: start: expected float32 [%d, %d], or one such block a chain, got %s [%s]"):format(NAME, n, d,
-      start.dtype, table.concat(start.shape, ", ")))
+    raise(("%s: start: expected float32 [%d, %d], or one such block a chain, got %s"):format(NAME, n, d,
+      shapes.typed(start)))
   end
   return #start == n and start:detach():gather_rows(run.rows) or start:detach():clone()
 end

@@ -5,6 +5,7 @@ local core = require "latent.core"
 local lbfgs = require "latent.optim.lbfgs"
 local optim = require "latent.optim"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -20,9 +21,8 @@ local function starts(problem, opts)
   if core.is_tensor(start) then
     if start.dtype ~= "float32" or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
         or #start == 0 or #start > #z then
-      raise(("%s: start: expected float32 [%d, %d]%s, got %s [%s]"):format(NAME, n, problem.latent,
-        restarts > 1 and " or a multiple of its rows, one start each" or "", start.dtype,
-        table.concat(start.shape, ", ")))
+      raise(("%s: start: expected float32 [%d, %d]%s, got %s"):format(NAME, n, problem.latent,
+        restarts > 1 and " or a multiple of its rows, one start each" or "", shapes.typed(start)))
     end
     z = #start < #z and lt.cat({start:detach(), z:slice(1, #start + 1, #z)}, 1) or start:detach():clone()
   elseif start ~= "prior" then

@@ -1,6 +1,7 @@
 --- What a layer says of an input that does not fit.
 -- @module latent.nn.input
 local core = require "latent.core"
+local shapes = require "latent.base.shapes"
 
 local M = {}
 
@@ -30,7 +31,7 @@ function M.check(layer, x, pattern, size)
   local text = pattern.text:format(size)
   if fits and pattern ~= M.ANY then text = "float32 " .. text end
   core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
-    fits and x.dtype .. " " or "", "[" .. table.concat(shape, ", ") .. "]"))
+    fits and x.dtype .. " " or "", shapes.text(shape)))
 end
 
 return M

@@ -5,6 +5,7 @@ local core = require "latent.core"
 local input = require "latent.nn.input"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local ops, raise, class = core.ops, core.raise, module.class
 
@@ -237,8 +238,7 @@ function M.BatchNorm2d:forward(x)
   end
   local n = x:numel() // self.channels
   if n < 2 then
-    raise(("%s: training needs more than one value per channel, got [%s]"):format(self:text(),
-      table.concat(x.shape, ", ")))
+    raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
   end
   local y, mean, var = ops.batch_norm_train(x, self.weight, self.bias, self.eps)
   update_running(self.running_mean, mean, self.momentum)
@@ -335,8 +335,8 @@ function M.Reshape:forward(x)
   local shape = input.check(self, x, input.BATCH).shape
   local given, known, sizes = item_size(shape), self._known, {shape[1], table.unpack(self.sizes)}
   if given ~= known and not (self._open and known > 0 and given % known == 0) then
-    raise(("%s: expected items of %s%d elements, got [%s]"):format(self:text(),
-      self._open and "a multiple of " or "", known, table.concat(shape, ", ")))
+    raise(("%s: expected items of %s%d elements, got %s"):format(self:text(),
+      self._open and "a multiple of " or "", known, shapes.text(shape)))
   end
   if self._open then sizes[1 + self._open] = given // math.max(known, 1) end
   return ops.reshape(x, sizes)

@@ -4,6 +4,7 @@
 local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise = core.raise
 
@@ -171,21 +172,19 @@ local function mismatches(wanted, state)
   local function line(kind, name, text)
     lines[#lines + 1] = ("  %-12s %-28s %s"):format(kind, name, text)
   end
-  local function shape(x) return "[" .. table.concat(x.shape, ", ") .. "]" end
   for name, own in pairs(wanted) do
     local given = state[name]
     if given == nil then
-      line("missing", name, "expected " .. shape(own))
+      line("missing", name, "expected " .. shapes.text(own))
     elseif not core.is_tensor(given) then
       line("wrong type", name, "expected a tensor, got " .. options.describe(given))
-    elseif shape(given) ~= shape(own) or given.dtype ~= own.dtype then
-      line("wrong shape", name, ("expected %s %s, got %s %s"):format(own.dtype, shape(own),
-        given.dtype, shape(given)))
+    elseif shapes.text(given) ~= shapes.text(own) or given.dtype ~= own.dtype then
+      line("wrong shape", name, ("expected %s, got %s"):format(shapes.typed(own), shapes.typed(given)))
     end
   end
   for name, given in pairs(state) do
     if wanted[name] == nil then
-      line("unexpected", tostring(name), core.is_tensor(given) and "got " .. shape(given) or "")
+      line("unexpected", tostring(name), core.is_tensor(given) and "got " .. shapes.text(given) or "")
     end
   end
   table.sort(lines)
@@ -345,7 +344,7 @@ function Module:summary(shape)
     for _, value in pairs(module) do leaf = leaf and not M.is_module(value) end
     lines[#lines + 1] = ("%-20s %-44s %-20s %10s"):format(paths[module] or "?",
       leaf and tostring(module) or module.kind,
-      call.output and "[" .. table.concat(call.output, ", ") .. "]" or "",
+      call.output and shapes.text(call.output) or "",
       leaf and module:count() or "")
   end
   lines[#lines + 1] = ("%-20s %-44s %-20s %10d"):format("total", "", "", self:count())

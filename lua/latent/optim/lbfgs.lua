@@ -9,6 +9,7 @@
 local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local wolfe = require "latent.optim.wolfe"
 
 local raise = core.raise
@@ -294,8 +295,7 @@ function M.minimize(f, start, opts)
   options.expect(NAME, "f", f, "function")
   core.check_tensor(start, NAME .. ": start")
   if not ROUNDING[start.dtype] or start:dim() < 2 or start:numel() == 0 then
-    raise(("%s: start: expected float32 [n, ...], got %s [%s]"):format(NAME, start.dtype,
-      table.concat(start.shape, ", ")))
+    raise(("%s: start: expected float32 [n, ...], got %s"):format(NAME, shapes.typed(start)))
   end
   local o, search = settings(opts)
   search.rounding = ROUNDING[start.dtype]

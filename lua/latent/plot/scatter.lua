@@ -2,6 +2,7 @@
 -- @module latent.plot.scatter
 
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local raise = require("latent.core").raise
@@ -21,7 +22,7 @@ local function read_points(fname, points)
   if #flat == 0 then
     raise(fname .. ": points: is empty")
   elseif #shape ~= 2 or shape[2] ~= 2 then
-    raise(("%s: points: expected shape [n, 2], got %s"):format(fname, values.shape_text(shape)))
+    raise(("%s: points: expected shape [n, 2], got %s"):format(fname, shapes.text(shape)))
   end
   local x, y = {}, {}
   for i = 1, shape[1] do

@@ -3,6 +3,7 @@
 -- @module latent.plot.values
 
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 local raise = require("latent.core").raise
 
 local M = {}
@@ -41,13 +42,6 @@ local function append_tensor(name, t, out)
     done = done + n
   end
   return {table.unpack(t.shape)}
-end
-
---- Shape as text, "[3, 2]".
--- @tparam {int,...} shape
--- @treturn string
-function M.shape_text(shape)
-  return "[" .. table.concat(shape, ", ") .. "]"
 end
 
 local function same_shape(a, b)
@@ -96,7 +90,7 @@ local function append_table(name, v, out, gaps)
     first = first or shape
     if not same_shape(first, shape) then
       raise(("%s: element %d has shape %s, but element 1 has %s"):format(
-        name, i, M.shape_text(shape), M.shape_text(first)))
+        name, i, shapes.text(shape), shapes.text(first)))
     end
   end
   return {count, table.unpack(first or SCALAR)}
@@ -129,7 +123,7 @@ function M.list(name, v, gaps)
   if #out == 0 then
     raise(name .. ": is empty")
   elseif #shape > 2 or (#shape == 2 and shape[2] ~= 1) then
-    raise(("%s: expected shape [n], got %s"):format(name, M.shape_text(shape)))
+    raise(("%s: expected shape [n], got %s"):format(name, shapes.text(shape)))
   end
   return out
 end
@@ -174,11 +168,10 @@ function M.images(name, v, lead_max)
     c = table.remove(shape)
   end
   if #values == 0 then
-    raise(("%s: is empty (shape %s)"):format(name, M.shape_text(shape)))
+    raise(("%s: is empty (shape %s)"):format(name, shapes.text(shape)))
   elseif #shape < 2 or #shape - 2 > lead_max then
     local lead = ("n, "):rep(lead_max)
-    raise(("%s: expected images [%sH, W] or [%sH, W, 1 or 3], got %s"):format(
-      name, lead, lead, M.shape_text(shape)))
+    raise(("%s: expected images [%sH, W] or [%sH, W, 1 or 3], got %s"):format(name, lead, lead, shapes.text(shape)))
   end
   local w, h = table.remove(shape), table.remove(shape)
   return {

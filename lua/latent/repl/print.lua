@@ -3,6 +3,7 @@
 -- @module latent.repl.print
 local core = require "latent.core"
 local format = require "latent.base.format"
+local shapes = require "latent.base.shapes"
 local guard = require "latent.tools.guard"
 local module = require "latent.nn.module"
 
@@ -53,7 +54,7 @@ local function brief(value)
   if is_tensor(value) then
     local shape = value.shape
     if #shape == 0 then return "tensor " .. number_text(value:item()) end
-    return ("tensor [%s] %s"):format(table.concat(shape, ", "), value.dtype)
+    return ("tensor %s %s"):format(shapes.text(shape), value.dtype)
   end
   local text = foreign_text(value)
   if not text:find "\n" then return text end

@@ -4,10 +4,9 @@
 -- @module latent.train.snapshot
 local core = require "latent.core"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local M = {}
-
-local function shape_text(x) return ("%s [%s]"):format(x.dtype, table.concat(x.shape, ", ")) end
 
 local function add(into, prefix, values)
   for key, value in pairs(values) do
@@ -21,7 +20,7 @@ end
 -- @treturn {[string]=number|string|boolean}
 function M.settings(run)
   local out = {seed = core.rng_state()[1]}
-  for name, x in pairs(run.model:state()) do out["model " .. name] = shape_text(x) end
+  for name, x in pairs(run.model:state()) do out["model " .. name] = shapes.typed(x) end
   add(out, "optimizer ", run.optimizer:settings())
   -- Its lr may come from a schedule, which is compared by its values.
   if not run.schedules.lr then out["optimizer lr"] = run.optimizer.lr end

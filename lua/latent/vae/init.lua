@@ -20,6 +20,7 @@ local lt = require "latent"
 local measure = require "latent.vae.measure"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise, expect = core.raise, options.expect
 
@@ -102,7 +103,7 @@ function M.new(parts)
       if log_var then return mu, log_var end
       if not core.is_tensor(mu) or mu:dim() ~= 2 or mu:size(2) % 2 ~= 0 then
         raise("vae: encode: expected means and log-variances, or one tensor [n, 2 latent], got "
-          .. (core.is_tensor(mu) and "[" .. table.concat(mu.shape, ", ") .. "]" or options.describe(mu)))
+          .. (core.is_tensor(mu) and shapes.text(mu) or options.describe(mu)))
       end
       local latent = mu:size(2) // 2
       return mu:slice(2, 1, latent), mu:slice(2, latent + 1, 2 * latent)
@@ -229,11 +230,10 @@ function M.interpolate(a, b, opts)
   opts = options.check(name, opts, {"steps", "spherical"})
   check_codes(name, a, b)
   if a:size(1) ~= b:size(1) or a:size(2) ~= b:size(2) then
-    raise(("%s: expected codes of one shape, got [%s] and [%s]"):format(name, table.concat(a.shape, ", "),
-      table.concat(b.shape, ", ")))
+    raise(("%s: expected codes of one shape, got %s and %s"):format(name, shapes.text(a), shapes.text(b)))
   end
   if a:numel() == 0 then
-    raise(("%s: expected at least one code, got [%s]"):format(name, table.concat(a.shape, ", ")))
+    raise(("%s: expected at least one code, got %s"):format(name, shapes.text(a)))
   end
   local steps = expect(name, "steps", opts.steps or 8, "count")
   local angles = opts.spherical and lt.no_grad(function()
@@ -263,7 +263,7 @@ function M.traversals(z, opts)
   opts = options.check(name, opts, {"dimensions", "range", "steps"})
   core.check_tensor(z, name .. ": z")
   if z:dim() > 2 or (z:dim() == 2 and z:size(1) ~= 1) then
-    raise(("%s: z: expected one code, [latent] or [1, latent], got [%s]"):format(name, table.concat(z.shape, ", ")))
+    raise(("%s: z: expected one code, [latent] or [1, latent], got %s"):format(name, shapes.text(z)))
   end
   local latent, steps = z:numel(), expect(name, "steps", opts.steps or 7, "count")
   local range = expect(name, "range", opts.range or {-3, 3}, "table")

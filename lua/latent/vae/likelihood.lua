@@ -5,6 +5,7 @@ local core = require "latent.core"
 local lt = require "latent"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise, expect = core.raise, options.expect
 
@@ -19,9 +20,9 @@ local function check_target(name, output, x)
   if not core.is_tensor(output) then
     raise(("%s: the decoder's output: expected a tensor, got %s"):format(name, options.describe(output)))
   end
-  local got, want = table.concat(output.shape, ", "), table.concat(x.shape, ", ")
+  local got, want = shapes.text(output), shapes.text(x)
   if got ~= want then
-    raise(("%s: the decoder's output: expected [%s], as the images have, got [%s]"):format(name, want, got))
+    raise(("%s: the decoder's output: expected %s, as the images have, got %s"):format(name, want, got))
   end
 end
 
@@ -102,9 +103,9 @@ local function split(self, output, x)
   local shape = x.shape
   local channels = shape[#shape]
   shape[#shape] = 2 * channels
-  if not core.is_tensor(output) or table.concat(output.shape, ", ") ~= table.concat(shape, ", ") then
-    raise(("gaussian: the decoder's output: expected [%s], a mean and a log sigma a value, got %s"):format(
-      table.concat(shape, ", "), core.is_tensor(output) and "[" .. table.concat(output.shape, ", ") .. "]"
+  if not core.is_tensor(output) or shapes.text(output) ~= shapes.text(shape) then
+    raise(("gaussian: the decoder's output: expected %s, a mean and a log sigma a value, got %s"):format(
+      shapes.text(shape), core.is_tensor(output) and shapes.text(output)
       or options.describe(output)))
   end
   return output:slice(-1, 1, channels), bent(output:slice(-1, channels + 1, 2 * channels)) * 2

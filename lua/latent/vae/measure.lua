@@ -4,6 +4,7 @@
 local core = require "latent.core"
 local lt = require "latent"
 local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
 
 local raise, expect = core.raise, options.expect
 
@@ -95,7 +96,7 @@ function M.knn_accuracy(codes, labels, queries, truth, opts)
   for option, pair in pairs{labels = {labels, codes}, truth = {truth, queries}} do
     core.check_tensor(pair[1], name .. ": " .. option)
     if pair[1]:dim() ~= 1 or #pair[1] ~= #pair[2] then
-      raise(("%s: %s: expected [%d], got [%s]"):format(name, option, #pair[2], table.concat(pair[1].shape, ", ")))
+      raise(("%s: %s: expected [%d], got %s"):format(name, option, #pair[2], shapes.text(pair[1])))
     end
   end
   return lt.no_grad(function()
