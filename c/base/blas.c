@@ -149,3 +149,15 @@ const BlasTable *blas_ready(int *threads, Error *e) {
   if (*threads > buffers) *threads = buffers;
   return &table;
 }
+
+bool blas_describe(char *text, size_t size, Error *e) {
+  int threads = 1;
+  if (!blas_ready(&threads, e)) return false;
+  const char *config = table.config ? table.config() : "a BLAS that is not OpenBLAS";
+  const char *core = table.core_name ? table.core_name() : "of unknown name";
+  /* The configuration begins with name and version. */
+  const char *space = strchr(config, ' '), *end = space ? strchr(space + 1, ' ') : NULL;
+  if (!table.config || !end) end = config + strlen(config);
+  snprintf(text, size, "%.*s, kernel %s", (int)(end - config), config, core);
+  return true;
+}

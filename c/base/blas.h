@@ -1,5 +1,5 @@
 /* Floor 1: the BLAS, loaded when it is first needed, with memory of its own for each thread that
- * will multiply. Knows nothing of products. */
+ * will call it. What it is called for is the business of others. */
 #ifndef LATENT_BLAS_H
 #define LATENT_BLAS_H
 
@@ -14,5 +14,8 @@ void blas_prepare(void);
  * which become fewer where memory is short. NULL (and e filled) where it cannot be loaded or has
  * none. */
 const BlasTable *blas_ready(int *threads, Error *e);
+
+/* The library and the kernel that it chose, as far as it tells. */
+bool blas_describe(char *text, size_t size, Error *e);
 
 #endif

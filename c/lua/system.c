@@ -2,7 +2,7 @@
  * threads. */
 #include "base/cpus.h"
 #include "ops/dispatch.h"
-#include "ops/gemm.h"
+#include "base/blas.h"
 #include "lua/check.h"
 #include "base/parallel.h"
 
@@ -87,7 +87,7 @@ static int l_info(lua_State *L) {
 static int l_blas(lua_State *L) {
   char text[160];
   Error e;
-  if (!gemm_describe(text, sizeof text, &e)) {
+  if (!blas_describe(text, sizeof text, &e)) {
     lua_pushnil(L);
     lua_pushstring(L, e.text);
     return 2;

@@ -1,67 +1,348 @@
+/* Floor 3: matrix products: the factors are packed into panels, then jobs go through blocks of
+ * tiles. What has few rows is read as it lies; what has few columns is turned over, so that the
+ * tiles are as full as they can be. */
 #include "ops/gemm.h"
 
-#include "base/blas.h"
 #include "base/parallel.h"
+#include "simd/gemm_dot.h"
+#include "simd/gemm_pack.h"
 
-#include <stdio.h>
-#include <string.h>
+enum {
+  SLAB_BYTES = 32 << 20,  /* the most that is packed at once */
+  BLOCK_PANELS = 8,       /* rows of a job, in panels: its part of a fits the second cache */
+  BLOCK_STRIPS = 32,      /* columns of a job, in strips */
+  JOBS = 64,              /* as many jobs are made, as long as ... */
+  JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products */
+  PACK_JOB = 1 << 15,     /* numbers of a job that packs */
+  FEW = 4 * PANEL_A + 2 * PANEL_B /* so many packed numbers need no memory from elsewhere */
+};
 
-bool gemm_describe(char *text, size_t size, Error *e) {
-  int threads = 1;
-  const BlasTable *blas = blas_ready(&threads, e);
-  if (!blas) return false;
-  const char *config = blas->config ? blas->config() : "a BLAS that is not OpenBLAS";
-  const char *core = blas->core_name ? blas->core_name() : "of unknown name";
-  /* The configuration begins with name and version. */
-  const char *space = strchr(config, ' '), *end = space ? strchr(space + 1, ' ') : NULL;
-  if (!blas->config || !end) end = config + strlen(config);
-  snprintf(text, size, "%.*s, kernel %s", (int)(end - config), config, core);
+/* A product with strides in the place of transpositions. Its columns are cut into strips, of which
+ * the first `direct` are read where they lie. */
+typedef struct Plan {
+  int64_t m, n, k, count;
+  Part a, b;
+  int64_t a_next, b_next, c_next;
+  real *c;
+  int64_t c_row, c_column;
+  const real *bias;
+  bool bias_rows, add;
+  int64_t panels, strips, depths; /* of rows, of columns, of the products of a sum */
+  int64_t direct;
+  int direct_width;
+  real *packed_a, *packed_b;
+  int64_t block_panels, block_strips, row_blocks, column_blocks; /* jobs */
+} Plan;
+
+static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/* ---- rows, columns and depth, cut ---- */
+
+/* Panels are equally high, as far as that goes. */
+static int64_t panel_row(const Plan *p, int64_t panel) { return p->m * panel / p->panels; }
+
+static int64_t strip_column(const Plan *p, int64_t strip) {
+  int64_t direct = min(strip, p->direct);
+  return direct * p->direct_width + (strip - direct) * TILE_COLUMNS;
+}
+
+static int64_t depth_of(const Plan *p, int64_t block) {
+  return min(TILE_DEPTH, p->k - block * TILE_DEPTH);
+}
+
+static int64_t packed_strips(const Plan *p) { return p->strips - p->direct; }
+
+static real *panel_of_a(const Plan *p, int64_t z, int64_t depth, int64_t panel) {
+  return p->packed_a + ((z * p->depths + depth) * p->panels + panel) * PANEL_A;
+}
+
+static real *panel_of_b(const Plan *p, int64_t z, int64_t depth, int64_t strip) {
+  int64_t same = p->b_next == 0 ? 0 : z;
+  return p->packed_b +
+         ((same * p->depths + depth) * packed_strips(p) + strip - p->direct) * PANEL_B;
+}
+
+/* ---- packing ---- */
+
+static void pack_panel_a(const Plan *p, int64_t item) {
+  int64_t panel = item % p->panels, rest = item / p->panels;
+  int64_t depth = rest % p->depths, z = rest / p->depths;
+  int64_t row = panel_row(p, panel), end = panel_row(p, panel + 1);
+  Part part = p->a;
+  part.from += z * p->a_next + row * part.row + depth * TILE_DEPTH * part.column;
+  pack_a(&part, (int)(end - row), depth_of(p, depth), part.column != 1,
+         panel_of_a(p, z, depth, panel));
+}
+
+static void pack_panel_b(const Plan *p, int64_t item) {
+  int64_t strip = p->direct + item % packed_strips(p), rest = item / packed_strips(p);
+  int64_t depth = rest % p->depths, z = rest / p->depths, column = strip_column(p, strip);
+  Part part = p->b;
+  part.from += z * p->b_next + depth * TILE_DEPTH * part.row + column * part.column;
+  pack_b(&part, depth_of(p, depth), (int)min(TILE_COLUMNS, p->n - column),
+         panel_of_b(p, z, depth, strip));
+}
+
+static int64_t panels_of_a(const Plan *p) { return p->count * p->depths * p->panels; }
+static int64_t panels_of_b(const Plan *p) {
+  return (p->b_next == 0 ? 1 : p->count) * p->depths * packed_strips(p);
+}
+
+static void pack_panels(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  int64_t first = panels_of_a(p);
+  for (int64_t i = begin; i < end; i++)
+    if (i < first) pack_panel_a(p, i);
+    else pack_panel_b(p, i - first);
+}
+
+/* ---- multiplying ---- */
+
+static void multiply_tile(const Plan *p, int64_t z, int64_t depth, int64_t strip, int64_t panel) {
+  int64_t row = panel_row(p, panel), rows = panel_row(p, panel + 1) - row;
+  int64_t column = strip_column(p, strip);
+  bool direct = strip < p->direct, wide = direct && p->direct_width == WIDE_COLUMNS;
+  Tile t = {.depth = depth_of(p, depth),
+            .a = panel_of_a(p, z, depth, panel),
+            .b_step = direct ? p->b.row : TILE_COLUMNS,
+            .c = p->c + z * p->c_next + row * p->c_row + column * p->c_column,
+            .c_row = p->c_row,
+            .c_column = p->c_column,
+            .columns = (int)min(direct ? p->direct_width : TILE_COLUMNS, p->n - column),
+            .by_depth = p->a.column != 1,
+            .add = p->add || depth > 0,
+            .bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL,
+            .bias_rows = p->bias_rows};
+  t.b = direct ? p->b.from + z * p->b_next + depth * TILE_DEPTH * p->b.row + column
+               : panel_of_b(p, z, depth, strip);
+  (wide ? wide_tiles : tiles)[rows](&t);
+}
+
+/* A strip of b stays in the first cache while the panels of a pass it. */
+static void multiply_block(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  for (int64_t job = begin; job < end; job++) {
+    int64_t block = job % p->row_blocks, rest = job / p->row_blocks;
+    int64_t first = rest % p->column_blocks * p->block_strips, z = rest / p->column_blocks;
+    int64_t last = min(first + p->block_strips, p->strips);
+    int64_t top = block * p->block_panels, bottom = min(top + p->block_panels, p->panels);
+    for (int64_t depth = 0; depth < p->depths; depth++)
+      for (int64_t strip = first; strip < last; strip++)
+        for (int64_t panel = top; panel < bottom; panel++) multiply_tile(p, z, depth, strip, panel);
+  }
+}
+
+/* ---- few columns: dot products ---- */
+
+/* b, (columns, depth): where it does not lie so, it has been copied. */
+static const real *columns_of_b(const Plan *p, int64_t z, int64_t *row) {
+  *row = p->packed_b ? p->k : p->b.column;
+  if (!p->packed_b) return p->b.from + z * p->b_next;
+  return p->packed_b + (p->b_next == 0 ? 0 : z) * p->n * p->k;
+}
+
+static void write_dots(const Plan *p, int64_t z, int64_t row, int64_t rows, const real *sums) {
+  real *c = p->c + z * p->c_next + row * p->c_row;
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < p->n; j++) {
+      real *to = c + i * p->c_row + j * p->c_column;
+      real start = p->add ? *to : p->bias ? p->bias[p->bias_rows ? row + i : j] : 0;
+      *to = sums[i * DOT_COLUMNS + j] + start;
+    }
+}
+
+static void multiply_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  real sums[DOT_ROWS * DOT_COLUMNS];
+  for (int64_t at = begin, rows; at < end; at += rows) {
+    int64_t z = at / p->m, row = at % p->m, left = min(end - at, p->m - row);
+    Dots d = {.depth = p->k, .x_row = p->a.row, .sums = sums};
+    d.x = p->a.from + z * p->a_next + row * p->a.row;
+    d.y = columns_of_b(p, z, &d.y_row);
+    rows = left >= DOT_ROWS ? DOT_ROWS : 1;
+    (rows == 1 ? dots_row : dots_rows)[p->n](&d);
+    write_dots(p, z, row, rows, sums);
+  }
+}
+
+static void copy_columns(Plan *p) {
+  int64_t copies = p->b_next == 0 ? 1 : p->count;
+  for (int64_t z = 0; z < copies; z++)
+    for (int64_t j = 0; j < p->n; j++)
+      for (int64_t k = 0; k < p->k; k++)
+        p->packed_b[(z * p->n + j) * p->k + k] =
+            p->b.from[z * p->b_next + k * p->b.row + j * p->b.column];
+}
+
+static bool run_dots(Plan *p, Error *e) {
+  Shape size = {1, {(p->b_next == 0 ? 1 : p->count) * p->n * p->k}};
+  Tensor *copy = NULL;
+  if (p->b.row != 1) {
+    if (!(copy = tensor_new(DTYPE_REAL, &size, e))) return false;
+    p->packed_b = reals(copy);
+    copy_columns(p);
+  }
+  int64_t rows = parts(JOB_PRODUCTS, p->k * p->n);
+  parallel_for(p->count * p->m, parts(rows, DOT_ROWS) * DOT_ROWS, multiply_rows, p);
+  tensor_release(copy);
   return true;
 }
 
-typedef struct Product {
-  const BlasTable *blas;
-  bool a_transposed, b_transposed, add;
-  int64_t m, n, k;
-  const real *a, *b;
-  real *c;
-} Product;
+/* ---- planning ---- */
 
-static void product_rows(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  const Product *p = context;
-  const real *a = p->a + (p->a_transposed ? begin : begin * p->k);
-  CBLAS_TRANSPOSE ta = p->a_transposed ? CblasTrans : CblasNoTrans;
-  CBLAS_TRANSPOSE tb = p->b_transposed ? CblasTrans : CblasNoTrans;
-  int lda = (int)(p->a_transposed ? p->m : p->k), ldb = (int)(p->b_transposed ? p->k : p->n);
-#ifdef LATENT_DOUBLE
-  p->blas->dgemm
-#else
-  p->blas->sgemm
-#endif
-      (CblasRowMajor, ta, tb, (int)(end - begin), (int)p->n, (int)p->k, 1, a, lda, p->b, ldb,
-       p->add, p->c + begin * p->n, (int)p->n);
+/* Few rows do not repay the packing of b: its rows are read where they lie, in long pieces where
+ * the registers allow it. Its last columns are packed all the same, for want of whole vectors. */
+static void plan_strips(Plan *p) {
+  bool few = p->b.column == 1 && p->m <= 2 * TILE_ROWS;
+  p->direct_width = p->m <= WIDE_ROWS ? WIDE_COLUMNS : TILE_COLUMNS;
+  p->direct = few ? p->n / p->direct_width : 0;
+  p->strips = p->direct + parts(p->n - p->direct * p->direct_width, TILE_COLUMNS);
 }
 
-bool gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, const real *a,
-          const real *b, real *c, bool add, Error *e) {
-  if (m == 0 || n == 0) return true;
-  if (k == 0) {
-    if (!add) memset(c, 0, (size_t)(m * n) * sizeof *c);
+static void plan_jobs(Plan *p) {
+  p->block_panels = min(BLOCK_PANELS, p->panels);
+  p->block_strips = min(BLOCK_STRIPS, p->strips);
+  for (;;) {
+    p->row_blocks = parts(p->panels, p->block_panels);
+    p->column_blocks = parts(p->strips, p->block_strips);
+    int64_t rows = p->block_panels * TILE_ROWS, columns = p->block_strips * TILE_COLUMNS;
+    bool enough = p->count * p->row_blocks * p->column_blocks >= JOBS;
+    if (enough || rows * columns * p->k < 2 * (int64_t)JOB_PRODUCTS) return;
+    if (p->block_strips > 1 && (columns > rows || p->block_panels == 1))
+      p->block_strips = (p->block_strips + 1) / 2;
+    else if (p->block_panels > 1) p->block_panels = (p->block_panels + 1) / 2;
+    else return;
+  }
+}
+
+static bool is_dots(const Plan *p) { return p->n <= DOT_COLUMNS && p->a.column == 1; }
+
+static bool run(Plan *p, Error *e) {
+  p->depths = parts(p->k, TILE_DEPTH);
+  p->panels = parts(p->m, TILE_ROWS);
+  plan_strips(p);
+  plan_jobs(p);
+  int64_t in_a = panels_of_a(p), in_b = panels_of_b(p);
+  Shape size = {1, {in_a * PANEL_A + in_b * PANEL_B}};
+  real few[FEW] __attribute__((aligned(64)));
+  Tensor *packed = size.size[0] <= FEW ? NULL : tensor_new(DTYPE_REAL, &size, e);
+  if (!packed && size.size[0] > FEW) return false;
+  p->packed_a = packed ? reals(packed) : few;
+  p->packed_b = p->packed_a + in_a * PANEL_A;
+  parallel_for(in_a + in_b, parts(PACK_JOB, TILE_DEPTH * TILE_ROWS), pack_panels, p);
+  int64_t jobs = p->count * p->row_blocks * p->column_blocks;
+  int64_t products = p->m * p->n * p->k * p->count / jobs;
+  parallel_for(jobs, parts(JOB_PRODUCTS, products + 1), multiply_block, p);
+  tensor_release(packed);
+  return true;
+}
+
+/* What the tiles of m rows and n columns cost beside the products that they make: each takes at
+ * least the time that its first sum needs. */
+static double cost(int64_t m, int64_t n) {
+  enum { LATENCY = 8 };
+  int64_t panels = parts(m, TILE_ROWS), vecs = parts(n, LANES);
+  double height = (double)m / (double)panels, whole = (double)(vecs / TILE_VECS);
+  double full = height * TILE_VECS > LATENCY ? height * TILE_VECS : LATENCY;
+  double half = height > LATENCY ? height : LATENCY;
+  return (double)panels * (whole * full + (double)(vecs % TILE_VECS) * half);
+}
+
+/* Turned over, c is written number by number: about two of them in the time of a vector. */
+static bool is_better_over(const Product *p) {
+  if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
+  double depth = (double)p->k, write = (double)p->m * (double)p->n / 2;
+  double straight = cost(p->m, p->n) * depth, over = cost(p->n, p->m) * depth + write;
+  if (p->b_transposed) straight += depth * (double)p->n / 4; /* what turning costs by packing */
+  if (!p->a_transposed) over += depth * (double)p->m / 4;
+  return over < straight;
+}
+
+static Plan plan_of(const Product *p) {
+  Plan plan = {.m = p->m,
+               .n = p->n,
+               .k = p->k,
+               .count = p->count,
+               .a = p->a_transposed ? (Part){p->a, 1, p->m} : (Part){p->a, p->k, 1},
+               .b = p->b_transposed ? (Part){p->b, 1, p->k} : (Part){p->b, p->n, 1},
+               .a_next = p->a_next,
+               .b_next = p->b_next,
+               .c_next = p->c_next,
+               .c = p->c,
+               .c_row = p->n,
+               .c_column = 1,
+               .bias = p->bias,
+               .add = p->add};
+  bool few = is_dots(&plan), few_over = p->m <= DOT_COLUMNS && p->b_transposed;
+  if (few || (!few_over && !is_better_over(p))) return plan;
+  Plan over = plan;
+  over.m = plan.n, over.n = plan.m;
+  over.a = (Part){plan.b.from, plan.b.column, plan.b.row};
+  over.b = (Part){plan.a.from, plan.a.column, plan.a.row};
+  over.a_next = plan.b_next, over.b_next = plan.a_next;
+  over.c_row = 1, over.c_column = p->n;
+  over.bias_rows = true;
+  return over;
+}
+
+/* The part of a plan whose rows, columns, products and batches begin and end somewhere. */
+typedef struct Range {
+  int64_t begin, end;
+} Range;
+
+static Plan slab_of(const Plan *p, Range z, Range m, Range n, Range k) {
+  Plan slab = *p;
+  slab.count = z.end - z.begin;
+  slab.m = m.end - m.begin, slab.n = n.end - n.begin, slab.k = k.end - k.begin;
+  slab.a.from += z.begin * p->a_next + m.begin * p->a.row + k.begin * p->a.column;
+  slab.b.from += z.begin * p->b_next + k.begin * p->b.row + n.begin * p->b.column;
+  slab.c += z.begin * p->c_next + m.begin * p->c_row + n.begin * p->c_column;
+  if (p->bias) slab.bias += p->bias_rows ? m.begin : n.begin;
+  slab.add = p->add || k.begin > 0;
+  return slab;
+}
+
+/* How many of `all` fit, each of so many bytes: a multiple of `unit`. */
+static int64_t fitting(int64_t all, int64_t unit, int64_t bytes) {
+  int64_t n = SLAB_BYTES / (bytes > 0 ? bytes : 1) * unit;
+  return n < unit ? unit : min(n, all);
+}
+
+/* The sums of no products. */
+static void fill(const Product *p) {
+  for (int64_t z = 0; z < p->count; z++)
+    for (int64_t i = 0; i < p->m; i++) {
+      real *row = p->c + z * p->c_next + i * p->n;
+      if (p->bias) memcpy(row, p->bias, (size_t)p->n * sizeof *row);
+      else memset(row, 0, (size_t)p->n * sizeof *row);
+    }
+}
+
+bool ISA_NAME(gemm)(const Product *product, Error *e) {
+  if (product->m == 0 || product->n == 0 || product->count == 0) return true;
+  if (product->k == 0) {
+    if (!product->add) fill(product);
     return true;
   }
-  /* Every block packs all of b again, so a block is large: at least eight million multiplications.
-   */
-  int64_t least = 8 << 20, grain = (least + n * k - 1) / (n * k);
-  if (grain < (m + 7) / 8) grain = (m + 7) / 8;
-  grain = (grain + 15) / 16 * 16;
-  int blocks = (int)((m + grain - 1) / grain), wanted = parallel_threads();
-  int threads = blocks < wanted ? blocks : wanted, granted = threads;
-  const BlasTable *blas = blas_ready(&granted, e);
-  if (!blas) return false;
-  Product p = {blas, a_transposed, b_transposed, add, m, n, k, a, b, c};
-  if (granted < threads) parallel_set_threads(granted, NULL);
-  parallel_for(m, grain, product_rows, &p);
-  if (granted < threads) parallel_set_threads(wanted, NULL);
+  Plan p = plan_of(product);
+  if (is_dots(&p)) return run_dots(&p, e);
+  const int64_t word = sizeof(real), one = 2 * word * TILE_DEPTH;
+  int64_t rows = fitting(p.m, TILE_ROWS, one * TILE_ROWS);
+  int64_t columns = fitting(p.n, TILE_COLUMNS, one * TILE_COLUMNS);
+  int64_t depth = fitting(p.k, TILE_DEPTH, one / 2 * (rows + columns));
+  int64_t count = fitting(p.count, 1, word * depth * (rows + columns));
+  for (int64_t z = 0; z < p.count; z += count)
+    for (int64_t i = 0; i < p.m; i += rows)
+      for (int64_t j = 0; j < p.n; j += columns)
+        for (int64_t k = 0; k < p.k; k += depth) {
+          Plan slab =
+              slab_of(&p, (Range){z, min(z + count, p.count)}, (Range){i, min(i + rows, p.m)},
+                      (Range){j, min(j + columns, p.n)}, (Range){k, min(k + depth, p.k)});
+          if (!run(&slab, e)) return false;
+        }
   return true;
 }

@@ -1,16 +1,25 @@
-/* Floor 3: the matrix product, through CBLAS. */
+/* Floor 3: the matrix product. */
 #ifndef LATENT_GEMM_H
 #define LATENT_GEMM_H
 
 #include "base/tensor.h"
+#include "simd/isa.h"
 
-/* c (m, n) = a b + (add ? c : 0); a is (m, k), or (k, m) where a_transposed, b likewise; all
- * row-major and dense. Rows of c are shared out over the threads in blocks fixed by the sizes.
- * False (and e filled) where there is no BLAS, or no memory for it. */
-bool gemm(bool a_transposed, bool b_transposed, int64_t m, int64_t n, int64_t k, const real *a,
-          const real *b, real *c, bool add, Error *e);
+/* c (m, n) = a b, or c + a b where `add`, or bias + a b; a is (m, k), or (k, m) where
+ * `a_transposed`, b likewise; all row-major and dense. `count` of them, whose factors and results
+ * are as far apart as the last three say (0: the same for all), a number more than 0. */
+typedef struct Product {
+  int64_t m, n, k;
+  const real *a, *b;
+  bool a_transposed, b_transposed;
+  real *c;
+  bool add;
+  const real *bias; /* n numbers, for each row; NULL: none */
+  int64_t count, a_next, b_next, c_next;
+} Product;
 
-/* The library that multiplies and the kernel that it chose, as far as it tells. */
-bool gemm_describe(char *text, size_t size, Error *e);
+/* Shared out over the threads in jobs fixed by the sizes. False (and e filled) where memory is
+ * short. */
+bool ISA_NAME(gemm)(const Product *p, Error *e);
 
 #endif

@@ -3,8 +3,6 @@
 #include "simd/isa.h"
 #include "ops/families.h"
 
-#include <string.h>
-
 /* ---- matmul: [..., m, k] times [k, n], or times [..., k, n] with the same leading sizes ---- */
 
 typedef struct Batch {
@@ -39,11 +37,17 @@ static bool matmul_shape(const Call *c, Shape *out, Error *e) {
 /* y = a b */
 static bool matmul_forward(Call *c, Tensor *y, Error *e) {
   Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
-  bool ok = true;
-  for (int64_t i = 0; i < s.count && ok; i++)
-    ok = gemm(false, false, s.m, s.n, s.k, reals(c->in[0]) + i * s.m * s.k,
-              reals(c->in[1]) + i * s.k * s.n, reals(y) + i * s.m * s.n, false, e);
-  return ok;
+  Product p = {.m = s.m,
+               .n = s.n,
+               .k = s.k,
+               .a = reals(c->in[0]),
+               .b = reals(c->in[1]),
+               .c = reals(y),
+               .count = s.count,
+               .a_next = s.m * s.k,
+               .b_next = s.k * s.n,
+               .c_next = s.m * s.n};
+  return ISA_NAME(gemm)(&p, e);
 }
 
 /* da = dy b^T,   db = a^T dy */
@@ -51,17 +55,30 @@ static bool matmul_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
                             Error *e) {
   (void)y;
   Batch s = batch_of(&c->in[0]->shape, &c->in[1]->shape);
-  bool ok = true;
-  for (int64_t i = 0; i < s.count && ok; i++) {
-    const real *d = reals(dy) + i * s.m * s.n;
-    if (dx[0])
-      ok = gemm(false, true, s.m, s.k, s.n, d, reals(c->in[1]) + i * s.k * s.n,
-                reals(dx[0]) + i * s.m * s.k, false, e);
-    if (ok && dx[1])
-      ok = gemm(true, false, s.k, s.n, s.m, reals(c->in[0]) + i * s.m * s.k, d,
-                reals(dx[1]) + i * s.k * s.n, false, e);
-  }
-  return ok;
+  int64_t a = s.m * s.k, b = s.k * s.n, d = s.m * s.n;
+  Product da = {.m = s.m,
+                .n = s.k,
+                .k = s.n,
+                .a = reals(dy),
+                .b = reals(c->in[1]),
+                .b_transposed = true,
+                .c = dx[0] ? reals(dx[0]) : NULL,
+                .count = s.count,
+                .a_next = d,
+                .b_next = b,
+                .c_next = a};
+  Product db = {.m = s.k,
+                .n = s.n,
+                .k = s.m,
+                .a = reals(c->in[0]),
+                .a_transposed = true,
+                .b = reals(dy),
+                .c = dx[1] ? reals(dx[1]) : NULL,
+                .count = s.count,
+                .a_next = a,
+                .b_next = d,
+                .c_next = b};
+  return (!da.c || ISA_NAME(gemm)(&da, e)) && (!db.c || ISA_NAME(gemm)(&db, e));
 }
 static const Op op_matmul = {.name = "matmul",
                              .inputs = "a b",
@@ -96,11 +113,15 @@ static int64_t linear_rows(const Call *c) {
 }
 
 static bool linear_forward(Call *c, Tensor *y, Error *e) {
-  int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
-  for (int64_t r = 0; c->in[2] && r < rows; r++)
-    memcpy(reals(y) + r * out, c->in[2]->data, (size_t)out * sizeof(real));
-  return gemm(false, false, rows, out, in, reals(c->in[0]), reals(c->in[1]), reals(y),
-              c->in[2] != NULL, e);
+  Product p = {.m = linear_rows(c),
+               .n = c->in[1]->shape.size[1],
+               .k = c->in[1]->shape.size[0],
+               .a = reals(c->in[0]),
+               .b = reals(c->in[1]),
+               .c = reals(y),
+               .bias = c->in[2] ? reals(c->in[2]) : NULL,
+               .count = 1};
+  return ISA_NAME(gemm)(&p, e);
 }
 
 /* db = the sum of dy's rows, in double precision */
@@ -120,12 +141,24 @@ static bool linear_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
                             Error *e) {
   (void)y;
   int64_t rows = linear_rows(c), in = c->in[1]->shape.size[0], out = c->in[1]->shape.size[1];
-  if (dx[0] &&
-      !gemm(false, true, rows, in, out, reals(dy), reals(c->in[1]), reals(dx[0]), false, e))
-    return false;
-  if (dx[1] &&
-      !gemm(true, false, in, out, rows, reals(c->in[0]), reals(dy), reals(dx[1]), false, e))
-    return false;
+  Product to_x = {.m = rows,
+                  .n = in,
+                  .k = out,
+                  .a = reals(dy),
+                  .b = reals(c->in[1]),
+                  .b_transposed = true,
+                  .c = dx[0] ? reals(dx[0]) : NULL,
+                  .count = 1};
+  Product to_weight = {.m = in,
+                       .n = out,
+                       .k = rows,
+                       .a = reals(c->in[0]),
+                       .a_transposed = true,
+                       .b = reals(dy),
+                       .c = dx[1] ? reals(dx[1]) : NULL,
+                       .count = 1};
+  if (to_x.c && !ISA_NAME(gemm)(&to_x, e)) return false;
+  if (to_weight.c && !ISA_NAME(gemm)(&to_weight, e)) return false;
   if (c->in[2] && dx[2]) bias_gradient(reals(dy), rows, out, reals(dx[2]));
   return true;
 }

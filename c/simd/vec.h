@@ -138,4 +138,37 @@ VEC_INLINE real vec_sum(Vec v) {
   return v[0] + v[1];
 }
 
+/* The halves of two vectors interleaved: what stands at which place. The preprocessor knows no
+ * sizeof. */
+#ifdef LATENT_DOUBLE
+#define VEC_REAL 8
+#else
+#define VEC_REAL 4
+#endif
+#if VEC_BYTES / VEC_REAL == 16
+#define VEC_FIRST 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define VEC_SECOND 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VEC_BYTES / VEC_REAL == 8
+#define VEC_FIRST 0, 8, 1, 9, 2, 10, 3, 11
+#define VEC_SECOND 4, 12, 5, 13, 6, 14, 7, 15
+#elif VEC_BYTES / VEC_REAL == 4
+#define VEC_FIRST 0, 4, 1, 5
+#define VEC_SECOND 2, 6, 3, 7
+#elif VEC_BYTES / VEC_REAL == 2
+#define VEC_FIRST 0, 2
+#define VEC_SECOND 1, 3
+#endif
+/* Turns LANES rows of as many numbers into columns: interleaved with the row half as many further
+ * on, once for each doubling. */
+VEC_INLINE void vec_transpose(Vec v[LANES]) {
+  VEC_UNROLL for (int half = 1; half < LANES; half *= 2) {
+    Vec to[LANES];
+    VEC_UNROLL for (int i = 0; i < LANES / 2; i++) {
+      to[2 * i] = __builtin_shufflevector(v[i], v[i + LANES / 2], VEC_FIRST);
+      to[2 * i + 1] = __builtin_shufflevector(v[i], v[i + LANES / 2], VEC_SECOND);
+    }
+    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] = to[i];
+  }
+}
+
 #endif

@@ -1,0 +1,70 @@
+/* Floor 2: the factors of a matrix product laid out as its tiles read them. Knows strides, no
+ * threads. */
+#ifndef LATENT_SIMD_GEMM_PACK_H
+#define LATENT_SIMD_GEMM_PACK_H
+
+#include "simd/gemm_tile.h"
+
+/* Part of a factor: element (i, p) lies at from[i * row + p * column]; one of the strides is 1. */
+typedef struct Part {
+  const real *from;
+  int64_t row, column;
+} Part;
+
+/* A panel of a: `rows` rows of `depth` numbers, as they lie where they are dense, else with the
+ * rows side by side. */
+static inline void pack_a(const Part *a, int rows, int64_t depth, bool by_depth, real *to) {
+  if (!by_depth) {
+    for (int r = 0; r < rows; r++)
+      memcpy(to + r * TILE_STRIDE, a->from + r * a->row, (size_t)depth * sizeof *to);
+    return;
+  }
+  /* Whole vectors: what is too much is overwritten by the next row, or lies behind the last. */
+  for (int64_t p = 0; p < depth; p++)
+    VEC_UNROLL for (int first = 0; first < TILE_ROWS; first += LANES) {
+      const real *from = a->from + p * a->column + first;
+      int left = rows - first;
+      if (left >= LANES) vec_store(to + p * TILE_ROWS + first, vec_load(from));
+      else if (left > 0) vec_store(to + p * TILE_ROWS + first, vec_load_part(from, left));
+    }
+}
+
+/* LANES columns of b, of which `columns` exist and are dense, turned into rows. */
+VEC_INLINE void pack_lanes(const real *from, int64_t column, int64_t depth, const int columns,
+                           real *to) {
+  for (int64_t p = 0; p + LANES <= depth; p += LANES, from += LANES, to += LANES * TILE_COLUMNS) {
+    Vec v[LANES];
+    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
+        i < columns ? vec_load(from + i * column) : vec_zero();
+    vec_transpose(v);
+    VEC_UNROLL for (int i = 0; i < LANES; i++) vec_store(to + i * TILE_COLUMNS, v[i]);
+  }
+  for (int64_t p = 0; p < depth % LANES; p++, to += TILE_COLUMNS)
+    for (int i = 0; i < LANES; i++) to[i] = i < columns ? from[i * column + p] : 0;
+}
+
+static inline void pack_columns(const Part *b, int64_t depth, int columns, real *to) {
+  for (int first = 0; first < TILE_COLUMNS; first += LANES) {
+    const real *from = b->from + first * b->column;
+    if (first + LANES <= columns) pack_lanes(from, b->column, depth, LANES, to + first);
+    else pack_lanes(from, b->column, depth, columns - first, to + first);
+  }
+}
+
+/* A panel of b: `depth` rows of TILE_COLUMNS numbers, zero behind the last column. */
+static inline void pack_b(const Part *b, int64_t depth, int columns, real *to) {
+  if (b->column != 1) {
+    pack_columns(b, depth, columns, to);
+    return;
+  }
+  for (int64_t p = 0; p < depth; p++, to += TILE_COLUMNS) {
+    const real *row = b->from + p * b->row;
+    VEC_UNROLL for (int v = 0; v < TILE_VECS; v++) {
+      int left = columns - v * LANES;
+      if (left >= LANES) vec_store(to + v * LANES, vec_load(row + v * LANES));
+      else vec_store(to + v * LANES, left > 0 ? vec_load_part(row + v * LANES, left) : vec_zero());
+    }
+  }
+}
+
+#endif

@@ -1,0 +1,103 @@
+-- Products of matrices of every shape that takes a way of its own: few rows, few columns, more than a block of any
+-- axis, batches. Whole numbers, so that every sum is exact and the answer one and the same.
+local lt = require "latent"
+local lt64 = require "spec.support.lt64"
+
+-- Numbers from -3 to 3 of a fixed pattern.
+local function whole(lib, seed, ...)
+  lib.manual_seed(seed)
+  return (lib.rand(...) * 7 - 3.5):floor():clamp(-3, 3)
+end
+
+-- [m, k] times [k, n] as sums of outer products would make it: without a matrix product.
+local function by_definition(a, b)
+  local m, k, n = a:size(1), a:size(2), b:size(2)
+  return (a:reshape(m, k, 1) * b:reshape(1, k, n)):sum(2)
+end
+
+local function same(a, b)
+  assert.same(b.shape, a.shape)
+  return a:numel() == 0 or (a - b):abs():max():item() == 0
+end
+
+-- y = a b, da = dy b^T, db = a^T dy: all three layouts of the factors.
+local function check(lib, m, n, k)
+  local a, b = lib.param(whole(lib, 1, m, k)), lib.param(whole(lib, 2, k, n))
+  local dy = whole(lib, 3, m, n)
+  local y = a:matmul(b)
+  y:backward(dy)
+  local x, w = a:detach(), b:detach()
+  assert(same(y:detach(), by_definition(x, w)), ("[%d, %d] times [%d, %d]"):format(m, k, k, n))
+  assert(same(a.grad, by_definition(dy, w:transpose())), ("da of [%d, %d] times [%d, %d]"):format(m, k, k, n))
+  assert(same(b.grad, by_definition(x:transpose(), dy)), ("db of [%d, %d] times [%d, %d]"):format(m, k, k, n))
+end
+
+describe("a matrix product", function()
+  local sizes = {1, 2, 3, 4, 5, 8, 13, 17, 33, 50, 97}
+  for name, lib in pairs{float32 = lt, float64 = lt64} do
+    it("is right for every shape of tiles, in " .. name, function()
+      for _, m in ipairs(sizes) do
+        for _, n in ipairs(sizes) do
+          for _, k in ipairs{1, 7, 16, 37} do check(lib, m, n, k) end
+        end
+      end
+    end)
+
+    it("is right beyond a block of its depth, in " .. name, function()
+      for _, k in ipairs{255, 256, 257, 300, 513} do
+        for _, shape in ipairs{{1, 1}, {2, 40}, {40, 2}, {5, 70}, {30, 30}} do check(lib, shape[1], shape[2], k) end
+      end
+    end)
+  end
+
+  it("is right where it is cut into jobs", function()
+    local a, b = whole(lt, 1, 400, 300), whole(lt, 2, 300, 350)
+    local y = a:matmul(b)
+    for _, row in ipairs{1, 12, 13, 96, 97, 200, 399, 400} do
+      assert(same(y:slice(1, row, row), by_definition(a:slice(1, row, row), b)), row)
+    end
+    assert(same(y:slice(2, 350, 350), by_definition(a, b:slice(2, 350, 350))))
+  end)
+
+  it("is right in parts where it is packed in parts", function() -- more than 32 MB of panels
+    local a, b = whole(lt, 1, 20000, 300), whole(lt, 2, 300, 40)
+    local y = a:matmul(b)
+    for _, row in ipairs{1, 15000, 16384, 16385, 19999, 20000} do
+      assert(same(y:slice(1, row, row), by_definition(a:slice(1, row, row), b)), row)
+    end
+  end)
+
+  it("of batches is the product of each, or of all with one", function()
+    local a, b = whole(lt, 1, 2, 3, 5, 7), whole(lt, 2, 2, 3, 7, 4)
+    local y, one = a:matmul(b), a:matmul(b[1][1])
+    assert.same({2, 3, 5, 4}, y.shape)
+    for i = 1, 2 do
+      for j = 1, 3 do
+        assert(same(y[i][j], by_definition(a[i][j], b[i][j])))
+        assert(same(one[i][j], by_definition(a[i][j], b[1][1])))
+      end
+    end
+  end)
+
+  it("with a bias starts from it, in each shape", function()
+    for _, m in ipairs{1, 3, 40} do
+      for _, n in ipairs{1, 5, 33, 64, 100} do
+        for _, k in ipairs{0, 1, 20, 300} do
+          local x, w, bias = whole(lt, 1, m, k), whole(lt, 2, k, n), whole(lt, 3, n)
+          local product = k == 0 and lt.zeros(m, n) or by_definition(x, w)
+          assert(same(lt.linear(x, w, bias), product + bias), ("%d %d %d"):format(m, n, k))
+        end
+      end
+    end
+  end)
+
+  it("passes NaN and infinities on, and no further", function()
+    local a, b = lt.ones(20, 40), lt.ones(40, 70)
+    a:slice(1, 2, 2)[1]:fill_(0 / 0)
+    local y = a:matmul(b)
+    for i = 1, 20 do
+      local sum = y[i]:sum():item()
+      assert(i == 2 and sum ~= sum or sum == 40 * 70)
+    end
+  end)
+end)
