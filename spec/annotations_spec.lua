@@ -71,8 +71,8 @@ describe("the annotations", function()
         local typed = kind == "overload" and rest:match "^fun%b()" or kind == "return" and rest:match "^([^#]+)"
           or (kind == "param" or kind == "field") and rest:match "^[^%s]+ (%b{}%S*)" or
           (kind == "param" or kind == "field") and rest:match "^[^%s]+ (%S+)" or ""
-        -- Names in front of a colon are parameters and keys.
-        typed = typed:gsub("[%w_.]+%??:", " ")
+        -- Names in front of a colon are parameters and keys; quoted words are types of their own.
+        typed = typed:gsub("[%w_.]+%??:", " "):gsub('"[^"]*"', " ")
         for word in typed:gmatch "%a[%w_.]*" do
           assert(BUILT_IN[word] or classes[word], ("%s: %s is not defined in: %s"):format(name, word, line))
         end

@@ -163,3 +163,42 @@ describe("row numbers", function()
     assert.same({2, 2}, lt.gather_scaled(bytes, {3, 1}, 2, 0).shape)
   end)
 end)
+
+describe("options.declare", function()
+  local read = options.declare("spec.options", {
+    {"size", "count", 3, "how large"}, {"method", options.one_of{"fast", "exact"}, "fast"},
+    {"scale", "positive", nil, "default: 1"}, {"flag", "boolean", true}, {"name", "string", nil, required = true},
+  })
+  teardown(function() options.declared["spec.options"] = nil end)
+
+  local function message_of(opts)
+    local ok, message = pcall(read, opts)
+    assert.is_false(ok)
+    return message
+  end
+
+  it("reads a call's options into a table of its own, defaults filled in", function()
+    local given = {name = "x", size = 4.0, flag = false}
+    local values = read(given)
+    assert.same({size = 4, method = "fast", flag = false, name = "x"}, values)
+    assert.equal("integer", math.type(values.size))
+    assert.same({name = "x", size = 4.0, flag = false}, given)
+  end)
+
+  it("checks names, kinds and what must be there", function()
+    assert.matches("spec.options: size: expected a whole number of at least 1, got 0$", message_of{size = 0})
+    assert.matches('spec.options: method: expected "fast" or "exact", got "slow"$', message_of{method = "slow"})
+    assert.matches("spec.options: scale: expected a finite number above 0, got inf$",
+      message_of{name = "x", scale = math.huge})
+    assert.matches("spec.options: name: expected a string, got nil$", message_of{})
+    assert.matches('spec.options: unknown option "sise" %(did you mean "size"%?%); options: size, method, scale, ',
+      message_of{sise = 1})
+  end)
+
+  it("says what the help says", function()
+    local said = {}
+    for i, row in ipairs(options.declared["spec.options"]) do said[i] = table.concat({options.said(row)}, ": ") end
+    assert.same({"size = 3: a whole number of at least 1; how large", 'method = "fast": "fast" or "exact"',
+      "scale: a number above 0; default: 1", "flag = true: ", "name: a string"}, said)
+  end)
+end)

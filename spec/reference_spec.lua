@@ -4,6 +4,7 @@ local files = require "latent.base.files"
 local help = require "latent.help"
 local lt = require "latent"
 local nn = require "latent.nn"
+local options = require "latent.base.options"
 local optim = require "latent.optim"
 local data = require "latent.data"
 
@@ -158,13 +159,39 @@ describe("the reference", function()
     end)
   end
 
+  it("has the declared options of a function where its options table stands", function()
+    local documented = {}
+    for _, module in ipairs(model.modules) do
+      for _, entry in ipairs(module.functions) do documented[entry.name] = entry end
+    end
+    for _, class in ipairs(model.classes) do
+      for _, entry in ipairs(class.methods) do documented[entry.name] = entry end
+    end
+    local count = 0
+    for name, rows in pairs(options.declared) do
+      local entry = assert(documented[name], name .. " declares options, and is not documented")
+      local params = api.described(entry, "param")
+      local found
+      for _, item in ipairs(params) do found = found or item.options end
+      assert.equal(rows, found, name .. " documents no options table")
+      local text = help.text(name)
+      for _, row in ipairs(rows) do
+        local head, said = options.said(row)
+        assert.is_truthy(text:find(head, 1, true), name .. ": " .. head)
+        assert(said ~= "" or type(row.default) == "boolean", ("%s: %s says nothing"):format(name, row.name))
+        count = count + 1
+      end
+    end
+    assert(count > 50)
+  end)
+
   it("tells every option that a function checks", function()
     local forgotten = {}
     local function look(entry)
       local text = {}
       for i, tag in ipairs(entry.tags) do text[i] = tag[2] end
       text = " " .. table.concat(text, " ") .. " "
-      for _, option in ipairs(model.options[entry.name] or {}) do
+      for _, option in ipairs(not entry.options and model.options[entry.name] or {}) do
         if not text:find("[^%w_]" .. option .. "[^%w_]") then
           forgotten[#forgotten + 1] = entry.name .. ": " .. option
         end

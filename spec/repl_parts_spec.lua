@@ -349,7 +349,7 @@ describe("help", function()
       assert.matches("^lt%.conv2d%(x, weight, bias%?, {stride = 1, padding = 0, dilation = 1}%)\n", help.text(what))
     end
     for _, what in ipairs{"nn.Linear", nn.Linear, nn.Linear(1, 2)} do
-      assert.matches("^nn%.Linear%(inputs, outputs, opts%)\n.*bias = false", help.text(what))
+      assert.matches("^nn%.Linear%(inputs, outputs, opts%)\n.*bias = true", help.text(what))
     end
     assert.matches("^nn%.Module:load_state%(state, opts%)", help.text "load_state")
     assert.matches("^module latent%.nn\n.*Conv2d", help.text(nn))

@@ -85,7 +85,7 @@ describe_prompt("the prompt", function()
 
   it("shows help", function()
     terminal:enter("help(lt.conv2d)", "^lt%.conv2d%(x, weight, bias%?, {stride = 1.-\n> ")
-    terminal:enter('help "nn.Linear"', "^nn%.Linear%(inputs, outputs, opts%).-bias = false.-\n> ")
+    terminal:enter('help "nn.Linear"', "^nn%.Linear%(inputs, outputs, opts%).-bias = true.-\n> ")
     terminal:enter('help "conv2"', '^no help for "conv2" %(did you mean "lt.conv2d"%?%)\n> ')
     terminal:enter('apropos "max_pool"', "^lt%.max_pool2d +The maximum.-\n> ")
   end)

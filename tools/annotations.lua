@@ -3,6 +3,7 @@
 local api = require "tools.api"
 local files = require "latent.base.files"
 local help = require "latent.help"
+local options = require "latent.base.options"
 
 local folder = assert(arg[1], "usage: tools/annotations.lua FOLDER")
 local model = api.read()
@@ -80,9 +81,20 @@ local function one_line(text) return (text:gsub("%s+", " ")) end
 
 -- An options table is a class of its own, written before the function that takes it.
 local function options_class(lines, entry, item)
+  local class = ("latent.%s.%s"):format(entry.name:gsub(":", "."), item.name)
+  if item.options then
+    lines[#lines + 1] = "---@class " .. class
+    for _, row in ipairs(item.options) do
+      local head, text = options.said(row)
+      lines[#lines + 1] = ("---@field %s%s %s %s"):format(row.name, row.required and "" or "?", type_of(row.kind.type),
+        one_line((head ~= row.name and head .. (text ~= "" and "; " or "") or "") .. text)):gsub("%s+$", "")
+    end
+    lines[#lines + 1] = ""
+    return class
+  end
   local names = help.options(entry.name)
   if not names or item.type ~= "table" or item.name == "parts" then return nil end
-  local class, seen = ("latent.%s.%s"):format(entry.name:gsub(":", "."), item.name), {}
+  local seen = {}
   lines[#lines + 1] = "---@class " .. class
   for _, name in ipairs(names) do
     if not seen[name] then

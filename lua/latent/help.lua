@@ -5,7 +5,7 @@ local core = require "latent.core"
 local guard = require "latent.tools.guard"
 local indexing = require "latent.help.index"
 local search = require "latent.help.search"
-local describe = require("latent.base.options").describe
+local options = require "latent.base.options"
 require "latent" -- a core has its home, and errors the user's line
 
 local M = {}
@@ -92,6 +92,11 @@ local function described(lines, entry, kind)
     head = head:gsub("^, ", "") .. (head ~= "" and item.text ~= "" and ": " or "")
     if kind == "return" then head = (item.type or "") .. (item.text ~= "" and item.type and " " or "") end
     lines[#lines + 1] = labelled(item.name or "returns", head .. item.text)
+    for _, row in ipairs(item.options or {}) do
+      local name, text = options.said(row)
+      lines[#lines + 1] = (wrap(name .. (text ~= "" and ": " or "") .. text, (" "):rep(16))
+        :gsub("^" .. (" "):rep(16), (" "):rep(14)))
+    end
   end
 end
 
@@ -273,7 +278,7 @@ end
 -- @tparam string word one or more, in any case
 -- @treturn {table,...} each {name = "lt.max_pool2d", summary = one sentence}; the best comes first
 function M.apropos(word)
-  if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. describe(word)) end
+  if type(word) ~= "string" then core.raise("help.apropos: expected a string, got " .. options.describe(word)) end
   return search.find(the_index().entries, word, rank_of)
 end
 

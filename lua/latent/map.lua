@@ -20,11 +20,7 @@ local M = {}
 --- States a problem. The decoder's parameters should be frozen (`model:freeze()`), or each backward spends time
 -- on gradients that nobody wants.
 -- @function problem
--- @tparam table opts decode, a function of codes [k, latent] that returns pictures [k, ...]; measured, float32
--- [n, ...]; latent, the size of a code; operator, a function of (pictures [k, ...], rows) that returns
--- [k, ...] in the measurement's shape, rows being a tensor [k] that says which image each belongs to (default:
--- the pictures themselves); noise, its standard deviation, a number or [n] (default: estimated from the
--- measured images); beta, of the sheet's form, or prior, the weight w (default 1)
+-- @tparam table opts
 -- @treturn Problem with fields images (n), latent, noise [n], pixels [n] (measured values an image), weight [n],
 -- and `evaluations`, how many codes have been decoded so far
 -- @raise if something is missing or does not fit
@@ -57,10 +53,7 @@ M.implied_noise = problem.implied_noise
 -- of functional equations by the method of regularization", Soviet Mathematics Doklady 7 (1966).
 -- @function solve
 -- @tparam Problem problem of `map.problem`
--- @tparam ?table opts method = "lbfgs" or "adam"; start = "prior" (standard normal codes), or codes [n, latent]
--- such as an encoder's, or [k * n, latent]; restarts = 1, the number of starts an image: what `start` does not
--- give is drawn from the prior; discrepancy, a factor such as 1 (default: off); generator. For Adam lr = 0.01,
--- steps = 1000; for L-BFGS memory, iterations, evaluations, gradient_tolerance, change_tolerance
+-- @tparam ?table opts
 -- @treturn table codes [n, latent], pictures [n, ...], energy [n] (nats), loss [n] (the sheet's form), residual
 -- [n] (mean squared); restart, a list: which start won; reasons, a table of why how many rows stopped; spread,
 -- [n], by how much the energies of an image's starts differ (standard deviation, nats; 0 for one start);
@@ -79,11 +72,7 @@ M.solve = solve.solve
 -- image, in the warm-up, whose draws are thrown away. "mala" is one step at a time.
 -- @function sample
 -- @tparam Problem problem of `map.problem`
--- @tparam ?table opts method = "hmc" or "mala"; chains = 4; warmup = 200 and draws = 200 iterations; steps = 10
--- leapfrog steps an iteration (mala: 1); step = 0.1, where the search for a step size begins (without a warm-up: the
--- step size); target = 0.8, the wanted acceptance (mala: 0.574); start = codes [n, latent] for all chains or
--- [chains * n, latent] (default: drawn from the prior); adapt_scale = true; pictures = true: decode every draw for mean
--- and standard deviation; generator
+-- @tparam ?table opts
 -- @treturn Posterior codes [draws, chains, n, latent]; mean and std, [n, ...] a pixel, over all draws of all chains
 -- (nil if not wanted); accept [chains, n], the mean acceptance after the warm-up; step [chains, n];
 -- evaluations, decoder evaluations an image (with gradient), all chains together; and `diagnose`
@@ -108,7 +97,7 @@ M.rhat = diagnostics.rhat
 -- folding, and localization", Bayesian Analysis 16 (2021); values are those of Stan and ArviZ.
 -- @function ess
 -- @tparam Tensor draws [draws, chains, ...], at least 4 draws
--- @tparam ?table opts method = "bulk" or "tail"
+-- @tparam ?table opts
 -- @treturn Tensor [...], one a column; NaN where nothing moves or a draw is not finite
 -- @raise if the draws have another shape
 M.ess = diagnostics.ess
@@ -140,7 +129,7 @@ M.mask = operators.mask
 --- A Gaussian blur, each channel by itself.
 -- @function blur
 -- @tparam number sigma its standard deviation, pixels
--- @tparam ?table opts background = -1: the value outside the picture
+-- @tparam ?table opts
 -- @treturn function
 M.blur = operators.blur
 

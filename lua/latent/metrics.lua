@@ -44,20 +44,21 @@ local function pair_of(fname, answers, labels)
   return given, truth
 end
 
-local function scale_of(fname, opts)
-  return options.expect(fname, "scale", opts.scale or 1, "positive")
-end
-
 -- ---- classification ----
+
+local SCALE = {"scale", "positive", 1, "what all answers right come to; 100 gives per cent"}
+local CLASSES = {"classes", "count", nil, "how many there are (default: as many as occur)"}
+
+local accuracy_options = options.declare("metrics.accuracy", {SCALE})
 
 --- The share of right answers.
 -- @tparam Tensor answers [n]
 -- @tparam Tensor labels [n]
--- @tparam ?table opts scale = 1
+-- @tparam ?table opts
 -- @treturn number NaN where there are none
 function M.accuracy(answers, labels, opts)
   local fname = "metrics.accuracy"
-  local scale = scale_of(fname, options.check(fname, opts, {"scale"}))
+  local scale = accuracy_options(opts).scale
   local given, truth = pair_of(fname, answers, labels)
   local right = 0
   for i, class in ipairs(truth) do right = right + (given[i] == class and 1 or 0) end
@@ -69,21 +70,22 @@ local function count_of(fname, opts, ...)
   for _, list in ipairs{...} do
     for _, class in ipairs(list) do most = math.max(most, class) end
   end
-  local classes = opts.classes and options.expect(fname, "classes", opts.classes, "count") or most + 1
+  local classes = opts.classes or most + 1
   if most >= classes then raise(("%s: classes: expected more than %d, got %d"):format(fname, most, classes)) end
   return classes
 end
 
+local class_options = options.declare("metrics.per_class", {SCALE, CLASSES})
+
 --- The share of right answers for each class (its recall), and the mean over the classes.
 -- @tparam Tensor answers [n]
 -- @tparam Tensor labels [n]
--- @tparam ?table opts scale = 1; classes (default: as many as occur)
+-- @tparam ?table opts
 -- @treturn {number,...} one a class; NaN for a class that has no label
 -- @treturn number their mean, over the classes that occur (balanced accuracy)
 function M.per_class(answers, labels, opts)
   local fname = "metrics.per_class"
-  opts = options.check(fname, opts, {"scale", "classes"})
-  local scale = scale_of(fname, opts)
+  opts = class_options(opts)
   local given, truth = pair_of(fname, answers, labels)
   local right, count = {}, {}
   local classes = count_of(fname, opts, truth)
@@ -94,7 +96,7 @@ function M.per_class(answers, labels, opts)
   local shares, occur, mean = {}, 0, 0
   for class = 0, classes - 1 do
     if count[class] then occur = occur + 1 end
-    shares[class + 1] = scale * (right[class] or 0) / (count[class] or 0)
+    shares[class + 1] = opts.scale * (right[class] or 0) / (count[class] or 0)
   end
   for class = 0, classes - 1 do
     if count[class] then mean = mean + shares[class + 1] / occur end
@@ -102,14 +104,16 @@ function M.per_class(answers, labels, opts)
   return shares, occur > 0 and mean or 0 / 0
 end
 
+local confusion_options = options.declare("metrics.confusion", {CLASSES})
+
 --- How often each class was answered for each class.
 -- @tparam Tensor answers [n]
 -- @tparam Tensor labels [n]
--- @tparam ?table opts classes (default: as many as occur)
+-- @tparam ?table opts
 -- @treturn Tensor [classes, classes]: a row for each label, a column for each answer
 function M.confusion(answers, labels, opts)
   local fname = "metrics.confusion"
-  opts = options.check(fname, opts, {"classes"})
+  opts = confusion_options(opts)
   local given, truth = pair_of(fname, answers, labels)
   local classes = count_of(fname, opts, given, truth)
   local rows = {}
@@ -126,17 +130,18 @@ end
 
 -- ---- nearest neighbours ----
 
+local nearest_options = options.declare("metrics.nearest", {{"k", "count", 1, "neighbours that vote"}})
+
 --- Classifies codes by the labels of their nearest neighbours (Euclidean) among known codes; where several classes have
 -- as many votes, the one whose neighbour is nearest wins (Cover and Hart, 1967, for k = 1).
 -- @tparam Tensor known [m, d]
 -- @tparam Tensor labels [m] of the known codes
 -- @tparam Tensor codes [n, d]
--- @tparam ?table opts k = 1
+-- @tparam ?table opts
 -- @treturn Tensor answers [n], float32
 function M.nearest(known, labels, codes, opts)
   local fname = "metrics.nearest"
-  opts = options.check(fname, opts, {"k"})
-  local k = options.expect(fname, "k", opts.k or 1, "count")
+  local k = nearest_options(opts).k
   check_tensor(fname, "known", known, 2)
   check_tensor(fname, "labels", labels, 1)
   check_tensor(fname, "codes", codes, 2)
@@ -181,15 +186,19 @@ function M.mse(x, y)
   return lt.no_grad(function() return lt.mse_loss(x, y):item() end)
 end
 
+local PIXELS = {"range", "positive", 2,
+  "the distance from the least to the greatest possible value (pixels in [-1, 1])"}
+
+local psnr_options = options.declare("metrics.psnr", {PIXELS})
+
 --- The peak signal-to-noise ratio, 10 log10(range^2 / MSE), in dB: over all elements together.
 -- @tparam Tensor x
 -- @tparam Tensor y of the same shape
--- @tparam ?table opts range = 2, the distance from the least to the greatest possible value (pixels in [-1, 1])
+-- @tparam ?table opts
 -- @treturn number infinity where x and y are equal
 function M.psnr(x, y, opts)
   local fname = "metrics.psnr"
-  opts = options.check(fname, opts, {"range"})
-  local range = options.expect(fname, "range", opts.range or 2, "positive")
+  local range = psnr_options(opts).range
   same_shape(fname, x, y)
   return 10 * math.log(range ^ 2 / M.mse(x, y), 10)
 end
@@ -206,18 +215,19 @@ local function window(size, sigma)
   return lt.matmul(w:reshape(size, 1), w:reshape(1, size)):reshape(size, size, 1, 1)
 end
 
+local ssim_options = options.declare("metrics.ssim", {PIXELS,
+  {"window", "count", 11, "the side, odd, at most height and width"}})
+
 --- The structural similarity index (Wang, Bovik, Sheikh and Simoncelli, 2004): an 11 x 11 Gaussian window of standard
 -- deviation 1.5, K1 = 0.01, K2 = 0.03, only windows that lie in the picture; the mean over windows and channels.
 -- @tparam Tensor x [n, height, width, channels]
 -- @tparam Tensor y of the same shape
--- @tparam ?table opts range = 2, the distance from the least to the greatest possible value (pixels in [-1, 1]);
---   window = 11: the side, odd, at most height and width
+-- @tparam ?table opts
 -- @treturn Tensor [n], at most 1
 function M.ssim(x, y, opts)
   local fname = "metrics.ssim"
-  opts = options.check(fname, opts, {"range", "window"})
-  local range = options.expect(fname, "range", opts.range or 2, "positive")
-  local size = options.expect(fname, "window", opts.window or 11, "count")
+  opts = ssim_options(opts)
+  local range, size = opts.range, opts.window
   same_shape(fname, x, y)
   check_tensor(fname, "x", x, 4)
   local n, height, width, channels = table.unpack(x.shape)
@@ -242,20 +252,21 @@ end
 
 -- ---- calibration ----
 
+local calibration_options = options.declare("metrics.calibration", {{"bins", "count", 15, "of equal width"}})
+
 --- How well a classifier's probabilities mean what they say (Guo et al., 2017): answers are sorted into bins of
 -- equal width by the probability of the answered class; in each bin the mean probability should be the share of right
 -- answers.
 -- @tparam Tensor probabilities [n, classes], rows that sum to 1
 -- @tparam Tensor labels [n]
--- @tparam ?table opts bins = 15
+-- @tparam ?table opts
 -- @treturn table `ece`, the expected calibration error (mean gap, weighted by the bins' counts); `mce`, the largest
 --   gap; `brier`, the mean squared distance of the probabilities from the one-hot labels; `nll`, the mean negative
 --   log-probability of the right class, in nats; `accuracy`; `confidence`, `right` and `count`: lists, one entry a bin
 --   (NaN in the first two where it is empty)
 function M.calibration(probabilities, labels, opts)
   local fname = "metrics.calibration"
-  opts = options.check(fname, opts, {"bins"})
-  local bins = options.expect(fname, "bins", opts.bins or 15, "count")
+  local bins = calibration_options(opts).bins
   check_tensor(fname, "probabilities", probabilities, 2)
   local truth = classes_of(fname, "labels", labels)
   local rows = probabilities:detach():table()

@@ -29,9 +29,7 @@ M.schedule = schedule
 -- returns their values [k], recorded on the tape, each depending on its own row alone; and, if wanted, a
 -- tensor [k] that is not 0 where the row is good enough to stop
 -- @tparam Tensor start [n, ...], float32
--- @tparam ?table opts memory = 10 pairs, iterations = 200, evaluations = 1000 (a row; the search under way is
--- finished), gradient_tolerance = 1e-6, change_tolerance = 1e-7; of the line search: decrease = 1e-4,
--- curvature = 0.9, search_evaluations = 20
+-- @tparam ?table opts
 -- @treturn table x [n, ...]; values [n]; and lists, one entry a row: reasons, iterations, evaluations; `stopped`,
 -- the number of rows for each reason; `searches`, how the line searches ended ("wolfe", "narrow",
 -- "evaluations", "ascent") and how often; `trace`, the mean over the rows of the best value after 1, 2, ...

@@ -50,10 +50,11 @@ local function lasting(name, opts, inner, make)
   end}, InEpochs)
 end
 
-local function check(name, value, opts, allowed)
-  options.expect(name, "value", value, "finite")
-  return options.check(name, opts, allowed)
-end
+local function check_value(name, value) return options.expect(name, "value", value, "finite") end
+
+-- How long a schedule lasts: one of the two, which `lasting` checks.
+local STEPS = {"steps", "any", nil, "how many; or"}
+local EPOCHS = {"epochs", "any", nil, "how many, which need not be whole"}
 
 -- A schedule, or a number for a constant one.
 local function as_schedule(name, inner)
@@ -68,31 +69,39 @@ end
 -- @tparam number value
 -- @treturn function
 function M.constant(value)
-  check("schedule.constant", value, nil, {})
+  check_value("schedule.constant", value)
   return of_steps("schedule.constant", function() return value end)
 end
 
+local step_options = options.declare("schedule.step", {{"every", "any", nil, "so many steps; or"}, EPOCHS,
+  {"factor", "finite", 0.1}})
+
 --- Multiplied by a factor after every so many steps.
 -- @tparam number value
--- @tparam table opts every = steps, or epochs; factor = 0.1
+-- @tparam table opts
 -- @treturn function
 function M.step(value, opts)
-  opts = check("schedule.step", value, opts, {"every", "epochs", "factor"})
+  check_value("schedule.step", value)
+  opts = step_options(opts)
   if opts.epochs == nil then options.expect("schedule.step", "every", opts.every, "count") end
-  local factor = options.expect("schedule.step", "factor", opts.factor or 0.1, "finite")
+  local factor = opts.factor
   return lasting("schedule.step", {steps = opts.every, epochs = opts.epochs}, nil, function(every)
     return function(step) return value * factor ^ ((step - 1) // every) end
   end)
 end
 
+local cosine_options = options.declare("schedule.cosine", {STEPS, EPOCHS,
+  {"floor", "finite", 0, "where it leads"}})
+
 --- Half a cosine from the value at step 1 to the floor, which the step after the last would have
 -- (Loshchilov and Hutter, 2017): the last step still does something.
 -- @tparam number value
--- @tparam table opts steps or epochs, floor = 0
+-- @tparam table opts
 -- @treturn function
 function M.cosine(value, opts)
-  opts = check("schedule.cosine", value, opts, {"steps", "epochs", "floor"})
-  local floor = options.expect("schedule.cosine", "floor", opts.floor or 0, "finite")
+  check_value("schedule.cosine", value)
+  opts = cosine_options(opts)
+  local floor = opts.floor
   return lasting("schedule.cosine", opts, nil, function(steps)
     return function(step)
       local done = math.min(1, (step - 1) / steps)
@@ -101,26 +110,31 @@ function M.cosine(value, opts)
   end)
 end
 
+local warmup_options = options.declare("schedule.warmup", {STEPS, EPOCHS})
+
 --- Another schedule, multiplied by a factor that grows evenly to 1 over the first steps.
 -- @tparam number|function inner a schedule, or a number for a constant one
--- @tparam table opts steps or epochs; with 0 it is the other schedule itself
+-- @tparam table opts with 0 steps or epochs it is the other schedule itself
 -- @treturn function
 function M.warmup(inner, opts)
   inner = as_schedule("schedule.warmup", inner)
-  opts = options.check("schedule.warmup", opts, {"steps", "epochs"})
+  opts = warmup_options(opts)
   if opts.steps == 0 and opts.epochs == nil or opts.epochs == 0 and opts.steps == nil then return inner end
   return lasting("schedule.warmup", opts, inner, function(steps, f)
     return function(step) return f(step) * math.min(1, step / steps) end
   end)
 end
 
+local linear_options = options.declare("schedule.linear", {STEPS, EPOCHS, {"last", "finite", 0, "the last value"}})
+
 --- Linearly from one value to another, and then that.
 -- @tparam number first the value at step 1
--- @tparam table opts steps (the step after them is the first with the last value) or epochs, last = 0
+-- @tparam table opts the step after the last of them is the first with the last value
 -- @treturn function
 function M.linear(first, opts)
-  opts = check("schedule.linear", first, opts, {"steps", "epochs", "last"})
-  local last = options.expect("schedule.linear", "last", opts.last or 0, "finite")
+  check_value("schedule.linear", first)
+  opts = linear_options(opts)
+  local last = opts.last
   return lasting("schedule.linear", opts, nil, function(steps)
     return function(step)
       if step > steps then return last end
@@ -129,19 +143,21 @@ function M.linear(first, opts)
   end)
 end
 
+local RAMP = options.kind("number", "a number above 0 and at most 1", function(value)
+  return type(value) == "number" and value > 0 and value <= 1 and value or nil
+end)
+local cyclical_options = options.declare("schedule.cyclical", {STEPS, EPOCHS,
+  {"cycles", "count", 4, "in all steps together"}, {"ramp", RAMP, 0.5, "the part of a cycle that grows"}})
+
 --- Another schedule, multiplied by a factor that grows from 0 to 1 and stays there, again and again: the
 -- cyclical annealing of a VAE's beta (Fu et al., 2019). After the last cycle the factor is 1.
 -- @tparam number|function inner a schedule, or a number for a constant one
--- @tparam table opts steps or epochs of all cycles together, cycles = 4, ramp = 0.5: the part of a cycle that grows
+-- @tparam table opts
 -- @treturn function
 function M.cyclical(inner, opts)
   inner = as_schedule("schedule.cyclical", inner)
-  opts = options.check("schedule.cyclical", opts, {"steps", "epochs", "cycles", "ramp"})
-  local cycles = options.expect("schedule.cyclical", "cycles", opts.cycles or 4, "count")
-  local ramp = opts.ramp or 0.5
-  if type(ramp) ~= "number" or not (ramp > 0 and ramp <= 1) then
-    core.raise("schedule.cyclical: ramp: expected a number above 0 and at most 1, got " .. options.describe(ramp))
-  end
+  opts = cyclical_options(opts)
+  local cycles, ramp = opts.cycles, opts.ramp
   if math.type(opts.steps) and cycles > opts.steps then
     core.raise(("schedule.cyclical: cycles: expected at most %d, the steps, got %d"):format(opts.steps, cycles))
   end

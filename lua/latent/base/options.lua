@@ -82,49 +82,148 @@ function M.check(name, options, allowed)
   return options
 end
 
--- What `expect` asks for beyond Lua's own types: the words of its message, and the least value.
-local WHOLE = {
-  integer = {"a whole number", math.mininteger},
-  size = {"a whole number of at least 0", 0},
-  count = {"a whole number of at least 1", 1},
-}
+-- ---- kinds: what an option takes ----
+-- A kind is a table {type, words, check}: the type that editors are told, the words of messages and help, and a
+-- function (where, value) that returns the value, perhaps in another form, or raises "where: expected ..., got ...".
 
--- The same for ranges of numbers: words, least and most.
-local RANGE = {
-  positive = {"above 0", 2.0 ^ -1074, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
-  ["not negative"] = {"of at least 0", 0, (2 - 2.0 ^ -52) * 2.0 ^ 1023},
-  share = {"from 0 to 1", 0, 1},
-  step = {"of at least 1", 1, math.huge},
+--- Makes a kind.
+-- @tparam string type_name as comments write types: "number", "{int,...}"
+-- @tparam string|function words "a whole number"; or what gives them for a value (nil: in general)
+-- @tparam function fit the value as the function wants it; nil where it is of another kind
+-- @treturn table
+function M.kind(type_name, words, fit)
+  local function said(value) return type(words) == "string" and words or words(value) end
+  return {type = type_name, words = said, check = function(where, value)
+    local fitted = fit(value)
+    if fitted == nil then
+      core.raise(("%s: expected %s, got %s"):format(where, said(value), M.describe(value)))
+    end
+    return fitted
+  end}
+end
+
+--- The kind of one of several words.
+-- @tparam {string,...} choices
+-- @treturn table
+function M.one_of(choices)
+  local quoted, known = {}, {}
+  for i, word in ipairs(choices) do quoted[i], known[word] = ('"%s"'):format(word), word end
+  local words = table.concat(quoted, ", ", 1, #quoted - 1) .. " or " .. quoted[#quoted]
+  return M.kind(table.concat(quoted, "|"), words, function(value) return known[value] end)
+end
+
+local FINITE = (2 - 2.0 ^ -52) * 2.0 ^ 1023
+
+local function whole(words, least)
+  return M.kind("int", words, function(value)
+    local integer = type(value) == "number" and math.tointeger(value)
+    return integer and integer >= least and integer or nil
+  end)
+end
+
+local function range(words, least, most)
+  return M.kind("number", function(value)
+    return (value == math.huge and "a finite number " or "a number ") .. words
+  end, function(value) return type(value) == "number" and value >= least and value <= most and value or nil end)
+end
+
+local KINDS = {
+  any = M.kind("any", "", function(value) return value end),
+  integer = whole("a whole number", math.mininteger),
+  size = whole("a whole number of at least 0", 0),
+  count = whole("a whole number of at least 1", 1),
+  positive = range("above 0", 2.0 ^ -1074, FINITE),
+  ["not negative"] = range("of at least 0", 0, FINITE),
+  ["at least 0"] = M.kind("number", "a number of at least 0", function(value)
+    return type(value) == "number" and value >= 0 and value or nil
+  end),
+  share = range("from 0 to 1", 0, 1),
+  step = range("of at least 1", 1, math.huge),
+  finite = M.kind("number", function(value) return type(value) == "number" and "a finite number" or "a number" end,
+    function(value) return type(value) == "number" and value - value == 0 and value or nil end),
 }
+KINDS.tensor = {type = "Tensor", words = function() return "a tensor" end,
+  check = function(where, value) return core.check_tensor(value, where) end}
+for _, name in ipairs{"boolean", "function", "number", "string", "table"} do
+  KINDS[name] = M.kind(name, "a " .. name, function(value) if type(value) == name then return value end end)
+end
 
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
 -- @tparam string name of the function
 -- @tparam string option
 -- @param value
--- @tparam string wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
+-- @tparam string|table wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
 -- "positive" (finite number above 0), "not negative" (finite number of at least 0), "finite" (number, neither
--- infinite nor NaN), "share" (number from 0 to 1) or "step" (number of at least 1)
+-- infinite nor NaN), "at least 0" (number, perhaps infinite), "share" (number from 0 to 1), "step" (number of at
+-- least 1), "tensor"; or a kind
 -- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
-  local whole, words = WHOLE[wanted], "a " .. wanted
-  local ok = type(value) == wanted
-  if whole then
-    words = whole[1]
-    local integer = type(value) == "number" and math.tointeger(value)
-    ok = integer and integer >= whole[2]
-    value = ok and integer or value
-  elseif RANGE[wanted] then
-    local range = RANGE[wanted]
-    words = (value == math.huge and "a finite number " or "a number ") .. range[1]
-    ok = type(value) == "number" and value >= range[2] and value <= range[3]
-  elseif wanted == "finite" then
-    words = type(value) == "number" and "a finite number" or "a number"
-    ok = type(value) == "number" and value - value == 0
+  return (KINDS[wanted] or wanted).check(name .. ": " .. option, value)
+end
+
+-- ---- declarations ----
+
+--- The declared options of functions, by the documented name of the function: lists of {name, kind, default, text,
+-- required}.
+M.declared = {}
+
+local function complete(rows)
+  local list = {}
+  for i, row in ipairs(rows) do
+    list[i] = {name = row[1], kind = KINDS[row[2]] or row[2], default = row[3], text = row[4] or "",
+      required = row.required}
   end
-  if not ok then
-    core.raise(("%s: %s: expected %s, got %s"):format(name, option, words, M.describe(value)))
+  return list
+end
+
+--- What reads the options of a function that has them declared elsewhere too; see `declare`.
+function M.reader(name, rows)
+  local names, list = {}, complete(rows)
+  for i, row in ipairs(list) do names[i] = row.name end
+  return function(options)
+    options = M.check(name, options, names)
+    local values = {}
+    for _, row in ipairs(list) do
+      local value = options[row.name]
+      if value == nil then value = row.default end
+      if value ~= nil or row.required then value = M.expect(name, row.name, value, row.kind) end
+      values[row.name] = value
+    end
+    return values
   end
-  return value
+end
+
+--- Declares the options that a function takes: names, checks, messages, help and annotations come from here.
+-- @tparam string name of the function
+-- @tparam {table,...} rows one an option: {name, kind, default, text for the help}, with `required = true` where it
+-- must be given; the kind is a word that `expect` knows ("any" takes everything) or a kind, through which the default
+-- goes too
+-- @tparam ?string documented the function's name in the reference, where messages have another
+-- @treturn function checks the options of a call and returns a new table of them, defaults filled in
+function M.declare(name, rows, documented)
+  M.declared[documented or name] = complete(rows)
+  return M.reader(name, rows)
+end
+
+local function brief(value)
+  if type(value) == "table" then
+    local list = {}
+    for i, part in ipairs(value) do list[i] = brief(part) end
+    return "{" .. table.concat(list, ", ") .. "}"
+  end
+  if type(value) ~= "number" then return M.describe(value) end
+  return (core.plainly(string.format, "%.14g", value):gsub("e([+-])0+", "e%1"):gsub("e%+", "e"))
+end
+
+--- What the help says of a declared option.
+-- @tparam table row one of `declared`
+-- @treturn string "beta = 1"; the name alone where there is no default
+-- @treturn string what it takes and what it is
+function M.said(row)
+  local head = row.default ~= nil and ("%s = %s"):format(row.name, brief(row.default)) or row.name
+  local words = row.kind.words()
+  if type(row.default) == "boolean" then words = "" end
+  return head, words .. (words ~= "" and row.text ~= "" and "; " or "") .. row.text
 end
 
 return M

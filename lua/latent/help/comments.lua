@@ -139,7 +139,8 @@ end
 --- What a comment says of parameters, results or fields.
 -- @tparam table entry of `read`
 -- @tparam string kind "param", "return" or "field"
--- @treturn {table,...} each {type (nil where none is given), optional, name (not of results), text}
+-- @treturn {table,...} each {type (nil where none is given), optional, name (not of results), text}; an options table
+-- also `options`, its declaration
 function M.described(entry, kind)
   local list = {}
   for _, tag in ipairs(entry.tags) do
@@ -152,6 +153,12 @@ function M.described(entry, kind)
       end
       if kind ~= "return" then item.name, item.text = item.text:match "^([%w_.]+)%s*(.*)$" end
       if kind == "return" or item.name then list[#list + 1] = item end
+    end
+  end
+  for i = #list, entry.options and kind == "param" and 1 or #list + 1, -1 do
+    if list[i].type == "table" then
+      list[i].options = entry.options
+      break
     end
   end
   return list

@@ -3,6 +3,7 @@
 local comments = require "latent.help.comments"
 local files = require "latent.base.files"
 local lt = require "latent"
+local declared = require("latent.base.options").declared
 
 local M = {}
 
@@ -41,6 +42,21 @@ local function owner_of(entry)
     end
     name = name:match "^(.+)%.[^.]+$"
     if name == "latent" then return nil end
+  end
+end
+
+-- Gives functions the options that they have declared; what has not been loaded yet has declared none.
+local function add_options(entries, options)
+  for _, entry in ipairs(entries) do
+    if owner_of(entry) then pcall(require, entry.module) end
+  end
+  for _, entry in ipairs(entries) do
+    entry.options = declared[entry.name]
+    if entry.options then
+      local names = {}
+      for i, row in ipairs(entry.options) do names[i] = row.name end
+      options[entry.name] = names
+    end
   end
 end
 
@@ -83,6 +99,7 @@ function M.build()
   end
   for _, entry in ipairs(entries) do by_name[entry.name] = by_name[entry.name] or entry end
   publish(entries, by_name)
+  add_options(entries, options)
   mark_public(entries)
   local public, classes = {}, {}
   by_name = {}

@@ -209,13 +209,9 @@ local METHODS = {
   tail = tail_ess,
 }
 
+local ess_options = options.declare("map.ess", {{"method", options.one_of{"bulk", "tail"}, "bulk", "of what"}})
+
 --- See latent.map.ess.
-function M.ess(draws, opts)
-  local method = options.check("map.ess", opts, {"method"}).method or "bulk"
-  if not METHODS[method] then
-    core.raise(('map.ess: method: expected "bulk" or "tail", got %s'):format(options.describe(method)))
-  end
-  return columns("map.ess", draws, METHODS[method])
-end
+function M.ess(draws, opts) return columns("map.ess", draws, METHODS[ess_options(opts).method]) end
 
 return M

@@ -46,11 +46,12 @@ local function gaussian(sigma)
   return (line:reshape(size, 1) * line:reshape(1, size)):reshape(size, size, 1, 1), reach
 end
 
+local blur_options = options.declare("map.blur", {{"background", "finite", -1, "the value outside the picture"}})
+
 --- See latent.map.blur.
 function M.blur(sigma, opts)
   options.expect("map.blur", "sigma", sigma, "positive")
-  opts = options.check("map.blur", opts, {"background"})
-  local background = options.expect("map.blur", "background", opts.background or -1, "finite")
+  local background = blur_options(opts).background
   local kernel, reach = gaussian(sigma)
   local function blur(x) return lt.conv2d(x - background, kernel, nil, {padding = reach}) + background end
   return new{name = "blur", apply = function(x)

@@ -83,31 +83,34 @@ end
 -- The weight of the prior: 1, or what a beta of the sheet's form comes to.
 local function weight_of(self, opts)
   if opts.beta and opts.prior then raise("map.problem: beta, prior: expected one of the two, got both") end
-  if opts.beta then
-    local beta = opts.beta
-    if beta ~= 0 then options.expect("map.problem", "beta", beta, "positive") end
-    return self.pixels / self.noise:square() * (beta / self.latent)
-  end
-  local prior = opts.prior or 1
-  if prior ~= 0 then options.expect("map.problem", "prior", prior, "positive") end
-  return lt.full({self.images}, prior)
+  if opts.beta then return self.pixels / self.noise:square() * (opts.beta / self.latent) end
+  return lt.full({self.images}, opts.prior or 1)
 end
+
+local CALLABLE = options.kind("function", "a function", function(value)
+  local called = type(value) == "function" or (getmetatable(value) or {}).__call
+  return called and not core.is_tensor(value) and value or nil
+end)
+local problem_options = options.declare("map.problem", {
+  {"decode", CALLABLE, nil, "of codes [k, latent]; returns pictures [k, ...]", required = true},
+  {"measured", "tensor", nil, "float32 [n, ...]", required = true},
+  {"latent", "count", nil, "the size of a code", required = true},
+  {"operator", "any", nil, "a function of (pictures [k, ...], rows) that returns [k, ...] in the measurement's shape, "
+    .. "rows being a tensor [k] that says which image each belongs to (default: the pictures themselves)"},
+  {"noise", "any", nil, "its standard deviation, a number or [n] (default: estimated from the measured images)"},
+  {"beta", "not negative", nil, "of the sheet's form; or"},
+  {"prior", "not negative", nil, "the weight w (default: 1)"},
+})
 
 --- See latent.map.problem.
 function M.new(opts)
-  opts = options.check("map.problem", opts,
-    {"decode", "measured", "latent", "operator", "noise", "beta", "prior"})
+  opts = problem_options(opts)
   local self = setmetatable({evaluations = 0}, Problem)
-  local decode = opts.decode
-  local callable = type(decode) == "function" or (getmetatable(decode) or {}).__call
-  if not callable or core.is_tensor(decode) then options.expect("map.problem", "decode", decode, "function") end
-  core.check_tensor(opts.measured, "map.problem: measured")
   local y = opts.measured:detach()
   if y.dtype ~= "float32" or y:dim() < 2 or y:numel() == 0 then
     raise(("map.problem: measured: expected float32 [n, ...], got %s"):format(shapes.typed(y)))
   end
-  self.decode, self.images = decode, #y
-  self.latent = options.expect("map.problem", "latent", opts.latent, "count")
+  self.decode, self.images, self.latent = opts.decode, #y, opts.latent
   local operator = operator_of(opts.operator, #y)
   local is_mask = operators.is_operator(operator) and operator.of
   self.operator, self.operator_name = operator, operators.is_operator(operator) and operator.name or "own operator"

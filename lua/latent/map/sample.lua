@@ -206,6 +206,18 @@ end
 
 local METHODS = {hmc = {steps = 10, target = 0.8}, mala = {steps = 1, target = 0.574}}
 
+local sample_options = options.declare(NAME, {
+  {"method", options.one_of{"hmc", "mala"}, "hmc"},
+  {"chains", "count", 4}, {"warmup", "size", 200, "iterations"}, {"draws", "count", 200, "iterations"},
+  {"steps", "count", nil, "leapfrog steps an iteration (default: 10; mala: 1)"},
+  {"step", "positive", FIRST_STEP, "where the search for a step size begins (without a warm-up: the step size)"},
+  {"target", "positive", nil, "the wanted acceptance (default: 0.8; mala: 0.574)"},
+  {"start", "any", nil, "codes [n, latent] for all chains or [chains * n, latent] (default: drawn from the prior)"},
+  {"adapt_scale", "boolean", true, "each dimension gets a scale of its own in the warm-up"},
+  {"pictures", "boolean", true, "decode every draw for mean and standard deviation"},
+  {"generator", "any", nil, "where the draws come from, one made by lt.generator"},
+})
+
 local function start_of(run, start)
   local n, d = run.problem.images, run.problem.latent
   if start == nil then return lt.randn({run.chains * n, d}, {generator = run.generator}) end
@@ -222,24 +234,16 @@ local function prepare(problem, opts)
   if type(problem) ~= "table" or not problem.energy then
     raise(("%s: problem: expected one made by map.problem, got %s"):format(NAME, options.describe(problem)))
   end
-  opts = options.check(NAME, opts, {"method", "chains", "warmup", "draws", "steps", "step", "target", "start",
-    "adapt_scale", "pictures", "generator"})
-  local preset = METHODS[opts.method or "hmc"]
-  if not preset then
-    raise(('%s: method: expected "hmc" or "mala", got %s'):format(NAME, options.describe(opts.method)))
-  end
-  local run = {problem = problem, generator = opts.generator,
-    chains = options.expect(NAME, "chains", opts.chains or 4, "count"),
-    steps = options.expect(NAME, "steps", opts.steps or preset.steps, "count"),
-    target = options.expect(NAME, "target", opts.target or preset.target, "positive"),
-    adapt_scale = options.expect(NAME, "adapt_scale", opts.adapt_scale ~= false and (opts.adapt_scale or true),
-      "boolean")}
+  opts = sample_options(opts)
+  local preset = METHODS[opts.method]
+  local run = {problem = problem, generator = opts.generator, chains = opts.chains, steps = opts.steps or preset.steps,
+    target = opts.target or preset.target, adapt_scale = opts.adapt_scale}
   if run.target >= 1 then raise(("%s: target: expected a number in (0, 1), got %g"):format(NAME, run.target)) end
   if opts.method == "mala" and run.steps ~= 1 then raise(NAME .. ": steps: expected 1 with mala") end
   local rows = {}
   for i = 1, run.chains * problem.images do rows[i] = (i - 1) % problem.images + 1 end
   run.rows, run.scale = lt.tensor(rows), lt.ones(#rows, problem.latent)
-  run.step = lt.full({#rows, 1}, options.expect(NAME, "step", opts.step or FIRST_STEP, "positive"))
+  run.step = lt.full({#rows, 1}, opts.step)
   return run, opts
 end
 
@@ -247,17 +251,15 @@ end
 function M.sample(problem, opts)
   local run
   run, opts = prepare(problem, opts)
-  local warmup = options.expect(NAME, "warmup", opts.warmup or 200, "size")
-  local draws = options.expect(NAME, "draws", opts.draws or 200, "count")
-  local before = problem.evaluations
+  local draws, before = opts.draws, problem.evaluations
   local state = {q = start_of(run, opts.start)}
   state.energy, state.gradient = energy_of(run, state.q)
-  warm_up(run, state, warmup)
+  warm_up(run, state, opts.warmup)
   local accept, codes, sums = lt.zeros(#run.rows, 1), {}, nil
   for t = 1, draws do
     accept = accept + transition(run, state)
     codes[t] = state.q
-    if opts.pictures ~= false then sums = add_pictures(run, sums, state.q) end
+    if opts.pictures then sums = add_pictures(run, sums, state.q) end
   end
   local n, d = problem.images, problem.latent
   return setmetatable({codes = lt.stack(codes, 1):reshape(draws, run.chains, n, d),

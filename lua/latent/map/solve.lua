@@ -15,9 +15,9 @@ local NAME = "map.solve"
 
 -- Starting codes [restarts * n, latent], one block of n a restart, and which image each row belongs to.
 local function starts(problem, opts)
-  local n, restarts = problem.images, options.expect(NAME, "restarts", opts.restarts or 1, "count")
+  local n, restarts = problem.images, opts.restarts
   local z = lt.randn({restarts * n, problem.latent}, {generator = opts.generator})
-  local start = opts.start or "prior"
+  local start = opts.start
   if core.is_tensor(start) then
     if start.dtype ~= "float32" or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
         or #start == 0 or #start > #z then
@@ -93,26 +93,34 @@ local function best_of(problem, restarts, energies)
   return rows, winners
 end
 
-local OWN = {"method", "start", "restarts", "discrepancy", "generator"}
-local ADAM = {"lr", "steps"}
-local LBFGS = {"memory", "iterations", "evaluations", "gradient_tolerance", "change_tolerance"}
+local METHOD = options.one_of{"lbfgs", "adam"}
+local OWN = {
+  {"method", METHOD, "lbfgs"},
+  {"start", "any", "prior", '"prior" (standard normal codes), or codes [n, latent] such as an encoder\'s, or '
+    .. "[k * n, latent]"},
+  {"restarts", "count", 1, "the number of starts an image: what `start` does not give is drawn from the prior"},
+  {"discrepancy", "positive", nil, "a factor such as 1 (default: off)"},
+  {"generator", "any", nil, "where the draws come from, one made by lt.generator"},
+}
+-- What one of the methods takes besides.
+local THEIRS = {
+  adam = {{"lr", "positive", 0.01, "of Adam"}, {"steps", "count", 1000, "of Adam"}},
+  lbfgs = {{"memory", "count", nil, "of L-BFGS, as the next four; see optim.lbfgs"}, {"iterations", "count"},
+    {"evaluations", "count"}, {"gradient_tolerance", "at least 0"}, {"change_tolerance", "at least 0"}},
+}
+local read_options = {}
+for method, theirs in pairs(THEIRS) do
+  read_options[method] = options.reader(NAME, table.move(theirs, 1, #theirs, #OWN + 1, {table.unpack(OWN)}))
+end
+options.declare(NAME, {OWN[1], OWN[2], OWN[3], OWN[4], OWN[5], THEIRS.adam[1], THEIRS.adam[2],
+  table.unpack(THEIRS.lbfgs)})
 
 local function settings(opts)
-  opts = opts or {}
-  local method = type(opts) == "table" and opts.method or "lbfgs"
-  if method ~= "lbfgs" and method ~= "adam" then
-    raise(('%s: method: expected "lbfgs" or "adam", got %s'):format(NAME, options.describe(method)))
-  end
-  local allowed, theirs = table.move(OWN, 1, #OWN, 1, {}), method == "adam" and ADAM or LBFGS
-  options.check(NAME, opts, table.move(theirs, 1, #theirs, #allowed + 1, allowed))
-  local o = {}
-  for _, name in ipairs(theirs) do o[name] = opts[name] end
-  if method == "adam" then
-    o = {lr = options.expect(NAME, "lr", opts.lr or 0.01, "positive"),
-      steps = options.expect(NAME, "steps", opts.steps or 1000, "count")}
-  end
-  if opts.discrepancy ~= nil then options.expect(NAME, "discrepancy", opts.discrepancy, "positive") end
-  return opts, o, method == "adam" and by_adam or by_lbfgs
+  local method = type(opts) == "table" and opts.method
+  method = method and options.expect(NAME, "method", method, METHOD) or "lbfgs"
+  local o, own = read_options[method](opts), {}
+  for _, row in ipairs(THEIRS[method]) do own[row[1]] = o[row[1]] end
+  return o, own, method == "adam" and by_adam or by_lbfgs
 end
 
 --- See latent.map.solve.

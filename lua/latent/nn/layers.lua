@@ -26,10 +26,18 @@ local function pair(name, option, value, wanted)
   return {options.expect(name, option, value[1], wanted), options.expect(name, option, value[2], wanted)}
 end
 
--- Whether a layer is to have a bias.
-local function wants_bias(name, opts)
-  return opts.bias == nil or options.expect(name, "bias", opts.bias, "boolean")
+-- The same as kinds of options.
+local function pair_kind(wanted, words)
+  return {type = "int|{int,int}", words = function() return words end, check = function(where, value)
+    local name, option = where:match "^(.*): (.*)$"
+    return pair(name, option, value, wanted)
+  end}
 end
+local SIZES = pair_kind("size", "a number of at least 0 or {height, width}")
+local COUNTS = pair_kind("count", "a number of at least 1 or {height, width}")
+
+local BIAS = {"bias", "boolean", true, "whether the layer has one"}
+local STRIDE, PADDING, DILATION = {"stride", COUNTS, 1}, {"padding", SIZES, 0}, {"dilation", COUNTS, 1}
 
 local function pair_text(p) return p[1] == p[2] and ("%d"):format(p[1]) or ("{%d, %d}"):format(p[1], p[2]) end
 
@@ -43,12 +51,14 @@ local function extras(self, defaults)
   return text
 end
 
+local linear_options = options.declare("nn.Linear", {BIAS})
+
 --- A linear layer: y = x weight + bias, weight [inputs, outputs]. Initially both are uniform within
 -- 1 / sqrt(inputs), as in PyTorch.
 -- @function Linear
 -- @tparam int inputs
 -- @tparam int outputs
--- @tparam ?table opts bias = false leaves the bias out
+-- @tparam ?table opts
 -- @treturn Module
 M.Linear = class("Linear", {order = {"weight", "bias"},
   torch_arrays = {weight = {axes = {2, 1}, reads = 1, writes = 2}, bias = {writes = 1}}})
@@ -61,12 +71,12 @@ function M.Linear:torch_layout(value, flow)
 end
 
 function M.Linear:init(inputs, outputs, opts)
-  opts = options.check("nn.Linear", opts, {"bias"})
+  opts = linear_options(opts)
   self.inputs = options.expect("nn.Linear", "inputs", inputs, "count")
   self.outputs = options.expect("nn.Linear", "outputs", outputs, "count")
-  local bias, bound = wants_bias("nn.Linear", opts), 1 / math.sqrt(self.inputs)
+  local bound = 1 / math.sqrt(self.inputs)
   self.weight = uniform(bound, self.inputs, self.outputs)
-  if bias then self.bias = uniform(bound, self.outputs) end
+  if opts.bias then self.bias = uniform(bound, self.outputs) end
 end
 
 function M.Linear:forward(x)
@@ -85,17 +95,14 @@ local function init_conv(self, name, inputs, outputs, kernel, opts)
   self.inputs = options.expect(name, "inputs", inputs, "count")
   self.outputs = options.expect(name, "outputs", outputs, "count")
   self.kernel = pair(name, "kernel", kernel, "count")
-  self.stride = pair(name, "stride", opts.stride or 1, "count")
-  self.padding = pair(name, "padding", opts.padding or 0, "size")
-  self.dilation = pair(name, "dilation", opts.dilation or 1, "count")
+  self.stride, self.padding, self.dilation = opts.stride, opts.padding, opts.dilation
 end
 
 -- Weight [kernel height, kernel width, inputs, outputs]; the bound is 1 / sqrt(fan in).
-local function init_weights(self, name, fan, opts)
-  local bias = wants_bias(name, opts)
+local function init_weights(self, fan, opts)
   local bound = 1 / math.sqrt(fan * self.kernel[1] * self.kernel[2])
   self.weight = uniform(bound, self.kernel[1], self.kernel[2], self.inputs, self.outputs)
-  if bias then self.bias = uniform(bound, self.outputs) end
+  if opts.bias then self.bias = uniform(bound, self.outputs) end
 end
 
 local function conv_text(self, kind, more)
@@ -104,21 +111,23 @@ local function conv_text(self, kind, more)
     extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, table.unpack(more or {})}))
 end
 
+local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING, DILATION, BIAS})
+
 --- Two-dimensional convolution, weight [kernel height, kernel width, inputs, outputs]. Initially weight and bias are
 -- uniform within 1 / sqrt(inputs * kernel height * kernel width), as in PyTorch.
 -- @function Conv2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride = 1, padding = 0, dilation = 1 (numbers or {height, width}), bias = true
+-- @tparam ?table opts
 -- @treturn Module
 M.Conv2d = class("Conv2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
   torch_arrays = {weight = {axes = {3, 4, 2, 1}}}})
 
 function M.Conv2d:init(inputs, outputs, kernel, opts)
-  opts = options.check("nn.Conv2d", opts, {"stride", "padding", "dilation", "bias"})
+  opts = conv_options(opts)
   init_conv(self, "nn.Conv2d", inputs, outputs, kernel, opts)
-  init_weights(self, "nn.Conv2d", self.inputs, opts)
+  init_weights(self, self.inputs, opts)
 end
 
 function M.Conv2d:forward(x)
@@ -128,22 +137,25 @@ end
 
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
 
+local transpose_options = options.declare("nn.ConvTranspose2d", {STRIDE, PADDING,
+  {"output_padding", SIZES, 0, "rows and columns more at the end"}, DILATION, BIAS})
+
 --- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs]. Initially
 -- weight and bias are uniform within 1 / sqrt(outputs * kernel height * kernel width), as in PyTorch.
 -- @function ConvTranspose2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride = 1, padding = 0, output_padding = 0, dilation = 1, bias = true
+-- @tparam ?table opts
 -- @treturn Module
 M.ConvTranspose2d = class("ConvTranspose2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
   torch_arrays = {weight = {axes = {3, 4, 1, 2}}}})
 
 function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
-  opts = options.check("nn.ConvTranspose2d", opts, {"stride", "padding", "output_padding", "dilation", "bias"})
+  opts = transpose_options(opts)
   init_conv(self, "nn.ConvTranspose2d", inputs, outputs, kernel, opts)
-  self.output_padding = pair("nn.ConvTranspose2d", "output_padding", opts.output_padding or 0, "size")
-  init_weights(self, "nn.ConvTranspose2d", self.outputs, opts)
+  self.output_padding = opts.output_padding
+  init_weights(self, self.outputs, opts)
 end
 
 function M.ConvTranspose2d:forward(x)
@@ -153,11 +165,11 @@ end
 
 function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end
 
+local POOL = {{"stride", COUNTS, nil, "default: the kernel's size"}, PADDING}
+
 local function init_pool(self, name, kernel, opts)
-  opts = options.check(name, opts, {"stride", "padding"})
   self.kernel = pair(name, "kernel", kernel, "count")
-  self.stride = pair(name, "stride", opts.stride or self.kernel, "count")
-  self.padding = pair(name, "padding", opts.padding or 0, "size")
+  self.stride, self.padding = opts.stride or self.kernel, opts.padding
 end
 
 local function pool_text(self, kind)
@@ -166,25 +178,29 @@ local function pool_text(self, kind)
     stride and ", stride " .. pair_text(self.stride) or "", extras(self, {{"padding", 0}}))
 end
 
+local max_options = options.declare("nn.MaxPool2d", POOL)
+
 --- The largest value of each window.
 -- @function MaxPool2d
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride = the kernel's size, padding = 0
+-- @tparam ?table opts
 -- @treturn Module
 M.MaxPool2d = class("MaxPool2d", {torch_layout = "keeps"})
-function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, opts) end
+function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, max_options(opts)) end
 function M.MaxPool2d:forward(x)
   return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
 end
 function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 
+local avg_options = options.declare("nn.AvgPool2d", POOL)
+
 --- The mean of each window.
 -- @function AvgPool2d
 -- @tparam int|{int,int} kernel
--- @tparam ?table opts stride = the kernel's size, padding = 0
+-- @tparam ?table opts
 -- @treturn Module
 M.AvgPool2d = class("AvgPool2d", {torch_layout = "keeps"})
-function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, opts) end
+function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, avg_options(opts)) end
 function M.AvgPool2d:forward(x)
   return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
 end
@@ -205,11 +221,14 @@ function M.Upsample:forward(x)
 end
 function M.Upsample:text() return ("Upsample(%s)"):format(pair_text(self.scale)) end
 
+local batch_norm_options = options.declare("nn.BatchNorm2d", {{"eps", "positive", 1e-5, "added to the variance"},
+  {"momentum", "share", 0.1, "share of the new in the running statistics"}})
+
 --- Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015). In training the batch's
 -- statistics, and running ones are updated; in evaluation the running ones.
 -- @function BatchNorm2d
 -- @tparam int channels
--- @tparam ?table opts eps = 1e-5, momentum = 0.1 (share of the new in the running statistics)
+-- @tparam ?table opts
 -- @treturn Module
 M.BatchNorm2d = class("BatchNorm2d", {order = {"weight", "bias"},
   buffers = {running_mean = true, running_var = true}})
@@ -217,10 +236,9 @@ M.BatchNorm2d = class("BatchNorm2d", {order = {"weight", "bias"},
 function M.BatchNorm2d:torch_layout(value, flow) return flow:picture(value, self.channels) end
 
 function M.BatchNorm2d:init(channels, opts)
-  opts = options.check("nn.BatchNorm2d", opts, {"eps", "momentum"})
+  opts = batch_norm_options(opts)
   self.channels = options.expect("nn.BatchNorm2d", "channels", channels, "count")
-  self.eps = options.expect("nn.BatchNorm2d", "eps", opts.eps or 1e-5, "positive")
-  self.momentum = options.expect("nn.BatchNorm2d", "momentum", opts.momentum or 0.1, "share")
+  self.eps, self.momentum = opts.eps, opts.momentum
   self.weight, self.bias = core.param(core.ones(self.channels)), core.param(core.zeros(self.channels))
   self.running_mean, self.running_var = core.zeros(self.channels), core.ones(self.channels)
 end
@@ -248,10 +266,12 @@ end
 
 function M.BatchNorm2d:text() return ("BatchNorm2d(%d)"):format(self.channels) end
 
+local layer_norm_options = options.declare("nn.LayerNorm", {{"eps", "positive", 1e-5, "added to the variance"}})
+
 --- Layer normalisation over the last axis (Ba, Kiros and Hinton, 2016).
 -- @function LayerNorm
 -- @tparam int features
--- @tparam ?table opts eps = 1e-5
+-- @tparam ?table opts
 -- @treturn Module
 M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"},
   torch_arrays = {weight = {reads = 1, writes = 1}, bias = {reads = 1, writes = 1}}})
@@ -264,9 +284,9 @@ function M.LayerNorm:torch_layout(value, flow)
 end
 
 function M.LayerNorm:init(features, opts)
-  opts = options.check("nn.LayerNorm", opts, {"eps"})
+  opts = layer_norm_options(opts)
   self.features = options.expect("nn.LayerNorm", "features", features, "count")
-  self.eps = options.expect("nn.LayerNorm", "eps", opts.eps or 1e-5, "positive")
+  self.eps = opts.eps
   self.weight, self.bias = core.param(core.ones(self.features)), core.param(core.zeros(self.features))
 end
 

@@ -222,31 +222,17 @@ end
 
 -- ---- the face ----
 
-local OPTIONS = {"memory", "iterations", "evaluations", "gradient_tolerance", "change_tolerance", "decrease",
-  "curvature", "search_evaluations"}
-
-local function positive(opts, name, default)
-  return options.expect(NAME, name, opts[name] or default, "positive")
-end
-
-local function tolerance(opts, name, default)
-  local value = opts[name] or default
-  local fits = type(value) == "number" and value >= 0
-  if not fits then
-    raise(("%s: %s: expected a number of at least 0, got %s"):format(NAME, name, options.describe(value)))
-  end
-  return value
-end
-
-local function whole(opts, name, default) return options.expect(NAME, name, opts[name] or default, "count") end
+local minimize_options = options.declare(NAME, {
+  {"memory", "count", 10, "pairs"}, {"iterations", "count", 200},
+  {"evaluations", "count", 1000, "a row; the search under way is finished"},
+  {"gradient_tolerance", "at least 0", 1e-6}, {"change_tolerance", "at least 0", 1e-7},
+  {"decrease", "positive", 1e-4, "of the line search"}, {"curvature", "positive", 0.9, "of the line search"},
+  {"search_evaluations", "count", 20, "of a line search"},
+})
 
 local function settings(opts)
-  opts = options.check(NAME, opts, OPTIONS)
-  local o = {memory = whole(opts, "memory", 10), iterations = whole(opts, "iterations", 200),
-    evaluations = whole(opts, "evaluations", 1000), gradient_tolerance = tolerance(opts, "gradient_tolerance", 1e-6),
-    change_tolerance = tolerance(opts, "change_tolerance", 1e-7)}
-  local search = {decrease = positive(opts, "decrease", 1e-4), curvature = positive(opts, "curvature", 0.9),
-    evaluations = whole(opts, "search_evaluations", 20)}
+  local o = minimize_options(opts)
+  local search = {decrease = o.decrease, curvature = o.curvature, evaluations = o.search_evaluations}
   if not (search.decrease < search.curvature and search.curvature < 1) then
     raise(("%s: decrease, curvature: expected 0 < decrease < curvature < 1, got %g and %g"):format(NAME,
       search.decrease, search.curvature))

@@ -22,7 +22,7 @@ local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
-local raise, expect = core.raise, options.expect
+local raise, expect, declare = core.raise, options.expect, options.declare
 
 local M = {
   gaussian = likelihood.gaussian, bernoulli = likelihood.bernoulli, squared = likelihood.squared,
@@ -42,6 +42,12 @@ local function likelihood_of(name, model, given)
   end
   return found
 end
+
+-- Options that several functions have; no default of a likelihood is known before the model is.
+local LIKELIHOOD = {"likelihood", "any", nil, "default: the model's own, else vae.squared()"}
+local GENERATOR = {"generator", "any", nil, "where the draws come from, one made by lt.generator"}
+local SAMPLES = {"samples", "count", 50, "draws of a code for each image"}
+local BATCH = {"batch", "count", 250, "images at a time"}
 
 local function check_model(name, model, methods)
   for _, method in ipairs(methods) do
@@ -68,14 +74,16 @@ local function encoded(name, model, x)
   return mu, log_var
 end
 
+local sample_options = declare("vae.sample", {GENERATOR})
+
 --- A draw of z = mu + exp(log_var / 2) eps with eps ~ N(0, 1): gradients go through it.
 -- @tparam Tensor mu [n, latent]
 -- @tparam Tensor log_var [n, latent]
--- @tparam ?table opts generator
+-- @tparam ?table opts
 -- @treturn Tensor z [n, latent]
 -- @treturn Tensor eps [n, latent]
 function M.sample(mu, log_var, opts)
-  opts = options.check("vae.sample", opts, {"generator"})
+  opts = sample_options(opts)
   core.check_tensor(mu, "vae.sample: mu")
   core.check_tensor(log_var, "vae.sample: log_var")
   local eps = lt.randn(mu.shape, {generator = opts.generator})
@@ -122,21 +130,25 @@ local function kl_each(mu, log_var)
   return lt.gaussian_kl(mu:unsqueeze(3), log_var:unsqueeze(3), {reduction = "none"})
 end
 
+local elbo_options = declare("vae.elbo", {
+  {"beta", "not negative", 1, "the weight of the KL divergence"}, LIKELIHOOD,
+  {"free_bits", "not negative", 0, "a latent dimension whose KL divergence, mean over the batch, lies below so many "
+    .. "nats costs that much all the same, so that nothing is won by emptying it (Kingma et al., 2016)"},
+  GENERATOR,
+})
+
 --- The training loss of a batch, split into its terms.
 -- @tparam Module model with encode and decode
 -- @tparam Tensor x [n, ...]
--- @tparam ?table opts beta = 1; likelihood (default the model's, else vae.squared()); free_bits = 0: a latent
--- dimension whose KL divergence, mean over the batch, lies below so many nats costs that much all the same, so that
--- nothing is won by emptying it (Kingma et al., 2016); generator of the draw
+-- @tparam ?table opts
 -- @treturn table total = reconstruction + beta kl (with free bits the raised kl), reconstruction, kl: tensors of one
 -- element with gradients; kl_per_dimension [latent], detached, nats; unit: that of reconstruction and total;
 -- output, mu, log_var, z
 function M.elbo(model, x, opts)
   local name = "vae.elbo"
-  opts = options.check(name, opts, {"beta", "likelihood", "free_bits", "generator"})
+  opts = elbo_options(opts)
   check_model(name, model, {"encode", "decode"})
-  local beta, free = expect(name, "beta", opts.beta or 1, "not negative"),
-    expect(name, "free_bits", opts.free_bits or 0, "not negative")
+  local beta, free = opts.beta, opts.free_bits
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
   local z = M.sample(mu, log_var, {generator = opts.generator})
@@ -150,17 +162,19 @@ function M.elbo(model, x, opts)
   }
 end
 
+local bound_options = declare("vae.importance_bound", {SAMPLES, LIKELIHOOD, GENERATOR})
+
 --- The importance-weighted bound on log p(x) (Burda, Grosse and Salakhutdinov, 2016): the log of the mean of k
 -- weights p(x | z) p(z) / q(z | x). With one sample it is the ELBO, with more it rises towards log p(x).
 -- @tparam Module model with encode and decode
 -- @tparam Tensor x [n, ...]
--- @tparam ?table opts samples = 50; likelihood (default the model's; it must have a scale); generator
+-- @tparam ?table opts the likelihood must have a scale
 -- @treturn Tensor [n], nats, with gradients unless inside no_grad
 function M.importance_bound(model, x, opts)
   local name = "vae.importance_bound"
-  opts = options.check(name, opts, {"samples", "likelihood", "generator"})
+  opts = bound_options(opts)
   check_model(name, model, {"encode", "decode"})
-  local samples = expect(name, "samples", opts.samples or 50, "count")
+  local samples = opts.samples
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
   local log_weights = {}
@@ -173,16 +187,19 @@ function M.importance_bound(model, x, opts)
   return lt.stack(log_weights, 1):logsumexp(1) - math.log(samples) -- [samples, n] -> [n]
 end
 
+local nll_options = declare("vae.nll", {SAMPLES, LIKELIHOOD,
+  {"images", "count", nil, "only so many, from the first on (default: all)"}, BATCH, GENERATOR})
+
 --- An estimate of -log p(x), mean over images: the negative importance-weighted bound, computed in batches and
 -- without recording. It is too high on average, less so with more samples. Of a density it may be negative.
 -- @tparam Module model with encode and decode
 -- @tparam Tensor|Set x [n, ...], or a data set
--- @tparam ?table opts samples = 50; likelihood; images: only so many, from the first on; batch = 250; generator
+-- @tparam ?table opts
 -- @treturn number nats an image
 -- @treturn number standard error of that mean: how far other images as many would change it (0 for a single image); it
 -- knows nothing of what more samples would take off
 function M.nll(model, x, opts)
-  opts = options.check("vae.nll", opts, {"samples", "likelihood", "images", "batch", "generator"})
+  opts = nll_options(opts)
   check_model("vae.nll", model, {"encode", "decode"})
   local nats = {} -- of each image
   for batch in measure.batches("vae.nll", x, opts) do
@@ -199,35 +216,42 @@ function M.nll(model, x, opts)
   return mean, #nats > 1 and (squares / (#nats - 1) / #nats) ^ 0.5 or 0
 end
 
+local prior_options = declare("vae.prior_samples", {
+  {"latent", "count", nil, "how many numbers a code has", required = true},
+  {"temperature", "not negative", 1, "standard deviation of the codes"}, LIKELIHOOD, GENERATOR,
+})
+
 --- Images of codes drawn from the prior N(0, 1).
 -- @tparam Module model with decode
 -- @tparam int n
--- @tparam table opts latent: how many numbers a code has; temperature = 1: standard deviation of the codes;
--- likelihood; generator
+-- @tparam table opts
 -- @treturn Tensor images [n, ...]: the likelihood's means
 -- @treturn Tensor codes [n, latent]
 function M.prior_samples(model, n, opts)
   local name = "vae.prior_samples"
-  opts = options.check(name, opts, {"latent", "temperature", "likelihood", "generator"})
+  opts = prior_options(opts)
   check_model(name, model, {"decode"})
-  local latent = expect(name, "latent", opts.latent, "count")
-  local temperature = expect(name, "temperature", opts.temperature or 1, "not negative")
   local rule = likelihood_of(name, model, opts.likelihood)
   return lt.no_grad(function()
-    local z = lt.randn({expect(name, "n", n, "count"), latent}, {generator = opts.generator}) * temperature
+    local z = lt.randn({expect(name, "n", n, "count"), opts.latent}, {generator = opts.generator}) * opts.temperature
     return rule:mean(model:decode(z)), z
   end)
 end
 
+local interpolate_options = declare("vae.interpolate", {
+  {"steps", "count", 8, "codes a pair"},
+  {"spherical", "boolean", false, "along the arc, which keeps the length that codes of a prior of many dimensions "
+    .. "have, instead of the straight line"},
+})
+
 --- Codes on the way from one code to another, ends included.
 -- @tparam Tensor a [n, latent]
 -- @tparam Tensor b [n, latent]
--- @tparam ?table opts steps = 8; spherical = false: along the arc, which keeps the length that codes of a
--- prior of many dimensions have, instead of the straight line
+-- @tparam ?table opts
 -- @treturn Tensor [n * steps, latent], those of the first pair first
 function M.interpolate(a, b, opts)
   local name = "vae.interpolate"
-  opts = options.check(name, opts, {"steps", "spherical"})
+  opts = interpolate_options(opts)
   check_codes(name, a, b)
   if a:size(1) ~= b:size(1) or a:size(2) ~= b:size(2) then
     raise(("%s: expected codes of one shape, got %s and %s"):format(name, shapes.text(a), shapes.text(b)))
@@ -235,7 +259,7 @@ function M.interpolate(a, b, opts)
   if a:numel() == 0 then
     raise(("%s: expected at least one code, got %s"):format(name, shapes.text(a)))
   end
-  local steps = expect(name, "steps", opts.steps or 8, "count")
+  local steps = opts.steps
   local angles = opts.spherical and lt.no_grad(function()
     return ((a * b):sum(2) / (a:norm(2) * b:norm(2))):table()
   end)
@@ -254,22 +278,25 @@ function M.interpolate(a, b, opts)
   return lt.cat(codes, 1)
 end
 
+local traversal_options = declare("vae.traversals", {
+  {"dimensions", "table", nil, "a list (default: all)"}, {"range", "table", {-3, 3}, "least and greatest value"},
+  {"steps", "count", 7, "codes a dimension"},
+})
+
 --- Codes that differ from a given one in one dimension at a time.
 -- @tparam Tensor z [latent] or [1, latent]
--- @tparam ?table opts dimensions = all of them, as a list; range = {-3, 3}; steps = 7
+-- @tparam ?table opts
 -- @treturn Tensor [#dimensions * steps, latent], those of the first dimension first
 function M.traversals(z, opts)
   local name = "vae.traversals"
-  opts = options.check(name, opts, {"dimensions", "range", "steps"})
+  opts = traversal_options(opts)
   core.check_tensor(z, name .. ": z")
   if z:dim() > 2 or (z:dim() == 2 and z:size(1) ~= 1) then
     raise(("%s: z: expected one code, [latent] or [1, latent], got %s"):format(name, shapes.text(z)))
   end
-  local latent, steps = z:numel(), expect(name, "steps", opts.steps or 7, "count")
-  local range = expect(name, "range", opts.range or {-3, 3}, "table")
+  local latent, steps, range = z:numel(), opts.steps, opts.range
   local low, high = expect(name, "range[1]", range[1], "finite"), expect(name, "range[2]", range[2], "finite")
-  local dimensions = opts.dimensions and expect(name, "dimensions", opts.dimensions, "table")
-    or lt.arange(latent):table()
+  local dimensions = opts.dimensions or lt.arange(latent):table()
   local base, rows = z:reshape(-1):table(), {}
   for _, d in ipairs(dimensions) do
     if not math.tointeger(d) or d < 1 or d > latent then
@@ -311,12 +338,19 @@ end
 
 function Report:__tostring() return core.plainly(text_of, self) end
 
+local report_options = declare("vae.report", {
+  {"train", "any", nil, "the set in which neighbours are looked up, for the k-NN accuracy"},
+  {"k", "count", 1, "neighbours that vote"},
+  {"likelihood", "any", nil, "default: the model's; where that is vae.squared(), a Gaussian whose variance is the MSE "
+    .. "of the sampled codes' pictures, which fits best"},
+  {"samples", "count", 50, "of the NLL"}, {"nll_images", "count", 1000, "from which the NLL is estimated"}, BATCH,
+  GENERATOR,
+})
+
 --- Measures a VAE over a data set in one call; printed, the result is a table.
 -- @tparam Module model with encode and decode
 -- @tparam Set|Tensor set the images to measure with, usually those of the test set
--- @tparam ?table opts train: the set in which neighbours are looked up, for the k-NN accuracy; k = 1; likelihood
--- (default the model's; where that is vae.squared(), a Gaussian whose variance is the MSE of the sampled codes'
--- pictures, which fits best); samples = 50 and nll_images = 1000 of the NLL; batch = 250; generator
+-- @tparam ?table opts
 -- @treturn table images; mse: of the pictures of the means; sampled_mse: of those of sampled codes, the distortion
 -- that belongs to the rate; reconstruction: -log p(x | z) of sampled codes; rate: the KL divergence;
 -- kl_per_dimension [latent]; elbo = -(reconstruction + rate), a lower bound of log p(x); nll, an estimate of
@@ -327,7 +361,7 @@ function Report:__tostring() return core.plainly(text_of, self) end
 -- has collapsed
 function M.report(model, set, opts)
   local name = "vae.report"
-  opts = options.check(name, opts, {"train", "k", "likelihood", "samples", "nll_images", "batch", "generator"})
+  opts = report_options(opts)
   check_model(name, model, {"encode", "decode"})
   local rule = likelihood_of(name, model, opts.likelihood)
   local function encode(m, x) return encoded(name, m, x) end
@@ -350,7 +384,7 @@ function M.report(model, set, opts)
     within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
   }, Report)
   r.nll, r.nll_error = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,
-    images = opts.nll_images or 1000, generator = opts.generator})
+    images = opts.nll_images, generator = opts.generator})
   if opts.train then
     local codes, labels = measure.means(name, model, opts.train, opts, encode)
     if not labels or not pass.labels then raise(name .. ": train: needs data sets with labels") end

@@ -66,20 +66,24 @@ function M.squared() return Squared() end
 -- @tfield string unit of its loss
 local Gaussian = module.class("Gaussian", {order = {"log_sigma"}, unit = "nats an image"})
 
+local SIGMA = options.kind("number|string", 'a number above 0, "shared" or "pixel"', function(value)
+  local known = value == "shared" or value == "pixel" or type(value) == "number" and value > 0 and value < math.huge
+  return known and value or nil
+end)
+local gaussian_options = options.declare("vae.gaussian", {{"sigma", SIGMA, "shared", "the scale"},
+  {"initial", "positive", nil, "where the shared one begins (default: 1)"}})
+
 function Gaussian:init(opts)
-  opts = options.check("vae.gaussian", opts, {"sigma", "initial"})
-  local sigma = opts.sigma == nil and "shared" or opts.sigma
+  opts = gaussian_options(opts)
+  local sigma = opts.sigma
   if sigma == "shared" then
-    local initial = math.log(expect("vae.gaussian", "initial", opts.initial or 1, "positive"))
+    local initial = math.log(opts.initial or 1)
     if initial <= LOG_FLOOR then
       raise(("vae.gaussian: initial: expected more than %.3g, got %g"):format(math.exp(LOG_FLOOR), opts.initial))
     end
     self.log_sigma = lt.param(lt.full({1}, LOG_FLOOR + math.log(math.exp(initial - LOG_FLOOR) - 1)))
   elseif opts.initial ~= nil then
     raise('vae.gaussian: initial: only sigma = "shared" has one')
-  elseif sigma ~= "pixel" and not (type(sigma) == "number" and sigma > 0 and sigma < math.huge) then
-    raise(('vae.gaussian: sigma: expected a number above 0, "shared" or "pixel", got %s'):format(
-      options.describe(sigma)))
   end
   self.scale = sigma
 end
@@ -147,7 +151,7 @@ end
 -- With sigma = "shared" one scale for all pixels is learned with the weights (Rybkin, Daniilidis and Levine,
 -- 2021: "sigma-VAE"); with a number it is fixed; with "pixel" the decoder has twice as many channels, means
 -- first, then log sigmas.
--- @tparam ?table opts sigma = "shared"; initial = 1, where the shared one begins
+-- @tparam ?table opts
 -- @treturn Gaussian
 function M.gaussian(opts) return Gaussian(opts) end
 
@@ -158,14 +162,16 @@ function M.gaussian(opts) return Gaussian(opts) end
 -- @tfield string unit of its loss
 local Bernoulli = module.class("Bernoulli", {unit = "nats an image"})
 
-function Bernoulli:init(opts)
-  opts = options.check("vae.bernoulli", opts, {"range"})
-  local range = opts.range or {0, 1}
+local RANGE = options.kind("{number,number}", "{black, white}, such as {-1, 1}", function(range)
   local low, high = type(range) == "table" and range[1], type(range) == "table" and range[2]
-  if type(low) ~= "number" or type(high) ~= "number" or not (high - low > 0 and high - low < math.huge) then
-    raise("vae.bernoulli: range: expected {black, white}, such as {-1, 1}")
-  end
-  self._low, self._width = low, high - low
+  if type(low) ~= "number" or type(high) ~= "number" then return nil end
+  return high - low > 0 and high - low < math.huge and range or nil
+end)
+local bernoulli_options = options.declare("vae.bernoulli", {{"range", RANGE, {0, 1}, "black and white in the images"}})
+
+function Bernoulli:init(opts)
+  local range = bernoulli_options(opts).range
+  self._low, self._width = range[1], range[2] - range[1]
 end
 
 -- The cross-entropy, with images as probabilities. The op finds a pixel out of range as it goes; what that

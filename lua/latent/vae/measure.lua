@@ -41,30 +41,34 @@ function M.batches(name, x, opts)
   end
 end
 
+local active_options = options.declare("vae.active_units", {
+  {"threshold", "not negative", CARRIES, "the variance above which a dimension is active"}})
+
 --- The dimensions that carry something: those along which the means vary over the images (Burda, Grosse and
 -- Salakhutdinov, 2016).
 -- @tparam Tensor mu [n, latent] means
--- @tparam ?table opts threshold = 0.01, the variance above which a dimension is active
+-- @tparam ?table opts
 -- @treturn int how many
 -- @treturn Tensor their variances [latent]
 function M.active_units(mu, opts)
-  opts = options.check("vae.active_units", opts, {"threshold"})
-  local threshold = expect("vae.active_units", "threshold", opts.threshold or CARRIES, "not negative")
+  local threshold = active_options(opts).threshold
   return lt.no_grad(function()
     local variance = check_codes("vae.active_units", "mu", mu):var(1, {unbiased = false})
     return math.tointeger(variance:gt(threshold):sum():item()), variance
   end)
 end
 
+local collapse_options = options.declare("vae.collapse", {
+  {"threshold", "not negative", CARRIES, "nats below which a dimension is empty"}})
+
 --- Whether the posterior has collapsed onto the prior: dimensions whose KL divergence is next to nothing say
 -- nothing about the image, and the decoder ignores them.
 -- @tparam Tensor kl_per_dimension [latent], nats, as vae.elbo and vae.report give it
--- @tparam ?table opts threshold = 0.01 nats
+-- @tparam ?table opts
 -- @treturn ?string a warning, nil where every dimension carries something
 -- @treturn {int,...} the empty dimensions
 function M.collapse(kl_per_dimension, opts)
-  opts = options.check("vae.collapse", opts, {"threshold"})
-  local threshold = expect("vae.collapse", "threshold", opts.threshold or CARRIES, "not negative")
+  local threshold = collapse_options(opts).threshold
   core.check_tensor(kl_per_dimension, "vae.collapse: kl_per_dimension")
   local empty = {}
   local all = kl_per_dimension:reshape(-1):table()
@@ -78,19 +82,20 @@ function M.collapse(kl_per_dimension, opts)
     .. "a smaller beta, a warm-up of beta or free bits keep them"):format(#empty, #all, which, threshold), empty
 end
 
+local knn_options = options.declare("vae.knn_accuracy", {{"k", "count", 1, "neighbours that vote"}})
+
 --- How often the class that most of the k nearest codes have is the right one. Of classes with equally many
 -- neighbours the one with the nearer neighbours wins.
 -- @tparam Tensor codes [m, latent] with known labels
 -- @tparam Tensor labels [m] whole numbers from 0
 -- @tparam Tensor queries [n, latent]
 -- @tparam Tensor truth [n] their labels
--- @tparam ?table opts k = 1
+-- @tparam ?table opts
 -- @treturn number %
 -- @treturn Tensor the answers [n]
 function M.knn_accuracy(codes, labels, queries, truth, opts)
   local name = "vae.knn_accuracy"
-  opts = options.check(name, opts, {"k"})
-  local k = expect(name, "k", opts.k or 1, "count")
+  local k = knn_options(opts).k
   check_codes(name, "codes", codes)
   check_codes(name, "queries", queries)
   for option, pair in pairs{labels = {labels, codes}, truth = {truth, queries}} do
@@ -131,16 +136,17 @@ local function chi2_below(d, x)
   return sum
 end
 
+local OPEN_SHARE = options.kind("number", "a number between 0 and 1", function(value)
+  return type(value) == "number" and value > 0 and value < 1 and value or nil
+end)
+
 --- The radius of the ball about the origin that holds a share of a standard normal of so many dimensions.
 -- @tparam int latent
 -- @tparam ?number share = 0.95
 -- @treturn number
 function M.prior_radius(latent, share)
   expect("vae.prior_radius", "latent", latent, "count")
-  share = share or 0.95
-  if type(share) ~= "number" or not (share > 0 and share < 1) then
-    raise("vae.prior_radius: share: expected a number between 0 and 1, got " .. options.describe(share))
-  end
+  share = expect("vae.prior_radius", "share", share or 0.95, OPEN_SHARE)
   -- No more than 1 - share of a chi^2 lies beyond this (B. Laurent and P. Massart, Annals of Statistics 28, 2000).
   local t = -math.log(1 - share)
   local low, high = 0, latent + 2 * (latent * t) ^ 0.5 + 2 * t
@@ -151,13 +157,16 @@ function M.prior_radius(latent, share)
   return high ^ 0.5
 end
 
+local within_options = options.declare("vae.within_prior", {
+  {"share", OPEN_SHARE, 0.95, "of the prior that the ball holds"}})
+
 --- What share of codes lies in the ball about the origin that holds so much of the prior N(0, 1): near 100 times
 -- `share` where the codes fill the prior, less where they reach beyond it, more where they crowd its middle.
 -- @tparam Tensor z [n, latent] codes
--- @tparam ?table opts share = 0.95
+-- @tparam ?table opts
 -- @treturn number %
 function M.within_prior(z, opts)
-  opts = options.check("vae.within_prior", opts, {"share"})
+  opts = within_options(opts)
   if check_codes("vae.within_prior", "z", z):numel() == 0 then return 0 / 0 end -- the share of nothing
   local radius = M.prior_radius(z:size(2), opts.share)
   return lt.no_grad(function() return 100 * z:norm(2):le(radius):mean():item() end)
