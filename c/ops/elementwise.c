@@ -6,7 +6,8 @@
 
 enum { GRAIN = 16384 /* elements of a parallel chunk */ };
 
-/* The formulas see x, y, dy and the op's numbers p[0], p[1]. */
+/* The formulas see x, y, dy and the op's numbers p[0], p[1]; p0 and p1 are these as reals, read
+ * before the loop, which a condition would otherwise keep from becoming one of vectors. */
 typedef struct Map {
   const real *x, *y, *dy;
   real *out;
@@ -24,7 +25,8 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
     (void)thread;                                                                                  \
     const Map *m = context;                                                                        \
     const double *p = m->p;                                                                        \
-    (void)p;                                                                                       \
+    const real p0 = (real)p[0], p1 = (real)p[1];                                                   \
+    (void)p, (void)p0, (void)p1;                                                                   \
     EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
       real x = m->x[i];                                                                            \
       m->out[i] = (real)(FORMULA);                                                                 \
@@ -40,7 +42,8 @@ static void run(const Map *map, int64_t n, ParallelBody *body) {
     (void)thread;                                                                                  \
     const Map *m = context;                                                                        \
     const double *p = m->p;                                                                        \
-    (void)p;                                                                                       \
+    const real p0 = (real)p[0], p1 = (real)p[1];                                                   \
+    (void)p, (void)p0, (void)p1;                                                                   \
     const real *restrict xs = m->x, *restrict ys = m->y, *restrict dys = m->dy;                    \
     real *restrict out = m->out;                                                                   \
     EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
@@ -118,12 +121,12 @@ ELEMENTWISE(relu, x < 0 ? 0 : x, y <= 0 ? 0 : dy)
 ROW(relu, SAVE_OUT, "max(x, 0)")
 
 /* leaky rectifier: y = x where x > 0, slope x elsewhere; NaN is elsewhere */
-ELEMENTWISE(leaky_relu, x <= 0 ? (real)p[0] * x : x, x > 0 ? dy : (real)p[0] * dy)
+ELEMENTWISE(leaky_relu, x <= 0 ? p0 * x : x, x > 0 ? dy : p0 * dy)
 ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.",
     {"slope", PARAM_NUMBER, false, 0.01, NULL})
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */
-ELEMENTWISE(elu, x > 0 ? x : (real)p[0] * real_expm1(x), x > 0 ? dy : dy * (real)p[0] * real_exp(x))
+ELEMENTWISE(elu, x > 0 ? x : p0 * real_expm1(x), x > 0 ? dy : dy * p0 * real_exp(x))
 ROW(elu, SAVE_IN0, "x where positive, alpha * (e^x - 1) elsewhere.",
     {"alpha", PARAM_NUMBER, false, 1, NULL})
 
@@ -155,8 +158,8 @@ ELEMENTWISE(softplus, real_softplus(x), dy * real_sigmoid(x))
 ROW(softplus, SAVE_IN0, "log(1 + e^x), without overflow.")
 
 /* power with a fixed exponent: dx = dy p x^(p-1) */
-ELEMENTWISE(pow, real_pow(x, (real)p[0]),
-            p[0] == 0 ? 0 * dy : dy * (real)p[0] * real_pow(x, (real)(p[0] - 1)))
+ELEMENTWISE(pow, real_pow(x, p0),
+            p[0] == 0 ? 0 * dy : dy * p0 * real_pow(x, (real)(p[0] - 1)))
 ROW(pow, SAVE_IN0, "x^exponent, the exponent being a number.",
     {"exponent", PARAM_NUMBER, true, 0, NULL})
 
@@ -169,8 +172,8 @@ static bool clamp_shape(const Call *c, Shape *out, Error *e) {
 }
 
 /* clamp: y = min(max(x, min), max); the gradient passes inside, the bounds included; NaN is not */
-ELEMENTWISE(clamp, x < (real)p[0] ? (real)p[0] : x > (real)p[1] ? (real)p[1] : x,
-            x >= (real)p[0] && x <= (real)p[1] ? dy : 0)
+ELEMENTWISE(clamp, x < p0 ? p0 : x > p1 ? p1 : x,
+            x >= p0 && x <= p1 ? dy : 0)
 static const Op op_clamp = {.name = "clamp",
                             .inputs = "x",
                             .doc = "x limited to [min, max]; either bound may be left out.",
