@@ -52,13 +52,27 @@ describe("fused blocks", function()
     same(models.vae(3).decoder, lt.randn(5, 3))
   end)
 
+  it("are made where they are faster", function()
+    local function count(...)
+      local model = nn.Sequential{...}
+      same(model, lt.randn(2, 12, 12, model[1].inputs or 4))
+      return blocks(model)
+    end
+    assert.equal(0, count(nn.Conv2d(4, 6, 5, {padding = 2}), nn.ReLU(), nn.MaxPool2d(2)))
+    assert.equal(1, count(nn.Conv2d(4, 6, 3, {padding = 1}), nn.ReLU()))
+    assert.equal(0, count(nn.Conv2d(1, 6, 3, {padding = 1}), nn.ReLU()))
+    assert.equal(1, count(nn.Conv2d(1, 6, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2)))
+    assert.equal(1, count(nn.Upsample(2), nn.Conv2d(4, 6, 5, {padding = 2}), nn.ReLU()))
+  end)
+
   it("have the single layers' gradients at NaN", function()
     for _, activation in ipairs{nn.ReLU(), nn.LeakyReLU(0.25)} do
       for _, pool in ipairs{nn.MaxPool2d(2), false} do
         for _, channels in ipairs{1, 16} do
-          local conv = nn.Conv2d(1, channels, 3, {padding = 1})
+          local inputs = pool and 1 or 3
+          local conv = nn.Conv2d(inputs, channels, 3, {padding = 1})
           local model = nn.Sequential{conv, activation, pool or nil}
-          local x = lt.randn(1, 8, 8, 1)
+          local x = lt.randn(1, 8, 8, inputs)
           x:set(1, 4, 4, 1, 0 / 0)
           local function gradient(fuse)
             nn.fuse = fuse
@@ -152,8 +166,8 @@ describe("fused blocks", function()
   end)
 
   it("hand on what failed while computing", function()
-    local model = nn.Sequential{nn.Conv2d(1, 1 << 18, 3), nn.ReLU()}
-    assert.misuse(function() local _ = model(lt.zeros(1, 3000, 3000, 1)) end, "conv_block: shape .* is too large")
+    local model = nn.Sequential{nn.Conv2d(3, 1 << 18, 3), nn.ReLU()}
+    assert.misuse(function() local _ = model(lt.zeros(1, 3000, 3000, 3)) end, "conv_block: shape .* is too large")
   end)
 
   it("keep names, text and summary of the single layers", function()

@@ -1,6 +1,7 @@
 --- The fusion plan of a Sequential: which runs of its layers are computed as one block.
 -- A block is [Upsample] Conv2d or ConvTranspose2d of stride 1 [ReLU or LeakyReLU] [MaxPool2d]. Only layers
--- as the library made them are fused; names, parameters and results stay those of the single layers.
+-- as the library made them are fused, and only where that is faster; names, parameters and results stay those of the
+-- single layers.
 -- @module latent.nn.fuse
 local core = require "latent.core"
 local activations = require "latent.nn.activations"
@@ -38,6 +39,14 @@ local function can_pool(layer)
     and layer.kernel[2] == layer.stride[2]
 end
 
+-- Is a block faster than its ops one by one? Measured (`make bench`): with an upsampling, which it folds into the
+-- kernel, nearly always; else up to a kernel of 3 x 3. Beyond that the plain ops are up to four times as fast, and they
+-- are where one or two channels come in and no pool makes the result small.
+local function pays(up, conv, pooled)
+  if up then return true end
+  return conv.kernel[1] <= 3 and conv.kernel[2] <= 3 and (pooled or conv.inputs > 2)
+end
+
 -- The block that begins at layer i, and how many layers it takes; nil where there is none.
 local function block_at(list, i)
   local start, up = i, nil
@@ -53,7 +62,7 @@ local function block_at(list, i)
     options.activation, options.slope, i = "leaky_relu", list[i].slope, i + 1
   end
   if can_pool(list[i]) then options.pool, i = list[i].kernel, i + 1 end
-  if i - start < 2 then return nil end
+  if i - start < 2 or not pays(up, conv, options.pool) then return nil end
   return {conv = conv, options = options, first = start, last = i - 1}, i
 end
 
