@@ -6,7 +6,7 @@ local data, optim = require "latent.data", require "latent.optim"
 local progress = require "latent.progress"
 local set = require "latent.data.set"
 local models = require "exercises.models"
-local harness = require "bench.harness"
+local harness, users = require "bench.harness", require "bench.models"
 
 local M = {}
 
@@ -153,8 +153,9 @@ local function op(name, shape)
   return {time = time, once = function() time(1) end}
 end
 
-local function matmul(m, n, k)
+local function matmul(m, n, k, batch)
   local a, b = lt.randn(m, k), lt.randn(k, n)
+  if batch then a, b = lt.randn(batch, m, k), lt.randn(batch, k, n) end
   return of(function() lt.no_grad(lt.matmul, a, b) end)
 end
 
@@ -220,10 +221,31 @@ local function add_ops(list)
         setup = function() return op(name, shape) end}
     end
   end
-  for _, s in ipairs{{64, 64, 64}, {256, 256, 256}, {1024, 1024, 1024}, {64, 400, 784}} do
-    local m, n, k = table.unpack(s)
-    list[#list + 1] = {name = ("matmul.%dx%dx%d"):format(m, n, k), peer = {kind = "matmul", m = m, n = n, k = k},
-      setup = function() return matmul(m, n, k) end}
+end
+
+-- Square ones; few rows, few columns; batches (the fourth number).
+local PRODUCTS = {{64, 64, 64}, {128, 128, 128}, {256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024},
+  {2048, 2048, 2048}, {64, 400, 784}, {1, 1024, 1024}, {8, 1024, 1024}, {32, 1024, 1024}, {1024, 1, 1024},
+  {128, 10, 84}, {32, 32, 32, 64}, {128, 128, 64, 16}}
+
+local function add_products(list)
+  for _, s in ipairs(PRODUCTS) do
+    local m, n, k, batch = table.unpack(s)
+    local name = ("matmul.%s%dx%dx%d"):format(batch and batch .. "x" or "", m, n, k)
+    list[#list + 1] = {name = name, peer = {kind = "matmul", m = m, n = n, k = k, batch = batch},
+      share = m == n and n == k and n >= 512 and 0.85 or nil, setup = function() return matmul(m, n, k, batch) end}
+  end
+end
+
+-- Models of users: what is to be reached does not depend on the instruction set.
+local MODELS = {{"lenet", 2}, {"resnet20", 1.4}, {"conv_vae", 1.8}, {"mlp_vae", 1.5}, {"mlp", 1.2},
+  {"transformer_mlp", 1.3}, {"tiny"}}
+
+local function add_models(list)
+  for _, entry in ipairs(MODELS) do
+    local name, ratio = entry[1], entry[2]
+    list[#list + 1] = {name = name, peer = {kind = "model", model = name},
+      target = ratio and {avx512 = ratio, avx2 = ratio}, setup = function() return of(users[name]()) end}
   end
 end
 
@@ -243,8 +265,10 @@ end
 function M.list(o)
   local list = {}
   add_steps(list, o)
+  add_models(list)
   add_convs(list)
   add_ops(list)
+  add_products(list)
   add_processes(list, o)
   return list
 end

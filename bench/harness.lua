@@ -84,6 +84,15 @@ function M.line(row)
   return text
 end
 
+local SCALE = "%-30s %7s %11s %9s %11s"
+
+--- A row of the table of threads, or, without one, its head.
+function M.scale_line(row)
+  if not row then return SCALE:format("case", "threads", "ours", "speed-up", "efficiency") end
+  return SCALE:format(row.case, row.threads, ("%.4g ms"):format(row.ours_ms), ("%.2fx"):format(row.speedup),
+    ("%.0f%%"):format(100 * row.efficiency))
+end
+
 --- Whether a case is asked for: by its name, by the first words of names (`conv` for `conv.*`) where no
 -- case has just that name, or by a pattern with `*`.
 -- @tparam {string,...} wanted empty for all

@@ -1,19 +1,21 @@
 --- The other side of a comparison: a Python that lives through the run, waits for a line and answers
--- with one. Python and PyTorch are looked for; without them every question is answered by nil, reason.
+-- with one. Python and PyTorch (or JAX) are looked for; without them every question is answered by nil, reason.
 local core, files, json = require "latent.core", require "latent.base.files", require "latent.json"
 
 local M = {}
 
 local HERE = debug.getinfo(1, "S").source:match "^@(.*)peer%.lua$"
-M.script = HERE .. "peer.py"
+-- What each kind of peer runs, and the module that its Python must have.
+local KINDS = {torch = {"peer.py", "torch"}, compile = {"peer.py --compile", "torch"}, jax = {"peer_jax.py", "jax"}}
 
---- A Python that can import a module: $PYTHON alone if set, else python3 of the path, else Debian's.
+--- A Python that can be a peer: $PYTHON alone if set, else python3 of the path, else Debian's.
+-- @tparam string kind torch, compile or jax
 -- @treturn ?string its name
-function M.find(module)
+function M.find(kind)
   local named = os.getenv "PYTHON"
   local list = named and named ~= "" and {named} or {"python3", "/usr/bin/python3"}
   for _, python in ipairs(list) do
-    local test = ("%s -c 'import %s' >/dev/null 2>&1"):format(files.quote(python), module)
+    local test = ("%s -c 'import %s' >/dev/null 2>&1"):format(files.quote(python), KINDS[kind][2])
     if os.execute(test) then return python end
   end
 end
@@ -37,16 +39,16 @@ local function environment_of(options)
 end
 
 --- Starts a peer.
--- @tparam table options `python`; `threads`; `isa` ("avx2": held to it); `compile` (torch.compile)
+-- @tparam table options `python`; `kind` (torch, compile or jax); `threads`; `isa` ("avx2": held to it)
 -- @treturn Peer with field `version`; or nil and a message
 function M.start(options)
   local fifo = os.tmpname()
   os.remove(fifo)
   if not os.execute("mkfifo -m 600 " .. files.quote(fifo)) then return nil, "mkfifo failed" end
   local self = setmetatable({log = fifo .. ".log"}, Peer)
-  local command = ("env %s %s %s --threads %d%s > %s 2> %s"):format(assignments(environment_of(options)),
-    files.quote(options.python), files.quote(M.script), options.threads,
-    options.compile and " --compile" or "", files.quote(fifo), files.quote(self.log))
+  local command = ("env %s %s %s%s --threads %d > %s 2> %s"):format(assignments(environment_of(options)),
+    files.quote(options.python), files.quote(HERE), KINDS[options.kind][1], options.threads, files.quote(fifo),
+    files.quote(self.log))
   self.to = assert(io.popen(command, "w"))
   self.from = io.open(fifo, "r")
   os.remove(fifo)

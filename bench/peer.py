@@ -1,21 +1,20 @@
-"""The same work in PyTorch (and scikit-learn, and plain CBLAS), told case by case through a pipe.
+"""The same work in PyTorch (and scikit-learn, and plain CBLAS), told case by case through a pipe (peer_pipe.py).
 
-Each line on standard input is a question in JSON, each line on standard output the answer. Data lies in
-memory before the clock starts, nothing records gradients that nobody wants, models are in eval mode
+Data lies in memory before the clock starts, nothing records gradients that nobody wants, models are in eval mode
 where they are not trained, and the number of threads is that of the other side.
 """
 import argparse
 import ctypes
 import ctypes.util
-import json
-import os
 import resource
-import sys
 import time
 
 import torch
 from torch import nn
 import torch.nn.functional as F
+
+from peer_models import MODELS
+from peer_pipe import serve
 
 
 class Reshape(nn.Module):
@@ -82,13 +81,15 @@ def classifier():
 class Bench:
     def __init__(self, compile_models):
         self.compile_models = compile_models
-        self.variants = {}
+        self.version = versions()
+
+    def prepare(self, spec):
+        return getattr(self, spec["kind"])(spec)
 
     def built(self, model):
         return torch.compile(model) if self.compile_models else model
 
-    # Each method named after a kind takes the case's fields and returns variants: name -> f() (one
-    # iteration; its time is measured around it) or name -> f(n) that returns seconds, where timed is set.
+    # Each method named after a kind takes the case's fields and returns variants.
 
     def train(self, model, loss_of):
         model = self.built(model.train())
@@ -99,6 +100,19 @@ class Bench:
             loss_of(model).backward()
             opt.step()
         return {"torch": step}
+
+    def model(self, spec):
+        variants = {}
+        for name, layout in (("nchw", torch.contiguous_format), ("channels_last", torch.channels_last)):
+            model, x, loss = MODELS[spec["model"]]()
+            if x.dim() == 4:
+                model, x = model.to(memory_format=layout), x.contiguous(memory_format=layout)
+            elif variants:
+                break
+            else:
+                name = "torch"
+            variants[name] = self.train(model, lambda model, loss=loss, x=x: loss(model, x))["torch"]
+        return variants
 
     def ae(self, spec):
         x = torch.rand(spec["batch"], 1, 32, 32) * 2 - 1
@@ -205,22 +219,25 @@ class Bench:
         return {"torch": run}
 
     def matmul(self, spec):
-        m, n, k = spec["m"], spec["n"], spec["k"]
-        a, b, c = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+        m, n, k, batch = spec["m"], spec["n"], spec["k"], spec.get("batch")
+        shape = (batch,) if batch else ()
+        a, b = torch.randn(*shape, m, k), torch.randn(*shape, k, n)
+        c = torch.empty(*shape, m, n)
+        variants = {"torch": lambda: torch.matmul(a, b, out=c)}
         name = ctypes.util.find_library("openblas")
-        if not name:
-            raise RuntimeError("libopenblas not found")
-        blas = ctypes.CDLL(name)
-        blas.openblas_set_num_threads(torch.get_num_threads())
-        pointer = ctypes.c_void_p
-        one, zero = ctypes.c_float(1), ctypes.c_float(0)
-        arguments = (101, 111, 111, m, n, k, one, pointer(a.data_ptr()), k, pointer(b.data_ptr()), n, zero,
-                     pointer(c.data_ptr()), n)
+        if name and not batch:
+            variants["cblas_sgemm"] = cblas_product(ctypes.CDLL(name), a, b, c)
+        return variants
 
-        def gemm():
-            blas.cblas_sgemm(*arguments)
-        gemm.keep = (a, b, c)
-        return {"cblas_sgemm": gemm}
+
+def cblas_product(blas, a, b, c):
+    blas.openblas_set_num_threads(torch.get_num_threads())
+    pointer = ctypes.c_void_p
+    one, zero = ctypes.c_float(1), ctypes.c_float(0)
+    (m, k), n = a.shape, b.shape[1]
+    arguments = (101, 111, 111, m, n, k, one, pointer(a.data_ptr()), k, pointer(b.data_ptr()), n, zero,
+                 pointer(c.data_ptr()), n)
+    return lambda: blas.cblas_sgemm(*arguments)
 
 
 def conv_run(x, weight, bias, spec):
@@ -252,15 +269,6 @@ def conv_run(x, weight, bias, spec):
     return backward
 
 
-def time_of(f, n):
-    if getattr(f, "timed", False):
-        return f(n)
-    start = time.perf_counter()
-    for _ in range(n):
-        f()
-    return time.perf_counter() - start
-
-
 def versions():
     text = "PyTorch " + torch.__version__
     try:
@@ -269,30 +277,6 @@ def versions():
     except ImportError:
         pass
     return text
-
-
-def answer(bench, question):
-    ask = question["ask"]
-    if ask == "version":
-        return {"version": versions()}
-    if ask == "prepare":
-        bench.variants = {}
-        spec = question["spec"]
-        bench.variants = getattr(bench, spec["kind"])(spec)
-        return {"variants": sorted(bench.variants)}
-    return {"seconds": time_of(bench.variants[question["variant"]], question["n"])}
-
-
-def serve(bench):
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    for line in sys.stdin:
-        try:
-            reply = answer(bench, json.loads(line))
-        except Exception as e:  # the other side decides what a failed case means
-            reply = {"error": str(e) or type(e).__name__}
-        out.write(json.dumps(reply) + "\n")
-        out.flush()
 
 
 def peak_memory(images, batch):

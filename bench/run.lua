@@ -15,9 +15,10 @@ options, with their defaults:
   --threads 1        numbers, separated by commas; ae runs with all cores too where nothing is said
   --pairs 7          repetitions of ours and of the peer, in turn
   --rep 0.1          seconds of a repetition, about
-  --peer torch       torch, compile (torch.compile) or none; PYTHON=... names the Python to use
+  --peer torch       torch, compile (torch.compile), jax (the sheet's steps) or none; PYTHON=... names the Python to use
   --images 60000     images of an epoch
   --out runs/bench.json
+  --scale            threads 1, 2, 4, 8, 16, as far as there are cores, and what each gains over one
   --list             print the names of the cases
 LATENT_ISA=avx2 measures that instruction set; the conv grid's peer is then held to AVX2 too.]]
 
@@ -37,7 +38,7 @@ local function whole(name, text)
   return n and n >= 1 and n or fail(("--%s: expected a whole number from 1, got %s"):format(name, text))
 end
 
-local PEERS = {torch = true, compile = true, none = true}
+local PEERS = {torch = true, compile = true, jax = true, none = true}
 local READ = {
   case = function(text) return text == "all" and {} or words(text) end,
   threads = function(text)
@@ -49,7 +50,7 @@ local READ = {
   images = function(text) return whole("images", text) end,
   rep = function(text) return tonumber(text) or fail("--rep: expected a number, got " .. text) end,
   peer = function(text)
-    return PEERS[text] and text or fail("--peer: expected torch, compile or none, got " .. text)
+    return PEERS[text] and text or fail("--peer: expected torch, compile, jax or none, got " .. text)
   end,
   out = function(text) return text end,
 }
@@ -66,8 +67,8 @@ function M.options(list)
     if name == "help" then
       print(USAGE)
       os.exit(0)
-    elseif name == "list" then
-      o.list, i = true, i + 1
+    elseif name == "list" or name == "scale" then
+      o[name], i = true, i + 1
     elseif READ[name] and list[i + 1] then
       o[name], i = READ[name](list[i + 1]), i + 2
     else
@@ -116,11 +117,13 @@ end
 
 -- Targets are those of one thread, except where threads are the question.
 local function set_target(row, case)
-  local applies = case.target and (row.threads == 1 or case.against_one_thread)
+  local applies = case.target and (row.threads == 1 or case.against_one_thread) and not row.against_jax
   local target = applies and case.target[row.isa]
   local value = row.ours_mb or row.ours_ms
   local limit = case.limit_mb or case.limit_ms
-  if target then
+  if case.share and row.peak_share and row.threads == 1 then
+    row.target_text, row.reached = (">=%d%%"):format(100 * case.share), row.peak_share >= case.share
+  elseif target then
     row.target, row.target_text = target, (">=%gx"):format(target)
     if row.ratio then row.reached = row.ratio >= target end
   elseif limit and value then
@@ -186,6 +189,7 @@ local function run_in_process(case, row, state)
   row.ours_all_ms = milliseconds(results[1].all)
   if #results > 1 then
     local best = fastest(results)
+    row.against_jax = state.o.peer == "jax" or nil
     row.peer_ms, row.peer, row.peer_all_ms = 1e3 * best.median, best.name, milliseconds(best.all)
     set_ratio(row, row.ours_ms, row.peer_ms)
   end
@@ -251,7 +255,7 @@ local function peer_keeper(o, python)
       close()
       key = wanted
       if python then
-        peer, message = peers.start{python = python, threads = threads, isa = isa, compile = o.peer == "compile"}
+        peer, message = peers.start{python = python, threads = threads, isa = isa, kind = o.peer}
       end
     end
     return peer, message
@@ -260,7 +264,7 @@ local function peer_keeper(o, python)
 end
 
 local function state_of(o)
-  local peaks, state = {}, {o = o, python = o.peer ~= "none" and peers.find "torch" or nil}
+  local peaks, state = {}, {o = o, python = o.peer ~= "none" and peers.find(o.peer) or nil}
   if not state.python then o.peer = "none" end
   function state.peak_for(threads)
     if not peaks[threads] then
@@ -320,10 +324,65 @@ end
 function M.selected(o)
   local all, names, list = cases.list(o), {}, {}
   for _, case in ipairs(all) do names[case.name] = true end
+  for _, word in ipairs(o.case) do
+    local any = false
+    for _, case in ipairs(all) do any = any or harness.wants({word}, case.name, names) end
+    if not any then fail(("--case: no case is called %s; --list tells their names"):format(word)) end
+  end
   for _, case in ipairs(all) do
     if harness.wants(o.case, case.name, names) then list[#list + 1] = case end
   end
   return list
+end
+
+-- ---- threads beside each other ----
+
+-- What is asked of more threads where no case is named.
+local SCALED = {"ae", "ae.1024", "classifier", "vae16", "map", "encode", "lenet", "resnet20", "conv_vae", "mlp_vae",
+  "mlp", "transformer_mlp", "tiny", "matmul.1024x1024x1024"}
+
+local function thread_counts(o)
+  if o.threads then return o.threads end
+  local list, n = {}, 1
+  while n <= cores() do
+    list[#list + 1] = n
+    n = 2 * n
+  end
+  return list
+end
+
+--- Measures a case with several numbers of threads, in turn.
+-- @tparam table case
+-- @tparam {int,...} counts the first is what the others are compared with
+-- @tparam table o `pairs`, `rep`
+-- @treturn {table,...} for each: case, threads, ours_ms, speedup, efficiency
+function M.scale(case, counts, o)
+  local body, contestants, rows = case.setup(), {}, {}
+  for i, threads in ipairs(counts) do contestants[i] = {time = with_threads(body.time, threads), inner = case.inner} end
+  local results = harness.measure(contestants, o.pairs, o.rep)
+  for i, threads in ipairs(counts) do
+    local speedup = results[1].median / results[i].median
+    rows[i] = {case = case.name, threads = threads, isa = lt.info().isa, ours_ms = 1e3 * results[i].median,
+      ours_all_ms = milliseconds(results[i].all), speedup = speedup, efficiency = speedup * counts[1] / threads}
+  end
+  collectgarbage()
+  lt.trim()
+  return rows
+end
+
+local function run_scale(o, list, write)
+  local counts, rows = thread_counts(o), {}
+  write(("%s, %s, %d cores"):format(lt._VERSION, lt.info().isa, cores()))
+  write(harness.scale_line())
+  for _, case in ipairs(list) do
+    if case.setup and not case.against_one_thread then
+      for _, row in ipairs(M.scale(case, counts, o)) do
+        rows[#rows + 1] = row
+        write(harness.scale_line(row))
+      end
+    end
+  end
+  return rows
 end
 
 --- Runs what the options ask for.
@@ -333,6 +392,7 @@ end
 function M.run(o, write)
   local list, rows = M.selected(o), {}
   local state = state_of(o)
+  if o.scale then return report(run_scale(o, list, write), state) end
   local peer = state.peer_for(1)
   write(("%s, %s; peer: %s"):format(lt._VERSION, lt.info().isa, peer and peer.version or "none"))
   write(harness.head())
@@ -359,8 +419,11 @@ end
 function M.main(list)
   local o = M.options(list)
   o.lua, o.peak_program = os.getenv "LUA" or o.lua, os.getenv "LATENT_PEAK"
+  if o.scale then
+    o.peer = "none"
+    if #o.case == 0 then o.case = SCALED end
+  end
   local selected = M.selected(o)
-  if #selected == 0 then fail "no such case; --list tells their names" end
   if o.list then
     for _, case in ipairs(selected) do print(case.name) end
     return

@@ -5,6 +5,7 @@ local harness = require "bench.harness"
 local bench = require "bench.run"
 local cases = require "bench.cases"
 local json = require "latent.json"
+local files = require "latent.base.files"
 
 describe("bench harness", function()
   it("takes medians and geometric means", function()
@@ -82,9 +83,34 @@ describe("bench", function()
     end
     for _, name in ipairs {"ae", "ae.16", "ae.256", "ae.1024", "ae.threads", "classifier", "vae16", "map.10",
       "map.1000", "encode", "knn.2d", "knn.16d", "epoch", "startup", "memory", "op.softmax.1e3", "op.sum.1e6",
-      "conv.c128.k7.s64.x2.backward", "matmul.256x256x256"} do
+      "conv.c128.k7.s64.x2.backward", "matmul.256x256x256",
+      "matmul.64x32x32x32", "lenet", "resnet20", "conv_vae", "mlp_vae", "mlp", "transformer_mlp", "tiny"} do
       assert.is_true(seen[name], name)
     end
+  end)
+
+  it("trains the models of users", function()
+    lt.manual_seed(1)
+    for name, make in pairs(require "bench.models") do assert.has_no.errors(make(), name) end
+  end)
+
+  it("refuses the name of no case", function()
+    local program = [[require("bench.run").main{"--list", "--case", "ae,mlq"}]]
+    local out = files.capture(("LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s 2>&1; echo $?"):format(files.quote(package.path),
+      files.quote(package.cpath), files.quote(program)))
+    assert.equal("--case: no case is called mlq; --list tells their names\n1", out)
+  end)
+
+  it("compares numbers of threads", function()
+    local threads, lines = lt.info().threads, {}
+    local o = bench.options{"--scale", "--peer", "none", "--case", "tiny", "--pairs", "2", "--rep", "0.001",
+      "--threads", "1,2"}
+    local result = bench.run(o, function(line) lines[#lines + 1] = line end)
+    lt.set_threads(threads)
+    assert.equal(2, #result.rows)
+    assert.equal(1, result.rows[1].speedup)
+    assert.close(result.rows[2].efficiency, result.rows[1].ours_ms / result.rows[2].ours_ms / 2)
+    assert.matches("^tiny +1 +[%d.e-]+ ms +1.00x +100%%$", lines[3])
   end)
 
   it("runs without a peer", function()
