@@ -1,5 +1,6 @@
 -- The annotations for editors: Lua that loads, every public name with its parameters, every type defined.
 local api = require "tools.api"
+local declared = require("latent.base.options").declared
 local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
@@ -89,10 +90,12 @@ describe("the annotations", function()
   end)
 
   it("give options tables the fields that the functions check", function()
-    local options = texts["latent.optim"]:match "@class latent%.optim%.Adam%.opts\n(.-)\n\n"
-    for _, option in ipairs(model.options["optim.Adam"] or {"lr"}) do
-      assert.matches("@field " .. option .. "%? ", options)
+    local fields = texts["latent.optim"]:match "@class latent%.optim%.Adam%.opts\n(.-)\n\n"
+    for _, option in ipairs(declared["optim.Adam"]) do
+      assert.matches("@field " .. option.name .. "%? ", fields)
     end
+    assert.matches("@field betas%? { %[1%]: number, %[2%]: number } default {0.9, 0.999}; {beta1, beta2}\n", fields)
+    assert.matches("@field epochs integer a whole number of at least 1\n", texts["latent.train"])
     assert.matches("@field stride%? integer|{ %[1%]: integer, %[2%]: integer } default 1", texts["latent"])
     assert.is_truthy(texts["latent"]:find("---@overload fun(x: latent.Tensor, weight: latent.Tensor, "
       .. "bias?: latent.Tensor, opts?: latent.conv2d.opts): latent.Tensor", 1, true))

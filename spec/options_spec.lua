@@ -167,7 +167,8 @@ end)
 describe("options.declare", function()
   local read = options.declare("spec.options", {
     {"size", "count", 3, "how large"}, {"method", options.one_of{"fast", "exact"}, "fast"},
-    {"scale", "positive", nil, "default: 1"}, {"flag", "boolean", true}, {"name", "string", nil, required = true},
+    {"scale", "positive", nil, "default: 1"}, {"flag", "boolean", true}, {"list", "table", {1}},
+    {"name", "string", nil, required = true},
   })
   teardown(function() options.declared["spec.options"] = nil end)
 
@@ -180,7 +181,9 @@ describe("options.declare", function()
   it("reads a call's options into a table of its own, defaults filled in", function()
     local given = {name = "x", size = 4.0, flag = false}
     local values = read(given)
-    assert.same({size = 4, method = "fast", flag = false, name = "x"}, values)
+    assert.same({size = 4, method = "fast", flag = false, list = {1}, name = "x"}, values)
+    values.list[2] = 2
+    assert.same({1}, read{name = "x"}.list)
     assert.equal("integer", math.type(values.size))
     assert.same({name = "x", size = 4.0, flag = false}, given)
   end)
@@ -199,6 +202,6 @@ describe("options.declare", function()
     local said = {}
     for i, row in ipairs(options.declared["spec.options"]) do said[i] = table.concat({options.said(row)}, ": ") end
     assert.same({"size = 3: a whole number of at least 1; how large", 'method = "fast": "fast" or "exact"',
-      "scale: a number above 0; default: 1", "flag = true: ", "name: a string"}, said)
+      "scale: a number above 0; default: 1", "flag = true: ", "list = {1}: a table", "name: a string"}, said)
   end)
 end)

@@ -185,24 +185,6 @@ describe("the reference", function()
     assert(count > 50)
   end)
 
-  it("tells every option that a function checks", function()
-    local forgotten = {}
-    local function look(entry)
-      local text = {}
-      for i, tag in ipairs(entry.tags) do text[i] = tag[2] end
-      text = " " .. table.concat(text, " ") .. " "
-      for _, option in ipairs(not entry.options and model.options[entry.name] or {}) do
-        if not text:find("[^%w_]" .. option .. "[^%w_]") then
-          forgotten[#forgotten + 1] = entry.name .. ": " .. option
-        end
-      end
-    end
-    for _, module in ipairs(model.modules) do
-      for _, entry in ipairs(module.functions) do look(entry) end
-    end
-    assert.same({}, forgotten)
-  end)
-
   it("would tell of a function without a comment, and of a comment without a function", function()
     local functions = exported{save = print, load = print, extra = print, _private = print, limit = 3}
     local documented = {save = {}, load = {}, gone = {}}

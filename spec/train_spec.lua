@@ -323,7 +323,7 @@ describe("train", function()
       {"no such goal", new{goal = "low"}, 'train.new: goal: expected "min" or "max", got "low"'},
       {"a gain below 0", new{min_delta = -1}, "train.new: min_delta: expected a number of at least 0, got %-1"},
       {"no such interval", new{every = {minutes = 1}}, 'train.new: every: unknown option "minutes"'},
-      {"no interval", new{every = 0}, "train.new: steps: expected a whole number of at least 1, got 0"},
+      {"no interval", new{every = 0}, "train.new: every: steps: expected a whole number of at least 1, got 0"},
       {"to resume nothing", new{resume = true}, "train.new: resume: needs the option checkpoint"},
       {"a log that is no name", new{log = true}, "train.new: log: expected a string, got true"},
       {"states without state", new{states = {noise = {}}},

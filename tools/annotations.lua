@@ -2,7 +2,6 @@
 -- a file of `---@meta` for each public module. tools/annotations.lua FOLDER; `make install` calls it.
 local api = require "tools.api"
 local files = require "latent.base.files"
-local help = require "latent.help"
 local options = require "latent.base.options"
 
 local folder = assert(arg[1], "usage: tools/annotations.lua FOLDER")
@@ -62,15 +61,6 @@ local function type_of(text)
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
--- What an option takes, guessed from what its description says behind it: `lr = 1e-3`, `batch` (64).
-local function option_type(name, text)
-  local value = text:match("[^%w_]" .. name .. " = ([^%s,;)]+)") or text:match("`" .. name .. "` %(([^%s,;)]+)")
-  if not value then return "any" end
-  if value == "true" or value == "false" then return "boolean" end
-  if not tonumber(value) then return "any" end
-  return text:find "{height, width}" and "number|integer[]" or "number"
-end
-
 -- ---- entries ----
 
 local function comment(lines, text)
@@ -81,26 +71,14 @@ local function one_line(text) return (text:gsub("%s+", " ")) end
 
 -- An options table is a class of its own, written before the function that takes it.
 local function options_class(lines, entry, item)
+  if not item.options then return nil end
   local class = ("latent.%s.%s"):format(entry.name:gsub(":", "."), item.name)
-  if item.options then
-    lines[#lines + 1] = "---@class " .. class
-    for _, row in ipairs(item.options) do
-      local head, text = options.said(row)
-      lines[#lines + 1] = ("---@field %s%s %s %s"):format(row.name, row.required and "" or "?", type_of(row.kind.type),
-        one_line((head ~= row.name and head .. (text ~= "" and "; " or "") or "") .. text)):gsub("%s+$", "")
-    end
-    lines[#lines + 1] = ""
-    return class
-  end
-  local names = help.options(entry.name)
-  if not names or item.type ~= "table" or item.name == "parts" then return nil end
-  local seen = {}
   lines[#lines + 1] = "---@class " .. class
-  for _, name in ipairs(names) do
-    if not seen[name] then
-      lines[#lines + 1] = ("---@field %s? %s"):format(name, option_type(name, " " .. item.text))
-    end
-    seen[name] = true
+  for _, row in ipairs(item.options) do
+    local head, text = options.said(row)
+    local default = head ~= row.name and "default" .. head:sub(#row.name + 3) .. (text ~= "" and "; " or "") or ""
+    lines[#lines + 1] = ("---@field %s%s %s %s"):format(row.name, row.required and "" or "?", type_of(row.kind.type),
+      one_line(default .. text)):gsub("%s+$", "")
   end
   lines[#lines + 1] = ""
   return class

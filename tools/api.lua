@@ -121,7 +121,7 @@ end
 
 --- Reads the comments of the library and sorts them.
 -- @treturn table modules, a list (and by name) of {name, prefix, entry, functions, values}; classes, a list
--- (and by name) of {name, module, entry, methods}; options, lists of names by the name of the function. Functions,
+-- (and by name) of {name, module, entry, methods}. Functions,
 -- methods and values are entries of `comments.read`
 function M.read()
   local modules, classes = {}, {}
@@ -136,7 +136,7 @@ function M.read()
     table.sort(module.functions, by_name)
     table.sort(module.values, by_name)
   end
-  return {modules = modules, classes = sorted_classes(classes), options = found.options}
+  return {modules = modules, classes = sorted_classes(classes)}
 end
 
 return M

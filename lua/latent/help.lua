@@ -124,7 +124,7 @@ end
 
 -- ---- the index ----
 
-local index -- {entries = list, by_name = entries by name, options = lists by name}
+local index -- {entries = list, by_name = entries by name}
 
 local function the_index()
   index = index or indexing.build()
@@ -282,30 +282,14 @@ function M.apropos(word)
   return search.find(the_index().entries, word, rank_of)
 end
 
--- The words of `name = ` in what a comment says of an options table.
-local function options_in(entry)
-  local names = {}
-  for _, tag in ipairs(entry.tags or {}) do
-    local text = tag[1] == "tparam" and tag[2]:match "^%??table%s+[%w_]+%s+(.*)$"
-    for name in (text or ""):gmatch "([%l_][%w_]*) = " do names[#names + 1] = name end
-    for name in (text or ""):gmatch "`([%l_][%w_]*)" do names[#names + 1] = name end
-  end
-  return #names > 0 and names or nil
-end
-
 --- The names of the options that a function takes.
 -- @param what its name or the function or class itself
 -- @treturn ?{string,...} nil where it is not known to take any
 function M.options(what)
   local entry
   if type(what) == "string" then entry = by_name(what) else entry = by_value(what) end
-  local name = entry and entry.name or M.name_of(what)
-  local checked = name and the_index().options[name]
-  if checked then return checked end
-  if not entry then return nil end
-  if not entry.op then return options_in(entry) end
   local names = {}
-  for i, param in ipairs(entry.op.params) do names[i] = param.name end
+  for i, row in ipairs(entry and (entry.op and entry.op.params or entry.options) or {}) do names[i] = row.name end
   return #names > 0 and names or nil
 end
 

@@ -277,21 +277,20 @@ function write_value(value, state)
   return refuse(state.path, "cannot write a " .. kind)
 end
 
+local encode_options = options.declare("json.encode", {
+  {"indent", options.kind("int", "a number of spaces", function(value)
+    return math.type(value) == "integer" and value >= 0 and value or nil
+  end), nil, "spaces a level (default: all on one line; arrays of scalars stay on one line)"},
+  {"nan", options.one_of{"null"}, nil, "write numbers that are not finite as null (default: raise)"},
+})
+
 --- Writes a value as JSON. Names are sorted, so equal values give equal text. An empty table is
 -- written `{}` unless it is marked by `json.array`.
 -- @param value string, number, boolean, json.null, or a table of these: a sequence or an object
--- @tparam ?table opts `indent`: spaces a level (default: all on one line; arrays of scalars
---   stay on one line); `nan = "null"`: write numbers that are not finite as null (default: raise)
+-- @tparam ?table opts
 -- @treturn string
 function M.encode(value, opts)
-  opts = options.check("json.encode", opts, {"indent", "nan"})
-  if opts.indent ~= nil and (math.type(opts.indent) ~= "integer" or opts.indent < 0) then
-    raise("json.encode: indent: expected a number of spaces, got " .. options.describe(opts.indent))
-  end
-  if opts.nan ~= nil and opts.nan ~= "null" then
-    raise('json.encode: nan: expected "null", got ' .. options.describe(opts.nan))
-  end
-  return plainly(write_value, value, {opts = opts, path = {}})
+  return plainly(write_value, value, {opts = encode_options(opts), path = {}})
 end
 
 return M

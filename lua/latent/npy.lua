@@ -163,13 +163,16 @@ local function decode(bytes, exact)
   return core.ops.permute(core.from_bytes(converted, turned, dtype), order)
 end
 
+local EXACT = {{"exact", "boolean", false, "a value that float32 cannot hold is an error"}}
+local decode_options = options.declare("npy.decode", EXACT)
+
 --- The tensor in the bytes of a .npy file.
 -- @tparam string bytes
--- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
+-- @tparam ?table opts
 -- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
 -- @treturn ?string the message then
 function M.decode(bytes, opts)
-  opts = options.check("npy.decode", opts, {"exact"})
+  opts = decode_options(opts)
   return decode(options.expect("npy.decode", "bytes", bytes, "string"), opts.exact)
 end
 
@@ -186,14 +189,16 @@ function M.encode(tensor)
   return MAGIC .. "\1\0" .. ("<s2"):pack(text) .. tensor:bytes()
 end
 
+local load_options = options.declare("npy.load", EXACT)
+
 --- Reads a .npy file.
 -- @tparam string path
--- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
+-- @tparam ?table opts
 -- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
 -- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("npy.load", "path", path, "string")
-  opts = options.check("npy.load", opts, {"exact"})
+  opts = load_options(opts)
   local bytes, message = files.read_all(path)
   if not bytes then return nil, message end
   local tensor

@@ -61,17 +61,20 @@ local function read_all(archive, opts)
   return tensors, first and options.beside(left_out)
 end
 
+local load_options = options.declare("npz.load", {
+  {"exact", "boolean", false, "a value that float32 cannot hold is an error"}})
+
 --- Reads the arrays of a .npz file. Members that no tensor can hold, such as text, are left out.
 -- @usage local arrays, left_out = npz.load "data.npz"
 -- for name, reason in pairs(left_out or {}) do print(name, reason) end   -- labels  dtype '<U3' (text) is not ...
 -- @tparam string path
--- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
+-- @tparam ?table opts
 -- @treturn ?{[string]=Tensor} nil where the file is damaged, or holds members but no array of numbers
 -- @treturn ?{[string]=string}|string the names of what was left out, and why (nil where nothing was); a message where
 -- the first result is nil
 function M.load(path, opts)
   options.expect("npz.load", "path", path, "string")
-  opts = options.check("npz.load", opts, {"exact"})
+  opts = load_options(opts)
   local archive, message = zip.open(path)
   if not archive then return nil, message end
   local tensors, left_out = read_all(archive, opts)
@@ -79,16 +82,19 @@ function M.load(path, opts)
   return tensors, left_out
 end
 
+local save_options = options.declare("npz.save", {
+  {"compress", "boolean", false, "packs them, as np.savez_compressed does"}})
+
 --- Writes tensors as a .npz file, atomically.
 -- @tparam string path
 -- @tparam {[string]=Tensor} tensors
--- @tparam ?table opts `compress = true` packs them, as np.savez_compressed does
+-- @tparam ?table opts
 -- @treturn boolean true
 -- @raise where the file cannot be written
 function M.save(path, tensors, opts)
   options.expect("npz.save", "path", path, "string")
   options.expect("npz.save", "tensors", tensors, "table")
-  opts = options.check("npz.save", opts, {"compress"})
+  opts = save_options(opts)
   local names = {}
   for name, tensor in pairs(tensors) do
     options.expect("npz.save", "name", name, "string")

@@ -72,54 +72,61 @@ end
 
 local function at_least_zero(name, option, value) return options.expect(name, option, value, "not negative") end
 
-local function below_one(name, option, value)
+local BELOW_ONE = {type = "number", words = function() return "a number in [0, 1)" end, check = function(where, value)
+  local name, option = where:match "^(.*): (.*)$"
   if at_least_zero(name, option, value) >= 1 then
-    raise(("%s: %s: expected a number in [0, 1), got %g"):format(name, option, value))
+    raise(("%s: expected a number in [0, 1), got %g"):format(where, value))
   end
   return value
+end}
+-- The core's kinds of numbers as kinds of options.
+local KINDS = {["least zero"] = "not negative", ["below one"] = BELOW_ONE, flag = "boolean"}
+
+-- The kind of several numbers that are one option, a list.
+local function list_kind(names)
+  local words = "{" .. table.concat(names, ", ") .. "}"
+  return {type = "{number,number}", words = function() return words end, check = function(where, value)
+    if type(value) ~= "table" or core.is_tensor(value) or #value ~= #names then
+      raise(("%s: expected %s, got %s"):format(where, words, options.describe(value)))
+    end
+    for i = 1, #names do BELOW_ONE.check(where, value[i]) end
+    return value
+  end}
 end
 
--- The core's rows by name: numbers and arrays of each optimiser.
+-- The core's rows by name: numbers and arrays of each optimiser, and what reads its options.
 local rows = {}
-for _, row in ipairs(core.optimizers()) do rows[row.name] = row end
-
--- One number of a row, checked.
-local function read_number(name, number, value)
-  if value == nil then value = number.fallback end
-  if number.kind == "fixed" then return number.fallback ~= 0 end
-  if number.kind == "flag" then
-    if value == number.fallback then return value ~= 0 end
-    return options.expect(name, number.option, value, "boolean")
-  elseif number.kind == "below one" then
-    return below_one(name, number.option, value)
-  end
-  return at_least_zero(name, number.option, value)
-end
-
--- The numbers of a row from the options of a call. Several numbers can be one option, a list.
-local function read_numbers(name, row, opts)
-  local allowed, lists, values = {}, {}, {}
+for _, row in ipairs(core.optimizers()) do
+  local declared, lists = {}, {}
   for _, number in ipairs(row.numbers) do
     local list = lists[number.option]
     if list then
-      list[#list + 1] = number.name
+      table.insert(list.names, number.name)
+      table.insert(list.fallback, number.fallback)
+      list.row[2], list.row[3] = list_kind(list.names), list.fallback
     elseif number.kind ~= "fixed" then
-      allowed[#allowed + 1], lists[number.option] = number.option, {number.name}
+      local fallback = number.fallback
+      if number.kind == "flag" then fallback = fallback ~= 0 end
+      list = {names = {number.name}, fallback = {number.fallback}, row = {number.option, KINDS[number.kind], fallback}}
+      lists[number.option], declared[#declared + 1] = list, list.row
     end
   end
-  opts = options.check(name, opts, allowed)
+  row.lists, row.read, rows[row.name] = lists, options.declare("optim." .. row.name, declared), row
+end
+
+-- The numbers of a row from the options of a call.
+local function read_numbers(name, row, opts)
+  opts = row.read(opts)
+  local values = {}
   for _, number in ipairs(row.numbers) do
-    local value, list = opts[number.option], lists[number.option]
-    if value ~= nil and list and #list > 1 then
-      if type(value) ~= "table" or core.is_tensor(value) or #value ~= #list then
-        raise(("%s: %s: expected {%s}, got %s"):format(name, number.option, table.concat(list, ", "),
-          options.describe(value)))
-      end
-      for i, part in ipairs(list) do
-        if part == number.name then value = value[i] break end
-      end
+    if number.kind == "fixed" then
+      values[number.name] = number.fallback ~= 0
+    else
+      values[number.name] = opts[number.option]
     end
-    values[number.name] = read_number(name, number, value)
+  end
+  for option, list in pairs(row.lists) do
+    for i, part in ipairs(#list.names > 1 and list.names or {}) do values[part] = opts[option][i] end
   end
   local trouble = core.optimizer_check(row.name, values)
   if trouble then raise(name .. ": " .. trouble) end
@@ -207,25 +214,25 @@ end
 
 --- Stochastic gradient descent, with momentum and Nesterov's variant.
 -- @tparam {Tensor,...} parameters
--- @tparam ?table opts lr = 0.01, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0
+-- @tparam ?table opts
 -- @treturn Optimizer
 function M.SGD(parameters, opts) return new("SGD", parameters, opts) end
 
 --- Adam (Kingma and Ba, 2015).
 -- @tparam {Tensor,...} parameters
--- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0
+-- @tparam ?table opts
 -- @treturn Optimizer
 function M.Adam(parameters, opts) return new("Adam", parameters, opts) end
 
 --- AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
 -- @tparam {Tensor,...} parameters
--- @tparam ?table opts lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01
+-- @tparam ?table opts
 -- @treturn Optimizer
 function M.AdamW(parameters, opts) return new("AdamW", parameters, opts) end
 
 --- RMSprop (Tieleman and Hinton, 2012).
 -- @tparam {Tensor,...} parameters
--- @tparam ?table opts lr = 0.01, alpha = 0.99, eps = 1e-8, weight_decay = 0
+-- @tparam ?table opts
 -- @treturn Optimizer
 function M.RMSprop(parameters, opts) return new("RMSprop", parameters, opts) end
 

@@ -13,10 +13,10 @@
 require "latent" -- tells the core which files are the library's, for errors at the user's line
 local bars = require "latent.plot.bars"
 local chart = require "latent.plot.chart"
-local check = require("latent.base.options").check
 local core = require "latent.core"
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
+local kinds = require "latent.plot.kinds"
 local lines = require "latent.plot.lines"
 local options = require "latent.base.options"
 local scatter = require "latent.plot.scatter"
@@ -84,9 +84,14 @@ local function build(figure, o)
   return plainly(script_of, figure, o)
 end
 
+local TERMINAL = {"terminal", "any", nil,
+  '"kitty", "sixel", "window" or "text" (default: what the environment says the terminal can do)'}
+local show_options = options.declare("plot.show", {TERMINAL})
+options.declare("figure:show", {TERMINAL}, "plot.Figure:show")
+
 -- What plot.show and figure:show are: `fname` is for messages.
 local function show(fname, figure, opts)
-  local o = check(fname, opts or {}, {"terminal"})
+  local o = show_options(opts, fname)
   local ok, message = the_style()
   if ok then
     ok, message = terminal.show(figure, o.terminal, build)
@@ -97,15 +102,18 @@ local function show(fname, figure, opts)
   return true
 end
 
+local save_options = options.declare("figure:save", {
+  {"keep", "any", nil, "true: leave the gnuplot script and its data beside the picture, as name.gp and name.dat, to be "
+    .. "run and changed by hand"}}, "plot.Figure:save")
+
 --- Draws the figure into a file.
 -- @tparam string path name ending in .png, .svg or .pdf; its folder is made where it is missing
--- @tparam ?table opts {keep = true: leave the gnuplot script and its data beside the picture, as
---   name.gp and name.dat, to be run and changed by hand}
+-- @tparam ?table opts
 -- @treturn string path
 -- @raise where the file cannot be made; then nothing is left behind, and what was there stays
 -- @function Figure:save
 function Figure:save(path, opts)
-  local o = check("figure:save", opts or {}, {"keep"})
+  local o = save_options(opts)
   if type(path) ~= "string" then
     raise("figure:save: expected a file name, got " .. options.describe(path))
   elseif path:find("\0", 1, true) then
@@ -128,7 +136,7 @@ function Figure:save(path, opts)
 end
 
 --- Draws the figure in the terminal or in a window; see `plot.show`.
--- @tparam ?table opts terminal
+-- @tparam ?table opts
 -- @treturn ?boolean true, or nil and a message
 -- @function Figure:show
 function Figure:show(opts)
@@ -146,27 +154,21 @@ end
 -- the line, as in matplotlib; a point with such a gap on both sides is drawn as a dot.
 -- @tparam table arguments series first: {y = [n], x = [n] (default 1..n), label = text, color = number of
 --   the palette or "#rrggbb", width, dashed, markers, line = false for points alone, texts = one beside each
---   point}; then options: title, xlabel, ylabel, log = "x", "y" or "xy", xrange, yrange = {lo, hi}, markers = true
---   for all series, legend = "auto" (default), "outside", "top right", ..., or false; width, height in pixels
---   (900 x 600)
+--   point}; then options (without width and height 900 x 600 pixels)
 -- @treturn Figure
 function M.lines(arguments)
   return figure_of("lines", plainly(lines.lines, arguments, "plot.lines"), arguments.title)
 end
 
 --- Points of the plane, one colour a class.
--- @tparam table arguments points = [n, 2]; labels = [n] numbers or strings; classes = the values in the
---   order of the legend; names = one a class (without classes: of 0, 1, ... if the labels are such, else
---   of the sorted labels); equal = false lets the axes' scales differ; size of a point; title, xlabel,
---   ylabel, xrange, yrange, legend, width, height
+-- @tparam table arguments
 -- @treturn Figure
 function M.scatter(arguments)
   return figure_of("scatter", plainly(scatter.scatter, arguments, "plot.scatter"), arguments.title)
 end
 
 --- How often values occur.
--- @tparam table arguments series first: a tensor or table, or {values = any shape, label = text}; then
---   bins = 30, title, xlabel, ylabel, xrange (of the bins), yrange, legend, width, height
+-- @tparam table arguments series first: a tensor or table, or {values = any shape, label = text}; then options
 -- @treturn Figure
 function M.histogram(arguments)
   return figure_of("histogram", plainly(bars.histogram, arguments, "plot.histogram"), arguments.title)
@@ -174,35 +176,29 @@ end
 
 --- Bars side by side, a group a name.
 -- @tparam table arguments series first: values [n], or {values = [n], label = text, color = ...}; then
---   names = one a group (default 1..n), format = "%.1f" to write the values above the bars, title, xlabel,
---   ylabel, yrange, legend, width, height
+--   options
 -- @treturn Figure
 function M.bars(arguments)
   return figure_of("bars", plainly(bars.bars, arguments, "plot.bars"), arguments.title)
 end
 
 --- One image.
--- @tparam table arguments image (or the first element) = [H, W], [H, W, 1 or 3] or [1, H, W, 1 or 3];
---   range = {black, white} (default {-1, 1}; {0, 255} for u8 tensors) or "auto" (lowest and highest value),
---   zoom = whole factor, invert, title. What is beyond the range is drawn like its end, which is told on
---   standard error where the default range does not fit. A NaN is drawn red.
+-- @tparam table arguments the image may be the first element. What is beyond the range is drawn like its end, which
+--   is told on standard error where the default range does not fit. A NaN is drawn red.
 -- @treturn Figure
 function M.image(arguments)
   return figure_of("image", plainly(images.image, arguments, "plot.image"), arguments.title)
 end
 
 --- Images over a grid of coordinates, as decoded from a latent space, y upwards.
--- @tparam table arguments images = [ny, nx, H, W] or [ny * nx, H, W], with or without channels: image
---   (i, j) belongs to y[i], x[j]; x, y = {first, last} or one coordinate a column or row (default 1..n);
---   columns = nx where it cannot be told; xlabel, ylabel, title, range, zoom, gap = 0, invert
+-- @tparam table arguments image (i, j) belongs to y[i], x[j]
 -- @treturn Figure
 function M.image_grid(arguments)
   return figure_of("image_grid", plainly(images.image_grid, arguments, "plot.image_grid"), arguments.title)
 end
 
 --- Rows of images, the first on top, a label to the left of each.
--- @tparam table arguments rows = {{label = text, images = [n, H, W] or [n, H, W, 1 or 3]}, ...};
---   titles = one a column; title, range, zoom, gap = 6 pixels, invert
+-- @tparam table arguments
 -- @treturn Figure
 function M.image_rows(arguments)
   return figure_of("image_rows", plainly(images.image_rows, arguments, "plot.image_rows"), arguments.title)
@@ -247,25 +243,29 @@ local function panel_sizes(figures, columns, o)
     local item = {draw = figure.draw, width = figure.width, height = figure.height,
       flexible = figure.flexible}
     if item.flexible and not tall[(i - 1) // columns] then
-      item.width, item.height = o.width or PANEL_WIDTH, o.height or PANEL_HEIGHT
+      item.width, item.height = o.width, o.height
     end
     list[i] = item
   end
   return list
 end
 
+local panels_options = options.declare("plot.panels", {
+  {"columns", options.kind("int", "a whole number above 0", function(value)
+    return math.type(value) == "integer" and value >= 1 and value or nil
+  end), nil, "default: 2"}, {"title", kinds.text, nil, "over all"},
+  {"width", kinds.at_least(100, false, kinds.MOST_PIXELS), PANEL_WIDTH, "of every chart that was not given a size"},
+  {"height", kinds.at_least(100, false, kinds.MOST_PIXELS), PANEL_HEIGHT, "the same"},
+})
+
 --- Several figures in one file, row by row.
 -- @tparam {Figure,...} figures
--- @tparam ?table opts columns (default 2), title over all, width, height of every chart that was not
---   given a size of its own (560 x 400)
+-- @tparam ?table opts
 -- @treturn Figure
 function M.panels(figures, opts)
-  local o = check("plot.panels", opts or {}, {"columns", "title", "width", "height"})
+  local o = panels_options(opts)
   check_figures(figures)
   local columns = o.columns or math.min(2, #figures)
-  if math.type(columns) ~= "integer" or columns < 1 then
-    raise("plot.panels: columns: expected a whole number above 0")
-  end
   local list, pictures = panel_sizes(figures, columns, o), false
   for _, figure in ipairs(figures) do
     pictures = pictures or figure.pictures
@@ -278,7 +278,7 @@ function M.panels(figures, opts)
   end
   local widths, width = largest(list, column, columns, "width")
   local heights, height = largest(list, row, row(#list), "height")
-  local title, title_lines = script.wrap(chart.text("plot.panels: title", o.title), width)
+  local title, title_lines = script.wrap(o.title, width)
   local top = title_lines > 0 and 36 + (title_lines - 1) * 1.55 * script.EM or 0
 
   local function draw(s, rect)
@@ -330,8 +330,7 @@ end
 
 --- Draws a figure in the terminal: by kitty's protocol, by sixel graphics, in a window, else as text.
 -- @tparam Figure figure
--- @tparam ?table opts terminal = "kitty", "sixel", "window" or "text" (default: what the environment
---   says the terminal can do)
+-- @tparam ?table opts
 -- @treturn ?boolean true, or nil and a message
 function M.show(figure, opts)
   if not is_figure(figure) then

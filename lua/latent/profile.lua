@@ -100,15 +100,17 @@ end
 
 function Profile:__tostring() return core.plainly(text_of, self) end
 
+local profile_options = options.declare("profile", {{"quiet", "boolean", false, "print nothing"}}, "profile.run")
+options.declared["lt.profile"] = options.declared["profile.run"]
+
 --- Runs a function and prints a table of the ops it applied, and of those that its backward ran:
 -- time, calls, share of the whole, and GFLOP/s for convolutions and matrix products. These are counted
 -- by shapes, as the plain layers would do them; a fused block may need fewer.
 -- @tparam function f called without arguments
--- @tparam ?table opts `quiet`: print nothing (false)
+-- @tparam ?table opts
 -- @treturn Profile
 function M.run(f, opts)
-  opts = options.check("profile", opts, {"quiet"})
-  if opts.quiet ~= nil then options.expect("profile", "quiet", opts.quiet, "boolean") end
+  opts = profile_options(opts)
   if type(f) ~= "function" then raise("profile: expected a function, got " .. options.describe(f)) end
   if core.profile_running() then raise "profile: one is running already" end
   local start = core.clock()

@@ -11,7 +11,6 @@
 
 local core = require "latent.core"
 local options = require "latent.base.options"
-local check = options.check
 local plainly, raise = core.plainly, core.raise -- a log's decimal point is no locale's
 
 local M = {}
@@ -142,40 +141,35 @@ end
 
 Bar.__close = Bar.close
 
-local function count_of(opts, name)
-  local value = opts[name]
-  if value == nil then value = 1 end
-  if math.type(value) ~= "integer" or value < 1 then
-    raise(("progress.new: %s: expected a whole number from 1, got %s"):format(
-      name, options.describe(value)))
-  end
-  return value
-end
-
 -- A bar needs a terminal that can wipe a line.
 local function can_draw()
   local term = os.getenv "TERM"
   return core.isatty(1) and term ~= nil and term ~= "" and term ~= "dumb"
 end
 
+local FROM_ONE = options.kind("int", "a whole number from 1", function(value)
+  return math.type(value) == "integer" and value >= 1 and value or nil
+end)
+local new_options = options.declare("progress.new", {
+  {"steps", FROM_ONE, 1, "steps an epoch"}, {"epochs", FROM_ONE, 1}, {"label", "any", nil, "said first"},
+  {"first", FROM_ONE, 1, "the epoch to begin with, for a resumed run"},
+  {"done", "size", 0, "steps of it that are done"},
+  {"stream", "any", nil, "where to write (default: standard output)"},
+  {"terminal", "any", nil, "whether to draw (default: standard output is a terminal and `stream` is not given)"},
+  {"width", "any", nil, "columns (default: COLUMNS, else 80)"}, {"clock", "any", nil, "function that tells seconds"},
+})
+
 --- Starts a bar.
--- @tparam ?table opts `steps`: steps an epoch (1); `epochs` (1); `label`: said first; `first`:
---   the epoch to begin with, for a resumed run (1); `done`: steps of it that are done (0);
---   `stream`: where to write (standard output);
---   `terminal`: whether to draw (default: standard output is a terminal and `stream` is not given);
---   `width`: columns (default: COLUMNS, else 80); `clock`: function that tells seconds
+-- @tparam ?table opts
 -- @treturn Bar
 function M.new(opts)
-  opts = check("progress.new", opts, {
-    "steps", "epochs", "label", "first", "done", "stream", "terminal", "width", "clock",
-  })
+  opts = new_options(opts)
   local terminal = opts.terminal
   if terminal == nil then terminal = not opts.stream and can_draw() end
   local clock = opts.clock or core.clock
-  local done = options.expect("progress.new", "done", opts.done or 0, "size")
-  local now, steps, first = clock(), count_of(opts, "steps"), count_of(opts, "first")
+  local now, steps, first, done = clock(), opts.steps, opts.first, opts.done
   return setmetatable({
-    steps = steps, epochs = count_of(opts, "epochs"), label = opts.label,
+    steps = steps, epochs = opts.epochs, label = opts.label,
     at_epoch = first, at_step = done, skipped = (first - 1) * steps + done,
     stream = opts.stream or io.stdout, on_terminal = terminal,
     width = opts.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80,

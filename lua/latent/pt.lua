@@ -317,15 +317,18 @@ local function explain(path, message)
   return message
 end
 
+local load_options = options.declare("pt.load", {
+  {"exact", "boolean", false, "a value that float32 cannot hold is an error"}})
+
 --- Reads a .pt or .pth file: tensors as tensors, dictionaries and sets as tables, lists and tuples as sequences.
 -- None is left out of dictionaries and is `json.null` in lists. Dictionary keys keep their type.
 -- @tparam string path
--- @tparam ?table opts `exact = true`: a value that float32 cannot hold is an error
+-- @tparam ?table opts
 -- @return what was saved, of a state dict a table name -> tensor; nil where the file cannot be read
 -- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("pt.load", "path", path, "string")
-  opts = options.check("pt.load", opts, {"exact"})
+  opts = load_options(opts)
   local file, size = files.open(path)
   if not file then return nil, size end
   file:close()

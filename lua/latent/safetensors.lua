@@ -102,17 +102,20 @@ function M.write(file, tensors, metadata)
   return ok, message
 end
 
+local save_options = options.declare("safetensors.save", {
+  {"metadata", "any", nil, "a table of strings, kept in the file"}})
+
 --- Saves tensors under names, atomically: the file is whole and new, or what it was before.
 -- @tparam string path
 -- @tparam table tensors name -> tensor (float32 or u8, any shape)
--- @tparam ?table opts `metadata`: a table of strings, kept in the file
+-- @tparam ?table opts
 -- @treturn boolean true
 -- @raise where the file cannot be written
 function M.save(path, tensors, opts)
   if type(path) ~= "string" then
     raise("safetensors.save: path: expected a string, got " .. options.describe(path))
   end
-  opts = options.check("safetensors.save", opts, {"metadata"})
+  opts = save_options(opts)
   -- Misuse is raised before a file is begun.
   check_tensors("safetensors.save", tensors)
   check_metadata("safetensors.save", opts.metadata)

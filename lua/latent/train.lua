@@ -43,27 +43,80 @@ local raise = core.raise
 local M = {}
 
 local NAME = "train.run"
-local ALLOWED = {"model", "optimizer", "loader", "epochs", "loss", "schedules", "clip", "validate", "watch", "goal",
-  "patience", "min_delta", "best", "log", "log_steps", "checkpoint", "every", "resume", "states", "settings",
-  "progress", "callbacks"}
 
 local function refuse(option, expected, got)
   raise(("%s: %s: expected %s, got %s"):format(NAME, option, expected, options.describe(got)))
 end
 
--- An object with these methods, or a message.
-local function with_methods(option, value, methods, expected)
-  for _, method in ipairs(methods) do
-    local ok, found = attempt(function() return value[method] end)
-    if not ok or type(found) ~= "function" then refuse(option, expected, value) end
-  end
-  return value
+-- The kind of an object with these methods.
+local function with_methods(type_name, expected, methods)
+  return options.kind(type_name, expected, function(value)
+    for _, method in ipairs(methods) do
+      local ok, found = attempt(function() return value[method] end)
+      if not ok or type(found) ~= "function" then return nil end
+    end
+    return value
+  end)
 end
 
-local function optional(opts, option, wanted)
-  if opts[option] == nil then return nil end
-  return options.expect(NAME, option, opts[option], wanted)
-end
+local MODEL = {type = "Module", words = function() return "a module" end, check = function(where, value)
+  if not module.is_module(value) then
+    local list = type(value) == "table" and core.is_tensor(rawget(value, 1))
+    raise(("%s: expected a model, got %s"):format(where,
+      list and "a list of tensors; parameters are the optimiser's" or options.describe(value)))
+  end
+  return value
+end}
+local OPTIMIZER = with_methods("Optimizer", "an optimiser, such as optim.Adam(model:parameters())",
+  {"step", "state", "load_state", "settings", "parameters"})
+local LOADER = with_methods("Loader", "a loader, such as data.loader(set, {batch = 64})",
+  {"next", "state", "set_state"})
+local STATE = with_methods("table", "a generator, or anything with state() and set_state(state)",
+  {"state", "set_state"})
+local PROGRESS = options.kind("boolean|string|table", "true, a label or options of progress.new", function(value)
+  local kind = type(value)
+  if kind == "boolean" or kind == "string" or kind == "table" then return value end
+end)
+local GAIN = options.kind("number", function(value)
+  return type(value) == "number" and "a number of at least 0" or "a number"
+end, function(value) return type(value) == "number" and value >= 0 and value or nil end)
+
+local ROWS = {
+  {"model", MODEL, nil, "", required = true}, {"optimizer", OPTIMIZER, nil, "over its parameters", required = true},
+  {"loader", LOADER, nil, "", required = true}, {"epochs", "count", nil, "", required = true},
+  {"loss", "function", nil, "(batch, now): returns the loss, a tensor of one element, and perhaps a table of further "
+    .. "numbers for the log; `now` has epoch, step, lr and the values of the other schedules"},
+  {"schedules", "table", {}, "functions of the step (counted from 1 over all epochs), those of latent.schedule (in "
+    .. "steps or in epochs) or numbers, by name; `lr` is the optimiser's, others such as `beta` are for the loss"},
+  {"clip", "positive", nil, "the greatest norm of all gradients together, in `Run:step` (default: none)"},
+  {"validate", "any", nil, "at the end of an epoch, in evaluation mode and without recording: a data set, over which "
+    .. "the means of the loss and its further numbers are taken (`val_loss`, ...); or `function(now)` that returns a "
+    .. "table of numbers"},
+  {"watch", "string", nil, 'the number of an epoch that tells good from bad (default: "val_loss", without a data set '
+    .. 'to validate "train_loss")'},
+  {"goal", options.one_of{"min", "max"}, "min", "what is good of it"},
+  {"patience", "count", nil, "end after so many epochs without a gain of more than `min_delta` over the last gain"},
+  {"min_delta", GAIN, 0}, {"best", "boolean", false, "keep the weights of the best epoch, for `Run:load_best`"},
+  {"log", "string", nil, "a file that gets a JSON line an epoch (epoch, step, lr, `train_<name>` for what is noted, "
+    .. "what validation found)"},
+  {"log_steps", "count", nil, "and one without `epoch` every so many steps"},
+  {"checkpoint", "string", nil, "a file that holds the whole run, written at the beginning, at the end, and `every` so "
+    .. "often; `<file>.prev` is the one before it, and what an earlier run left is kept as `<file>.old` where this one "
+    .. "begins anew; while the run lasts, `<file>.lock` keeps other programs away, from the log too"},
+  {"every", "any", nil, "a number of steps, or {steps =, seconds =} (default: 10 seconds)"},
+  {"resume", "boolean", false, "go on where the checkpoint stands, or begin where there is none"},
+  {"states", "table", {}, "what else changes from step to step, by name: generators, or objects with `state()` (plain "
+    .. "values) and `set_state(state)`"},
+  {"settings", "table", {}, "scalars by name that must be the same for a run to be resumed"},
+  {"progress", PROGRESS, nil, "true, a label, or a table of options for progress.new"},
+  {"callbacks", "any", nil, "`on_step(now, run)`, `on_epoch(entry, run)`, which may change the entry before it is "
+    .. "logged, and `on_end(run)` when the loop has ended"},
+}
+local read_options = options.declare(NAME, ROWS)
+options.declared["train.new"] = options.declared[NAME]
+local read_every = options.reader(NAME .. ": every", {{"steps", "count"}, {"seconds", "positive"}})
+local read_callbacks = options.reader(NAME .. ": callbacks",
+  {{"on_step", "function"}, {"on_epoch", "function"}, {"on_end", "function"}})
 
 local function is_set(value)
   local meta = getmetatable(value)
@@ -72,19 +125,9 @@ end
 
 -- The parts that every run has.
 local function read_parts(run, opts)
-  if not module.is_module(opts.model) then
-    local list = type(opts.model) == "table" and core.is_tensor(rawget(opts.model, 1))
-    raise(("%s: model: expected a model, got %s"):format(NAME,
-      list and "a list of tensors; parameters are the optimiser's" or options.describe(opts.model)))
-  end
-  run.model = opts.model
-  run.optimizer = with_methods("optimizer", opts.optimizer, {"step", "state", "load_state", "settings", "parameters"},
-    "an optimiser, such as optim.Adam(model:parameters())")
-  run.loader = with_methods("loader", opts.loader, {"next", "state", "set_state"},
-    "a loader, such as data.loader(set, {batch = 64})")
+  run.model, run.optimizer, run.loader, run.epochs = opts.model, opts.optimizer, opts.loader, opts.epochs
+  run.loss, run.clip, run.progress = opts.loss, opts.clip, opts.progress
   run.steps_per_epoch = #run.loader
-  run.epochs = options.expect(NAME, "epochs", opts.epochs, "count")
-  run.loss = optional(opts, "loss", "function")
   run.parameters = run.optimizer:parameters()
   local known = {}
   for _, p in ipairs(run.model:parameters()) do known[p] = true end
@@ -98,7 +141,7 @@ end
 
 local function read_schedules(run, given)
   run.schedules = {}
-  for name, f in pairs(options.expect(NAME, "schedules", given or {}, "table")) do
+  for name, f in pairs(given) do
     if type(name) ~= "string" or name == "epoch" or name == "step" then
       refuse("schedules", "names such as lr and beta", name)
     end
@@ -122,9 +165,7 @@ local function read_watching(run, opts)
     run.validation_batch = math.max(run.loader.batch or 0, 64)
   end
   run.validate = validate
-  run.patience = optional(opts, "patience", "count")
-  run.keeps_best = optional(opts, "best", "boolean") or false
-  run.watch = optional(opts, "watch", "string")
+  run.patience, run.keeps_best, run.watch = opts.patience, opts.best, opts.watch
   run.watches = run.patience ~= nil or run.keeps_best or run.watch ~= nil
   if run.watches and not run.watch then
     if type(validate) == "function" then
@@ -132,51 +173,18 @@ local function read_watching(run, opts)
     end
     run.watch = validate and "val_loss" or "train_loss"
   end
-  run.goal = opts.goal or "min"
-  if run.goal ~= "min" and run.goal ~= "max" then refuse("goal", '"min" or "max"', run.goal) end
-  run.min_delta = optional(opts, "min_delta", "number") or 0
-  if run.min_delta < 0 or run.min_delta ~= run.min_delta then
-    refuse("min_delta", "a number of at least 0", run.min_delta)
-  end
-  run.watching = {}
-end
-
-local function read_every(run, every)
-  if type(every) == "number" then every = {steps = every} end
-  if every == nil then every = {seconds = 10} end
-  options.check(NAME .. ": every", options.expect(NAME, "every", every, "table"), {"steps", "seconds"})
-  run.every = {steps = optional(every, "steps", "count"), seconds = optional(every, "seconds", "positive")}
+  run.goal, run.min_delta, run.watching = opts.goal, opts.min_delta, {}
 end
 
 local function read_files(run, opts)
-  for _, option in ipairs{"log", "checkpoint"} do
-    if opts[option] ~= nil then options.expect(NAME, option, opts[option], "string") end
-  end
-  run.log_path, run.path = opts.log, opts.checkpoint
-  run.log_steps = optional(opts, "log_steps", "count")
-  read_every(run, opts.every)
-  if optional(opts, "resume", "boolean") and not run.path then
-    raise(NAME .. ": resume: needs the option checkpoint")
-  end
-  run.states = options.expect(NAME, "states", opts.states or {}, "table")
-  for name, object in pairs(run.states) do
-    with_methods("states." .. tostring(name), object, {"state", "set_state"},
-      "a generator, or anything with state() and set_state(state)")
-  end
-  run.settings = options.expect(NAME, "settings", opts.settings or {}, "table")
-end
-
-local function read_rest(run, opts)
-  run.clip = optional(opts, "clip", "positive")
-  run.progress = opts.progress
-  local kind = type(opts.progress)
-  if opts.progress ~= nil and kind ~= "boolean" and kind ~= "string" and kind ~= "table" then
-    refuse("progress", "true, a label or options of progress.new", opts.progress)
-  end
-  local callbacks = options.check(NAME .. ": callbacks", opts.callbacks, {"on_step", "on_epoch", "on_end"})
-  run.on_step = optional(callbacks, "on_step", "function")
-  run.on_epoch = optional(callbacks, "on_epoch", "function")
-  run.on_end = optional(callbacks, "on_end", "function")
+  run.log_path, run.path, run.log_steps = opts.log, opts.checkpoint, opts.log_steps
+  local every = opts.every
+  if type(every) == "number" then every = {steps = every} end
+  if every == nil then every = {seconds = 10} end
+  run.every = read_every(options.expect(NAME, "every", every, "table"))
+  if opts.resume and not run.path then raise(NAME .. ": resume: needs the option checkpoint") end
+  run.states, run.settings = opts.states, opts.settings
+  for name, object in pairs(run.states) do options.expect(NAME, "states." .. tostring(name), object, STATE) end
 end
 
 -- Compares a checkpoint with the run and takes it up: nil, or in words what keeps it from that.
@@ -230,44 +238,18 @@ end
 
 --- Makes a run whose loop is written by hand: see `Run:batches` and `Run:note`.
 -- @tparam table opts
---
---   - `model`: a module; `optimizer`: one over its parameters; `loader`: a loader; `epochs`
---   - `loss`: `function(batch, now)` that returns the loss, a tensor of one element, and perhaps a table of further
---     numbers for the log; `now` has epoch, step, lr and the values of the other schedules
---   - `schedules`: functions of the step (counted from 1 over all epochs), those of latent.schedule (in steps or in
---     epochs) or numbers, by name; `lr` is the optimiser's, others such as `beta` are for the loss
---   - `clip`: the greatest norm of all gradients together, in `Run:step` (default: none)
---   - `validate`: at the end of an epoch, in evaluation mode and without recording: a data set, over which the
---     means of the loss and its further numbers are taken (`val_loss`, ...); or `function(now)` that returns a
---     table of numbers
---   - `watch`: the number of an epoch that tells good from bad ("val_loss", without a data set to validate
---     "train_loss"); `goal`: "min" or "max"
---   - `patience`: end after so many epochs without a gain of more than `min_delta` (0) over the last gain
---   - `best` (false): keep the weights of the best epoch, for `Run:load_best`
---   - `log`: a file that gets a JSON line an epoch (epoch, step, lr, `train_<name>` for what is noted, what
---     validation found), and with `log_steps = n` one without `epoch` every n steps
---   - `checkpoint`: a file that holds the whole run, written at the beginning, at the end, and `every` = n steps or
---     {steps =, seconds =} (10 seconds); `<file>.prev` is the one before it, and what an earlier run left is kept as
---     `<file>.old` where this one begins anew; while the run lasts, `<file>.lock` keeps other programs away, from the
---     log too
---   - `resume` (false): go on where the checkpoint stands, or begin where there is none
---   - `states`: what else changes from step to step, by name: generators, or objects with `state()` (plain values)
---     and `set_state(state)`
---   - `settings`: scalars by name that must be the same for a run to be resumed
---   - `progress`: true, a label, or a table of options for progress.new (false)
---   - `callbacks`: `on_step(now, run)`, `on_epoch(entry, run)`, which may change the entry before it is logged, and
---     `on_end(run)` when the loop has ended
 -- @treturn Run or nil and a message where a file cannot be written or is in use by another program, the checkpoint is
 --   damaged or belongs to a run with other settings
 function M.new(opts)
-  opts = options.check(NAME, options.expect(NAME, "options", opts, "table"), ALLOWED)
+  opts = read_options(options.expect(NAME, "options", opts, "table"))
   local run = setmetatable({steps = 0, epoch = 1, epoch_steps = 0, sums = {}, log = {}, resumed = false,
     locks = {}, troubles = {}}, Run)
   read_parts(run, opts)
   read_schedules(run, opts.schedules)
   read_watching(run, opts)
   read_files(run, opts)
-  read_rest(run, opts)
+  local callbacks = read_callbacks(opts.callbacks)
+  run.on_step, run.on_epoch, run.on_end = callbacks.on_step, callbacks.on_epoch, callbacks.on_end
   run.own_settings = snapshot.settings(run)
   run.probes = snapshot.probes(run.schedules, run.epochs * run.steps_per_epoch)
   local done = false
@@ -299,7 +281,7 @@ end
 -- plot.lines{{y = log.train_loss, label = "training"}, {y = log.val_loss, label = "validation"}}:save "loss.png"
 -- @function read_log
 -- @tparam string path
--- @tparam ?table opts steps = false: the lines of steps in place of those of epochs
+-- @tparam ?table opts
 -- @treturn table name -> list, all of equal length, NaN where a line lacks the name; or nil and a message
 -- @treturn ?string which lines were cut off, if any
 M.read_log = logs.read

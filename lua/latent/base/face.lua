@@ -14,6 +14,11 @@ local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "fro
   "rand", "randn", "randperm", "resize_bilinear", "rng_state", "set_rng_state", "set_threads", "tensor", "threads",
   "trim", "zeros"}
 
+-- These the core reads itself.
+for _, name in ipairs{"rand", "randn", "randperm"} do
+  options.declare("lt." .. name, {{"generator", "any", nil, "one made by `lt.generator` (default: the global one)"}})
+end
+
 local function add_methods(core, lt)
   local methods = core.methods
   for _, op in ipairs(lt.ops()) do

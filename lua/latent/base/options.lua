@@ -108,7 +108,7 @@ end
 function M.one_of(choices)
   local quoted, known = {}, {}
   for i, word in ipairs(choices) do quoted[i], known[word] = ('"%s"'):format(word), word end
-  local words = table.concat(quoted, ", ", 1, #quoted - 1) .. " or " .. quoted[#quoted]
+  local words = (#quoted > 1 and table.concat(quoted, ", ", 1, #quoted - 1) .. " or " or "") .. quoted[#quoted]
   return M.kind(table.concat(quoted, "|"), words, function(value) return known[value] end)
 end
 
@@ -176,17 +176,27 @@ local function complete(rows)
   return list
 end
 
---- What reads the options of a function that has them declared elsewhere too; see `declare`.
+-- A default that is a table is the call's own.
+local function fresh(default)
+  if type(default) ~= "table" then return default end
+  local copy = {}
+  for key, value in pairs(default) do copy[key] = value end
+  return copy
+end
+
+--- What reads options that are not those of a function: of a series, say; see `declare`.
+-- @treturn function (options, name in place of the declared one)
 function M.reader(name, rows)
   local names, list = {}, complete(rows)
   for i, row in ipairs(list) do names[i] = row.name end
-  return function(options)
-    options = M.check(name, options, names)
+  return function(options, called)
+    called = called or name
+    options = M.check(called, options, names)
     local values = {}
     for _, row in ipairs(list) do
       local value = options[row.name]
-      if value == nil then value = row.default end
-      if value ~= nil or row.required then value = M.expect(name, row.name, value, row.kind) end
+      if value == nil then value = fresh(row.default) end
+      if value ~= nil or row.required then value = M.expect(called, row.name, value, row.kind) end
       values[row.name] = value
     end
     return values

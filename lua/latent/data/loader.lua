@@ -5,7 +5,6 @@
 
 local core = require "latent.core"
 local options = require "latent.base.options"
-local check = options.check
 local raise = core.raise
 
 local M = {}
@@ -125,38 +124,33 @@ local function check_set(set)
   end
 end
 
-local function check_values(set, opts)
-  local batch, seed = opts.batch or 64, opts.seed or 1
-  if math.type(batch) ~= "integer" or batch < 1 then
-    raise("data.loader: batch: expected a whole number from 1, got " .. options.describe(batch))
-  end
-  if math.type(seed) ~= "integer" then
-    raise("data.loader: seed: expected a whole number, got " .. options.describe(seed))
-  end
-  for _, name in ipairs {"shuffle", "drop_last"} do
-    if opts[name] ~= nil and type(opts[name]) ~= "boolean" then
-      raise(("data.loader: %s: expected true or false, got %s"):format(name, options.describe(opts[name])))
-    end
-  end
-  if opts.drop_last and #set < batch then
-    raise(("data.loader: batch: %d images make no batch of %d, and drop_last is set"):format(
-      #set, batch))
-  end
-  return batch, seed
-end
+local FROM_ONE = options.kind("int", "a whole number from 1", function(value)
+  return math.type(value) == "integer" and value >= 1 and value or nil
+end)
+local WHOLE = options.kind("int", "a whole number", function(value)
+  return math.type(value) == "integer" and value or nil
+end)
+local FLAG = options.kind("boolean", "true or false", function(value)
+  if type(value) == "boolean" then return value end
+end)
+local loader_options = options.declare("data.loader", {
+  {"batch", FROM_ONE, 64, "images in a batch"}, {"shuffle", FLAG, true, "another order each epoch"},
+  {"seed", WHOLE, 1, "which fixes the orders"}, {"drop_last", FLAG, false, "leave out a last batch that is short"},
+})
 
 --- Makes a loader.
 -- @tparam Set set a data set, or any table with `#set` and `set:batch(index) -> x, y`
--- @tparam ?table opts `batch` (64), `shuffle` (true), `seed` (1), `drop_last` (false): leave
---   out a last batch that is short
+-- @tparam ?table opts
 -- @treturn Loader
 function M.new(set, opts)
   check_set(set)
-  opts = check("data.loader", opts, {"batch", "shuffle", "seed", "drop_last"})
-  local batch, seed = check_values(set, opts)
-  local count = #set
+  opts = loader_options(opts)
+  local count, batch = #set, opts.batch
+  if opts.drop_last and count < batch then
+    raise(("data.loader: batch: %d images make no batch of %d, and drop_last is set"):format(count, batch))
+  end
   return setmetatable({
-    set = set, batch = batch, seed = seed, count = count, shuffle = opts.shuffle ~= false,
+    set = set, batch = batch, seed = opts.seed, count = count, shuffle = opts.shuffle,
     stop = opts.drop_last and count // batch * batch or count,
     epoch = 1, position = 0, resumed = false,
   }, Loader)

@@ -67,15 +67,16 @@ function M.new(set, positions)
   }, Subset)
 end
 
+local split_options = options.declare("data.split", {{"seed", "integer", 1, "which fixes who is drawn"}})
+
 --- Splits a set in two; see latent.data.split.
 -- @tparam Set set
 -- @tparam number held_back number of images, or below 1 a share of them, of the second part
--- @tparam ?table opts `seed` (1)
+-- @tparam ?table opts
 -- @return two parts
 function M.split(set, held_back, opts)
   check_set("data.split", set)
-  opts = options.check("data.split", opts, {"seed"})
-  local seed = options.expect("data.split", "seed", opts.seed or 1, "integer")
+  local seed = split_options(opts).seed
   local count = options.expect("data.split", "held_back", held_back, "number")
   if count < 1 then count = count * #set // 1 end
   count = math.tointeger(count)

@@ -43,16 +43,17 @@ local function rows_of(name, x)
   return x:size(1)
 end
 
+local parts_options = options.declare("data.tensors", {{"x", "any", nil, "a tensor [n, ...]"},
+  {"y", "any", nil, "a tensor [n, ...]"}, {"classes", "table", nil, "their names"}})
+
 --- See latent.data.tensors.
 function M.new(parts)
   require "latent"
-  parts = options.check("data.tensors", options.expect("data.tensors", "parts", parts, "table"),
-    {"x", "y", "classes"})
+  parts = parts_options(options.expect("data.tensors", "parts", parts, "table"))
   local n = rows_of("x", parts.x)
   if parts.y ~= nil and rows_of("y", parts.y) ~= n then
     raise(("data.tensors: expected as many rows in y as in x, got %d and %d"):format(parts.y:size(1), n))
   end
-  if parts.classes ~= nil then options.expect("data.tensors", "classes", parts.classes, "table") end
   return setmetatable({x = parts.x:detach(), y = parts.y and parts.y:detach(),
     labels = parts.y and parts.y:detach(), classes = parts.classes, name = "tensors"}, Tensors)
 end

@@ -8,21 +8,23 @@ local raise = core.raise
 
 local M = {}
 
-local BATCH = 250
+local BATCH = {"batch", "count", 250, "images at a time"}
+local apply_options = options.declare("data.apply", {BATCH})
+local average_options = options.declare("data.average", {BATCH,
+  {"grad", "any", nil, "true: f may record, for it optimises something itself"}})
 
-local function check(fname, set, f, opts, allowed)
+local function check(fname, set, f)
   if type(set) ~= "table" or type(set.batch) ~= "function" then
     raise(("%s: set: expected a data set, got %s"):format(fname, options.describe(set)))
   end
   options.expect(fname, "f", f, "function")
-  opts = options.check(fname, opts, allowed)
-  return opts.batch and options.expect(fname, "batch", opts.batch, "count") or BATCH, opts
 end
 
 --- See latent.data.apply.
 function M.apply(set, f, opts)
   local lt = require "latent"
-  local batch = check("data.apply", set, f, opts, {"batch"})
+  check("data.apply", set, f)
+  local batch = apply_options(opts).batch
   return lt.no_grad(function()
     local parts = {}
     for b in loader.new(set, {batch = batch, shuffle = false}) do
@@ -40,12 +42,12 @@ end
 --- See latent.data.average.
 function M.average(set, f, opts)
   local lt = require "latent"
-  local batch
-  batch, opts = check("data.average", set, f, opts, {"batch", "grad"})
+  check("data.average", set, f)
+  opts = average_options(opts)
   local sums, n = {}, 0
   local run = opts.grad and function(g) g() end or lt.no_grad
   run(function()
-    for b in loader.new(set, {batch = batch, shuffle = false}) do
+    for b in loader.new(set, {batch = opts.batch, shuffle = false}) do
       local count = b.x:size(1)
       local values = table.pack(f(b.x, b.y))
       for i = 1, math.max(values.n, 1) do

@@ -101,7 +101,13 @@ function Experiment:claim(holds, statement, evidence, ...)
   return holds
 end
 
-local NUMBER = {"unit", "reference", "better", "label", "source", "names"}
+local number_options = options.declare("Experiment:number", {
+  {"unit", "string", nil, "of the number"}, {"reference", "any", nil, "a number, or a text, that it is compared with "
+    .. "(a list for a list)"},
+  {"better", options.one_of{"higher", "lower"}}, {"label", "string", nil, "what it is, in words (default: the name)"},
+  {"source", "string", nil, 'whose the reference is (default: "reference")'},
+  {"names", "any", nil, "of a list's places: then it is printed as a table"},
+}, "experiment.Experiment:number")
 
 -- A number or a list of numbers, and what it is compared with: the list, and whether it is one.
 local function check_number(fname, name, value, opts)
@@ -142,20 +148,12 @@ local function copied(list) return list and json.array(table.move(list, 1, #list
 -- it, and prints it.
 -- @tparam string name
 -- @tparam number|{number,...} value a number, or a list (one a class, say)
--- @tparam ?table opts `unit`; `label`: what it is, in words (default: the name); `reference`: a number, or a text,
---   that it is compared with (a list for a list); `source`: whose that is ("reference"); `better`: "higher" or
---   "lower"; `names`: of a list's places: then it is printed as a table
+-- @tparam ?table opts
 -- @treturn number value
 function Experiment:number(name, value, opts)
   local fname = "Experiment:number"
   training.check_name(fname, name)
-  opts = options.check(fname, opts, NUMBER)
-  if opts.better ~= nil and opts.better ~= "higher" and opts.better ~= "lower" then
-    raise(('%s: better: expected "higher" or "lower", got %s'):format(fname, options.describe(opts.better)))
-  end
-  for _, key in ipairs{"unit", "label", "source"} do
-    if opts[key] ~= nil then options.expect(fname, name .. ": " .. key, opts[key], "string") end
-  end
+  opts = number_options(opts, fname .. ": " .. name)
   local list, reference = check_number(fname, name, value, opts), opts.reference
   note(self, {kind = "number", name = name, value = list and copied(value) or value, unit = opts.unit,
     label = opts.label, reference = list and copied(reference) or reference, source = opts.source,
@@ -265,8 +263,7 @@ end
 -- and the model gets weights that are there. When the loop has ended the weights are written. A signal ends the script
 -- after the step that is being made, with everything on the disk.
 -- @tparam string name of the training: of its files, and of its weights
--- @tparam table opts those of latent.train but for log, checkpoint, resume and progress; and in the place of `loader`
---   `data`, a set, and `batch` (default: the script's option)
+-- @tparam table opts those of latent.train but for log, checkpoint, resume and progress
 -- @treturn Run
 function Experiment:run(name, opts)
   local run, message = training.new(self, name, opts, "Experiment:run")
@@ -450,35 +447,32 @@ local function place(self)
   return path and hold(self, path) or refuse("--out: " .. message)
 end
 
-local ALLOWED = {"options", "recipes", "question", "name", "arguments", "weights", "needs", "pictures", "answers"}
+local begin_options = options.declare("experiment.begin", {
+  {"options", "any", nil, "name -> default, or {default, help, min =, max =, above =, choices =}. Numbers are whole "
+    .. "where their default is; a `false` is a flag. `false` for a common option such as `data` takes it away"},
+  {"recipes", "any", nil, "name -> {option = value, ...}, chosen by `--recipe`; what the command line says itself "
+    .. "comes first"},
+  {"question", "string", nil, "what the script asks (default: the first line of its first comment)"},
+  {"name", "any", nil, "of the script (default: its file's)"},
+  {"arguments", "table", nil, "the words of the command line (default: the global `arg`, where a script is being run)"},
+  {"weights", "string", nil, "a folder with weights that come along, from the script's own folder"},
+  {"needs", "table", {}, "a list of names of weights without which the script ends at once, before it trains anything"},
+  {"pictures", "string", nil, "the newest figures are also written to `plots` (below `--out`, where that is another "
+    .. 'folder than runs), with this before their names: "07_" for "plots/07_loss.png"'},
+  {"answers", "string", nil, 'the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"'},
+})
 
 --- Begins an experiment: reads the command line, seeds the random numbers, makes the run folder.
 -- @tparam ?table opts
---
---   - `options`: name -> default, or {default, help, min =, max =, above =, choices =}. Numbers are whole where their
---     default is; a `false` is a flag. `false` for a common option such as `data` takes it away
---   - `recipes`: name -> {option = value, ...}, chosen by `--recipe`; what the command line says itself comes first
---   - `question`: what the script asks (default: the first line of its first comment)
---   - `name`: of the script (default: its file's)
---   - `weights`: a folder with weights that come along, from the script's own folder
---   - `needs`: a list of names of weights without which the script ends at once, before it trains anything
---   - `pictures`: the newest figures are also written to `plots` (below `--out`, where that is another folder than
---     runs), with this before their names: "07_" for "plots/07_loss.png"
---   - `answers`: the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"
---   - `arguments`: the words of the command line (default: the global `arg`, where a script is being run)
 -- @treturn Experiment
 -- @raise if a declaration is not as said. Words of the command line that make no sense end the program with a
 --   sentence and exit status 1
 function M.begin(opts)
-  opts = options.check("experiment.begin", opts, ALLOWED)
+  opts = begin_options(opts)
   local script = running_script()
   local words = opts.arguments or script and _G.arg or {}
   local name = opts.name or script and script:match "([^/]*)%.lua$" or script and script:match "[^/]*$" or "prompt"
   training.check_name("experiment.begin", name)
-  options.expect("experiment.begin", "arguments", words, "table")
-  for _, key in ipairs{"question", "weights", "pictures", "answers"} do
-    if opts[key] ~= nil then options.expect("experiment.begin", key, opts[key], "string") end
-  end
   local question = opts.question or question_of(script)
   local declaration = declared.declare(opts.options, opts.recipes)
   local values, given, show = declared.read(declaration, words, name, question)
@@ -509,7 +503,7 @@ function M.begin(opts)
   if values.resume and not self.resumed then
     say.print(("--resume: no run of %s in %s has had these options; this one begins anew"):format(name, values.out))
   end
-  for _, needed in ipairs(options.expect("experiment.begin", "needs", opts.needs or {}, "table")) do
+  for _, needed in ipairs(opts.needs) do
     local path, missing = training.find(self, training.check_name("experiment.begin", needed))
     if not path then self:fail(missing) end
   end
@@ -523,9 +517,7 @@ end
 -- print(runs:column("mse")[1], runs[1].folder)
 -- @tparam string script a file that calls experiment.begin
 -- @tparam {table,...} list options by name, one table a run
--- @tparam ?table opts `common`: options that all runs have; `jobs`: how many at a time (default: one a processor);
---   `threads` (1): of each; `out`: the folder of the runs (default: the script's); `log`: `function(line)`, told what
---   has ended (default: print)
+-- @tparam ?table opts
 -- @treturn ?Runs in the order of the list; nil where one failed
 -- @treturn ?string the message then
 function M.sweep(script, list, opts) return require("latent.experiment.sweep").run(script, list, opts) end

@@ -182,18 +182,22 @@ function Runs:__tostring() return ("%d runs"):format(#self) end
 -- Options of each run that are the sweep's.
 local OWN = {resume = true, settings = true, help = true}
 
-local SWEEP = {"jobs", "threads", "out", "log", "common"}
+local sweep_options = options.declare(NAME, {
+  {"jobs", "count", nil, "how many at a time (default: one a processor)"}, {"threads", "count", 1, "of each"},
+  {"out", "string", nil, "the folder of the runs (default: the script's)"},
+  {"log", "function", nil, "(line), told what has ended (default: print)"},
+  {"common", "table", {}, "options that all runs have"},
+})
 
 -- The options of a sweep, checked.
 local function read_options(opts)
-  opts = options.check(NAME, opts, SWEEP)
-  local function optional(name, wanted) return opts[name] ~= nil and options.expect(NAME, name, opts[name], wanted) end
-  return {jobs = optional("jobs", "count") or lt.threads(), threads = optional("threads", "count") or 1,
-    out = optional("out", "string") or nil, common = optional("common", "table") or {},
-    log = optional("log", "function") or function(line)
-      say.print(line)
-      io.stdout:flush()
-    end}
+  opts = sweep_options(opts)
+  opts.jobs = opts.jobs or lt.threads()
+  opts.log = opts.log or function(line)
+    say.print(line)
+    io.stdout:flush()
+  end
+  return opts
 end
 
 -- One run to be: what it was asked for, and the words of its command line.

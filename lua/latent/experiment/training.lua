@@ -105,6 +105,19 @@ local function reuse(self, name, opts)
   return setmetatable({model = model, stopped = "reused", epochs = opts.epochs, name = name}, Reused)
 end
 
+-- For the help: what `train.new` takes and checks, but for the options that the experiment sets.
+local SETS = {log = true, checkpoint = true, resume = true, progress = true}
+for _, name in ipairs{"run", "train"} do
+  local documented = "experiment.Experiment:" .. name
+  options.declare("Experiment:" .. name, {
+    {"data", "any", nil, "a set, in the place of `loader`"},
+    {"batch", "count", nil, "images in a batch of `data` (default: the script's option)"},
+  }, documented)
+  for _, row in ipairs(options.declared["train.new"]) do
+    if not SETS[row.name] then table.insert(options.declared[documented], row) end
+  end
+end
+
 --- Makes a training run; see Experiment:run.
 function M.new(self, name, opts, fname)
   check_name(fname, name)
@@ -114,7 +127,7 @@ function M.new(self, name, opts, fname)
   for _, key in ipairs{"settings", "callbacks"} do
     if all[key] ~= nil then options.expect(fname, key, all[key], "table") end
   end
-  for _, key in ipairs{"log", "checkpoint", "resume", "progress"} do
+  for key in pairs(SETS) do
     if all[key] ~= nil then core.raise(("%s: %s: the experiment sets it"):format(fname, key)) end
   end
   local o = self.options

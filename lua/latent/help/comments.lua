@@ -177,18 +177,6 @@ function M.parameter_names(entry)
   return names
 end
 
---- The option names that the code itself checks, by the name of the function.
--- @tparam string text of a file
--- @tparam {[string]={string,...}} options to which they are added
-function M.read_options(text, options)
-  for name, list in text:gmatch 'check%(%s*"([%w_.:]+)",[^{}\n]-({[%s%w_",]+})' do
-    local names = {}
-    for word in list:gmatch '"([%w_]+)"' do names[#names + 1] = word end
-    options[name] = names
-  end
-  -- Where the list has a name: check(fname, arguments, OPTIONS) is of no help here.
-end
-
 --- The library's source files.
 -- @treturn {string,...} paths; none where the shell is of no help
 function M.sources()

@@ -46,18 +46,11 @@ local function owner_of(entry)
 end
 
 -- Gives functions the options that they have declared; what has not been loaded yet has declared none.
-local function add_options(entries, options)
+local function add_options(entries)
   for _, entry in ipairs(entries) do
     if owner_of(entry) then pcall(require, entry.module) end
   end
-  for _, entry in ipairs(entries) do
-    entry.options = declared[entry.name]
-    if entry.options then
-      local names = {}
-      for i, row in ipairs(entry.options) do names[i] = row.name end
-      options[entry.name] = names
-    end
-  end
+  for _, entry in ipairs(entries) do entry.options = declared[entry.name] end
 end
 
 -- Marks what is made for users with its module, `owner`: modules, classes that have a comment, their methods,
@@ -83,23 +76,20 @@ end
 
 --- Reads the table of ops and the comments of the installed sources.
 -- @treturn table entries for users, a list as `comments.read` makes it (those of ops have the field `op` in place of
--- tags) with the public module of each as `owner`; by_name; classes, by name also where a function has the name;
--- options, lists of option names by the name of the function
+-- tags), each with its public module as `owner` and its declared `options`; by_name; classes, by name also where a
+-- function has the name
 function M.build()
-  local entries, options, by_name = {}, {}, {}
+  local entries, by_name = {}, {}
   for _, op in ipairs(lt.ops()) do
     entries[#entries + 1] = {name = "lt." .. op.name, module = "latent", field = op.name, op = op}
   end
   for _, path in ipairs(comments.sources()) do
     local text = files.read_all(path)
-    if text then
-      comments.read(text, entries)
-      comments.read_options(text, options)
-    end
+    if text then comments.read(text, entries) end
   end
   for _, entry in ipairs(entries) do by_name[entry.name] = by_name[entry.name] or entry end
   publish(entries, by_name)
-  add_options(entries, options)
+  add_options(entries)
   mark_public(entries)
   local public, classes = {}, {}
   by_name = {}
@@ -116,7 +106,7 @@ function M.build()
     if entry.op and not entry.op.inputs[1]:find "%*" then by_name["Tensor:" .. entry.field] = entry end
     if entry.op and entry.op.elementwise then by_name["Tensor:" .. entry.field .. "_"] = entry end
   end
-  return {entries = public, by_name = by_name, classes = classes, options = options}
+  return {entries = public, by_name = by_name, classes = classes}
 end
 
 return M

@@ -71,19 +71,19 @@
 -- The same seed gives the same numbers for any number of threads.
 -- @function lt.rand
 -- @tparam int|{int,...}|Tensor shape
--- @tparam ?table opts generator = one made by `lt.generator`
+-- @tparam ?table opts
 -- @treturn Tensor float32
 
 --- Random numbers of the normal distribution N(0, 1); arguments as for `lt.rand`.
 -- @function lt.randn
 -- @tparam int|{int,...}|Tensor shape
--- @tparam ?table opts generator = one made by `lt.generator`
+-- @tparam ?table opts
 -- @treturn Tensor float32
 
 --- The numbers 1..n in random order.
 -- @function lt.randperm
 -- @tparam int n at most 2^24
--- @tparam ?table opts generator = one made by `lt.generator`
+-- @tparam ?table opts
 -- @treturn Tensor float32 [n]
 
 --- A stream of random numbers of its own, independent of the default one.

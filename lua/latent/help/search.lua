@@ -101,6 +101,7 @@ local function texts_of(entry)
     local typed = tag[1] == "tparam" or tag[1] == "treturn" or tag[1] == "tfield"
     rest[i] = typed and tag[2]:gsub("^%S+%s*", "") or tag[2]
   end
+  for _, row in ipairs(entry.options or {}) do rest[#rest + 1] = row.name .. " " .. row.text end
   return entry.tags[1][2], table.concat(rest, " ")
 end
 

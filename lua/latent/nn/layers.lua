@@ -206,6 +206,8 @@ function M.AvgPool2d:forward(x)
 end
 function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 
+local upsample_options = options.declare("nn.Upsample", {})
+
 --- Nearest-neighbour upsampling by whole factors.
 -- @function Upsample
 -- @tparam int|{int,int} scale height and width, or one number for both
@@ -213,7 +215,7 @@ function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 -- @treturn Module
 M.Upsample = class("Upsample", {torch_layout = "keeps"})
 function M.Upsample:init(scale, opts)
-  options.check("nn.Upsample", opts, {})
+  upsample_options(opts)
   self.scale = pair("nn.Upsample", "scale", scale, "count")
 end
 function M.Upsample:forward(x)
@@ -319,13 +321,15 @@ local function item_size(shape)
   return size
 end
 
+local flatten_options = options.declare("nn.Flatten", {})
+
 --- All axes but the first made one: [batch, ...] to [batch, *]; the order is (height, width, channel).
 -- @function Flatten
 -- @tparam ?table opts there are none so far
 -- @treturn Module
 M.Flatten = class("Flatten", {})
 function M.Flatten.torch_layout(_, value, flow) return flow:flatten(value) end
-function M.Flatten.init(_, opts) options.check("nn.Flatten", opts, {}) end
+function M.Flatten.init(_, opts) flatten_options(opts) end
 function M.Flatten:forward(x)
   local shape = input.check(self, x, input.BATCH).shape
   return ops.reshape(x, {shape[1], item_size(shape)})

@@ -135,25 +135,30 @@ function Module:count()
 end
 
 -- The options that say how a state stands to PyTorch's.
-local function check_layout(fname, opts)
-  opts = options.check(fname, opts, {"layout", "names", "channels"})
-  if opts.layout ~= nil and opts.layout ~= "torch" then
-    raise(('%s: layout: expected "torch", got %s'):format(fname, options.describe(opts.layout)))
-  end
-  if opts.names ~= "zero-based" then options.expect(fname, "names", opts.names or {}, "table") end
-  options.expect(fname, "channels", opts.channels or {}, "table")
-  return opts
-end
+local NAMES = options.kind("table|string", "a table", function(value)
+  return (value == "zero-based" or type(value) == "table") and value or nil
+end)
+local LAYOUT = {
+  {"layout", options.one_of{"torch"}, nil, "the arrays are PyTorch's and are permuted"},
+  {"names", NAMES, nil, '{["conv.0"] = "encoder.1", ...}: their names, or beginnings of names, and ours; or '
+    .. '"zero-based": the same names, but for numbers in them, which count from 0 there'},
+  {"channels", "table", nil, '{["mu.1"] = 16, fc = {writes = 32}}: linear layers that read a flattened map of so many '
+    .. "channels, or whose output becomes one, 1 for none: wanted where it is not seen in the chain of layers before "
+    .. "and behind, because a forward function of your own lies between (see `nn.Module`'s torch_layout), or the model "
+    .. "begins with a Flatten"},
+}
+local state_options = options.declare("state", LAYOUT, "nn.Module:state")
+local load_options = options.declare("load_state", LAYOUT, "nn.Module:load_state")
 
 --- Parameters and buffers (running statistics) by name. Without options the tensors are the model's own; with
 -- `layout` or `names` they are copies, made for another program.
 -- @usage pt.save("weights.pt", model:state{layout = "torch", names = "zero-based"})
--- @tparam ?table opts `layout = "torch"`, `names` and `channels` as `load_state` takes them: what that reads with
+-- @tparam ?table opts as `load_state` takes them: what that reads with
 -- the same options is this state again, bit for bit, and PyTorch's `load_state_dict` takes it
 -- @treturn {[string]=Tensor}
 -- @raise where `names` gives two names to one array, or does not lead back; where `channels` has to name a layer
 function Module:state(opts)
-  opts = check_layout("state", opts)
+  opts = state_options(opts)
   local state = {}
   each_tensor(self, function(name, value) state[name] = value end)
   if not opts.layout and not opts.names then return state end
@@ -193,19 +198,14 @@ end
 
 --- Copies a state into the model. Every name must be there, with its shape, and no other.
 -- @tparam {[string]=Tensor} state as `state()` gives it, or as read from a file
--- @tparam ?table opts `layout = "torch"`: the arrays are PyTorch's and are permuted;
--- `names = {["conv.0"] = "encoder.1", ...}`: their names, or beginnings of names, and ours; `names = "zero-based"`:
--- the same names, but for numbers in them, which count from 0 there;
--- `channels = {["mu.1"] = 16, fc = {writes = 32}}`: linear layers that read a flattened map of so many channels, or
--- whose output becomes one, 1 for none: wanted where it is not seen in the chain of layers before and behind, because
--- a forward function of your own lies between (see `nn.Module`'s torch_layout), or the model begins with a Flatten
+-- @tparam ?table opts
 -- @treturn Module itself
 -- @raise a table of what is missing, unexpected or of the wrong shape, or a list of the layers that `channels` has to
 -- name; nothing is changed then
 function Module:load_state(state, opts)
   -- The second result of a reader, handed on by assert, is no options table.
   if options.is_beside(opts) then opts = nil end
-  opts = check_layout("load_state", opts)
+  opts = load_options(opts)
   options.expect("load_state", "state", state, "table")
   for name in pairs(state) do options.expect("load_state", "name", name, "string") end
   local torch = require "latent.nn.torch"

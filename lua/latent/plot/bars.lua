@@ -3,7 +3,8 @@
 
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
-local check = require("latent.base.options").check
+local kinds = require "latent.plot.kinds"
+local options = require "latent.base.options"
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -15,6 +16,10 @@ local quote, number = script_of.quote, script_of.number
 -- For the width of a chart of bars before it is drawn, in pixels: a character of a name, and what lies beside the axes.
 local NAME_CHAR, BESIDE = 8.5, 180
 
+local histogram_options = kinds.declare("plot.histogram", {
+  {"bins", kinds.at_least(1, true), 30, "over xrange"}}, true)
+local read_histogram = options.reader("plot.histogram: series", {{"values", "any"}, {"label", kinds.text}})
+
 local function histogram_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   local list
@@ -23,12 +28,12 @@ local function histogram_series(fname, i, series)
   elseif type(series) ~= "table" then
     raise(name .. ": expected a tensor or {values = ..., label = ...}")
   end
-  check(name, series, {"values", "label"})
+  series = read_histogram(series, name)
   list = values.read(name .. ": values", series.values)
   if #list == 0 then
     raise(name .. ": values: is empty")
   end
-  return {list = list, label = chart.text(name .. ": label", series.label)}
+  return {list = list, label = series.label}
 end
 
 local function count_bins(list, lo, hi, bins)
@@ -65,7 +70,7 @@ end
 
 --- See latent.plot.histogram.
 function M.histogram(arguments, fname)
-  local o = chart.options_of(fname, arguments, chart.with_common("bins"))
+  local o = histogram_options(arguments)
   local list = {}
   for i, series in ipairs(arguments) do
     list[i] = histogram_series(fname, i, series)
@@ -73,8 +78,8 @@ function M.histogram(arguments, fname)
   if #list == 0 then
     raise(fname .. ": expected at least one series of values")
   end
-  local bins = chart.at_least(fname .. ": bins", o.bins, 1, true) or 30
-  local lo, hi = bin_range(fname, list, chart.range(fname .. ": xrange", o.xrange))
+  local bins = o.bins
+  local lo, hi = bin_range(fname, list, o.xrange)
   local xrange = {axes.widen(lo, hi, 0.015)}
   local frame = axes.new(xrange[1], xrange[2], {})
   local first, last = frame.map(lo), frame.map(hi) -- bins are cut where they are drawn
@@ -88,11 +93,11 @@ function M.histogram(arguments, fname)
       tallest = math.max(tallest, count)
     end
   end
-  local yrange = chart.range(fname .. ": yrange", o.yrange) or {0, tallest * 1.06}
+  local yrange = o.yrange or {0, tallest * 1.06}
   local names = chart.labels_of(list)
-  local legend = #names > 0 and chart.legend_of(fname, o.legend, "auto") or nil
+  local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
 
-  local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
+  local panel = chart.panel_of(o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
     local x, y = chart.axes_of(s, rect, xrange, yrange, nil, {whole = true})
     local points = {}
@@ -119,17 +124,19 @@ function M.histogram(arguments, fname)
   return panel
 end
 
+local bar_options = kinds.declare("plot.bars", {
+  {"names", "any", nil, "one a group (default: 1..n)"},
+  {"format", "any", nil, 'such as "%.1f": writes the values above the bars'}}, true)
+local read_bars = options.reader("plot.bars: series", {{"values", "any"}, {"label", kinds.text},
+  {"color", kinds.colour}})
+
 local function bar_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   if type(series) ~= "table" or values.is_tensor(series) or type(series[1]) == "number" then
     series = {values = series}
   end
-  check(name, series, {"values", "label", "color"})
-  chart.check_colour(name, series.color)
-  return {
-    y = values.list(name .. ": values", series.values), color = series.color,
-    label = chart.text(name .. ": label", series.label),
-  }
+  series = read_bars(series, name)
+  return {y = values.list(name .. ": values", series.values), color = series.color, label = series.label}
 end
 
 --- A width at which long names do not touch each other.
@@ -138,7 +145,7 @@ local function room_for(groups)
   for _, name in ipairs(groups) do
     longest = math.max(longest, script_of.longest_line(name))
   end
-  return math.min(chart.MOST_PIXELS, BESIDE + #groups * (longest + 2) * NAME_CHAR)
+  return math.min(kinds.MOST_PIXELS, BESIDE + #groups * (longest + 2) * NAME_CHAR)
 end
 
 --- Of the numbers 1, 2, ... those that have room beside each other; the others are "".
@@ -163,8 +170,7 @@ local function bar_axes_range(fname, list, yrange)
     hi = 1
   end
   local room = axes.part(lo, hi, 0.08) -- above the highest bar, for its number
-  return chart.range(fname .. ": yrange", yrange)
-    or {lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room)}
+  return yrange or {lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room)}
 end
 
 local function number_text(fname, format, v)
@@ -175,7 +181,7 @@ local function number_text(fname, format, v)
   if not ok then
     raise(fname .. ': format: expected one for a number, as "%.1f"')
   end
-  return chart.text(fname .. ": format", text)
+  return kinds.to_text(fname .. ": format", text)
 end
 
 --- The values as text to write above the bars.
@@ -210,7 +216,7 @@ end
 
 --- See latent.plot.bars.
 function M.bars(arguments, fname)
-  local o = chart.options_of(fname, arguments, chart.with_common("names", "format"))
+  local o = bar_options(arguments)
   local list = {}
   for i, series in ipairs(arguments) do
     list[i] = bar_series(fname, i, series)
@@ -224,12 +230,12 @@ function M.bars(arguments, fname)
     raise(fname .. ": expected at least one series {values = ..., label = ...}")
   end
   local count = #list[1].y
-  local groups = chart.texts(fname .. ": names", o.names or chart.count_up(count), count, "one for each value")
+  local groups = kinds.texts(fname .. ": names", o.names or chart.count_up(count), count, "one for each value")
   local yrange = bar_axes_range(fname, list, o.yrange)
   local names = chart.labels_of(list)
-  local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
+  local legend = #names > 0 and chart.legend_of(o.legend, "outside") or nil
 
-  local panel = chart.panel_of(fname, o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
+  local panel = chart.panel_of(o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
   function panel.draw(s, rect)
     local x = axes.named(o.names and groups or fitting(groups, rect.w / s.char))
     local _, y = chart.axes_of(s, rect, {x.from, x.to}, yrange)

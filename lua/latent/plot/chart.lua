@@ -1,156 +1,33 @@
---- What all charts with axes share: options, margins, axes, legend.
+--- What all charts with axes share: margins, axes, legend.
 -- @module latent.plot.chart
 
 local axes = require "latent.plot.axes"
-local options = require "latent.base.options"
-local check = options.check
+local kinds = require "latent.plot.kinds"
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
-local values = require "latent.plot.values"
 
 local M = {}
 
 M.WIDTH, M.HEIGHT = 900, 600 -- of a figure, in pixels
 M.COLOURS = 10 -- in the palette of the style file
-M.MOST_PIXELS = 30000 -- a side of a figure: cairo has no larger ones
 
 local MOST_AREA = 100000000 -- pixels, of four bytes
 local NAME_CHAR = 0.95 -- mean width of a character in the name of an axis, in those of the text
-local MOST = 10000 -- of sizes and counts, unless they say otherwise
 
 local quote = script_of.quote
-local COMMON = {"title", "xlabel", "ylabel", "xrange", "yrange", "legend", "width", "height"}
-
---- The options that all charts take, after some of their own.
-function M.with_common(...)
-  local all = {...}
-  table.move(COMMON, 1, #COMMON, #all + 1, all)
-  return all
-end
-
---- A text to be drawn, checked: everything that a figure says passes here.
--- @tparam string name of the argument, for the message
--- @param v nil, or a string, a number or a boolean
--- @treturn ?string
-function M.text(name, v)
-  if v == nil then
-    return nil
-  elseif type(v) ~= "string" and type(v) ~= "number" and type(v) ~= "boolean" then
-    raise(("%s: expected text, got %s"):format(name, options.describe(v)))
-  end
-  local text = tostring(v)
-  if text:find("\0", 1, true) then
-    raise(("%s: expected text, got a string with a zero byte"):format(name))
-  end
-  return text
-end
-
---- A list of texts.
--- @tparam string name
--- @param list table
--- @tparam int count how many there must be
--- @tparam string each in words, "one a point"
--- @treturn {string,...}
-function M.texts(name, list, count, each)
-  if type(list) ~= "table" or #list ~= count then
-    raise(("%s: expected a list of %d, %s"):format(name, count, each))
-  end
-  local out = {}
-  for i = 1, count do
-    out[i] = M.text(("%s: %d"):format(name, i), list[i]) or ""
-  end
-  return out
-end
-
---- An option that is true or false. What is neither is refused: 0 and "no" would be true to Lua.
-function M.flag(name, v)
-  if v ~= nil and type(v) ~= "boolean" then
-    raise(("%s: expected true or false, got %s"):format(name, options.describe(v)))
-  end
-  return v
-end
-
---- The options of a call, without its positional part, checked.
-function M.options_of(fname, arguments, allowed)
-  if type(arguments) ~= "table" then
-    raise(("%s: expected a table, got %s"):format(fname, options.describe(arguments)))
-  end
-  local named = {}
-  for key, value in pairs(arguments) do
-    if type(key) ~= "number" then
-      named[key] = value
-    end
-  end
-  check(fname, named, allowed)
-  for _, name in ipairs{"title", "xlabel", "ylabel"} do
-    named[name] = M.text(fname .. ": " .. name, named[name])
-  end
-  for _, name in ipairs{"markers", "invert"} do
-    M.flag(fname .. ": " .. name, named[name])
-  end
-  return named
-end
-
---- An option that is a number of at least `least`.
--- @tparam string name
--- @param v nil or a number
--- @tparam number least
--- @tparam ?boolean whole
--- @tparam[opt=10000] number most
--- @treturn ?number
-function M.at_least(name, v, least, whole, most)
-  if v == nil then
-    return nil
-  end
-  most = most or MOST
-  if not math.type(v) or not (v >= least and v <= most) or (whole and math.type(v) ~= "integer") then
-    raise(("%s: expected a %s of at least %g%s, got %s"):format(name, whole and "whole number" or "number",
-      least, math.type(v) and v > most and (" and at most %d"):format(most) or "", options.describe(v)))
-  end
-  return v
-end
-
---- A range option {lo, hi}, each finite and lo < hi.
--- @tparam string name
--- @param range nil or a table
--- @treturn ?table
-function M.range(name, range)
-  if range == nil then
-    return nil
-  end
-  local lo, hi = type(range) == "table" and range[1], type(range) == "table" and range[2]
-  if not (math.type(lo) and math.type(hi) and values.is_finite(lo) and values.is_finite(hi) and lo < hi) then
-    raise(name .. ": expected {lowest, highest}")
-  elseif axes.is_narrow(lo, hi) then
-    raise(("%s: {%.17g, %.17g} is too narrow to be drawn (at least %g of its values)"):format(
-      name, lo, hi, axes.NARROWEST))
-  end
-  return range
-end
-
-local LEGENDS = {"auto", "outside", "top right", "bottom right", "top left", "bottom left"}
-
 --- Where the legend goes: nil for none.
-function M.legend_of(fname, legend, default)
+-- @param legend as the option gives it
+-- @tparam string default
+-- @treturn ?string
+function M.legend_of(legend, default)
   if legend == nil or legend == true then
     return default
-  elseif legend == false then
-    return nil
   end
-  for _, known in ipairs(LEGENDS) do
-    if legend == known then
-      return legend
-    end
-  end
-  raise(('%s: legend: expected false or "%s", got %s'):format(
-    fname, table.concat(LEGENDS, '", "'), options.describe(legend)))
+  return legend or nil
 end
 
 --- A panel's size: as the options say, else the default, and then panels may change it.
-function M.panel_of(fname, o, default_width, default_height)
-  for _, name in ipairs{"width", "height"} do
-    M.at_least(("%s: %s"):format(fname, name), o[name], 100, false, M.MOST_PIXELS)
-  end
+function M.panel_of(o, default_width, default_height)
   return {
     width = o.width or default_width, height = o.height or default_height,
     flexible = not (o.width or o.height),
@@ -176,9 +53,9 @@ end
 
 --- Raises where a figure would be larger than gnuplot can draw.
 function M.check_size(fname, width, height)
-  if width > M.MOST_PIXELS or height > M.MOST_PIXELS or width * height > MOST_AREA then
+  if width > kinds.MOST_PIXELS or height > kinds.MOST_PIXELS or width * height > MOST_AREA then
     raise(("%s: the figure would have %d x %d pixels, more than %d a side or %d million"):format(
-      fname, width // 1, height // 1, M.MOST_PIXELS, MOST_AREA // 1000000))
+      fname, width // 1, height // 1, kinds.MOST_PIXELS, MOST_AREA // 1000000))
   end
 end
 
@@ -317,14 +194,6 @@ function M.choose_corner(s, rect, list, names, x, y)
     end
   end
   return "outside"
-end
-
---- Checks the option color of a series.
-function M.check_colour(name, color)
-  local named = type(color) == "string" and color:match "^#%x%x%x%x%x%x$"
-  if color ~= nil and not named and (math.type(color) ~= "integer" or color < 1) then
-    raise(name .. ': color: expected a number of the palette, from 1, or "#rrggbb"')
-  end
 end
 
 --- Gnuplot's words for a colour: number of the palette or "#rrggbb"; by default the palette's next.

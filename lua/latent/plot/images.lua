@@ -4,7 +4,8 @@
 local axes = require "latent.plot.axes"
 local canvas = require "latent.plot.canvas"
 local chart = require "latent.plot.chart"
-local check = require("latent.base.options").check
+local kinds = require "latent.plot.kinds"
+local options = require "latent.base.options"
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -16,6 +17,23 @@ local IMAGE_SIDE, GRID_SIDE, ROWS_SIDE = 448, 960, 800 -- pixels a picture is en
 local MOST_ZOOM = 16
 local NEAR, FAR, MOST_BEYOND = 1.2, 5, 0.25 -- told: many values beyond 1.2 (not a decoder's few), or one beyond 5
 local EM, CHAR = script_of.EM, script_of.CHAR
+
+-- {lo, hi} or "auto".
+local RANGE = {type = "{number,number}|string", words = function() return '{black, white} or "auto"' end,
+  check = function(where, range)
+    if range ~= "auto" and type(range) ~= "table" then
+      raise(where .. ': expected {lowest, highest} or "auto"')
+    end
+    return range == "auto" and range or kinds.range.check(where, range)
+  end}
+-- Options of all three.
+local PICTURE = {
+  {"title", kinds.text},
+  {"range", RANGE, nil, 'default: {-1, 1}, {0, 255} for u8 tensors; "auto": from the lowest to the highest value'},
+  {"zoom", kinds.at_least(1, true), nil, "how many pixels one becomes"},
+  {"invert", kinds.flag, nil, "black for white"},
+}
+local function gap_option(default) return {"gap", kinds.at_least(0, true), default, "pixels between the images"} end
 
 --- Lowest and highest finite value of sets of images.
 local function extent_of(list)
@@ -55,10 +73,7 @@ local function range_of(fname, range, list, bytes)
     end
     return {axes.widen(lo, hi, 0)}
   elseif range ~= nil then
-    if type(range) ~= "table" then
-      raise(fname .. ': range: expected {lowest, highest} or "auto"')
-    end
-    return chart.range(fname .. ": range", range)
+    return range
   elseif bytes then
     return {0, 255}
   end
@@ -73,9 +88,8 @@ local function tile(fname, rows, o)
   return canvas.tile(rows, o)
 end
 
-local function zoom_of(fname, zoom, side, size)
-  return chart.at_least(fname .. ": zoom", zoom, 1, true)
-    or math.max(1, math.min(MOST_ZOOM, side // size))
+local function zoom_of(zoom, side, size)
+  return zoom or math.max(1, math.min(MOST_ZOOM, side // size))
 end
 
 --- Height of a title over a picture `width` pixels wide.
@@ -98,9 +112,12 @@ local function start(s, rect, area)
   s:add("unset border; unset grid; unset xtics; unset ytics")
 end
 
+local image_options = kinds.declare("plot.image", {{"image", "any", nil, "[H, W], [H, W, 1 or 3] or [1, H, W, 1 or 3]"},
+  table.unpack(PICTURE)})
+
 --- See latent.plot.image.
 function M.image(arguments, fname)
-  local o = chart.options_of(fname, arguments, {"image", "title", "range", "zoom", "invert"})
+  local o = image_options(arguments)
   local data = o.image
   if data == nil then
     data = arguments[1]
@@ -111,7 +128,7 @@ function M.image(arguments, fname)
   end
   local picture = tile(fname, {{images = images, first = 1, count = 1}}, {
     range = range_of(fname, o.range, {images}, images.bytes), gap = 0, invert = o.invert,
-    zoom = zoom_of(fname, o.zoom, IMAGE_SIDE, math.max(images.w, images.h)),
+    zoom = zoom_of(o.zoom, IMAGE_SIDE, math.max(images.w, images.h)),
   })
   local margin = math.floor(EM)
   local panel = {pictures = true}
@@ -209,8 +226,7 @@ local function grid_shape(fname, o, images)
     local n = list and (values.is_tensor(list) and list.shape[1] or #list)
     return n and n > 2 and n or nil
   end
-  local columns = chart.at_least(fname .. ": columns", o.columns, 1, true)
-  local nx, ny = columns or length(o.x), length(o.y)
+  local nx, ny = o.columns or length(o.x), length(o.y)
   nx = nx or ny and images.n // ny or math.floor(math.sqrt(images.n) + 0.5)
   ny = images.n // nx
   if nx * ny ~= images.n then
@@ -240,14 +256,21 @@ local function mirror(images, nx)
   images.values = out
 end
 
+local grid_options = kinds.declare("plot.image_grid", {
+  {"images", "any", nil, "[ny, nx, H, W] or [ny * nx, H, W], with or without channels"},
+  {"x", "any", nil, "{first, last} or one coordinate a column (default: 1..n)"},
+  {"y", "any", nil, "the same a row"},
+  {"columns", kinds.at_least(1, true), nil, "nx where it cannot be told"},
+  {"xlabel", kinds.text}, {"ylabel", kinds.text}, gap_option(0), table.unpack(PICTURE),
+})
+
 --- See latent.plot.image_grid.
 function M.image_grid(arguments, fname)
-  local o = chart.options_of(fname, arguments, {"images", "x", "y", "columns", "title", "xlabel", "ylabel",
-    "range", "zoom", "gap", "invert"})
+  local o = grid_options(arguments)
   local images = values.images(fname .. ": images", o.images, 2)
   local ny, nx = grid_shape(fname, o, images)
   local xs, ys = coordinates(fname .. ": x", o.x, nx), coordinates(fname .. ": y", o.y, ny)
-  local zoom = zoom_of(fname, o.zoom, GRID_SIDE, math.max(nx * images.w, ny * images.h))
+  local zoom = zoom_of(o.zoom, GRID_SIDE, math.max(nx * images.w, ny * images.h))
   local width, height = nx * images.w * zoom, ny * images.h * zoom
   local x, leftwards = cell_axis(xs, 10, width / CHAR)
   local y, downwards = cell_axis(ys, math.max(1, math.min(10, height // (2 * EM))))
@@ -256,7 +279,7 @@ function M.image_grid(arguments, fname)
   end
   local picture = tile(fname, grid_rows(images, ny, nx, downwards), {
     range = range_of(fname, o.range, {images}, images.bytes), invert = o.invert, zoom = zoom,
-    gap = chart.at_least(fname .. ": gap", o.gap, 0, true) or 0,
+    gap = o.gap,
   })
   local xlabel, ylabel = chart.wrap(o.xlabel, picture.w + 4 * EM), chart.wrap(o.ylabel, picture.h + 2 * EM)
   local left = math.floor((1.6 + (ylabel and 1.6 or 0) + more_lines(ylabel)) * EM + axes.label_length(y) * CHAR)
@@ -280,6 +303,12 @@ end
 
 -- Labelled rows ---------------------------------------------------------------------------------------
 
+local rows_options = kinds.declare("plot.image_rows", {
+  {"rows", "any", nil, "{{label = text, images = [n, H, W] or [n, H, W, 1 or 3]}, ...}"},
+  {"titles", "any", nil, "one a column"}, gap_option(6), table.unpack(PICTURE),
+})
+local read_row = options.reader("plot.image_rows: row", {{"label", kinds.text}, {"images", "any"}})
+
 local function read_rows(fname, rows)
   if type(rows) ~= "table" or #rows == 0 then
     raise(fname .. ": rows: expected a list of {label = ..., images = ...}")
@@ -287,7 +316,7 @@ local function read_rows(fname, rows)
   local list, sets, bytes = {}, {}, true
   for i, row in ipairs(rows) do
     local name = ("%s: row %d"):format(fname, i)
-    check(name, row, {"label", "images"})
+    row = read_row(row, name)
     local images = values.images(name .. ": images", row.images, 1)
     local first = list[1] and list[1].images or images
     if images.h ~= first.h or images.w ~= first.w then
@@ -295,7 +324,7 @@ local function read_rows(fname, rows)
         name, images.h, images.w, first.h, first.w))
     end
     bytes, sets[i] = bytes and images.bytes, images
-    list[i] = {images = images, first = 1, count = images.n, label = chart.text(name .. ": label", row.label)}
+    list[i] = {images = images, first = 1, count = images.n, label = row.label}
   end
   return list, sets, bytes
 end
@@ -321,8 +350,7 @@ end
 
 --- See latent.plot.image_rows.
 function M.image_rows(arguments, fname)
-  local o = chart.options_of(fname, arguments,
-    {"rows", "titles", "title", "range", "zoom", "gap", "invert"})
+  local o = rows_options(arguments)
   local list, sets, bytes = read_rows(fname, o.rows)
   local columns = 0
   for _, row in ipairs(list) do
@@ -331,11 +359,11 @@ function M.image_rows(arguments, fname)
   if o.titles and (type(o.titles) ~= "table" or #o.titles > columns) then
     raise(("%s: titles: expected a list of at most %d, one a column"):format(fname, columns))
   end
-  local titles = o.titles and chart.texts(fname .. ": titles", o.titles, #o.titles, "one a column") or {}
-  local first, gap = list[1].images, chart.at_least(fname .. ": gap", o.gap, 0, true) or 6
+  local titles = o.titles and kinds.texts(fname .. ": titles", o.titles, #o.titles, "one a column") or {}
+  local first, gap = list[1].images, o.gap
   local picture = tile(fname, list, {
     range = range_of(fname, o.range, sets, bytes), gap = gap, invert = o.invert,
-    zoom = zoom_of(fname, o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
+    zoom = zoom_of(o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
   })
   local m = rows_layout(o, list, titles, picture, gap, columns)
   local panel = {pictures = true, width = m.width, height = m.height}

@@ -4,8 +4,8 @@
 
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
+local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
-local check = options.check
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -15,26 +15,28 @@ local M = {}
 local quote, number = script_of.quote, script_of.number
 local MARKER = "pt 7 ps 0.8"
 local DOT = 0.002 -- of the axes: a run of points that spans less is a dot
-local SERIES = {"x", "y", "label", "color", "width", "dashed", "markers", "line", "texts"}
+
+local read_options = kinds.declare("plot.lines", {
+  {"log", options.one_of{"x", "y", "xy"}, nil, "the logarithmic axes"},
+  {"markers", kinds.flag, nil, "for all series"},
+}, true)
+local series_options = options.reader("plot.lines: series", {{"x", "any"}, {"y", "any"}, {"label", kinds.text},
+  {"color", kinds.colour}, {"width", kinds.at_least(0)}, {"dashed", kinds.flag}, {"markers", kinds.flag},
+  {"line", kinds.flag}, {"texts", "any"}})
 
 local function read_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
   if type(series) ~= "table" or values.is_tensor(series) then
     raise(name .. ": expected a table such as {y = values, label = \"name\"}")
   end
-  check(name, series, SERIES)
+  series = series_options(series, name)
   local y = values.list(name .. ": y", series.y, "gaps")
   local x = series.x and values.list(name .. ": x", series.x) or chart.count_up(#y)
   if #x ~= #y then
     raise(("%s: x has %d values and y has %d"):format(name, #x, #y))
   end
-  local texts = series.texts == nil and {} or chart.texts(name .. ": texts", series.texts, #y, "one a point")
-  chart.at_least(name .. ": width", series.width, 0)
-  chart.check_colour(name, series.color)
-  for _, flag in ipairs{"dashed", "markers", "line"} do
-    chart.flag(("%s: %s"):format(name, flag), series[flag])
-  end
-  return {x = x, y = y, o = series, texts = texts, label = chart.text(name .. ": label", series.label)}
+  local texts = series.texts == nil and {} or kinds.texts(name .. ": texts", series.texts, #y, "one a point")
+  return {x = x, y = y, o = series, texts = texts, label = series.label}
 end
 
 local function all_whole(list)
@@ -74,10 +76,7 @@ local function check_points(fname, list, log)
   raise(fname .. ": no point whose x and y can both be drawn")
 end
 
-local function log_axes(fname, log)
-  if log ~= nil and log ~= "x" and log ~= "y" and log ~= "xy" then
-    raise(('%s: log: expected "x", "y" or "xy", got %s'):format(fname, options.describe(log)))
-  end
+local function log_axes(log)
   return {x = log == "x" or log == "xy", y = log == "y" or log == "xy"}
 end
 
@@ -170,7 +169,7 @@ end
 
 --- See latent.plot.lines.
 function M.lines(arguments, fname)
-  local o = chart.options_of(fname, arguments, chart.with_common("log", "markers"))
+  local o = read_options(arguments)
   local list = {}
   for i, series in ipairs(arguments) do
     list[i] = read_series(fname, i, series)
@@ -178,11 +177,10 @@ function M.lines(arguments, fname)
   if #list == 0 then
     raise(fname .. ": expected at least one series {x = ..., y = ..., label = ...}")
   end
-  local log = log_axes(fname, o.log)
+  local log = log_axes(o.log)
   local lo, hi = extents(fname, list, log)
   check_points(fname, list, log)
-  local xrange = chart.range(fname .. ": xrange", o.xrange)
-  local yrange = chart.range(fname .. ": yrange", o.yrange)
+  local xrange, yrange = o.xrange, o.yrange
   check_log_range(fname, "xrange", xrange, log.x)
   check_log_range(fname, "yrange", yrange, log.y)
   local x0, x1 = axes.widen(lo.x, hi.x, 0.015, log.x)
@@ -193,9 +191,9 @@ function M.lines(arguments, fname)
     whole = whole and all_whole(series.x)
   end
   local names = chart.labels_of(list)
-  local legend = #names > 0 and chart.legend_of(fname, o.legend, "auto") or nil
+  local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
 
-  local panel = chart.panel_of(fname, o, chart.WIDTH, chart.HEIGHT)
+  local panel = chart.panel_of(o, chart.WIDTH, chart.HEIGHT)
   function panel.draw(s, rect)
     local x, y = chart.axes_of(s, rect, xrange, yrange, {log = log.x, whole = whole}, {log = log.y})
     local drawn = {}

@@ -5,6 +5,7 @@ local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
+local kinds = require "latent.plot.kinds"
 local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
@@ -16,6 +17,14 @@ local SHAPES = {7, 5, 9} -- disc, square, triangle: one for each round of the pa
 local LETTERS = "0123456789abcdefghijklmnopqrst"
 local MOST_CLASSES = chart.COLOURS * #SHAPES
 local AREA = {w = 760, h = 660, least_w = 420, least_h = 400} -- pixels the axes may take
+
+local read_options = kinds.declare("plot.scatter", {
+  {"points", "any", nil, "[n, 2]"}, {"labels", "any", nil, "[n] numbers or strings"},
+  {"names", "any", nil,
+    "one a class (without classes: of 0, 1, ... if the labels are such, else of the sorted labels)"},
+  {"classes", "any", nil, "the values in the order of the legend"},
+  {"equal", kinds.flag, true, "one scale for both axes"}, {"size", kinds.at_least(0), nil, "of a point"},
+}, true)
 
 local function read_points(fname, points)
   local flat, shape = values.read(fname .. ": points", points)
@@ -110,7 +119,7 @@ local function class_numbers(fname, o, labels)
   for i, value in ipairs(classes) do
     if occurs[i] or o.names or o.classes then
       local name = o.names and o.names[i] -- false and nil have the value's
-      legend[#legend + 1] = {i, chart.text(fname .. ": names", name or value)}
+      legend[#legend + 1] = {i, kinds.to_text(fname .. ": names", name or value)}
     end
   end
   return numbers, legend
@@ -143,9 +152,7 @@ local function ranges_of(fname, o, x, y)
   if not any then
     raise(fname .. ": points: no finite value to draw")
   end
-  local xrange = chart.range(fname .. ": xrange", o.xrange) or {axes.widen(x0, x1, 0.03)}
-  local yrange = chart.range(fname .. ": yrange", o.yrange) or {axes.widen(y0, y1, 0.03)}
-  return xrange, yrange
+  return o.xrange or {axes.widen(x0, x1, 0.03)}, o.yrange or {axes.widen(y0, y1, 0.03)}
 end
 
 local function colour(class)
@@ -224,9 +231,7 @@ end
 
 --- See latent.plot.scatter.
 function M.scatter(arguments, fname)
-  local o = chart.options_of(fname, arguments,
-    chart.with_common("points", "labels", "names", "classes", "equal", "size"))
-  chart.at_least(fname .. ": size", o.size, 0)
+  local o = read_options(arguments)
   local x, y = read_points(fname, o.points)
   local numbers, entries
   if o.labels ~= nil then
@@ -242,8 +247,8 @@ function M.scatter(arguments, fname)
     names[i] = entry[2]
   end
   local xrange, yrange = ranges_of(fname, o, x, y)
-  local equal = o.equal ~= false
-  local legend = #names > 0 and chart.legend_of(fname, o.legend, "outside") or nil
+  local equal = o.equal
+  local legend = #names > 0 and chart.legend_of(o.legend, "outside") or nil
   if legend == "auto" then
     legend = "outside"
   end
@@ -252,7 +257,7 @@ function M.scatter(arguments, fname)
   if equal then
     width, height = fitted_size(o, xrange, yrange, legend == "outside" and names)
   end
-  local panel = chart.panel_of(fname, o, width, height)
+  local panel = chart.panel_of(o, width, height)
   function panel.draw(s, rect)
     local ax, ay = chart.axes_of(s, rect, xrange, yrange)
     local area, texts = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)

@@ -130,14 +130,17 @@ local function entry_of(line)
   return json.type(entry) == "object" and entry or nil, message, true
 end
 
+local log_options = options.declare("train.read_log", {
+  {"steps", "any", false, "true: the lines of steps in place of those of epochs"}})
+
 --- Reads a log as columns; see latent.train.read_log.
 -- @tparam string path
--- @tparam ?table opts steps
+-- @tparam ?table opts
 -- @treturn ?table name -> list; nil where the file cannot be read
 -- @treturn ?string the message then; or which lines were cut off
 function M.read(path, opts)
   options.expect("train.read_log", "path", path, "string")
-  opts = options.check("train.read_log", opts, {"steps"})
+  opts = log_options(opts)
   local text, message = files.read_all(path)
   if not text then return nil, message end
   local entries, number, whole, damaged, first, at = {}, 0, 0, 0, nil, 1

@@ -90,19 +90,19 @@ function M.sample(mu, log_var, opts)
   return mu + (log_var / 2):exp() * eps, eps
 end
 
+local MODULE = options.kind("Module", "a module", function(value) return module.is_module(value) and value or nil end)
+local new_options = declare("vae.new", {
+  {"encoder", MODULE, nil, "gives means and log-variances, or one tensor [n, 2 latent], means first", required = true},
+  {"decoder", MODULE, nil, "from codes [n, latent] to what the likelihood wants", required = true},
+  {"likelihood", "any", nil, "default: vae.squared()"},
+})
+
 --- A VAE of two networks.
--- @tparam table parts encoder: a module that gives means and log-variances, or one tensor [n, 2 latent], means
--- first; decoder: a module from codes [n, latent] to what the likelihood wants; likelihood = vae.squared()
+-- @tparam table parts
 -- @treturn Module with encode, decode, sample, and forward(x), which gives output, means, log-variances
 -- @raise unless encoder and decoder are modules
 function M.new(parts)
-  options.expect("vae.new", "parts", parts, "table")
-  options.check("vae.new", parts, {"encoder", "decoder", "likelihood"})
-  for _, name in ipairs{"encoder", "decoder"} do
-    if not module.is_module(parts[name]) then
-      raise(("vae.new: %s: expected a module, got %s"):format(name, options.describe(parts[name])))
-    end
-  end
+  parts = new_options(options.expect("vae.new", "parts", parts, "table"))
   return module.new{
     kind = "VAE", encoder = parts.encoder, decoder = parts.decoder,
     likelihood = likelihood_of("vae.new", parts),
