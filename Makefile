@@ -32,6 +32,7 @@ CORE = $(BUILD)/latent/core.so
 CORE64 = $(BUILD)/latent/core64.so
 BLAS = $(BUILD)/latent/blas.so
 READLINE = $(BUILD)/latent/readline.so
+MPI = $(BUILD)/latent/mpicore.so
 # A disk that fails, preloaded by `make faults` and some specs; it knows Linux alone.
 DISK = $(if $(wildcard /proc/self/fd),$(BUILD)/faults/disk.so)
 ALLOCATIONS = $(BUILD)/faults/allocations.so
@@ -44,9 +45,9 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 all: build ## the library (default)
 build:
-	$(COMPILE) $(CORE) $(BLAS) prompt
+	$(COMPILE) $(CORE) $(BLAS) prompt mpi
 build64: $(DISK) ## the library, and its double precision twin for the specs
-	$(COMPILE) $(CORE) $(CORE64) $(BLAS) prompt
+	$(COMPILE) $(CORE) $(CORE64) $(BLAS) prompt mpi
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
 setup-dev: setup ## ... and those of lint and sanitize
@@ -141,7 +142,7 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@tools/aarch64.sh $(ARM)/root
 	@PKG_CONFIG_SYSROOT_DIR=$(CURDIR)/$(ARM)/root \
 	  PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig:$(ARM_LIB)/openblas-pthread/pkgconfig \
-	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) READLINE_PC= \
+	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) READLINE_PC= MPI_PC= MPICC= \
 	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
@@ -163,6 +164,7 @@ env: ## the lines that make a shell find latent: eval "$(make env)"
 install: build ## into PREFIX, below DESTDIR
 	@tools/install.sh $(CORE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@tools/install.sh $(BLAS) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
+	@! test -f $(MPI) || tools/install.sh $(MPI) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@! test -f $(READLINE) || tools/install.sh $(READLINE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755

@@ -63,6 +63,7 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
     assert.same({"bin", "lib", "share"}, scratch.list(folder .. "/usr"))
     assert.same({"latent"}, scratch.list(folder .. "/usr/bin"))
     local libraries = {"blas.so", "core.so"}
+    if files.exists "build/latent/mpicore.so" then table.insert(libraries, "mpicore.so") end
     if files.exists "build/latent/readline.so" then table.insert(libraries, "readline.so") end
     assert.same(libraries, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
   end)

@@ -6,6 +6,9 @@ LUA_PC := $(or $(call known,lua5.4 lua-5.4 lua54),$(shell pkg-config --exists 'l
 BLAS_PC := $(call known,openblas cblas)
 ZLIB_PC := $(call known,zlib)
 READLINE_PC := $(call known,readline libedit)
+# Wrappers of a compiler, as mpicc is, say the same where pkg-config knows nothing.
+MPI_PC := $(call known,ompi-c ompi mpich)
+MPICC := $(if $(MPI_PC),,$(shell command -v mpicc))
 ifneq ($(words $(LUA_PC) $(BLAS_PC) $(ZLIB_PC)),3)
 $(error Lua 5.4, OpenBLAS or zlib is missing (development files): run `make setup`)
 endif
@@ -75,7 +78,7 @@ $(ALLOCATIONS): tools/faults/allocations.c Makefile tools/compile.mk
 	@mv $@.new $@
 
 # Line editing for the prompt, where a library for it is installed: a module of its own.
-.PHONY: prompt
+.PHONY: prompt mpi
 prompt: $(if $(READLINE_PC),$(READLINE))
 $(READLINE): c/optional/readline.c Makefile tools/compile.mk
 	@mkdir -p $(@D)
@@ -83,3 +86,13 @@ $(READLINE): c/optional/readline.c Makefile tools/compile.mk
 	@$(CC) $(FLAGS) $(if $(filter libedit,$(READLINE_PC)),-DLATENT_LIBEDIT) $(shell pkg-config --cflags $(READLINE_PC)) \
 	  $(SHARED) $(LDFLAGS) $< -o $@.new $(shell pkg-config --libs $(READLINE_PC))
 	@mv $@.new $@
+
+# MPI, where it is installed: a module of its own, too.
+mpi: $(if $(MPI_PC)$(MPICC),$(MPI))
+$(MPI): c/optional/mpi.c Makefile tools/compile.mk
+	@mkdir -p $(@D) $(BUILD)/obj
+	@echo 'cc $< ($(or $(MPI_PC),$(MPICC)))'
+	@$(if $(MPI_PC),$(CC),$(MPICC)) $(FLAGS) $(if $(MPI_PC),$(shell pkg-config --cflags $(MPI_PC))) -MMD -MP -MT $@ \
+	  -MF $(BUILD)/obj/mpi.d $(SHARED) $(LDFLAGS) $< -o $@.new $(if $(MPI_PC),$(shell pkg-config --libs $(MPI_PC)))
+	@mv $@.new $@
+-include $(BUILD)/obj/mpi.d

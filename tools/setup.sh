@@ -24,6 +24,7 @@ has_package() {
   for name; do pkg-config --exists "$name" && return; done
   return 1
 }
+has_mpi() { has_package ompi-c ompi mpich || command -v mpicc; }
 has_lua() {
   for name in lua5.4 lua-5.4 lua54 lua; do
     "$name" -e 'assert(_VERSION == "Lua 5.4")' && return
@@ -56,6 +57,8 @@ check() {
     need libopenblas-dev has_package openblas cblas
     need zlib1g-dev has_package zlib
     need libreadline-dev has_package readline libedit
+    need libopenmpi-dev has_mpi
+    need openmpi-bin command -v mpirun
     need gnuplot-nox command -v gnuplot
     need lua-busted has_lua_busted
     need lua-argparse has_rock argparse

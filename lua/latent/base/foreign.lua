@@ -166,6 +166,23 @@ M.data = entries{
   ["random_split"] = "data.split(set, held_back)",
 }
 
+--- Functions of torch.distributed and mpi4py.
+M.mpi = entries{
+  ["get_rank Get_rank"] = "mpi.rank",
+  ["get_world_size Get_size world_size"] = "mpi.size",
+  ["init_process_group init Init"] = 'require "latent.mpi", started by mpirun',
+  ["destroy_process_group finalize Finalize"] = "nothing: it ends with the program",
+  ["allreduce Allreduce"] = "mpi.all_reduce(x)",
+  ["allgather Allgather all_gather_object"] = "mpi.all_gather(value)",
+  ["gather_object Gather"] = "mpi.gather(value, root)",
+  ["bcast Bcast broadcast_object_list"] = "mpi.broadcast(value, root)",
+  ["scatter_object_list Scatter"] = "mpi.scatter(list, root)",
+  ["recv Recv irecv"] = "mpi.receive(from)",
+  ["Send isend"] = "mpi.send(value, to)",
+  ["Barrier"] = "mpi.barrier()",
+  ["Abort"] = "mpi.abort(message)",
+}
+
 --- Methods of layers and models; these are functions that raise.
 M.module = entries{
   ["state_dict"] = "model:state()",

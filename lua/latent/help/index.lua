@@ -11,7 +11,7 @@ local M = {}
 M.modules = {"latent", "latent.nn", "latent.optim", "latent.schedule", "latent.data", "latent.plot", "latent.train",
   "latent.vae", "latent.map", "latent.safetensors", "latent.npy", "latent.npz", "latent.pt", "latent.image",
   "latent.experiment", "latent.metrics", "latent.json", "latent.idx", "latent.profile", "latent.progress",
-  "latent.help"}
+  "latent.mpi", "latent.help"}
 
 -- A function of a file inside a public module's folder is the module's, if the module hands it on.
 local function publish(entries, by_name)

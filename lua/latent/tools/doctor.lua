@@ -78,6 +78,17 @@ local function readline_check()
   return "note", "not built: the prompt has no line editing; " .. package_hint "libreadline-dev" .. " and build again"
 end
 
+local function mpi_check()
+  local files = require "latent.base.files"
+  if not package.searchpath("latent.mpicore", package.cpath) then
+    return "note", "not built: no training on several machines; " .. package_hint("libopenmpi-dev openmpi-bin",
+      " and build again")
+  elseif not files.has_program "mpirun" then
+    return "note", "there is no mpirun: " .. package_hint "openmpi-bin"
+  end
+  return "ok", (files.capture "mpirun --version 2>/dev/null" or "mpirun of unknown version"):match "^[^\n]*"
+end
+
 local function zlib_check(core)
   -- The ten bytes and two lengths of an empty gzip member.
   local empty = "\31\139\8\0\0\0\0\0\0\3\3\0\0\0\0\0\0\0\0\0"
@@ -141,7 +152,8 @@ end
 local CHECKS = {
   {"Lua", lua_check}, {"BLAS", blas_check}, {"kernels", isa_check}, {"arithmetic", arithmetic_check},
   {"threads", threads_check}, {"memory", memory_check}, {"gnuplot", gnuplot_check}, {"figures", shown_check},
-  {"readline", readline_check}, {"zlib", zlib_check}, {"data", data_check}, {"writing", writing_check},
+  {"readline", readline_check}, {"mpi", mpi_check}, {"zlib", zlib_check}, {"data", data_check},
+  {"writing", writing_check},
 }
 
 --- Runs the checks.

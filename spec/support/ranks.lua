@@ -1,0 +1,37 @@
+--- For specs: scripts run by mpirun.
+local files = require "latent.base.files"
+local scratch = require "spec.support.scratch"
+
+local M = {}
+
+--- Why no job can be started here; nil where it can.
+function M.missing()
+  if os.getenv "LATENT_SANITIZE" then return "Open MPI's own leaks would be reported" end
+  if not package.searchpath("latent.mpicore", package.cpath) then return "latent is built without MPI" end
+  if not files.has_program "mpirun" then return "there is no mpirun" end
+end
+
+--- The words that start a job, before the program.
+function M.command(ranks, opts)
+  return ("timeout %d mpirun --allow-run-as-root --oversubscribe %s -n %d"):format(opts and opts.timeout or 120,
+    opts and opts.mpirun or "", ranks)
+end
+
+--- Runs a script of the tree, or a text, on so many ranks.
+-- @return what all of them wrote, and the exit status
+function M.run(ranks, script, opts)
+  local folder, remove
+  local path = script
+  if script:find "\n" then
+    folder, remove = scratch.folder()
+    path = scratch.write(folder, "script.lua", script)
+  end
+  local words = ("%s lua5.4 %s %s 2>&1; echo \"status $?\""):format(M.command(ranks, opts), files.quote(path),
+    opts and opts.arguments or "")
+  local said = files.capture((opts and opts.env or "") .. " " .. words)
+  if remove then remove() end
+  local text, status = said:match "^(.*)status (%d+)%s*$"
+  return text, math.tointeger(tonumber(status))
+end
+
+return M
