@@ -23,7 +23,8 @@ local function unit(x)
   return 2.0 ^ math.max(exponent - 23, -149)
 end
 
-local FUNCTIONS = {exp = 1.1, log = 1.1, tanh = 2.6, sigmoid = 2.6, softplus = 2.6, sqrt = 0.6}
+local FUNCTIONS = {exp = 1.1, log = 1.1, tanh = 2.6, sigmoid = 2.6, softplus = 2.6, sqrt = 0.6, exp2 = 1.1, log2 = 1.6,
+  expm1 = 1.6, log1p = 1.1, sinh = 2.6, cosh = 2.6, asinh = 1.6, acosh = 2.1, atanh = 1.6, rsqrt = 1.6}
 local TOO_LARGE = (2 - 2.0 ^ -24) * 2.0 ^ 127 -- rounds to infinity
 
 describe("functions of single precision", function()

@@ -4,6 +4,7 @@ require "spec.support.close"
 local lt = require "latent"
 local golden = require "spec.support.golden"
 local op_cases = require "spec.support.op_cases"
+local by_hand = require "spec.support.op_values"
 local precision = require "spec.support.precision"
 
 local inf, nan = math.huge, 0 / 0
@@ -12,71 +13,6 @@ local golden_ops = {}
 for _, case in ipairs(assert(golden.load "spec/fixtures/golden").cases) do golden_ops[case.op] = true end
 
 local M34 = lt.tensor {{3, 1, 4, 1}, {5, 9, 2, 6}, {5, 3, 5, 8}}
-local V12, SPREAD = lt.tensor {1, 2}, lt.tensor {{1, 3}, {2, 6}}
-
--- Values computed by hand: op -> a list of {function, expected}.
-local by_hand = {
-  sin = {{function() return lt.sin {0, math.pi / 6, math.pi / 2} end, {0, 0.5, 1}}},
-  cos = {{function() return lt.cos {0, math.pi / 3, math.pi} end, {1, 0.5, -1}}},
-  floor = {{function() return lt.floor {-1.5, -1, 0.5, 2} end, {-2, -1, 0, 2}}},
-  ceil = {{function() return lt.ceil {-1.5, -1, 0.5, 2} end, {-1, -1, 1, 2}}},
-  round = {{function() return lt.round {-1.5, -0.5, 0.5, 1.5, 2.5, 2.6} end, {-2, 0, 0, 2, 2, 3}}},
-  sign = {{function() return lt.sign {-3, 0, 0.1} end, {-1, 0, 1}}},
-  maximum = {{function() return lt.maximum({1, 5, -1}, 2) end, {2, 5, 2}}},
-  minimum = {{function() return lt.minimum({1, 5, -1}, 2) end, {1, 2, -1}}},
-  eq = {{function() return lt.eq({1, 2, 3}, 2) end, {0, 1, 0}}},
-  ne = {{function() return lt.ne({1, 2, 3}, 2) end, {1, 0, 1}}},
-  lt = {{function() return lt.lt({1, 2, 3}, 2) end, {1, 0, 0}}},
-  le = {{function() return lt.le({1, 2, 3}, 2) end, {1, 1, 0}}},
-  gt = {{function() return lt.gt({1, 2, 3}, {{2}, {1}}) end, {{0, 0, 1}, {0, 1, 1}}}},
-  ge = {{function() return lt.ge({1, 2, 3}, 2) end, {0, 1, 1}},
-    {function() return lt.full({2}, 7, "u8"):ge(7) end, {1, 1}}},
-  argmax = {{function() return lt.argmax(M34) end, 6}, {function() return lt.argmax(M34, 1) end, {2, 2, 3, 3}},
-    {function() return lt.argmax(M34, -1, true) end, {{3}, {2}, {4}}}},
-  argmin = {{function() return lt.argmin(M34) end, 2}, {function() return lt.argmin(M34, 2) end, {2, 3, 2}}},
-  reshape = {{function() return lt.reshape({1, 2, 3, 4, 5, 6}, 3, -1) end, {{1, 2}, {3, 4}, {5, 6}}},
-    {function() return lt.reshape({7}, {}) end, 7}},
-  select = {{function() return lt.select(M34, 2) end, {5, 9, 2, 6}}, {function() return M34[-1] end, {5, 3, 5, 8}}},
-  one_hot = {{function() return lt.one_hot({2, 0}, 3) end, {{0, 0, 1}, {1, 0, 0}}},
-    {function() return lt.one_hot(lt.full({1}, 1, "u8"), 2) end, {{0, 1}}}},
-  dropout = {{function() return lt.dropout({1, 2}, 0) end, {1, 2}},
-    {function() return lt.dropout({1, 2}, {training = false}) end, {1, 2}}},
-  bernoulli = {{function() return lt.bernoulli {0, 1, 0, 1} end, {0, 1, 0, 1}}},
-  unsqueeze = {{function() return lt.unsqueeze(V12, 1) end, {{1, 2}}},
-    {function() return V12:unsqueeze(-1) end, {{1}, {2}}}},
-  squeeze = {{function() return lt.squeeze(lt.tensor {{{1}, {2}}}) end, {1, 2}},
-    {function() return lt.squeeze(lt.tensor {{{1}, {2}}}, 3) end, {{1, 2}}},
-    {function() return lt.ones(1, 1):squeeze() end, 1}},
-  flatten = {{function() return lt.flatten(lt.tensor {{1, 2}, {3, 4}}) end, {1, 2, 3, 4}},
-    {function() return lt.flatten(lt.tensor(3)) end, {3}}},
-  broadcast_to = {{function() return lt.broadcast_to(lt.tensor {{1}, {2}}, 2, 3) end, {{1, 1, 1}, {2, 2, 2}}}},
-  var = {{function() return lt.var(lt.arange(4)) end, 5 / 3},
-    {function() return lt.var(SPREAD, 2, {unbiased = false}) end, {1, 4}}},
-  std = {{function() return lt.std(SPREAD, 2, {unbiased = false, keepdim = true}) end, {{1}, {2}}}},
-  norm = {{function() return lt.norm(lt.tensor {3, 4}) end, 5},
-    {function() return lt.norm(lt.tensor {{3, 4}, {6, 8}}, 2) end, {5, 10}}},
-  clone = {{function() return lt.clone(V12) end, {1, 2}}},
-  abs = {{function() return lt.abs {-1, 0, 2} end, {1, 0, 2}}},
-  add = {{function() return 1 + lt.tensor {1, 2} end, {2, 3}}},
-  sub = {{function() return 1 - lt.tensor {1, 2} end, {0, -1}}},
-  mul = {{function() return lt.tensor {1, 2} * 3 end, {3, 6}}},
-  div = {{function() return 1 / lt.tensor {1, 2, 0} end, {1, 0.5, inf}}},
-  neg = {{function() return -lt.tensor {1, 2} end, {-1, -2}}},
-  pow = {{function() return lt.tensor {3, -2} ^ 2 end, {9, 4}}},
-  max_pool2d = {{function() return lt.max_pool2d(lt.arange(1, 9):reshape(1, 3, 3, 1), 2, {stride = 1}):reshape(-1) end,
-    {5, 6, 8, 9}}},
-  avg_pool2d = {{function() return lt.avg_pool2d(lt.ones(1, 2, 2, 1), 2, {padding = 1}):reshape(-1) end,
-    {0.25, 0.25, 0.25, 0.25}}},
-  conv2d = {{function()
-    return lt.conv2d(lt.arange(1, 4):reshape(1, 2, 2, 1), lt.arange(1, 4):reshape(2, 2, 1, 1), {10}):reshape(-1)
-  end, {40}}},
-  conv_transpose2d = {{function()
-    return lt.conv_transpose2d(lt.tensor(2):reshape(1, 1, 1, 1), lt.arange(1, 4):reshape(2, 2, 1, 1)):reshape(-1)
-  end, {2, 4, 6, 8}}},
-  gaussian_kl = {{function() return lt.gaussian_kl({{1, 2}, {0, 0}}, {{0, 0}, {0, 0}}) end, 1.25},
-    {function() return lt.gaussian_kl({{1, 2}, {0, 0}}, {{0, 0}, {0, 0}}, "none") end, {2.5, 0}}},
-  gaussian_nll = {{function() return lt.gaussian_nll({0}, {0}, {0}, {constant = true}) end, math.log(2 * math.pi) / 2}},
-}
 
 describe("the registry", function()
   for _, op in ipairs(lt.ops()) do
@@ -156,10 +92,21 @@ local extremes = { -- op: values at -300, 300, -inf, inf
   ceil = {-300, 300, -inf, inf}, round = {-300, 300, -inf, inf}, sign = {-1, 1, -1, 1},
   log = {nan, math.log(300), nan, inf}, sqrt = {nan, math.sqrt(300), nan, inf},
   clone = {-300, 300, -inf, inf}, clamp = {-1, 1, -1, 1}, pow = {-2.7e7, 2.7e7, -inf, inf},
+  trunc = {-300, 300, -inf, inf},
+  tan = {math.tan(-300), math.tan(300), nan, nan}, atan = {-1.5674630, 1.5674630, -math.pi / 2, math.pi / 2},
+  asin = {nan, nan, nan, nan}, acos = {nan, nan, nan, nan}, atanh = {nan, nan, nan, nan},
+  erfinv = {nan, nan, nan, nan},
+  sinh = {-inf, inf, -inf, inf}, cosh = {inf, inf, inf, inf}, asinh = {-6.3969327, 6.3969327, -inf, inf},
+  acosh = {nan, 6.3969271, nan, inf}, log1p = {nan, math.log(301), nan, inf}, expm1 = {-1, inf, -1, inf},
+  log2 = {nan, math.log(300, 2), nan, inf}, log10 = {nan, math.log(300, 10), nan, inf}, exp2 = {0, inf, 0, inf},
+  rsqrt = {nan, 300 ^ -0.5, nan, 0}, reciprocal = {-1 / 300, 1 / 300, 0, 0}, erf = {-1, 1, -1, 1},
+  erfc = {2, 0, 2, 0},
+  lgamma = {inf, 1409.2020, inf, inf}, digamma = {nan, 5.7021149, nan, inf},
 }
 local ARGUMENTS = {clamp = {{min = -1, max = 1}}, pow = {3}}
 -- Gradients that are finite at +-300 although what they are made of is not.
-local FINITE = {"tanh", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "abs", "square", "clamp"}
+local FINITE = {"tanh", "atan", "asinh", "erf", "erfc", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu",
+  "softplus", "abs", "square", "clamp"}
 
 describe("extremes", function()
   for op, want in pairs(extremes) do
@@ -178,6 +125,29 @@ describe("extremes", function()
       end
     end)
   end
+
+  it("of the special functions are right at poles, in tails and left of 0", function()
+    assert.close(lt.lgamma {-0.5, -2.3, -7.75}, {1.2655121235, 0.3695666635, -8.5818477636}, 1e-6)
+    local x = lt.param(lt.tensor {-0.5, -2.3, -7.75, 0.5, 2, 7.5})
+    local y = lt.digamma(x)
+    assert.close(y, {0.0364899740, 3.3173231576, -1.0307688328, -1.9635100260, 0.4227843351, 1.9467574842}, 1e-6)
+    y:sum():backward()
+    assert.close(x.grad, {8.9348022001, 14.7259121609, 19.6181443344, 4.9348022021, 0.6449340671, 0.1426158967}, 1e-6)
+    assert.close(lt.digamma {0, -1}, {-inf, nan})
+    assert.close(lt.lgamma {0, -1, 1}, {inf, inf, 0})
+    assert.close(lt.erfinv {1, -1, 0, 1e-12}, {inf, -inf, 0, 8.86226925e-13})
+    assert.close(lt.erfinv {2.0 ^ -20 - 1}, {-3.4655050258}, 1e-6)
+    assert.close(lt.erfc {5, 9} * 1e10, {1.5374597944e-2, 0}, 1e-6)
+    assert.close(lt.log1p {1e-8, -1}, {1e-8, -inf})
+    assert.close(lt.expm1 {1e-8}, {1e-8}, 1e-6)
+  end)
+
+  it("give powers of two whole exponents, and back", function()
+    local n = lt.arange(-126, 127)
+    assert.equal(0, (lt.log2(lt.exp2(n)) - n):abs():max():item())
+    assert.equal(2.0 ^ -149, lt.exp2 {-149}:get(1))
+    assert.close(lt.log10 {1000, 1e-3}, {3, -3}, 1e-7)
+  end)
 
   it("leave gradients finite", function()
     for _, op in ipairs(FINITE) do
@@ -317,7 +287,18 @@ local bad = {
   {"mul: b: expected a tensor, got \"x\"", function() return M23 * "x" end},
   {"mul: b: expected float32, got u8 %(convert it with :float%(%)%)", function() return M23 * U8 end},
   {"relu: x: expected float32, got u8", function() return U8:relu() end},
-  {"pow: expected a number as exponent", function() return 2 ^ M23 end},
+  {"pow: shapes %[2, 3%] and %[2%] do not fit", function() return M23 ^ lt.ones(2) end},
+  {"floor_divide: shapes %[2, 3%] and %[2%] do not fit", function() return M23 // lt.ones(2) end},
+  {"remainder: b: expected a tensor, got \"x\"", function() return M23 % "x" end},
+  {"atan2: b: expected a tensor, got nil", function() return M23:atan2() end},
+  {"div: rounding_mode: expected one of none floor trunc, got \"down\"",
+    function() return lt.div(M23, 2, {rounding_mode = "down"}) end},
+  {"nan_to_num: unknown option \"posinff\" %(did you mean \"posinf\"%?%); options: nan, posinf, neginf",
+    function() return M23:nan_to_num {posinff = 1} end},
+  {"nan_to_num: posinf: expected a number, got \"a\"", function() return M23:nan_to_num {posinf = "a"} end},
+  {"nan_to_num: nan is given twice", function() return M23:nan_to_num(0, {nan = 1}) end},
+  {"nan_to_num: too many arguments: expected at most 3 after the tensors, got 4",
+    function() return M23:nan_to_num(0, 1, 2, 3) end},
   {"pow: exponent is missing", function() return M23:pow() end},
   {"pow: exponent: expected a number, got \"2\"", function() return M23:pow "2" end},
   {"where: shapes", function() return lt.where({1, 0}, M23, 1) end},

@@ -27,6 +27,7 @@ end
 
 local function input_tag(op, input)
   local name, kind = input:gsub("[*?]", ""), "Tensor"
+  if name == "weight" and op.name == "lerp" then kind = "Tensor|number" end
   if input:find "%*" then kind = "{Tensor,...}" end
   if (name == "a" or name == "b") and op.name ~= "matmul" then kind = "Tensor|number" end
   return {"tparam", (input:find "%?" and "?" or "") .. kind .. " " .. name}

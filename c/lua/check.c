@@ -217,6 +217,14 @@ static int l_check_tensor(lua_State *L) {
   return 1;
 }
 
+/* tensor_like(value, name) -> value, or the tensor that is made of a number or a list of numbers;
+ * raises as an op does about its input */
+static int l_tensor_like(lua_State *L) {
+  check_tensor_like(L, 1, luaL_checkstring(L, 2), NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
 /* fits(value, least, most [, last]) -> is it an open float tensor of so many axes, the last of that
  * size? Layers ask at every call, so nothing is made for it. */
 static int l_fits(lua_State *L) {
@@ -252,10 +260,8 @@ static int l_unchanged(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"nearest", l_nearest},
-                                     {"check_tensor", l_check_tensor},
-                                     {"fits", l_fits},
-                                     {"unchanged", l_unchanged},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"nearest", l_nearest}, {"check_tensor", l_check_tensor}, {"tensor_like", l_tensor_like},
+    {"fits", l_fits},       {"unchanged", l_unchanged},       {NULL, NULL}};
 
 void open_check(lua_State *L) { luaL_setfuncs(L, functions, 0); }

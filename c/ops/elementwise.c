@@ -1,79 +1,6 @@
 /* Floor 3: functions of one tensor, element by element. */
-#include "simd/isa.h"
-#include "base/parallel.h"
-#include "simd/math.h"
+#include "ops/elementwise.h"
 #include "ops/families.h"
-
-enum { GRAIN = 16384 /* elements of a parallel chunk */ };
-
-/* The formulas see x, y, dy and the op's numbers p[0], p[1]; p0 and p1 are these as reals, read
- * before the loop, which a condition would otherwise keep from becoming one of vectors. */
-typedef struct Map {
-  const real *x, *y, *dy;
-  real *out;
-  const double *p;
-} Map;
-
-static void run(const Map *map, int64_t n, ParallelBody *body) {
-  parallel_for(n, GRAIN, body, (void *)map);
-}
-
-/* Defines the forward and backward of y = FORMULA, dx = dy * GRADIENT. An unused name in a formula
- * is normal: most derivatives need either x or y. */
-#define ELEMENTWISE(NAME, FORMULA, GRADIENT)                                                       \
-  static void NAME##_rows(void *context, int64_t begin, int64_t end, int thread) {                 \
-    (void)thread;                                                                                  \
-    const Map *m = context;                                                                        \
-    const double *p = m->p;                                                                        \
-    const real p0 = (real)p[0], p1 = (real)p[1];                                                   \
-    (void)p, (void)p0, (void)p1;                                                                   \
-    EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
-      real x = m->x[i];                                                                            \
-      m->out[i] = (real)(FORMULA);                                                                 \
-    }                                                                                              \
-  }                                                                                                \
-  static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
-    (void)e;                                                                                       \
-    Map m = {.x = reals(c->in[0]), .out = reals(y), .p = c->number};                               \
-    run(&m, y->numel, NAME##_rows);                                                                \
-    return true;                                                                                   \
-  }                                                                                                \
-  static void NAME##_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {        \
-    (void)thread;                                                                                  \
-    const Map *m = context;                                                                        \
-    const double *p = m->p;                                                                        \
-    const real p0 = (real)p[0], p1 = (real)p[1];                                                   \
-    (void)p, (void)p0, (void)p1;                                                                   \
-    const real *restrict xs = m->x, *restrict ys = m->y, *restrict dys = m->dy;                    \
-    real *restrict out = m->out;                                                                   \
-    EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
-      real x = xs ? xs[i] : 0, y = ys ? ys[i] : 0, dy = dys[i];                                    \
-      (void)x;                                                                                     \
-      (void)y;                                                                                     \
-      out[i] = (real)(GRADIENT);                                                                   \
-    }                                                                                              \
-  }                                                                                                \
-  static bool NAME##_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, \
-                              Error *e) {                                                          \
-    (void)e;                                                                                       \
-    Map m = {.x = c->in[0]->storage ? reals(c->in[0]) : NULL,                                      \
-             .y = y ? reals(y) : NULL,                                                             \
-             .dy = reals(dy),                                                                      \
-             .out = reals(dx[0]),                                                                  \
-             .p = c->number};                                                                      \
-    run(&m, dy->numel, NAME##_gradient_rows);                                                      \
-    return true;                                                                                   \
-  }
-
-#define ROW(NAME, SAVE, DOC, ...)                                                                  \
-  static const Op op_##NAME = {.name = #NAME,                                                      \
-                               .inputs = "x",                                                      \
-                               .doc = DOC,                                                         \
-                               .flags = OP_ELEMENTWISE,                                            \
-                               .save = SAVE,                                                       \
-                               .params = {__VA_ARGS__},                                            \
-                               .forward = NAME##_forward,                                          \
-                               .backward = NAME##_backward};
 
 /* It takes a product of names for the declaration of a pointer. */
 /* clang-format off */
@@ -90,9 +17,29 @@ ROW(exp, SAVE_OUT, "e^x, element by element.")
 ELEMENTWISE(log, real_log(x), dy / x)
 ROW(log, SAVE_IN0, "The natural logarithm of x.")
 
+/* logarithms to other bases, and that of 1 + x: dx = dy / (x log base), dy / (1 + x) */
+ELEMENTWISE(log2, real_log2(x), dy / x * (real)1.4426950408889634)
+ROW(log2, SAVE_IN0, "The logarithm of x to the base 2.")
+ELEMENTWISE(log10, real_log10(x), dy / x * (real)0.43429448190325183)
+ROW(log10, SAVE_IN0, "The logarithm of x to the base 10.")
+ELEMENTWISE(log1p, real_log1p(x), dy / (1 + x))
+ROW(log1p, SAVE_IN0, "log(1 + x), exact for small x too.")
+
+/* e^x - 1 and 2^x: dx = dy (y + 1), dy y log 2 */
+ELEMENTWISE(expm1, real_expm1(x), dy * (y + 1))
+ROW(expm1, SAVE_OUT, "e^x - 1, exact for small x too.")
+ELEMENTWISE(exp2, real_exp2(x), dy * y * (real)0.69314718055994531)
+ROW(exp2, SAVE_OUT, "2^x, element by element.")
+
 /* square root: dx = dy / (2 y) */
 ELEMENTWISE(sqrt, real_sqrt(x), dy / (2 * y))
 ROW(sqrt, SAVE_OUT, "The square root of x.")
+
+/* 1 / sqrt(x) and 1 / x: dx = -dy y^3 / 2, -dy y^2 */
+ELEMENTWISE(rsqrt, 1 / real_sqrt(x), dy * (real)-0.5 * y * y * y)
+ROW(rsqrt, SAVE_OUT, "1 / sqrt(x), element by element.")
+ELEMENTWISE(reciprocal, 1 / x, -dy * y * y)
+ROW(reciprocal, SAVE_OUT, "1 / x, element by element.")
 
 /* square: dx = 2 x dy */
 ELEMENTWISE(square, x * x, 2 * x * dy)
@@ -101,16 +48,6 @@ ROW(square, SAVE_IN0, "x^2, element by element.")
 /* absolute value: dx = dy sign(x), 0 at 0 and NaN */
 ELEMENTWISE(abs, real_abs(x), x > 0 ? dy : x < 0 ? -dy : 0 * dy)
 ROW(abs, SAVE_IN0, "|x|; its gradient at 0 is 0.")
-
-/* sine and cosine */
-ELEMENTWISE(sin, real_sin(x), dy * real_cos(x))
-ROW(sin, SAVE_IN0, "The sine of x, in radians.")
-ELEMENTWISE(cos, real_cos(x), -dy * real_sin(x))
-ROW(cos, SAVE_IN0, "The cosine of x, in radians.")
-
-/* hyperbolic tangent: dx = dy (1 - y^2) */
-ELEMENTWISE(tanh, real_tanh(x), dy * (1 - y * y))
-ROW(tanh, SAVE_OUT, "The hyperbolic tangent of x.")
 
 /* sigmoid: y = 1 / (1 + e^-x), dx = dy y (1 - y) */
 ELEMENTWISE(sigmoid, real_sigmoid(x), dy * y * (1 - y))
@@ -190,6 +127,8 @@ ELEMENTWISE(floor, real_floor(x), 0 * dy)
 ROW(floor, SAVE_NONE, "The largest whole number not above x; gradient 0.")
 ELEMENTWISE(ceil, real_ceil(x), 0 * dy)
 ROW(ceil, SAVE_NONE, "The smallest whole number not below x; gradient 0.")
+ELEMENTWISE(trunc, real_trunc(x), 0 * dy)
+ROW(trunc, SAVE_NONE, "x without what stands behind its decimal point; gradient 0.")
 ELEMENTWISE(round, real_round(x), 0 * dy)
 ROW(round, SAVE_NONE, "The nearest whole number, halves to the even one; gradient 0.")
 ELEMENTWISE(sign, x > 0 ? 1 : x < 0 ? -1 : x, 0 * dy)
@@ -197,6 +136,7 @@ ROW(sign, SAVE_NONE, "-1, 0 or 1; gradient 0.")
 /* clang-format on */
 
 const Op *const ISA_NAME(ops_elementwise)[] = {
-    &op_neg,  &op_exp,     &op_log,   &op_sqrt,       &op_square, &op_abs,  &op_sin,  &op_cos,
-    &op_tanh, &op_sigmoid, &op_relu,  &op_leaky_relu, &op_elu,    &op_gelu, &op_silu, &op_softplus,
-    &op_pow,  &op_clamp,   &op_floor, &op_ceil,       &op_round,  &op_sign, NULL};
+    &op_neg,   &op_exp,        &op_expm1, &op_exp2,       &op_log,    &op_log1p,    &op_log2,
+    &op_log10, &op_sqrt,       &op_rsqrt, &op_reciprocal, &op_square, &op_abs,      &op_sigmoid,
+    &op_relu,  &op_leaky_relu, &op_elu,   &op_gelu,       &op_silu,   &op_softplus, &op_pow,
+    &op_clamp, &op_floor,      &op_ceil,  &op_trunc,      &op_round,  &op_sign,     NULL};

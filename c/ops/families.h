@@ -6,6 +6,8 @@
 #include "simd/isa.h"
 
 extern const Op *const ISA_NAME(ops_elementwise)[];
+extern const Op *const ISA_NAME(ops_trigonometric)[];
+extern const Op *const ISA_NAME(ops_special)[];
 extern const Op *const ISA_NAME(ops_arithmetic)[];
 extern const Op *const ISA_NAME(ops_reduce)[];
 extern const Op *const ISA_NAME(ops_moments)[];

@@ -36,6 +36,18 @@ static inline real real_cos(real x) { return REAL_MATH(cos)(x); }
 static inline real real_floor(real x) { return REAL_MATH(floor)(x); }
 static inline real real_ceil(real x) { return REAL_MATH(ceil)(x); }
 static inline real real_round(real x) { return REAL_MATH(rint)(x); }
+static inline real real_trunc(real x) { return REAL_MATH(trunc)(x); }
+static inline real real_fmod(real x, real y) { return REAL_MATH(fmod)(x, y); }
+static inline real real_tan(real x) { return REAL_MATH(tan)(x); }
+static inline real real_asin(real x) { return REAL_MATH(asin)(x); }
+static inline real real_acos(real x) { return REAL_MATH(acos)(x); }
+static inline real real_atan(real x) { return REAL_MATH(atan)(x); }
+static inline real real_atan2(real y, real x) { return REAL_MATH(atan2)(y, x); }
+static inline real real_log10(real x) { return REAL_MATH(log10)(x); }
+static inline real real_erfc(real x) { return REAL_MATH(erfc)(x); }
+static inline real real_copysign(real x, real y) { return REAL_MATH(copysign)(x, y); }
+/* sqrt(x^2 + y^2) */
+static inline real real_hypot(real x, real y) { return REAL_MATH(hypot)(x, y); }
 
 #ifdef LATENT_DOUBLE
 
@@ -45,6 +57,13 @@ static inline real real_log(real x) { return log(x); }
 static inline real real_log1p(real x) { return log1p(x); }
 static inline real real_tanh(real x) { return tanh(x); }
 static inline real real_erf(real x) { return erf(x); }
+static inline real real_exp2(real x) { return exp2(x); }
+static inline real real_log2(real x) { return log2(x); }
+static inline real real_sinh(real x) { return sinh(x); }
+static inline real real_cosh(real x) { return cosh(x); }
+static inline real real_asinh(real x) { return asinh(x); }
+static inline real real_acosh(real x) { return acosh(x); }
+static inline real real_atanh(real x) { return atanh(x); }
 
 #else
 
@@ -94,6 +113,14 @@ static inline float real_exp(float x) {
   return (1 + real_expm1_part(s.r)) * real_power_of_2(half) * real_power_of_2(s.n - half);
 }
 
+/* 2^x = 2^n e^(r log 2), n the nearest whole number */
+static inline float real_exp2(float x) {
+  x = x < -151 ? -151 : x > 129 ? 129 : x;
+  const float shift = 0x1.8p23f, rounded = x + shift, r = x - (rounded - shift);
+  int32_t n = real_bits(rounded) - real_bits(shift), half = n >> 1;
+  return (1 + real_expm1_part(r * 0.69314718f)) * real_power_of_2(half) * real_power_of_2(n - half);
+}
+
 /* e^x - 1 = 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)), exact near 0, where n = 0 */
 static inline float real_expm1(float x) {
   RealSplit s = real_split(x < -18 ? -18 : x > 89 ? 89 : x);
@@ -102,9 +129,12 @@ static inline float real_expm1(float x) {
   return fabsf(x) < 0x1p-25f ? x : y; /* half of a denormal number is not exact */
 }
 
-/* log x = k log 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = f - f^2 / 2 + f^3 P(f).
- * `carry` is added to the small parts. */
-static inline float real_log_carry(float x, float carry) {
+/* log x = n log 2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)); log(1 + f) = f - f^2 / 2 + f^3 P(f),
+ * of which `bent` is all but f */
+typedef struct RealLog {
+  float n, f, bent;
+} RealLog;
+static inline RealLog real_log_parts(float x) {
   float lifted = x < 0x1p-126f ? x * 0x1p24f : x;
   uint32_t bits = (uint32_t)real_bits(lifted), up = bits - 0x3f3504f3;
   int32_t k = (int32_t)up >> 23;
@@ -117,11 +147,24 @@ static inline float real_log_carry(float x, float carry) {
   p = p * f + 0.20002286f;
   p = p * f + -0.25000811f;
   p = p * f + 0.33333317f;
-  float tail = f * f * (f * p - 0.5f) + (n * 0x1.7f7d1cp-20f + carry);
-  float y = n * 0x1.62e4p-1f + (f + tail);
+  return (RealLog){n, f, f * f * (f * p - 0.5f)};
+}
+/* y, the logarithm of a positive finite x; what logarithms of other numbers are */
+static inline float real_log_of(float x, float y) {
   return x > 0 && x < INFINITY ? y : x == 0 ? -INFINITY : x > 0 ? x : NAN;
 }
+/* `carry` is added to the small parts. */
+static inline float real_log_carry(float x, float carry) {
+  RealLog l = real_log_parts(x);
+  float tail = l.bent + (l.n * 0x1.7f7d1cp-20f + carry);
+  return real_log_of(x, l.n * 0x1.62e4p-1f + (l.f + tail));
+}
 static inline float real_log(float x) { return real_log_carry(x, 0); }
+/* whole for powers of 2 */
+static inline float real_log2(float x) {
+  RealLog l = real_log_parts(x);
+  return real_log_of(x, l.n + (l.f + l.bent) * 0x1.715476p0f);
+}
 
 /* log(1 + x) = log u + (what u = 1 + x lost) / u */
 static inline float real_log1p(float x) {
@@ -134,6 +177,41 @@ static inline float real_log1p(float x) {
 static inline float real_tanh(float x) {
   float e = real_expm1(-2 * fabsf(x));
   return copysignf(-e / (2 + e), x);
+}
+
+/* sinh |x| = (u + u / (u + 1)) / 2, u = e^|x| - 1; where e^-|x| no longer counts, e^|x| / 2 as a
+ * product, because e^|x| alone overflows sooner. cosh alike. */
+enum { ONE_SIDED = 16 };
+static inline float real_half_exp(float a) {
+  float h = real_exp(0.5f * a);
+  return 0.5f * h * h;
+}
+static inline float real_sinh(float x) {
+  float a = fabsf(x), u = real_expm1(a);
+  return copysignf(a < ONE_SIDED ? 0.5f * (u + u / (u + 1)) : real_half_exp(a), x);
+}
+static inline float real_cosh(float x) {
+  float a = fabsf(x), e = real_exp(a);
+  return a < ONE_SIDED ? 0.5f * (e + 1 / e) : real_half_exp(a);
+}
+
+/* asinh |x| = log(1 + |x| + x^2 / (1 + sqrt(1 + x^2))), acosh x = log(1 + t + sqrt(2 t + t^2)),
+ * t = x - 1; where 1 no longer counts, both are log(2 x) */
+static const float REAL_STEEP = 1e4f;
+static inline float real_asinh(float x) {
+  float a = fabsf(x), s = a < REAL_STEEP ? a * a : 0;
+  float y = real_log1p(a + s / (1 + sqrtf(1 + s))), far = real_log(a) + 0.69314718f;
+  return copysignf(a > REAL_STEEP ? far : y, x);
+}
+static inline float real_acosh(float x) {
+  float t = x > REAL_STEEP ? 0 : x - 1;
+  float y = real_log1p(t + sqrtf(t * (2 + t)));
+  return x > REAL_STEEP ? real_log(x) + 0.69314718f : x < 1 ? NAN : y;
+}
+/* atanh |x| = log(1 + 2 |x| / (1 - |x|)) / 2 */
+static inline float real_atanh(float x) {
+  float a = fabsf(x);
+  return copysignf(0.5f * real_log1p(2 * a / (1 - a)), x);
 }
 
 /* erf x = x P(x^2) below 1, 1 - e^Q(x) above; from 4 on it is 1 in single precision */

@@ -53,11 +53,19 @@ local function unary(op, kind, ...)
 end
 
 for _, op in ipairs {"neg", "exp", "square", "abs", "sin", "cos", "tanh", "sigmoid", "relu", "gelu", "silu",
-  "softplus", "leaky_relu", "elu", "floor", "ceil", "round", "sign", "clone"} do
+  "softplus", "leaky_relu", "elu", "floor", "ceil", "trunc", "round", "sign", "clone", "atan", "sinh", "cosh", "asinh",
+  "expm1", "exp2", "erf", "erfc", "nan_to_num"} do
   unary(op, "any")
 end
 unary("log", "positive")
-unary("sqrt", "positive")
+for _, op in ipairs {"log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "lgamma", "digamma"} do
+  unary(op, "positive")
+end
+for _, op in ipairs {"tan", "asin", "acos", "atanh", "erfinv"} do
+  unary(op, "small")
+  unary(op, "unit")
+end
+unary("acosh", "above one")
 unary("leaky_relu", "any", 0.25)
 unary("elu", "any", 1.5)
 unary("pow", "any", 3)
@@ -70,7 +78,8 @@ unary("clamp", "any", {max = 0.25})
 -- Two inputs, broadcast both ways.
 local PAIRS = {{{2, 3}, {2, 3}}, {{2, 3}, {3}}, {{3}, {2, 3}}, {{2, 1, 4}, {3, 1}}, {{3, 1}, {2, 1, 4}}, {{5}, {1}},
   {{1}, {5}}, {{}, {2, 2}}, {{2, 2}, {}}, {{1}, {1}}, {{4, 1}, {1, 3}}}
-for op, kind in pairs {add = "any", sub = "any", mul = "any", div = "positive", maximum = "any", minimum = "any"} do
+for op, kind in pairs {add = "any", sub = "any", mul = "any", div = "positive", maximum = "any", minimum = "any",
+  atan2 = "any", xlogy = "positive", remainder = "positive", fmod = "positive"} do
   for _, shapes in ipairs(PAIRS) do
     add(op, {{shapes[1]}, {shapes[2], kind}}, function(lt, a, b) return lt[op](a, b) end)
   end
@@ -82,6 +91,20 @@ end
 for _, op in ipairs {"add", "sub", "mul", "div"} do -- the two gradients of a shared input add up
   add(op, {{{2, 3}, "positive"}}, function(lt, a) return lt[op](a, a) end, {label = "shared"})
 end
+
+-- Powers of tensors: the first of the pair is not negative.
+for _, shapes in ipairs(PAIRS) do
+  add("pow", {{shapes[1], "positive"}, {shapes[2]}}, function(lt, a, b) return lt.pow(a, b) end)
+end
+add("pow", {{{2, 3}}}, function(lt, b) return lt.pow(0.7, b) end, {label = "number first"})
+for mode in pairs {floor = true, trunc = true} do
+  add("div", {{{2, 3}}, {{3}, "positive"}}, function(lt, a, b) return lt.div(a, b, {rounding_mode = mode}) end,
+    {label = mode})
+end
+for _, weight in ipairs {0.25, 0.75} do
+  add("lerp", {{2, 3}, {3}}, function(lt, a, b) return lt.lerp(a, b, weight) end, {label = tostring(weight)})
+end
+add("lerp", {{2, 3}, {3}, {{2, 1}, "unit"}}, function(lt, a, b, weight) return lt.lerp(a, b, weight) end)
 
 local function where(lt, c, a, b) return lt.where(c, a, b) end
 add("where", {{{3, 4}, "condition"}, {3, 4}, {3, 4}}, where)

@@ -26,6 +26,7 @@ local kinds = {}
 function kinds.any(n, seed) return spread(n, seed, -2, 2) end
 function kinds.small(n, seed) return spread(n, seed, -0.5, 0.5) end
 function kinds.positive(n, seed) return spread(n, seed, 0.3, 2.3) end
+kinds["above one"] = function(n, seed) return spread(n, seed, 1.1, 3) end
 function kinds.unit(n, seed) return spread(n, seed, 0.05, 0.95) end
 -- 0 or 1
 function kinds.condition(n, seed)

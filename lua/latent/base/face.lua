@@ -1,12 +1,14 @@
 --- The Lua face of a core: functions, methods and operators of tensors. Made once for `latent.core`
 -- (the module `latent`) and, in the specs, once for its double precision twin.
 -- @module latent.base.face
-local composites = require "latent.base.composites"
 local foreign = require "latent.base.foreign"
 local format = require "latent.base.format"
 local options = require "latent.base.options"
 
 local M = {}
+
+-- The ops that are written in Lua, a family a file.
+local FAMILIES = {"composites", "elementwise"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
@@ -66,8 +68,6 @@ local function refuse_operators(core)
   for event, text in pairs{
     __concat = "no ..; write tostring(x) or x:item() to make text of it, lt.cat{x, y} to join tensors",
     __call = "no call; write x[i], x:get(i, j) or x:slice(axis, first, last) for its elements",
-    __idiv = "no //; write (x / y):floor()",
-    __mod = "no %; write x - (x / y):floor() * y",
     __band = "no &; write x * y of results of comparisons",
     __bor = "no |; write lt.maximum(x, y) of results of comparisons",
     __bxor = "no ~; write x:ne(y)",
@@ -79,19 +79,30 @@ local function refuse_operators(core)
   end
 end
 
-local function add_operators(core)
+local function add_operators(core, lt)
   local ops, meta = core.ops, core.metatable
   meta.__add, meta.__sub, meta.__mul, meta.__div = ops.add, ops.sub, ops.mul, ops.div
   meta.__unm = function(x) return ops.neg(x) end
-  meta.__pow = function(x, y)
-    if type(y) ~= "number" then
-      core.raise(("pow: expected a number as exponent, got %s%s"):format(options.describe(y),
-        core.is_tensor(y) and "; write (x:log() * y):exp() for x above 0" or ""))
-    end
-    return ops.pow(x, y)
-  end
+  meta.__pow, meta.__idiv, meta.__mod = lt.pow, lt.floor_divide, ops.remainder
   meta.__tostring = function(x) return format.tensor(core.check_tensor(x, "tostring")) end
   meta.__name = "tensor"
+end
+
+-- Adds an op that is written in Lua. One that `extends` a row takes its place, and more arguments. The parameters of
+-- one that does so, or is `named`, may be given by name, and it is described as a row is: without its function.
+local function add_composite(lt, list, op)
+  lt[op.name] = op.f
+  if op.named or op.extends then op.f = nil end
+  if not op.extends then
+    list[#list + 1] = op
+    return
+  end
+  for _, row in ipairs(list) do
+    if row.name == op.name then
+      row.doc = op.doc or row.doc
+      table.move(op.params or {}, 1, #(op.params or {}), #row.params + 1, row.params)
+    end
+  end
 end
 
 --- Builds the face of a core.
@@ -102,16 +113,15 @@ function M.build(core)
   for _, name in ipairs(PUBLIC) do lt[name] = core[name] end
   local list = core.registry()
   for _, op in ipairs(list) do lt[op.name] = core.ops[op.name] end
-  for _, op in ipairs(composites(core)) do
-    lt[op.name] = op.f
-    list[#list + 1] = op
+  for _, family in ipairs(FAMILIES) do
+    for _, op in ipairs(require("latent.base." .. family)(core)) do add_composite(lt, list, op) end
   end
   --- Every op, in a fixed order.
   -- @function lt.ops
   -- @treturn {table,...} each {name, inputs, params, doc, differentiable, elementwise}
   function lt.ops() return list end
   add_methods(core, lt)
-  add_operators(core)
+  add_operators(core, lt)
   refuse_operators(core)
   return lt
 end

@@ -1,0 +1,95 @@
+/* Floor 3: the error function and the gamma function, with what belongs to them. The series are
+ * computed in double precision, whatever the tensors have. */
+#include "ops/elementwise.h"
+#include "ops/families.h"
+
+static const double PI = 3.14159265358979323846;
+
+/* ---- the inverse of the error function ---- */
+
+/* Within 0.3 % of it, |x| < 1: near 0 the slope there, elsewhere by Winitzki's formula (2008) */
+static double erfinv_near(double x) {
+  if (fabs(x) < 0.1) return x * 0.88622692545275801;
+  double a = 0.147, l = log((1 - x) * (1 + x)), t = 2 / (PI * a) + l / 2;
+  return copysign(sqrt(sqrt(t * t - l / a) - t), x);
+}
+
+/* Halley's steps for erf(y) = x: each has three times the digits of the one before. Beyond one half
+ * the distance to 1 is compared instead, which keeps the digits of the tail. */
+static double inverse_erf(double x) {
+  if (!(fabs(x) < 1)) return fabs(x) == 1 ? copysign(INFINITY, x) : NAN;
+  double y = erfinv_near(x);
+  for (int step = 0; step < 2; step++) {
+    double over = fabs(x) < 0.5 ? erf(y) - x : 1 - fabs(x) - erfc(fabs(y));
+    double newton = (x <= -0.5 ? -over : over) / (1.1283791670955126 * exp(-y * y));
+    y -= newton / (1 + y * newton);
+  }
+  return y;
+}
+
+/* ---- the logarithm of the gamma function and its derivatives ---- */
+
+static double log_gamma(double x) {
+  int sign; /* lgamma would leave it in a variable that all threads share */
+  return lgamma_r(x, &sign);
+}
+
+enum { FAR = 10 /* where the series below have all digits of a double */ };
+
+/* psi(x) = psi(x + 1) - 1 / x up to FAR, then log x - 1 / (2 x) - sum B(2 n) / (2 n x^(2 n)); left
+ * of 0 by reflection, psi(x) = psi(1 - x) - pi / tan(pi x) */
+static double psi(double x) {
+  if (x == 0) return copysign(INFINITY, -x);
+  if (x < 0) {
+    double part = x - floor(x);
+    return part == 0 ? NAN : psi(1 - x) - PI / tan(PI * part);
+  }
+  double below = 0;
+  for (; x < FAR; x++) below += 1 / x;
+  double s = 1 / (x * x);
+  double series =
+      s * (1.0 / 12 - s * (1.0 / 120 -
+                           s * (1.0 / 252 -
+                                s * (1.0 / 240 - s * (1.0 / 132 - s * (691.0 / 32760 - s / 12))))));
+  return log(x) - 0.5 / x - (x < INFINITY ? series : 0) - below;
+}
+
+/* psi'(x) = psi'(x + 1) + 1 / x^2 up to FAR, then 1 / x + 1 / (2 x^2) + sum B(2 n) / x^(2 n + 1);
+ * psi'(x) = -psi'(1 - x) + (pi / sin(pi x))^2 */
+static double psi_slope(double x) {
+  if (x <= 0) {
+    double wave = PI / sin(PI * (x - floor(x)));
+    return x == floor(x) ? INFINITY : wave * wave - psi_slope(1 - x);
+  }
+  double below = 0;
+  for (; x < FAR; x++) below += 1 / (x * x);
+  double s = 1 / (x * x);
+  double series =
+      s * (1.0 / 6 -
+           s * (1.0 / 30 -
+                s * (1.0 / 42 - s * (1.0 / 30 - s * (5.0 / 66 - s * (691.0 / 2730 - s * 7 / 6))))));
+  return 1 / x + 0.5 * s + series / x + below;
+}
+
+/* clang-format off */
+
+/* error function: y = 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x, and 1 less that:
+ * dx = +-dy 2 / sqrt(pi) e^-x^2 */
+ELEMENTWISE(erf, real_erf(x), dy * (real)1.1283791670955126 * real_exp(-x * x))
+ROW(erf, SAVE_IN0, "The error function of x.")
+ELEMENTWISE(erfc, real_erfc(x), dy * (real)-1.1283791670955126 * real_exp(-x * x))
+ROW(erfc, SAVE_IN0, "1 - erf(x), exact for large x too.")
+
+/* its inverse: dx = dy sqrt(pi) / 2 e^y^2 */
+ELEMENTWISE(erfinv, inverse_erf((double)x), dy * (real)0.88622692545275801 * real_exp(y * y))
+ROW(erfinv, SAVE_OUT, "The number whose error function is x; NaN beyond 1.")
+
+/* log |gamma(x)|: dx = dy psi(x); and psi itself: dx = dy psi'(x) */
+ELEMENTWISE(lgamma, log_gamma((double)x), (double)dy * psi((double)x))
+ROW(lgamma, SAVE_IN0, "The logarithm of |gamma(x)|; gamma(n) is the factorial of n - 1.")
+ELEMENTWISE(digamma, psi((double)x), (double)dy * psi_slope((double)x))
+ROW(digamma, SAVE_IN0, "The derivative of lgamma.")
+/* clang-format on */
+
+const Op *const ISA_NAME(ops_special)[] = {&op_erf,    &op_erfc,    &op_erfinv,
+                                           &op_lgamma, &op_digamma, NULL};

@@ -1,0 +1,68 @@
+--- Arguments of functions written in Lua, read as those of the core's rows are: behind the tensors in their order, or
+-- by name in a table at the end.
+-- @module latent.base.arguments
+local core = require "latent.core"
+local options = require "latent.base.options"
+
+local M = {}
+
+-- Whether a value is a table of names: not a list, not a tensor.
+local function is_options(value)
+  return type(value) == "table" and value[1] == nil and next(value) ~= nil
+end
+
+local CHECKS = {}
+
+function CHECKS.bool(name, param, value) return options.expect(name, param.name, value, "boolean") end
+function CHECKS.number(name, param, value) return options.expect(name, param.name, value, "number") end
+function CHECKS.int(name, param, value) return options.expect(name, param.name, value, "integer") end
+function CHECKS.choice(name, param, value)
+  for _, choice in ipairs(param.choices) do
+    if choice == value then return value end
+  end
+  core.raise(("%s: %s: expected one of %s, got %s"):format(name, param.name, table.concat(param.choices, " "),
+    options.describe(value)))
+end
+
+--- The arguments by name.
+-- @tparam string name of the function
+-- @tparam {table,...} params `name`, `kind` ("bool", "number", "int" and "choice" are checked, others left to the
+-- function), `required`, `default`, `choices`
+-- @param ... what the caller gave behind the tensors
+-- @treturn table the values; of those that were not given, their defaults
+function M.read(name, params, ...)
+  local given, count, named = {...}, select("#", ...), {}
+  while count > 0 and given[count] == nil do count = count - 1 end
+  if count > 0 and is_options(given[count]) then
+    local names = {}
+    for i, param in ipairs(params) do names[i] = param.name end
+    named, count = options.check(name, given[count], names), count - 1
+  end
+  if count > #params then
+    core.raise(("%s: too many arguments: expected at most %d after the tensors, got %d"):format(name, #params, count))
+  end
+  local values = {}
+  for i, param in ipairs(params) do
+    local value = named[param.name]
+    if i <= count and given[i] ~= nil then
+      if value ~= nil then core.raise(("%s: %s is given twice"):format(name, param.name)) end
+      value = given[i]
+    end
+    if value == nil and param.required then core.raise(("%s: %s is missing"):format(name, param.name)) end
+    if value ~= nil and CHECKS[param.kind] then value = CHECKS[param.kind](name, param, value) end
+    if value == nil then value = M.default(param) end
+    values[param.name] = value
+  end
+  return values
+end
+
+--- The default of a parameter: of a row numbers stand for the choices and for truth.
+-- @tparam table param
+-- @return the value, nil where there is none
+function M.default(param)
+  if param.choices then return param.choices[(param.default or 0) // 1 + 1] end
+  if param.kind == "bool" then return (param.default or 0) ~= 0 end
+  return param.default
+end
+
+return M
