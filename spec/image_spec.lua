@@ -16,7 +16,7 @@ describe("image", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
 
-  local function read(bytes) return image.read(scratch.write(folder, "picture", bytes)) end
+  local function read(bytes, opts) return image.read(scratch.write(folder, "picture", bytes), opts) end
 
   local function refused(bytes, pattern)
     local x, message = read(bytes)
@@ -146,8 +146,10 @@ describe("image", function()
       refused("P2 2 2 255\n1 2 3", "is too short for 4 pixels")
       refused("P2 2 2 255\n10 20 30", "ends after 3 pixels, expected 4")
       refused("P2 2 2 255\n1 2 x 4", "ends after 2 pixels")
-      refused("P6 1 1 255\nabc", "expected a PNG or PGM picture")
-      refused("", "expected a PNG or PGM picture")
+      refused("P6 1 1 255\nab", "ends after 2 bytes of its pixels, expected 3")
+      refused("P3 1 1 255\n1 2", "is too short for 3 pixels")
+      refused("P7 1 1 255\nabc", "expected a PNG, PGM or PPM picture")
+      refused("", "expected a PNG, PGM or PPM picture")
     end)
 
     it("answers any damage with a message or a picture", function()
@@ -159,6 +161,39 @@ describe("image", function()
           assert.is_string(x == nil and message or "fine")
         end
       end
+    end)
+  end)
+
+  describe("in colour", function()
+    it("holds what its grey is made of, in every kind of PNG", function()
+      local weights, count = lt.tensor{0.299, 0.587, 0.114}, 0
+      for _, name in ipairs(scratch.list(FIXTURES)) do
+        if name:find "%.png$" then
+          local grey, color = assert(image.read(FIXTURES .. name)), assert(image.read(FIXTURES .. name, {color = true}))
+          assert.same({grey:size(1), grey:size(2), 3}, color.shape)
+          assert.close((color * weights):sum(3), grey, 1e-6)
+          count = count + 1
+        end
+      end
+      assert(count > 20)
+    end)
+
+    it("is written and read again", function()
+      local x = (lt.rand(4, 5, 3) * 255):u8()
+      for _, ending in ipairs{"png", "ppm"} do
+        assert(image.write(folder .. "/rgb." .. ending, x))
+        assert.close(assert(image.read(folder .. "/rgb." .. ending, {color = true})) * 255, x:float(), 1e-4)
+      end
+      assert.close(read("P3 2 1 4\n0 1 2 4 4 4", {color = true}), lt.tensor{{{0, 0.25, 0.5}, {1, 1, 1}}}, 1e-6)
+      assert.close(read "P3 2 1 4\n0 1 2 4 4 4", lt.tensor{{0.587 * 0.25 + 0.114 * 0.5, 1}}, 1e-6)
+      assert.close(read("P5 2 1 4\n\1\2", {color = true}), lt.tensor{{{0.25, 0.25, 0.25}, {0.5, 0.5, 0.5}}}, 1e-6)
+    end)
+
+    it("refuses misuse", function()
+      assert.misuse(function() image.read("x.png", {colour = true}) end, 'image.read: unknown option "colour"')
+      assert.misuse(function() image.read("x.png", {color = 3}) end, "image.read: color: expected a boolean, got 3")
+      assert.misuse(function() image.write(folder .. "/c.ppm", lt.zeros(1, 1)) end,
+        "image.write: tensor: PPM is in colour")
     end)
   end)
 

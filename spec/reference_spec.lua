@@ -18,6 +18,7 @@ local OBJECTS = {
   Optimizer = function() return optim.SGD({lt.param(lt.ones(1))}, {lr = 1}) end,
   Set = function() return assert(data.mnist{split = "test", mini = true}) end,
   Subset = function() return (data.split(assert(data.mnist{split = "test", mini = true}), 5)) end,
+  Table = function() return (assert(data.csv "docs/iris.csv")) end,
   Loader = function() return data.loader(assert(data.mnist{split = "test", mini = true})) end,
   Figure = function() return require("latent.plot").lines{{y = {1, 2}}} end,
   Bar = function() return require("latent.progress").new{terminal = false} end,

@@ -28,6 +28,8 @@ static void read_png(lua_State *L, Png *p) {
              .color = (int)field(L, "color")};
   lua_getfield(L, 1, "interlaced");
   p->interlaced = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "in_color");
+  p->in_color = lua_toboolean(L, -1);
   int size;
   p->palette = text_field(L, "palette", &size);
   p->colours = size / 3;
@@ -38,13 +40,14 @@ static void read_png(lua_State *L, Png *p) {
     p->clear[i] = (int)lua_tointeger(L, -1);
     lua_pop(L, 1);
   }
-  lua_pop(L, 2);
+  lua_pop(L, 3);
 }
 
-/* The tensor (height, width) that a picture goes into, in a new box on the stack. */
-static real *new_picture(lua_State *L, int height, int width, const char *name) {
+/* The tensor (height, width), or (height, width, channels) of several, that a picture goes into, in
+ * a new box on the stack. */
+static real *new_picture(lua_State *L, int height, int width, int channels, const char *name) {
   Error e;
-  Shape shape = {.dims = 2, .size = {height, width}};
+  Shape shape = {.dims = channels > 1 ? 3 : 2, .size = {height, width, channels}};
   Box *box = box_new(L);
   push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
   return reals(box->var->value);
@@ -66,7 +69,8 @@ static int l_png_size(lua_State *L) {
   return 1;
 }
 
-/* png_pixels(picture, rows) -> tensor (height, width), or nil, message */
+/* png_pixels(picture, rows) -> tensor (height, width), or (height, width, 3) where the picture has
+ * in_color, or nil, message */
 static int l_png_pixels(lua_State *L) {
   size_t size;
   const char *rows = luaL_checklstring(L, 2, &size);
@@ -74,23 +78,24 @@ static int l_png_pixels(lua_State *L) {
   read_png(L, &p);
   if ((int64_t)size != png_size(&p)) raise_error(L, "png_pixels: %zu bytes of rows", size);
   uint8_t *scratch = lua_newuserdatauv(L, 2 * (size_t)png_row_size(&p), 0);
-  real *out = new_picture(L, p.height, p.width, "png_pixels");
+  real *out = new_picture(L, p.height, p.width, p.in_color ? 3 : 1, "png_pixels");
   Error e;
   return finish(L, png_pixels(&p, (const uint8_t *)rows, scratch, out, &e), &e);
 }
 
-/* pgm_pixels(picture, bytes, is_text) -> tensor (height, width), or nil, message. The picture says
- * where in the bytes its pixels begin. */
+/* pgm_pixels(picture, bytes, is_text) -> tensor (height, width), or (height, width, 3) of a picture
+ * of three channels, or nil, message. The picture says where in the bytes its pixels begin. */
 static int l_pgm_pixels(lua_State *L) {
   size_t size;
   const char *bytes = luaL_checklstring(L, 2, &size);
   int width = (int)field(L, "width"), height = (int)field(L, "height");
-  int most = (int)field(L, "most");
-  int64_t at = field(L, "at"), left = (int64_t)size - at + 1, count = (int64_t)width * height;
+  int most = (int)field(L, "most"), channels = (int)field(L, "channels");
+  int64_t at = field(L, "at"), left = (int64_t)size - at + 1;
+  int64_t count = (int64_t)width * height * channels;
   bool text = lua_toboolean(L, 3);
   if (at < 1 || left < (text ? 0 : count * (most > 255 ? 2 : 1)))
     raise_error(L, "pgm_pixels: %zu bytes", size);
-  real *out = new_picture(L, height, width, "pgm_pixels");
+  real *out = new_picture(L, height, width, channels, "pgm_pixels");
   bytes += at - 1;
   Error e;
   bool ok = text ? pgm_text(bytes, (size_t)left, count, most, out, &e)

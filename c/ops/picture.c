@@ -1,5 +1,5 @@
-/* Floor 3: pixels of PNG and PGM pictures as grey numbers in 0..1, transparent parts before white.
- */
+/* Floor 3: pixels of PNG and PGM pictures as numbers in 0..1, grey or red, green
+ * and blue, transparent parts before white. */
 #include "ops/picture.h"
 
 #include <stdlib.h>
@@ -114,9 +114,34 @@ static double pixel(const Png *p, const uint8_t *row, int64_t x) {
   return clear && s[1] == p->clear[1] && s[2] == p->clear[2] ? 1 : value;
 }
 
+/* Pixel x of any row as red, green and blue; false where a palette lacks it. */
+static bool pixel_in_color(const Png *p, const uint8_t *row, int64_t x, real *out) {
+  double most = (1 << p->depth) - 1, alpha = 1;
+  int n = channels_of(p), s[4] = {0};
+  for (int c = 0; c < n; c++) s[c] = sample(row, x * n + c, p->depth);
+  double rgb[3] = {s[0] / most, s[0] / most, s[0] / most};
+  if (p->color == PNG_PALETTE) {
+    if (s[0] >= p->colours) return false;
+    for (int c = 0; c < 3; c++) rgb[c] = p->palette[3 * s[0] + c] / 255.0;
+    if (s[0] < p->alpha_count) alpha = p->alphas[s[0]] / 255.0;
+  } else if (n >= 3) {
+    for (int c = 0; c < 3; c++) rgb[c] = s[c] / most;
+  }
+  if (p->color == PNG_GREY_ALPHA || p->color == PNG_RGB_ALPHA) alpha = s[n - 1] / most;
+  bool clear = p->has_clear && s[0] == p->clear[0] && p->color != PNG_PALETTE;
+  if (clear && (n == 1 || (s[1] == p->clear[1] && s[2] == p->clear[2]))) alpha = 0;
+  for (int c = 0; c < 3; c++) out[c] = (real)blend(rgb[c], alpha);
+  return true;
+}
+
 /* The row's pixels, `dx` apart; false where a palette lacks one of the colours. */
 static bool put_row(const Png *p, const real greys[256], const uint8_t *row, int width, int dx,
                     real *out) {
+  if (p->in_color) {
+    for (int64_t x = 0; x < width; x++)
+      if (!pixel_in_color(p, row, x, out + 3 * x * dx)) return false;
+    return true;
+  }
   if (channels_of(p) > 1 || p->depth == 16) {
     for (int64_t x = 0; x < width; x++) out[x * dx] = (real)pixel(p, row, x);
     return true;
@@ -143,7 +168,8 @@ bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, real *out, 
     for (int y = 0; y < height; y++, rows += n + 1) {
       if (!unfilter(rows[0], rows + 1, above, n, step, row))
         return error_set(e, "row %d has filter %d, which does not exist", y + 1, rows[0]);
-      real *to = out + (int64_t)(s->y0 + y * s->dy) * p->width + s->x0;
+      int64_t place = (int64_t)(s->y0 + y * s->dy) * p->width + s->x0;
+      real *to = out + (p->in_color ? 3 : 1) * place;
       if (!put_row(p, greys, row, width, s->dx, to))
         return error_set(e, "a pixel has a colour that its palette lacks");
       uint8_t *next = above;

@@ -1,5 +1,6 @@
 -- What reads files, and real files for it.
 local core = require "latent.core"
+local data = require "latent.data"
 local files = require "latent.base.files"
 local formats = require "tools.fuzz.formats"
 local idx = require "latent.idx"
@@ -85,7 +86,9 @@ M.list = {
   end},
   pgm = {load = image.read, format = "text",
     seeds = texts("P5\n# by hand\n3 2\n255\n\0\51\102\153\204\255", "P2 2 2 255\n1 2 # c\n3 4\n",
-      "P5 2 1 65535\n\51\51\255\255")},
+      "P5 2 1 65535\n\51\51\255\255", "P6 1 2 255\n\0\51\102\153\204\255", "P3 1 1 9\n1 2 3\n")},
+  csv = {load = data.csv, format = "text",
+    seeds = texts('a,"b, c"\r\n1,"x ""y"""\r\n-2e3,\r\n', "1;2\n3;4\n", "\239\187\191n,m\nNA,inf\n0.5,.5\n")},
   json = {format = "text", seeds = texts('{"a":[1,2.5e3,{"b":null}],"c":"\\u00e9\\ud83d\\ude00","d":true}', "[[],{}]"),
     load = function(path) return json.decode(assert(files.read_all(path))) end},
   log = {load = train.read_log, format = "text",

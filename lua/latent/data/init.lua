@@ -187,6 +187,59 @@ function M.tensors(parts) return tensors.new(parts) end
 -- @treturn Subset
 function M.subset(set, positions) return subset.new(set, positions) end
 
+--- A table from a CSV file (RFC 4180): quotes, line ends inside them, any separator. A column whose fields are all
+-- numbers holds numbers, any other words; `print(t)` says what was found, so that a wrong guess is seen.
+-- @usage local t = assert(data.csv "flowers.csv")
+-- print(t)                                          -- names, types, ranges, missing values
+-- local x = t:tensor{"length", "width"}             -- [#t, 2]
+-- local y, classes = t:labels "species"             -- [#t] from 0, and their names
+-- local set = t:set{y = "species"}                  -- all other numbers as x: for data.loader, data.split
+-- @tparam string path
+-- @tparam ?table opts
+-- @treturn ?Table nil where the file is missing or no table
+-- @treturn ?string the message then, with the line
+function M.csv(path, opts) return require("latent.data.csv").read(path, opts) end
+
+--- Pictures in folders as a data set: a folder for each class, its name the class's; without such folders the pictures
+-- are one class. PNG, PGM and PPM.
+-- @tparam string folder
+-- @tparam ?table opts
+-- @treturn ?Set images u8 [n, size, size, 1 or 3], labels u8 [n]; nil where a picture is damaged or there is none
+-- @treturn ?string the message then
+function M.image_folder(folder, opts) return require("latent.data.image_folder").read(folder, opts) end
+
+local cifar_options = options.declare("data.cifar10", {SPLIT,
+  {"dir", "string", nil, "the folder of the files (unless said: LATENT_CIFAR10_DATA)"}})
+
+--- Reads CIFAR-10 from the files of its binary version (`data_batch_1.bin` and so on): 50,000 training or 10,000 test
+-- colour images in ten classes.
+-- @tparam ?table opts
+-- @treturn ?Set images u8 [n, 32, 32, 3], labels u8 [n]; nil where a file is missing or damaged
+-- @treturn ?string the message then
+function M.cifar10(opts)
+  opts = cifar_options(opts)
+  return require("latent.data.cifar").read(opts.dir, opts.split)
+end
+
+--- A function of each batch of a set, as a set: what comes in as x and y goes out as the function returns them.
+-- @usage local noisy = data.map(set, function(x, y, g) return data.noisy(x, 0.5, {generator = g}), x end)
+-- @tparam Set set
+-- @tparam function f of x, y and the generator that random numbers come from (of a loader's batch: fixed by its seed,
+-- epoch and place, so that a run that goes on sees the same); returns x and, where it differs, y
+-- @treturn Set
+function M.map(set, f) return require("latent.data.derived").map(set, f) end
+
+--- Several sets behind one another, as one.
+-- @tparam {Set,...} list sets of the same shape of images
+-- @treturn Set
+function M.concat(list) return require("latent.data.derived").concat(list) end
+
+--- A function for `data.map` that changes the images of each batch at random.
+-- @usage local train = data.map(set, data.augment{shift = 2, flip = true})
+-- @tparam ?table opts
+-- @treturn function
+function M.augment(opts) return require("latent.data.augment").new(opts) end
+
 --- Makes sure that MNIST is on this machine, complete and right: looks into the folder LATENT_DATA when that is
 -- set, else fills the cache.
 -- @tparam ?table opts

@@ -5,6 +5,7 @@
 
 local core = require "latent.core"
 local options = require "latent.base.options"
+local subset = require "latent.data.subset"
 local raise = core.raise
 
 local M = {}
@@ -25,14 +26,34 @@ local function epoch_seed(seed, epoch)
   return ((seed * 0x9E3779B97F4A7C15) ~ (epoch * 0x632BE59BD9B4E019)) & 0x7FFFFFFFFFFFFFFF
 end
 
--- The positions of this epoch in order, float32 [n]; made once an epoch.
+-- As many positions as the set has, each drawn with a chance in proportion to its weight.
+local function draw(sums, count, generator)
+  local total, order = sums[#sums], {}
+  for i, u in ipairs(core.rand(count, {generator = generator}):table()) do
+    local low, high, at = 1, #sums, u * total
+    while low < high do
+      local middle = (low + high) // 2
+      if sums[middle] > at then high = middle else low = middle + 1 end
+    end
+    order[i] = low
+  end
+  return core.tensor(order)
+end
+
+-- The positions of this epoch in order, [n]; made once an epoch.
 local function order_of(self)
   if not self.order then
-    local lt = require "latent"
-    local generator = lt.generator(epoch_seed(self.seed, self.epoch))
-    self.order = lt.randperm(self.count, {generator = generator})
+    local generator = core.generator(epoch_seed(self.seed, self.epoch))
+    self.order = self.weights and draw(self.weights, self.count, generator)
+      or core.randperm(self.count, {generator = generator})
   end
   return self.order
+end
+
+-- What a set that draws random numbers draws them from: seed, epoch and place fix them, so that a run that goes on
+-- sees the same.
+local function generator_of(self)
+  return self.set.random and core.generator(epoch_seed(epoch_seed(self.seed, self.epoch), self.position + 1)) or nil
 end
 
 local function begin_epoch(self, epoch)
@@ -58,7 +79,7 @@ function Loader:next()
   else
     index = require("latent").arange(first, last)
   end
-  local x, y = self.set:batch(index)
+  local x, y = self.set:batch(index, generator_of(self))
   self.position = last
   return {x = x, y = y, index = index}
 end
@@ -117,11 +138,26 @@ function Loader:set_state(state)
   return self
 end
 
-local function check_set(set)
-  local meta = getmetatable(set)
-  if type(set) ~= "table" or type(set.batch) ~= "function" or not (meta and meta.__len) then
-    raise("data.loader: set: expected a data set (#set and set:batch(index)), got " .. options.describe(set))
+-- Running sums of the weights, or nil where there are none.
+local function sums_of(set, opts)
+  local weights, sums, sum = opts.weights, {}, 0
+  if weights == nil then return nil end
+  if opts.shuffle == false then raise "data.loader: weights: they draw at random, and shuffle is false" end
+  if core.is_tensor(weights) then weights = weights:table() end
+  if type(weights) ~= "table" or #weights ~= #set then
+    raise(("data.loader: weights: expected %d numbers, one for each, got %s"):format(#set,
+      options.describe(opts.weights)))
   end
+  for i, weight in ipairs(weights) do
+    if type(weight) ~= "number" or not (weight >= 0 and weight < math.huge) then
+      raise(("data.loader: weights: %d: expected a finite number of at least 0, got %s"):format(i,
+        options.describe(weight)))
+    end
+    sum = sum + weight
+    sums[i] = sum
+  end
+  if sum == 0 then raise "data.loader: weights: all of them are 0" end
+  return sums
 end
 
 local FROM_ONE = options.kind("int", "a whole number from 1", function(value)
@@ -136,6 +172,7 @@ end)
 local loader_options = options.declare("data.loader", {
   {"batch", FROM_ONE, 64, "images in a batch"}, {"shuffle", FLAG, true, "another order each epoch"},
   {"seed", WHOLE, 1, "which fixes the orders"}, {"drop_last", FLAG, false, "leave out a last batch that is short"},
+  {"weights", "any", nil, "a number for each, in proportion to which it is drawn until an epoch is full"},
 })
 
 --- Makes a loader.
@@ -143,7 +180,7 @@ local loader_options = options.declare("data.loader", {
 -- @tparam ?table opts
 -- @treturn Loader
 function M.new(set, opts)
-  check_set(set)
+  subset.check_set("data.loader", set)
   opts = loader_options(opts)
   local count, batch = #set, opts.batch
   if opts.drop_last and count < batch then
@@ -151,6 +188,7 @@ function M.new(set, opts)
   end
   return setmetatable({
     set = set, batch = batch, seed = opts.seed, count = count, shuffle = opts.shuffle,
+    weights = sums_of(set, opts),
     stop = opts.drop_last and count // batch * batch or count,
     epoch = 1, position = 0, resumed = false,
   }, Loader)

@@ -20,16 +20,17 @@ Subset.__name = "data set" -- in messages
 
 --- Some images and their labels, ready for a model.
 -- @tparam Tensor|{int,...} index positions in the part, from 1
+-- @tparam ?Generator generator for sets that draw random numbers
 -- @treturn Tensor x, float32 [b, size, size, 1] in [-1, 1]
 -- @treturn Tensor y, float32 [b], the labels
-function Subset:batch(index)
+function Subset:batch(index, generator)
   if not core.is_tensor(index) then
     if type(index) ~= "table" then
       raise("batch: index: expected a table or a tensor of positions, got " .. options.describe(index))
     end
     index = core.tensor(index)
   end
-  return self.set:batch(self.positions:gather_rows(index))
+  return self.set:batch(self.positions:gather_rows(index), generator)
 end
 
 function Subset:__len() return self.positions.shape[1] end
@@ -38,7 +39,10 @@ function Subset:__tostring()
   return ("%d of the images of %s"):format(#self, tostring(self.set))
 end
 
-local function check_set(fname, set)
+--- Raises unless a value can be used as a data set.
+-- @tparam string fname of the function, for the message
+-- @param set
+function M.check_set(fname, set)
   local meta = getmetatable(set)
   if type(set) ~= "table" or type(set.batch) ~= "function" or not (meta and meta.__len) then
     raise(("%s: set: expected a data set (#set and set:batch(index)), got %s"):format(
@@ -52,7 +56,7 @@ end
 -- @treturn Subset
 function M.new(set, positions)
   require "latent"
-  check_set("data.subset", set)
+  M.check_set("data.subset", set)
   if type(positions) == "table" and #positions > 0 then positions = core.tensor(positions) end
   if not core.is_tensor(positions) or positions:dim() ~= 1 then
     raise("data.subset: positions: expected a list of positions, got " .. options.describe(positions))
@@ -62,7 +66,7 @@ function M.new(set, positions)
     raise(("data.subset: positions: expected 1 to %d, got %d to %d"):format(#set, least // 1, most // 1))
   end
   return setmetatable({
-    set = set, positions = positions, name = set.name, split = set.split, classes = set.classes,
+    set = set, positions = positions, random = set.random, name = set.name, split = set.split, classes = set.classes,
     labels = core.is_tensor(set.labels) and set.labels:gather_rows(positions) or nil,
   }, Subset)
 end
@@ -75,7 +79,7 @@ local split_options = options.declare("data.split", {{"seed", "integer", 1, "whi
 -- @tparam ?table opts
 -- @return two parts
 function M.split(set, held_back, opts)
-  check_set("data.split", set)
+  M.check_set("data.split", set)
   local seed = split_options(opts).seed
   local count = options.expect("data.split", "held_back", held_back, "number")
   if count < 1 then count = count * #set // 1 end

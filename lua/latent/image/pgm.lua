@@ -1,4 +1,5 @@
---- PGM, the plainest of grey pictures: P5 (bytes) and P2 (text) are read, P5 is written.
+--- PGM and PPM, the plainest of pictures: grey ones, P5 (bytes) and P2 (text), and those in colour, P6 and P3, are
+-- read; P5 and P6 are written.
 -- @module latent.image.pgm
 
 local core = require "latent.core"
@@ -31,12 +32,9 @@ local function read_header(bytes)
   return {width = width, height = height, most = most, at = at}
 end
 
--- Each finds where the pixels begin: true, or nil and a message where the file cannot hold them all.
-local READERS = {}
-
--- One white space follows the header, then a byte a pixel, or two with the high one first.
-function READERS.P5(bytes, picture)
-  local expected = picture.width * picture.height * (picture.most > 255 and 2 or 1)
+-- One white space follows the header, then a byte a value, or two with the high one first.
+local function find_bytes(bytes, picture)
+  local expected = picture.width * picture.height * picture.channels * (picture.most > 255 and 2 or 1)
   local first = picture.at + 1
   if not bytes:find("^%s", picture.at) or #bytes - first + 1 < expected then
     return nil, ("ends after %d bytes of its pixels, expected %d"):format(math.max(#bytes - first + 1, 0), expected)
@@ -45,36 +43,43 @@ function READERS.P5(bytes, picture)
   return true
 end
 
-function READERS.P2(bytes, picture)
-  local count = picture.width * picture.height
+local function find_text(bytes, picture)
+  local count = picture.width * picture.height * picture.channels
   if #bytes - picture.at < 2 * count - 1 then return nil, ("is too short for %d pixels"):format(count) end
   return true
 end
 
---- Whether bytes begin as a PGM file does.
+-- Each finds where the pixels begin: true, or nil and a message where the file cannot hold them all.
+local KINDS = {P2 = {1, find_text}, P3 = {3, find_text}, P5 = {1, find_bytes}, P6 = {3, find_bytes}}
+
+--- Whether bytes begin as a PGM or PPM file does.
 -- @tparam string bytes
 -- @treturn boolean
-function M.is(bytes) return READERS[bytes:match "^(P[25])[%s#]"] ~= nil end
+function M.is(bytes) return KINDS[bytes:match "^(P%d)[%s#]"] ~= nil end
 
 --- Reads a picture.
 -- @tparam string bytes of the file
--- @treturn ?Tensor [height, width], in 0..1; nil where the data are damaged
+-- @treturn ?Tensor [height, width], in 0..1, or in colour [height, width, 3]; nil where the data are damaged
 -- @treturn ?string the message then
 function M.decode(bytes)
   local picture, message = read_header(bytes)
   if not picture then return nil, message end
-  local kind = bytes:sub(1, 2)
+  local channels, find = table.unpack(KINDS[bytes:sub(1, 2)])
+  picture.channels = channels
   local ok
-  ok, message = READERS[kind](bytes, picture)
+  ok, message = find(bytes, picture)
   if not ok then return nil, message end
-  return core.pgm_pixels(picture, bytes, kind == "P2")
+  return core.pgm_pixels(picture, bytes, find == find_text)
 end
 
---- The bytes of a PGM file with 8 bits a pixel.
--- @tparam string samples height x width bytes
+--- The bytes of a PGM file with 8 bits a pixel, or of a PPM file.
+-- @tparam string samples height x width x channels bytes
 -- @tparam int height
 -- @tparam int width
+-- @tparam int channels 1 (grey) or 3 (red, green, blue)
 -- @treturn string
-function M.encode(samples, height, width) return ("P5\n%d %d\n255\n"):format(width, height) .. samples end
+function M.encode(samples, height, width, channels)
+  return ("%s\n%d %d\n255\n"):format(channels == 3 and "P6" or "P5", width, height) .. samples
+end
 
 return M

@@ -1,4 +1,4 @@
---- PNG, as far as grey pictures need it: every bit depth and colour type is read, also interlaced; 8-bit grey and
+--- PNG: every bit depth and colour type is read, also interlaced; 8-bit grey and
 -- RGB are written. Every chunk's checksum is compared, and the picture's size with the data before memory is taken.
 -- @module latent.image.png
 
@@ -102,13 +102,15 @@ end
 -- @treturn boolean
 function M.is(bytes) return bytes:sub(1, #SIGNATURE) == SIGNATURE end
 
---- Reads a picture as grey values; what is transparent lies on white.
+--- Reads a picture; what is transparent lies on white.
 -- @tparam string bytes of the file
--- @treturn ?Tensor [height, width], in 0..1; nil where the data are damaged
+-- @tparam ?boolean color red, green and blue in place of grey
+-- @treturn ?Tensor [height, width], in 0..1, or [height, width, 3]; nil where the data are damaged
 -- @treturn ?string the message then
-function M.decode(bytes)
+function M.decode(bytes, color)
   local picture, message = read_chunks(bytes)
   if not picture then return nil, message end
+  picture.in_color = color
   local expected = core.png_size(picture)
   if expected // MOST_DEFLATED > #picture.packed then return nil, "its data are too short for its size" end
   local rows
