@@ -147,14 +147,10 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
 
-# LDoc reads what the comments, the table of ops and the chapters were sorted into.
 docs: setup build ## the reference as HTML: build/docs/index.html
 	@tools/setup.sh docs
-	@rm -rf build/reference build/docs
-	@$(LUA) tools/reference.lua build/reference
-	@ldoc -q --fatalwarnings -c docs/config.ld . >build/reference/ldoc.log 2>&1 || \
-	  { cat build/reference/ldoc.log >&2; exit 1; }
-	@cat docs/reference.css >>build/docs/ldoc.css
+	@rm -rf build/docs
+	@$(LUA) tools/reference/main.lua build/docs
 	@echo build/docs/index.html
 
 repl: setup build ## the interactive prompt, with latent as lt

@@ -202,22 +202,88 @@ describe("the reference", function()
   end)
 end)
 
-describe("make docs #slow", function()
-  it("makes a page for each module, class and chapter, without a warning", function()
-    if not files.has_program "ldoc" then return pending "LDoc is not installed" end
-    local command = "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -s docs 2>&1"
-    assert(files.capture(command))
-    for _, module in ipairs(model.modules) do
-      assert.is_true(files.exists("build/docs/modules/" .. module.name .. ".html"), module.name)
+describe("make docs", function()
+  local folder, remove = require("spec.support.scratch").folder()
+  local pages = {}
+  setup(function()
+    if not files.has_program "cmark-gfm" then return end
+    local command = "lua5.4 tools/reference/main.lua %s && cd %s && ls *.html"
+    command = ("LUA_PATH=%s LUA_CPATH=%s "):format(files.quote(package.path), files.quote(package.cpath))
+      .. command:format(files.quote(folder), files.quote(folder))
+    for name in assert(files.capture(command)):gmatch "[^\n]+" do
+      pages[name] = assert(files.read_all(files.join(folder, name)))
     end
-    for _, class in ipairs(model.classes) do
-      assert.is_true(files.exists("build/docs/classes/" .. class.name .. ".html"), class.name)
+  end)
+  teardown(function() remove() end)
+
+  -- Without the program there is nothing to look at.
+  local function page_it(name, f)
+    it(name, function()
+      if not files.has_program "cmark-gfm" then return pending "cmark-gfm is not installed" end
+      f()
+    end)
+  end
+
+  -- Whether a link within the reference leads to a page, and on it to a place.
+  local function leads(link)
+    local name, place = link:match "^([^#]+)#?(.*)$"
+    local page = pages[name]
+    return page and (place == "" or page:find(('id="%s"'):format(place), 1, true))
+  end
+
+  page_it("makes a page for each module, class and chapter", function()
+    for _, module in ipairs(model.modules) do assert(pages[module.name .. ".html"], module.name) end
+    for _, class in ipairs(model.classes) do assert(pages["class." .. class.name .. ".html"], class.name) end
+    assert.matches("the kernel is not flipped", pages["latent.html"])
+    assert.matches("<li><code>beta = 1</code> a number of at least 0; the weight of the KL divergence</li>",
+      pages["latent.vae.html"])
+    assert.matches('<a href="memory.html">', pages["from-pytorch.html"])
+    assert.matches("<table>", pages["from-pytorch.html"])
+  end)
+
+  page_it("makes links that lead somewhere, in pages and in the index of the search", function()
+    local count = 0
+    for name, page in pairs(pages) do
+      for link in page:gmatch 'href="([^"]+)"' do
+        local outside = link:find "^https?:" or link:find "^%.%./%.%./"
+        local source = link:match "^%.%./%.%./([^#]*)"
+        assert(not source or files.exists(source), name .. ": " .. link)
+        local there = outside or link == "style.css" or leads(link:find "^#" and name .. link or link)
+        assert(there, ("%s: %s leads nowhere"):format(name, link))
+        count = count + 1
+      end
     end
-    local page = assert(files.read_all "build/docs/modules/latent.html")
-    assert.matches("the kernel is not flipped", page)
-    assert.matches("href=\"%.%./topics/from%-pytorch%.md%.html\"", page)
-    local chapter = assert(files.read_all "build/docs/topics/from-pytorch.md.html")
-    assert.matches("<a href=\"memory%.md%.html\">", chapter)
-    assert.matches("<table>", chapter)
+    assert(count > 1000)
+    local text = assert(files.read_all(files.join(folder, "index.js"))):match "^const INDEX = (.*);\n$"
+    local index = assert(require("latent.json").decode(text))
+    local names = {}
+    for _, entry in ipairs(index) do
+      names[entry[1]] = true
+      assert(leads(entry[2]), ("%s: %s leads nowhere"):format(entry[1], entry[2]))
+    end
+    assert(names["lt.conv2d"] and names["vae.elbo"] and names["Tensor:relu_"] and names["How it is laid out"])
+  end)
+
+  page_it("makes pages that find what is typed, in a browser's script", function()
+    if not files.has_program "node" then return pending "node is not installed" end
+    local program = [[
+      const fs = require("fs"), folder = process.argv[1];
+      const field = {value: "", on: {}, addEventListener(kind, f) { this.on[kind] = f; }};
+      const found = {items: [], replaceChildren() { this.items = []; }, append(item) { this.items.push(item); }};
+      globalThis.document = {
+        getElementById: (id) => (id === "search" ? field : found), addEventListener() {},
+        createElement: () => ({parts: [], append(...parts) { this.parts.push(...parts); }}),
+      };
+      const script = ["index.js", "search.js"].map((name) => fs.readFileSync(folder + "/" + name, "utf8")).join("\n");
+      new Function(script)();
+      for (const text of ["conv2d", "free bits", "nothing-of-this-name"]) {
+        field.value = text;
+        field.on.input();
+        console.log(text + ": " + found.items.slice(0, 1).map((item) => item.parts[0].textContent + " " +
+          item.parts[0].href).join());
+      }]]
+    local said = files.capture(("node -e %s %s"):format(files.quote(program), files.quote(folder)))
+    assert.equal("conv2d: lt.conv2d latent.html#lt.conv2d\nfree bits: vae.elbo latent.vae.html#vae.elbo\n"
+      .. "nothing-of-this-name: ", (said:gsub("%s+$", " ")))
   end)
 end)

