@@ -14,6 +14,7 @@ require "latent" -- tells the core which files are the library's, for errors at 
 local bars = require "latent.plot.bars"
 local chart = require "latent.plot.chart"
 local core = require "latent.core"
+local fields = require "latent.plot.fields"
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
 local kinds = require "latent.plot.kinds"
@@ -154,7 +155,8 @@ end
 -- the line, as in matplotlib; a point with such a gap on both sides is drawn as a dot.
 -- @tparam table arguments series first: {y = [n], x = [n] (default 1..n), label = text, color = number of
 --   the palette or "#rrggbb", width, dashed, markers, line = false for points alone, texts = one beside each
---   point}; then options (without width and height 900 x 600 pixels)
+--   point, error = [n] or {down, up}: bars around the points, or with band = true a band}; then options (without width
+--   and height 900 x 600 pixels)
 -- @treturn Figure
 function M.lines(arguments)
   return figure_of("lines", plainly(lines.lines, arguments, "plot.lines"), arguments.title)
@@ -204,6 +206,22 @@ function M.image_rows(arguments)
   return figure_of("image_rows", plainly(images.image_rows, arguments, "plot.image_rows"), arguments.title)
 end
 
+--- A matrix as colours, with a bar that says which colour is which value: confusion matrices (row 1 on top), or with
+-- places `x` and `y` spectrograms and densities (y upwards).
+-- @usage plot.heatmap{confusion, xnames = classes, ynames = classes, format = "%d", xlabel = "said", ylabel = "true"}
+-- @tparam table arguments the matrix may be the first element
+-- @treturn Figure
+function M.heatmap(arguments)
+  return figure_of("heatmap", plainly(fields.heatmap, arguments, "plot.heatmap"), arguments.title)
+end
+
+--- Lines of equal value of a field over two axes, y upwards.
+-- @tparam table arguments the values [rows, columns] may be the first element
+-- @treturn Figure
+function M.contour(arguments)
+  return figure_of("contour", plainly(fields.contour, arguments, "plot.contour"), arguments.title)
+end
+
 local function largest(list, index_of, count, what)
   local sizes, total = {}, 0
   for i = 1, count do
@@ -240,7 +258,7 @@ local function panel_sizes(figures, columns, o)
   end
   local list = {}
   for i, figure in ipairs(figures) do
-    local item = {draw = figure.draw, width = figure.width, height = figure.height,
+    local item = {draw = figure.draw, limits = figure.limits, width = figure.width, height = figure.height,
       flexible = figure.flexible}
     if item.flexible and not tall[(i - 1) // columns] then
       item.width, item.height = o.width, o.height
@@ -250,10 +268,28 @@ local function panel_sizes(figures, columns, o)
   return list
 end
 
+-- The range over all figures of each axis that they are to share: {x = ..., y = ...}, or nil where they share none.
+local function shared_limits(figures, share)
+  if not share then return nil end
+  local limits = {}
+  for axis in share:gmatch "." do
+    for i, figure in ipairs(figures) do
+      local range = figure.limits and figure.limits[axis]
+      if not range then
+        raise(("plot.panels: share: figure %d is %s, which has no %s axis of numbers"):format(i, figure.kind, axis))
+      end
+      local all = limits[axis] or range
+      limits[axis] = {math.min(all[1], range[1]), math.max(all[2], range[2])}
+    end
+  end
+  return limits
+end
+
 local panels_options = options.declare("plot.panels", {
   {"columns", options.kind("int", "a whole number above 0", function(value)
     return math.type(value) == "integer" and value >= 1 and value or nil
   end), nil, "default: 2"}, {"title", kinds.text, nil, "over all"},
+  {"share", options.one_of{"x", "y", "xy"}, nil, "axes that have one range in all panels"},
   {"width", kinds.at_least(100, false, kinds.MOST_PIXELS), PANEL_WIDTH, "of every chart that was not given a size"},
   {"height", kinds.at_least(100, false, kinds.MOST_PIXELS), PANEL_HEIGHT, "the same"},
 })
@@ -266,6 +302,7 @@ function M.panels(figures, opts)
   local o = panels_options(opts)
   check_figures(figures)
   local columns = o.columns or math.min(2, #figures)
+  local limits = shared_limits(figures, o.share)
   local list, pictures = panel_sizes(figures, columns, o), false
   for _, figure in ipairs(figures) do
     pictures = pictures or figure.pictures
@@ -293,7 +330,7 @@ function M.panels(figures, opts)
           local w = math.min(widths[c], item.width * grow)
           local h = math.min(heights[r], item.height * grow)
           item.draw(s, {x = math.floor(x + (widths[c] - w) / 2),
-            y = math.floor(y + (heights[r] - h) / 2), w = w, h = h})
+            y = math.floor(y + (heights[r] - h) / 2), w = w, h = h}, limits)
         end
         x = x + widths[c]
       end
@@ -304,7 +341,7 @@ function M.panels(figures, opts)
   return figure_of("panels", {width = width, height = height + top, draw = draw, pictures = pictures}, o.title)
 end
 
-local KINDS = {"lines", "scatter", "histogram", "bars", "image", "image_grid", "image_rows"}
+local KINDS = {"lines", "scatter", "histogram", "bars", "heatmap", "contour", "image", "image_grid", "image_rows"}
 
 --- A figure by the name of its kind: `plot.figure{kind = "lines", {y = losses}}` draws lines.
 -- @tparam table arguments kind, and the arguments of the function of that name

@@ -98,8 +98,10 @@ function M.histogram(arguments, fname)
   local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
 
   local panel = chart.panel_of(o, chart.WIDTH, chart.HEIGHT)
-  function panel.draw(s, rect)
-    local x, y = chart.axes_of(s, rect, xrange, yrange, nil, {whole = true})
+  panel.limits = {x = xrange, y = yrange}
+  function panel.draw(s, rect, limits)
+    local x, y = chart.axes_of(s, rect, limits and limits.x or xrange, limits and limits.y or yrange, nil,
+      {whole = true})
     local points = {}
     for i, series in ipairs(list) do
       points[i] = {x = centres, y = axes.map(y, series.counts)}
@@ -173,17 +175,6 @@ local function bar_axes_range(fname, list, yrange)
   return yrange or {lo < 0 and math.max(-axes.LARGEST, lo - room) or 0, math.min(axes.LARGEST, hi + room)}
 end
 
-local function number_text(fname, format, v)
-  if not values.is_finite(v) then
-    return v ~= v and "NaN" or v > 0 and "inf" or "-inf"
-  end
-  local ok, text = pcall(string.format, format, v)
-  if not ok then
-    raise(fname .. ': format: expected one for a number, as "%.1f"')
-  end
-  return kinds.to_text(fname .. ": format", text)
-end
-
 --- The values as text to write above the bars.
 local function texts_of(fname, format, list)
   if format == nil then
@@ -191,7 +182,7 @@ local function texts_of(fname, format, list)
   end
   local texts = {}
   for i, v in ipairs(list) do
-    texts[i] = number_text(fname, format, v)
+    texts[i] = values.number_text(fname, format, v)
   end
   return texts
 end
@@ -236,9 +227,10 @@ function M.bars(arguments, fname)
   local legend = #names > 0 and chart.legend_of(o.legend, "outside") or nil
 
   local panel = chart.panel_of(o, math.max(chart.WIDTH, room_for(groups)), chart.HEIGHT)
-  function panel.draw(s, rect)
+  panel.limits = {y = yrange}
+  function panel.draw(s, rect, limits)
     local x = axes.named(o.names and groups or fitting(groups, rect.w / s.char))
-    local _, y = chart.axes_of(s, rect, {x.from, x.to}, yrange)
+    local _, y = chart.axes_of(s, rect, {x.from, x.to}, limits and limits.y or yrange)
     local area, texts = chart.layout(s, o, rect, x, y, legend and names)
     chart.frame(s, texts, rect, area, x, y)
     chart.key(s, legend and "outside", area, names)

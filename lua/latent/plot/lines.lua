@@ -22,7 +22,25 @@ local read_options = kinds.declare("plot.lines", {
 }, true)
 local series_options = options.reader("plot.lines: series", {{"x", "any"}, {"y", "any"}, {"label", kinds.text},
   {"color", kinds.colour}, {"width", kinds.at_least(0)}, {"dashed", kinds.flag}, {"markers", kinds.flag},
-  {"line", kinds.flag}, {"texts", "any"}})
+  {"line", kinds.flag}, {"texts", "any"}, {"error", "any"}, {"band", kinds.flag}})
+
+-- How far the error goes down and up at each point: one list for both, or {down, up}.
+local function read_error(name, series, count)
+  if series.error == nil then return nil end
+  local both = type(series.error) == "table" and not values.is_tensor(series.error) and #series.error == 2
+    and type(series.error[1]) ~= "number"
+  local down = values.list(name .. ": error", both and series.error[1] or series.error)
+  local up = both and values.list(name .. ": error", series.error[2]) or down
+  if #down ~= count or #up ~= count then
+    raise(("%s: error has %d values and y has %d"):format(name, #down, count))
+  end
+  for i = 1, count do
+    if down[i] < 0 or up[i] < 0 then
+      raise(("%s: error: expected numbers of at least 0, got %.6g"):format(name, math.min(down[i], up[i])))
+    end
+  end
+  return {down = down, up = up}
+end
 
 local function read_series(fname, i, series)
   local name = ("%s: series %d"):format(fname, i)
@@ -36,7 +54,12 @@ local function read_series(fname, i, series)
     raise(("%s: x has %d values and y has %d"):format(name, #x, #y))
   end
   local texts = series.texts == nil and {} or kinds.texts(name .. ": texts", series.texts, #y, "one a point")
-  return {x = x, y = y, o = series, texts = texts, label = series.label}
+  local spread, low, high = read_error(name, series, #y), nil, nil
+  if spread then
+    low, high = {}, {}
+    for k = 1, #y do low[k], high[k] = y[k] - spread.down[k], y[k] + spread.up[k] end
+  end
+  return {x = x, y = y, low = low, high = high, o = series, texts = texts, label = series.label}
 end
 
 local function all_whole(list)
@@ -51,11 +74,18 @@ end
 --- Lowest and highest x and y that can be drawn, over all series.
 local function extents(fname, list, log)
   local lo, hi = {}, {}
+  local function widen(axis, numbers)
+    local a, b = values.extent(numbers, log[axis])
+    lo[axis] = a and math.min(a, lo[axis] or a) or lo[axis]
+    hi[axis] = b and math.max(b, hi[axis] or b) or hi[axis]
+  end
   for _, axis in ipairs{"x", "y"} do
     for _, series in ipairs(list) do
-      local a, b = values.extent(series[axis], log[axis])
-      lo[axis] = a and math.min(a, lo[axis] or a) or lo[axis]
-      hi[axis] = b and math.max(b, hi[axis] or b) or hi[axis]
+      widen(axis, series[axis])
+      if axis == "y" and series.low then
+        widen("y", series.low)
+        widen("y", series.high)
+      end
     end
     if not lo[axis] then
       raise(("%s: %s: no %s value to draw"):format(
@@ -105,6 +135,20 @@ local function dots_of(drawn, x, y)
     end
   end
   return dots, others
+end
+
+-- Bars of the error, or a band of it. A band lies below everything.
+local function add_error(elements, s, series, index, drawn, y)
+  if not series.low then return end
+  local columns = values.pack(drawn.x, drawn.y, axes.map(y, series.low), axes.map(y, series.high))
+  local colour = chart.colour_of(series.o.color, index)
+  local source = s:doubles(columns, 4)
+  if series.o.band and not s.text_only then
+    table.insert(elements, 1, ("%s using 1:3:4 with filledcurves fs transparent solid 0.2 noborder %s notitle"):format(
+      source, colour))
+  else
+    elements[#elements + 1] = ("%s using 1:2:3:4 with yerrorbars %s pt 0 lw 1.5 notitle"):format(source, colour)
+  end
 end
 
 --- Adds what draws a series: its line or its points, and where it is a line, dots for single points.
@@ -194,8 +238,10 @@ function M.lines(arguments, fname)
   local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
 
   local panel = chart.panel_of(o, chart.WIDTH, chart.HEIGHT)
-  function panel.draw(s, rect)
-    local x, y = chart.axes_of(s, rect, xrange, yrange, {log = log.x, whole = whole}, {log = log.y})
+  panel.limits = {x = xrange, y = yrange}
+  function panel.draw(s, rect, limits)
+    local x, y = chart.axes_of(s, rect, limits and limits.x or xrange, limits and limits.y or yrange,
+      {log = log.x, whole = whole}, {log = log.y})
     local drawn = {}
     for i, series in ipairs(list) do
       drawn[i] = {x = axes.map(x, series.x), y = axes.map(y, series.y)}
@@ -209,6 +255,7 @@ function M.lines(arguments, fname)
     chart.key(s, where, area, names)
     local elements = {}
     for i, series in ipairs(list) do
+      add_error(elements, s, series, i, drawn[i], y)
       add_series(elements, s, series, i, o.markers, drawn[i], x, y)
       write_texts(s, series, drawn[i], x, y)
     end

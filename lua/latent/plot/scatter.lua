@@ -258,12 +258,14 @@ function M.scatter(arguments, fname)
     width, height = fitted_size(o, xrange, yrange, legend == "outside" and names)
   end
   local panel = chart.panel_of(o, width, height)
-  function panel.draw(s, rect)
-    local ax, ay = chart.axes_of(s, rect, xrange, yrange)
+  panel.limits = {x = xrange, y = yrange}
+  function panel.draw(s, rect, limits)
+    local across, up = limits and limits.x or xrange, limits and limits.y or yrange
+    local ax, ay = chart.axes_of(s, rect, across, up)
     local area, texts = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
     for _ = 1, equal and 2 or 0 do -- the wider range may have longer labels, and they another area
       local before = axes.label_length(ay)
-      ax, ay = chart.axes_of(s, rect, equalise(xrange, yrange, area.w, area.h))
+      ax, ay = chart.axes_of(s, rect, equalise(across, up, area.w, area.h))
       if axes.label_length(ay) <= before then break end
       area, texts = chart.layout(s, o, rect, ax, ay, legend == "outside" and names)
     end

@@ -198,4 +198,22 @@ function M.pack(...)
   return table.concat(out)
 end
 
+--- A number as a format of the user's writes it; what is not finite in words.
+-- @tparam string fname of the function, for the message
+-- @tparam string format such as "%.1f"
+-- @tparam number v
+-- @treturn string
+function M.number_text(fname, format, v)
+  if not M.is_finite(v) then
+    return v ~= v and "NaN" or v > 0 and "inf" or "-inf"
+  end
+  local ok, text = pcall(string.format, format, v)
+  if not ok then
+    raise(fname .. ': format: expected one for a number, as "%.1f"')
+  elseif text:find("\0", 1, true) then
+    raise(fname .. ": format: expected text, got a string with a zero byte")
+  end
+  return text
+end
+
 return M

@@ -1,0 +1,166 @@
+-- Heat maps, contours, error bars, axes that panels share: pixels looked at, misuse refused.
+local lt = require "latent"
+local plot = require "latent.plot"
+local pictures = require "spec.support.pictures"
+local scratch = require "spec.support.scratch"
+require "spec.support.misuse"
+
+local folder, remove
+
+-- The picture's pixels: (x, y) -> "#rrggbb".
+local function pixels_of(figure)
+  local path = folder .. "/f.png"
+  figure:save(path)
+  local rows, width, height = pictures.png_rows(path)
+  return function(x, y)
+    local row, at = rows[y], 3 * (x - 1)
+    return ("#%02x%02x%02x"):format(row[at + 1], row[at + 2], row[at + 3])
+  end, width, height
+end
+
+-- How many pixels have a colour.
+local function count(figure, color)
+  local at, width, height = pixels_of(figure)
+  local n = 0
+  for y = 1, height do
+    for x = 1, width do n = n + (at(x, y) == color and 1 or 0) end
+  end
+  return n
+end
+
+local function script_of(figure)
+  figure:save(folder .. "/s.png", {keep = true})
+  return pictures.read(folder .. "/s.gp")
+end
+
+describe("plot", function()
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  describe("heatmap", function()
+    it("fills a cell with the colour of its value, the first row on top", function()
+      local at, width, height = pixels_of(plot.heatmap{{{0, 1}, {0, 0}}, width = 400, height = 300})
+      local dark = {}
+      for _, y in ipairs{height // 4, height * 5 // 8} do
+        for _, x in ipairs{width // 4, width * 5 // 8} do dark[#dark + 1] = at(x, y) == "#0b2f5c" end
+      end
+      assert.same({false, true, false, false}, dark)
+    end)
+
+    it("draws rows with places upwards", function()
+      local at, width, height = pixels_of(plot.heatmap{{{0, 1}, {0, 0}}, x = {0, 1}, y = {0, 10}, width = 400,
+        height = 300})
+      assert.equal("#0b2f5c", at(width * 5 // 8, height * 5 // 8))
+      assert.equal("#ffffff", at(width * 5 // 8, height // 4))
+    end)
+
+    it("takes a palette with two sides for values on both sides of 0", function()
+      local script = script_of(plot.heatmap{{{-1, 3}}})
+      assert(script:find "set cbrange %[%-3:3%]" and script:find "#8c2d06")
+      assert(script_of(plot.heatmap{{{1, 3}}, colors = "fire", range = {0, 4}}):find "set cbrange %[0:4%]")
+    end)
+
+    it("writes values and names into the picture as they are", function()
+      local script = script_of(plot.heatmap{lt.tensor{{1, 2}, {3, 0 / 0}}, format = "%.1f", xnames = {"a'b", "c"},
+        ynames = {"%d", "e"}, scale = "images", title = "t"})
+      for _, text in ipairs{"'3.0'", "'NaN'", "'images'", "%%d"} do assert(script:find(text, 1, true), text) end
+      assert(script:find "#222222" and script:find "#ffffff")
+    end)
+
+    it("draws one value, a constant, many cells, and a NaN as nothing", function()
+      for _, values in ipairs{{{5}}, {{2, 2}, {2, 2}}, lt.rand(70, 90), {{1, 0 / 0}, {math.huge, 2}}} do
+        plot.heatmap{values}:save(folder .. "/h.png")
+        plot.heatmap{values, format = "%g"}:save(folder .. "/h.svg")
+        assert(plot.heatmap{values}:save(folder .. "/h.pdf"))
+      end
+      assert(plot.figure{kind = "heatmap", {{1, 2}}})
+    end)
+
+    it("refuses what it cannot draw", function()
+      assert.misuse(function() plot.heatmap{} end, "plot.heatmap: values: expected a tensor or a table of numbers")
+      assert.misuse(function() plot.heatmap{{1, 2}} end, "plot.heatmap: values: expected %[rows, columns%], got %[2%]")
+      assert.misuse(function() plot.heatmap{{{0 / 0}}} end, "plot.heatmap: values: no finite value to draw")
+      assert.misuse(function() plot.heatmap{{{1, 2}}, x = {1, 2, 3}} end, "plot.heatmap: x: expected 2 numbers")
+      assert.misuse(function() plot.heatmap{{{1, 2, 3}}, x = {1, 2, 9}} end,
+        "plot.heatmap: x: expected equal steps, got 2 where 5")
+      assert.misuse(function() plot.heatmap{{{1, 2}}, x = {2, 1}} end,
+        "plot.heatmap: x: expected numbers that rise")
+      assert.misuse(function() plot.heatmap{{{1, 2}}, xnames = {"a"}} end,
+        "plot.heatmap: xnames: expected a list of 2, one a column")
+      assert.misuse(function() plot.heatmap{{{1, 2}}, x = {1, 2}, xnames = {"a", "b"}} end,
+        "plot.heatmap: expected places or names")
+      assert.misuse(function() plot.heatmap{{{1}}, colors = "jet"} end, 'plot.heatmap: colors: expected "blue"')
+      assert.misuse(function() plot.heatmap{{{1}}, colour = "blue"} end,
+        'plot.heatmap: unknown option "colour" %(did you mean "colors"')
+    end)
+  end)
+
+  describe("contour", function()
+    local bowl = {}
+    for i = 1, 21 do
+      bowl[i] = {}
+      for j = 1, 21 do bowl[i][j] = (i - 11) ^ 2 + (j - 11) ^ 2 end
+    end
+
+    it("draws the lines of the levels in their colours", function()
+      local figure = plot.contour{bowl, x = {-1, 1}, y = {-1, 1}, levels = {25, 64}, width = 400, height = 300}
+      assert(count(figure, "#3b1260") > 100 and count(figure, "#e39a12") > 100)
+      assert(script_of(figure):find "levels discrete 25, 64")
+    end)
+
+    it("chooses as many levels as it is told", function()
+      assert(script_of(plot.contour{bowl, levels = 3}):find "levels discrete 50, 100, 150\n")
+      assert(plot.contour{bowl, levels = 1}:save(folder .. "/c.svg"))
+      assert(plot.contour{bowl, levels = {1e9}}:save(folder .. "/c.png")) -- a level that no line has
+    end)
+
+    it("refuses what it cannot draw", function()
+      assert.misuse(function() plot.contour{{{1, 2}}} end, "plot.contour: values: expected at least 2 rows and columns")
+      assert.misuse(function() plot.contour{bowl, levels = 0} end,
+        "plot.contour: levels: expected how many %(1 to 100%)")
+      assert.misuse(function() plot.contour{bowl, levels = {}} end, "plot.contour: levels: is empty")
+      assert.misuse(function() plot.contour{bowl, levels = {0 / 0}} end, "plot.contour: levels: none of them is finite")
+    end)
+  end)
+
+  describe("lines", function()
+    it("has bars and bands of errors, and room for them", function()
+      local script = script_of(plot.lines{{y = {1, 2}, error = {0.5, 3}}})
+      assert(script:find "using 1:2:3:4 with yerrorbars" and script:find "set yrange %[%-1")
+      script = script_of(plot.lines{{y = {1, 2}, error = {{0, 1}, {2, 3}}, band = true}})
+      assert(script:find "using 1:3:4 with filledcurves" and script:find "set yrange %[.*:5%.")
+      assert(script_of(plot.lines{{y = {1, 2}, error = lt.tensor{1, 1}}, log = "y"}))
+    end)
+
+    it("refuses errors that do not fit", function()
+      assert.misuse(function() plot.lines{{y = {1, 2}, error = {1}}} end,
+        "plot.lines: series 1: error has 1 values and y has 2")
+      assert.misuse(function() plot.lines{{y = {1, 2}, error = {1, -1}}} end,
+        "plot.lines: series 1: error: expected numbers of at least 0")
+      assert.misuse(function() plot.lines{{y = {1, 2}, error = "x"}} end,
+        "plot.lines: series 1: error: expected a tensor or a table")
+    end)
+  end)
+
+  describe("panels", function()
+    it("share the ranges of their axes", function()
+      local figures = {plot.lines{{y = {0, 1}}, xrange = {0, 2}, yrange = {0, 1}},
+        plot.lines{{y = {0, 5}}, xrange = {1, 4}, yrange = {-1, 0.5}}}
+      local script = script_of(plot.panels(figures, {share = "xy"}))
+      assert.equal(2, select(2, script:gsub("set xrange %[0:4%]", "")))
+      assert.equal(2, select(2, script:gsub("set yrange %[%-1:1%]", "")))
+      script = script_of(plot.panels(figures, {share = "y"}))
+      assert.equal(1, select(2, script:gsub("set xrange %[0:2%]", "")))
+      local mixed = {plot.histogram{{1, 2, 3}}, plot.scatter{points = lt.rand(5, 2)}}
+      assert(plot.panels(mixed, {share = "x"}):save(folder .. "/p.png"))
+    end)
+
+    it("refuse to share what a figure has not", function()
+      assert.misuse(function() plot.panels({plot.image{lt.rand(3, 3)}}, {share = "x"}) end,
+        "plot.panels: share: figure 1 is image, which has no x axis of numbers")
+      assert.misuse(function() plot.panels({plot.bars{{1, 2}}}, {share = "x"}) end,
+        "plot.panels: share: figure 1 is bars")
+      assert.misuse(function() plot.panels({plot.lines{{y = {1}}}}, {share = "z"}) end, "plot.panels: share: expected")
+    end)
+  end)
+end)
