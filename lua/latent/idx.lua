@@ -4,6 +4,7 @@
 -- Knows nothing of what the elements mean.
 -- @module latent.idx
 
+local lt = require "latent"
 local core = require "latent.core"
 local dtypes = require "latent.base.dtypes"
 local files = require "latent.base.files"
@@ -206,7 +207,7 @@ function M.read(path)
   bytes, message = reader:read(reader.shape[1])
   reader:close()
   if not bytes then return nil, message end
-  return require("latent").from_bytes(bytes, reader.shape, "u8")
+  return lt.from_bytes(bytes, reader.shape, "u8")
 end
 
 return M

@@ -3,6 +3,7 @@
 -- Every op is a function `lt.name(x, ...)` and a method `x:name(...)`.
 -- @module latent
 local core = require "latent.core"
+local profile = require "latent.profile"
 
 -- Errors are raised at the first line outside this folder, under the name of the function called there.
 local home = debug.getinfo(1, "S").source:gsub("init%.lua$", "")
@@ -15,7 +16,7 @@ local lt = require("latent.base.face").build(core)
 -- @tparam ?table opts
 -- @treturn table
 function lt.profile(f, opts)
-  local lines = require("latent.profile").run(f, opts) -- no tail call: errors are to speak of lt.profile
+  local lines = profile.run(f, opts) -- no tail call: errors are to speak of lt.profile
   return lines
 end
 

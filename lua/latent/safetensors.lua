@@ -4,6 +4,7 @@
 -- against the file's size, so a damaged file costs a message and no memory.
 -- @module latent.safetensors
 
+local lt = require "latent"
 local core = require "latent.core"
 local dtypes = require "latent.base.dtypes"
 local files = require "latent.base.files"
@@ -25,7 +26,6 @@ local function check_tensors(fname, tensors)
   if type(tensors) ~= "table" then
     raise(fname .. ": tensors: expected a table of tensors, got " .. options.describe(tensors))
   end
-  local lt = require "latent"
   local names = {}
   for name, tensor in pairs(tensors) do
     if type(name) ~= "string" or not utf8.len(name) then
@@ -224,7 +224,6 @@ local function read_layout(file, size)
 end
 
 local function read_file(file, size)
-  local lt = require "latent"
   local header, names, metadata = read_layout(file, size)
   if not header then return nil, names end
   local tensors = {}

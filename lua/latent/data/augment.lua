@@ -1,5 +1,6 @@
 --- Augmentation: a function that changes the images of a batch at random, for `data.map`.
 -- @module latent.data.augment
+local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
 
@@ -14,13 +15,13 @@ local function check_images(x)
 end
 
 -- Half of the images, drawn by lot, the other way round.
-local function flip(lt, x, generator)
+local function flip(x, generator)
   local turned = lt.rand(x:size(1), 1, 1, 1, {generator = generator}):lt(0.5)
   return lt.where(turned:broadcast_to(x.shape), x:flip(3), x)
 end
 
 -- A frame of the value `fill` around all images.
-local function framed(lt, x, width, fill)
+local function framed(x, width, fill)
   local b, h, w, c = table.unpack(x.shape)
   local side = lt.full({b, h, width, c}, fill)
   local wide = lt.cat({side, x, side}, 3)
@@ -29,9 +30,9 @@ local function framed(lt, x, width, fill)
 end
 
 -- Each image moved by up to `most` pixels in both directions.
-local function shift(lt, x, most, fill, generator)
+local function shift(x, most, fill, generator)
   local b, h, w = table.unpack(x.shape)
-  local frame = framed(lt, x, most, fill)
+  local frame = framed(x, most, fill)
   local places = lt.rand(b, 2, {generator = generator}):table()
   local out = {}
   for i, place in ipairs(places) do
@@ -53,7 +54,6 @@ local read_options = options.declare("data.augment", {
 
 --- See latent.data.augment.
 function M.new(opts)
-  local lt = require "latent"
   local o = read_options(opts)
   return function(x, y, generator)
     check_images(x)
@@ -61,8 +61,8 @@ function M.new(opts)
       local function each(spread) -- a number for each image, from -spread to spread
         return (lt.rand(x:size(1), 1, 1, 1, {generator = generator}) * 2 - 1) * spread
       end
-      if o.flip then x = flip(lt, x, generator) end
-      if o.shift > 0 then x = shift(lt, x, o.shift, o.fill, generator) end
+      if o.flip then x = flip(x, generator) end
+      if o.shift > 0 then x = shift(x, o.shift, o.fill, generator) end
       if o.contrast > 0 then x = x * (each(o.contrast) + 1) end
       if o.brightness > 0 then x = x + each(o.brightness) end
       if o.noise > 0 then x = x + lt.randn(x.shape, {generator = generator}) * o.noise end

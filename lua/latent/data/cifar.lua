@@ -1,6 +1,7 @@
 --- CIFAR-10 (Krizhevsky 2009) from the files of its binary version: records of a label and 32 x 32 pixels, first all
 -- red, then all green, then all blue ones.
 -- @module latent.data.cifar
+local lt = require "latent"
 local files = require "latent.base.files"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
@@ -25,7 +26,6 @@ end
 
 -- Images u8 [n, 32, 32, 3] and labels u8 [n] of a file, or nil and a message.
 local function read_file(path)
-  local lt = require "latent"
   local bytes, message = files.read_all(path)
   if not bytes then return nil, message end
   local count = #bytes // RECORD
@@ -53,7 +53,6 @@ function M.read(dir, split)
     images[i], labels[i] = read_file(files.join(folder, name))
     if not images[i] then return nil, labels[i] end
   end
-  local lt = require "latent"
   return sets.new{name = "CIFAR-10", split = split, classes = M.classes, images = lt.cat(images, 1),
     labels = lt.cat(labels, 1)}
 end

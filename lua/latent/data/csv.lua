@@ -1,5 +1,6 @@
 --- Tables from CSV files (RFC 4180): columns with names, of numbers or of words.
 -- @module latent.data.csv
+require "latent" -- tensors get their methods
 local core = require "latent.core"
 local files = require "latent.base.files"
 local options = require "latent.base.options"
@@ -191,7 +192,6 @@ local read_options = options.declare("data.csv", {
 
 --- See latent.data.csv.
 function M.read(path, opts)
-  require "latent"
   options.expect("data.csv", "path", path, "string")
   opts = read_options(opts)
   if #opts.separator ~= 1 or opts.separator:find '["\r\n]' then

@@ -1,5 +1,6 @@
 --- Data sets made of others: a function of each batch, several sets behind one another.
 -- @module latent.data.derived
+local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
 local subset = require "latent.data.subset"
@@ -34,7 +35,6 @@ function Mapped:__tostring() return "a function of " .. tostring(self.set) end
 
 --- See latent.data.map.
 function M.map(set, f)
-  require "latent"
   subset.check_set("data.map", set)
   options.expect("data.map", "f", f, "function")
   return setmetatable({set = set, f = f, name = set.name, split = set.split, classes = set.classes,
@@ -56,7 +56,6 @@ end
 
 --- Some rows, in the order asked for.
 function Joined:batch(index, generator)
-  local lt = require "latent"
   if type(index) == "table" then index = core.tensor(index) end
   local parts, order, count = {}, {}, 0
   for at, position in ipairs(index:table()) do
@@ -93,7 +92,6 @@ end
 
 --- See latent.data.concat.
 function M.concat(sets)
-  require "latent"
   options.expect("data.concat", "sets", sets, "table")
   if #sets == 0 then raise "data.concat: sets: expected at least one" end
   local ends, labels, random = {}, {}, nil
@@ -104,7 +102,7 @@ function M.concat(sets)
     random = random or set.random
   end
   return setmetatable({sets = table.move(sets, 1, #sets, 1, {}), ends = ends, name = sets[1].name,
-    classes = sets[1].classes, labels = #labels == #sets and require("latent").cat(labels, 1) or nil,
+    classes = sets[1].classes, labels = #labels == #sets and lt.cat(labels, 1) or nil,
     random = random}, Joined)
 end
 

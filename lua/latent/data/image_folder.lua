@@ -1,8 +1,10 @@
 --- Pictures in folders as a data set: a folder for each class, its name the class's.
 -- @module latent.data.image_folder
+local lt = require "latent"
 local core = require "latent.core"
 local files = require "latent.base.files"
 local options = require "latent.base.options"
+local image = require "latent.image"
 local sets = require "latent.data.set"
 
 local M = {}
@@ -65,7 +67,6 @@ local read_options = options.declare("data.image_folder", {
 
 --- See latent.data.image_folder.
 function M.read(folder, opts)
-  local lt, image = require "latent", require "latent.image"
   options.expect("data.image_folder", "folder", folder, "string")
   opts = read_options(opts)
   local classes, pictures = find(folder)

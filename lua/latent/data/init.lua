@@ -2,8 +2,15 @@
 -- noisy copies, the ten examples.
 -- @module latent.data
 
+local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
+local augment = require "latent.data.augment"
+local cifar = require "latent.data.cifar"
+local csv = require "latent.data.csv"
+local derived = require "latent.data.derived"
+local fetch = require "latent.data.fetch"
+local image_folder = require "latent.data.image_folder"
 local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
 local sources = require "latent.data.sources"
@@ -126,7 +133,6 @@ local noisy_options = options.declare("data.noisy", {
 -- @tparam ?table opts
 -- @treturn Tensor float32, of x's shape
 function M.noisy(x, sigma, opts)
-  local lt = require "latent"
   opts = noisy_options(opts)
   if not lt.is_tensor(x) or x.dtype == "u8" then
     local got = lt.is_tensor(x) and x.dtype or options.describe(x)
@@ -198,7 +204,7 @@ function M.subset(set, positions) return subset.new(set, positions) end
 -- @tparam ?table opts
 -- @treturn ?Table nil where the file is missing or no table
 -- @treturn ?string the message then, with the line
-function M.csv(path, opts) return require("latent.data.csv").read(path, opts) end
+function M.csv(path, opts) return csv.read(path, opts) end
 
 --- Pictures in folders as a data set: a folder for each class, its name the class's; without such folders the pictures
 -- are one class. PNG, PGM and PPM.
@@ -206,7 +212,7 @@ function M.csv(path, opts) return require("latent.data.csv").read(path, opts) en
 -- @tparam ?table opts
 -- @treturn ?Set images u8 [n, size, size, 1 or 3], labels u8 [n]; nil where a picture is damaged or there is none
 -- @treturn ?string the message then
-function M.image_folder(folder, opts) return require("latent.data.image_folder").read(folder, opts) end
+function M.image_folder(folder, opts) return image_folder.read(folder, opts) end
 
 local cifar_options = options.declare("data.cifar10", {SPLIT,
   {"dir", "string", nil, "the folder of the files (unless said: LATENT_CIFAR10_DATA)"}})
@@ -218,7 +224,7 @@ local cifar_options = options.declare("data.cifar10", {SPLIT,
 -- @treturn ?string the message then
 function M.cifar10(opts)
   opts = cifar_options(opts)
-  return require("latent.data.cifar").read(opts.dir, opts.split)
+  return cifar.read(opts.dir, opts.split)
 end
 
 --- A function of each batch of a set, as a set: what comes in as x and y goes out as the function returns them.
@@ -227,24 +233,24 @@ end
 -- @tparam function f of x, y and the generator that random numbers come from (of a loader's batch: fixed by its seed,
 -- epoch and place, so that a run that goes on sees the same); returns x and, where it differs, y
 -- @treturn Set
-function M.map(set, f) return require("latent.data.derived").map(set, f) end
+function M.map(set, f) return derived.map(set, f) end
 
 --- Several sets behind one another, as one.
 -- @tparam {Set,...} list sets of the same shape of images
 -- @treturn Set
-function M.concat(list) return require("latent.data.derived").concat(list) end
+function M.concat(list) return derived.concat(list) end
 
 --- A function for `data.map` that changes the images of each batch at random.
 -- @usage local train = data.map(set, data.augment{shift = 2, flip = true})
 -- @tparam ?table opts
 -- @treturn function
-function M.augment(opts) return require("latent.data.augment").new(opts) end
+function M.augment(opts) return augment.new(opts) end
 
 --- Makes sure that MNIST is on this machine, complete and right: looks into the folder LATENT_DATA when that is
 -- set, else fills the cache.
 -- @tparam ?table opts
 -- @treturn ?string the folder; nil where MNIST cannot be had
 -- @treturn ?string a message then, which says what to do
-function M.fetch(opts) return require("latent.data.fetch").fetch(opts) end
+function M.fetch(opts) return fetch.fetch(opts) end
 
 return setmetatable(M, require("latent.base.foreign").asked("data", "data"))

@@ -3,6 +3,7 @@
 -- sees the batches that it would have seen.
 -- @module latent.data.loader
 
+local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
 local subset = require "latent.data.subset"
@@ -77,7 +78,7 @@ function Loader:next()
     -- A copy, since the order is freed at the end of the epoch and a batch may be kept.
     index = order_of(self):slice(1, first, last):clone()
   else
-    index = require("latent").arange(first, last)
+    index = lt.arange(first, last)
   end
   local x, y = self.set:batch(index, generator_of(self))
   self.position = last

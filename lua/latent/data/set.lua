@@ -2,6 +2,7 @@
 -- Pixels become floats in [-1, 1] only a batch at a time, which keeps MNIST at 60 MB.
 -- @module latent.data.set
 
+local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
 local files = require "latent.base.files"
@@ -28,7 +29,6 @@ Set.__name = "data set" -- in messages
 -- @treturn Tensor x, float32 [b, size, size, 1] in [-1, 1]
 -- @treturn Tensor y, float32 [b], the labels
 function Set:batch(index)
-  local lt = require "latent"
   if not lt.is_tensor(index) then
     if type(index) ~= "table" then
       raise("batch: index: expected a table or a tensor of positions, got " .. options.describe(index))
@@ -131,12 +131,11 @@ local function read_labels(reader, classes)
         reader.path, i, bytes:byte(i), classes - 1)
     end
   end
-  return require("latent").from_bytes(bytes, reader.shape, "u8")
+  return lt.from_bytes(bytes, reader.shape, "u8")
 end
 
 -- u8 [n, size, size, 1]
 local function read_images(reader, size)
-  local lt = require "latent"
   local n, height, width = table.unpack(reader.shape)
   local out = lt.full({n, size, size, 1}, 0, "u8")
   for first = 1, n, BLOCK do

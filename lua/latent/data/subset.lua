@@ -1,6 +1,7 @@
 --- A part of a data set, picked by position: a view that shares the images of the set.
 -- @module latent.data.subset
 
+require "latent" -- tensors get their methods
 local core = require "latent.core"
 local options = require "latent.base.options"
 local raise = core.raise
@@ -55,7 +56,6 @@ end
 -- @tparam Tensor|{int,...} positions [n], from 1
 -- @treturn Subset
 function M.new(set, positions)
-  require "latent"
   M.check_set("data.subset", set)
   if type(positions) == "table" and #positions > 0 then positions = core.tensor(positions) end
   if not core.is_tensor(positions) or positions:dim() ~= 1 then

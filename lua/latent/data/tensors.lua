@@ -1,5 +1,6 @@
 --- Tensors as a data set: what `data.loader`, `data.split`, `data.apply` and `latent.train` take.
 -- @module latent.data.tensors
+require "latent" -- tensors get their methods
 local core = require "latent.core"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
@@ -48,7 +49,6 @@ local parts_options = options.declare("data.tensors", {{"x", "any", nil, "a tens
 
 --- See latent.data.tensors.
 function M.new(parts)
-  require "latent"
   parts = parts_options(options.expect("data.tensors", "parts", parts, "table"))
   local n = rows_of("x", parts.x)
   if parts.y ~= nil and rows_of("y", parts.y) ~= n then

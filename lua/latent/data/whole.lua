@@ -1,5 +1,6 @@
 --- Something done for all images of a set, batch by batch and without recording.
 -- @module latent.data.whole
+local lt = require "latent"
 local core = require "latent.core"
 local loader = require "latent.data.loader"
 local options = require "latent.base.options"
@@ -22,7 +23,6 @@ end
 
 --- See latent.data.apply.
 function M.apply(set, f, opts)
-  local lt = require "latent"
   check("data.apply", set, f)
   local batch = apply_options(opts).batch
   return lt.no_grad(function()
@@ -41,7 +41,6 @@ end
 
 --- See latent.data.average.
 function M.average(set, f, opts)
-  local lt = require "latent"
   check("data.average", set, f)
   opts = average_options(opts)
   local sums, n = {}, 0

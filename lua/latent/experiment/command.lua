@@ -4,6 +4,7 @@ local attempt = require "latent.base.attempt"
 local compare = require "latent.experiment.compare"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
+local report = require "latent.experiment.report"
 local say = require "latent.experiment.say"
 local sweep = require "latent.experiment.sweep"
 
@@ -115,6 +116,6 @@ function M.sweep(words)
 end
 
 --- `latent report [folder]`: one page of the newest run of each script.
-function M.report(words) return require("latent.experiment.report").main(words) end
+function M.report(words) return report.main(words) end
 
 return M

@@ -8,6 +8,7 @@ local plot = require "latent.plot"
 local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
 local sorted_keys = require "latent.base.sorted_keys"
+local train = require "latent.train"
 
 local M = {}
 
@@ -107,7 +108,7 @@ function M.curves(list)
   for _, record in ipairs(list) do
     local label = record.folder:match "[^/]*/[^/]*$"
     for _, weights in ipairs(record.weights or {}) do
-      local log = weights.trained and require("latent.train").read_log(files.join(record.folder,
+      local log = weights.trained and train.read_log(files.join(record.folder,
         weights.name .. ".jsonl"))
       if log and log.train_loss then
         lines[#lines + 1] = {y = log.train_loss, label = ("%s %s"):format(label, weights.name)}

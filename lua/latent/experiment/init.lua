@@ -40,6 +40,8 @@ local folder = require "latent.experiment.folder"
 local machine = require "latent.experiment.machine"
 local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
+local sweep = require "latent.experiment.sweep"
+local train = require "latent.train"
 local training = require "latent.experiment.training"
 
 local raise = core.raise
@@ -288,7 +290,7 @@ function Experiment:log(name)
   if not path then
     raise(("Experiment:log: %s: nothing of this name was trained here, or its log is missing"):format(name))
   end
-  local log, message = require("latent.train").read_log(path)
+  local log, message = train.read_log(path)
   return log or self:fail(message)
 end
 
@@ -520,6 +522,6 @@ end
 -- @tparam ?table opts
 -- @treturn ?Runs in the order of the list; nil where one failed
 -- @treturn ?string the message then
-function M.sweep(script, list, opts) return require("latent.experiment.sweep").run(script, list, opts) end
+function M.sweep(script, list, opts) return sweep.run(script, list, opts) end
 
 return M

@@ -5,6 +5,7 @@ local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
+local torch = require "latent.nn.torch"
 
 local raise = core.raise
 
@@ -162,7 +163,6 @@ function Module:state(opts)
   local state = {}
   each_tensor(self, function(name, value) state[name] = value end)
   if not opts.layout and not opts.names then return state end
-  local torch = require "latent.nn.torch"
   if opts.layout then
     state = torch.export(self, state, opts.channels or {})
   else
@@ -208,7 +208,6 @@ function Module:load_state(state, opts)
   opts = load_options(opts)
   options.expect("load_state", "state", state, "table")
   for name in pairs(state) do options.expect("load_state", "name", name, "string") end
-  local torch = require "latent.nn.torch"
   if opts.names then state = torch.rename(state, opts.names) end
   if opts.layout == "torch" then state = torch.convert(self, state, opts.channels or {}) end
   local wanted = self:state()

@@ -6,7 +6,9 @@
 -- value to what gnuplot is told, and is the identity for all other axes.
 -- @module latent.plot.axes
 
-local plainly = require("latent.core").plainly
+local core = require "latent.core"
+
+local plainly = core.plainly
 
 local M = {}
 

@@ -1,13 +1,15 @@
 --- Bars: histograms, and values side by side.
 -- @module latent.plot.bars
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

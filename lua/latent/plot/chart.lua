@@ -1,10 +1,12 @@
 --- What all charts with axes share: margins, axes, legend.
 -- @module latent.plot.chart
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local kinds = require "latent.plot.kinds"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
+
+local raise = core.raise
 
 local M = {}
 

@@ -1,14 +1,16 @@
 --- Numbers over two axes: heat maps, and lines of equal value.
 -- @module latent.plot.fields
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local shapes = require "latent.base.shapes"
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

@@ -1,14 +1,16 @@
 --- Pictures: one image, a grid of images over latent coordinates, labelled rows of images.
 -- @module latent.plot.images
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local canvas = require "latent.plot.canvas"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

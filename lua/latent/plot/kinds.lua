@@ -1,10 +1,12 @@
 --- What the options of plots take, and the options that charts have in common.
 -- @module latent.plot.kinds
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local options = require "latent.base.options"
-local raise = require("latent.core").raise
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

@@ -2,13 +2,15 @@
 -- gaps is drawn as a dot, for a line that leads nowhere would not be seen.
 -- @module latent.plot.lines
 
+local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

@@ -1,14 +1,16 @@
 --- Scatter: points of the plane, one colour a class.
 -- @module latent.plot.scatter
 
+local core = require "latent.core"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
-local raise = require("latent.core").raise
 local script_of = require "latent.plot.script"
 local values = require "latent.plot.values"
+
+local raise = core.raise
 
 local M = {}
 

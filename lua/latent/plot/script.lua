@@ -3,7 +3,9 @@
 -- Knows nothing of processes or files, but for the style file.
 -- @module latent.plot.script
 
-local plainly = require("latent.core").plainly
+local core = require "latent.core"
+
+local plainly = core.plainly
 
 local M = {}
 local Script = {}

@@ -2,9 +2,11 @@
 -- Knows nothing of gnuplot. Everything wrong with the data is raised here, naming the argument.
 -- @module latent.plot.values
 
+local core = require "latent.core"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
-local raise = require("latent.core").raise
+
+local raise = core.raise
 
 local M = {}
 
