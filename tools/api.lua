@@ -9,8 +9,9 @@ local M = {}
 M.described, M.parameter_names = comments.described, comments.parameter_names
 
 -- The entries of ops, as if they had been written as comments.
-local KINDS = {number = "number", int = "int", bool = "boolean", axis = "int", axes = "int|{int,...}",
-  ints = "{int,...}", pair = "int|{int,int}", choice = "string"}
+local KINDS = {tensor = "Tensor|number", sizes = "int|{int,...}", scales = "number|{number,...}",
+  padding = "int|{int,...}|string", number = "number", int = "int", bool = "boolean", axis = "int",
+  axes = "int|{int,...}", ints = "{int,...}", pair = "int|{int,int}", choice = "string"}
 
 local function default_of(param)
   if param.required or param.default == nil then return "" end
@@ -35,7 +36,7 @@ end
 
 -- What the composites take beside tensors, by the names in their definitions.
 local COMPOSITE = {["transpose.a"] = "?int a default 1", ["transpose.b"] = "?int b default 2",
-  ["unsqueeze.axis"] = "int axis", ["squeeze.axis"] = "?int axis", ["flatten.first"] = "?int first default 1",
+  ["unsqueeze.axis"] = "int axis", ["squeeze.axis"] = "?int|{int,...} axis", ["flatten.first"] = "?int first default 1",
   ["stack.axis"] = "?int axis default 1", ["broadcast_to...."] = "int|{int,...}|Tensor ... the shape",
   ["norm.axis"] = "?int|{int,...} axis all unless given", ["norm.keepdim"] = "?boolean keepdim default false",
   axis = "?int|{int,...} axis all unless given", opts = "?table opts unbiased = true, keepdim = false"}

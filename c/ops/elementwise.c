@@ -80,19 +80,59 @@ static inline real normal_below(real x) {
 
 /* Gaussian error linear unit (Hendrycks and Gimpel, 2016): y = x Phi(x), dx = dy (Phi(x) + x
  * phi(x)) */
-ELEMENTWISE(gelu, (real)0.5 * above_faded(x) * (1 + real_erf(x * (real)0.70710678118654752)),
+ELEMENTWISE(gelu_exact, (real)0.5 * above_faded(x) * (1 + real_erf(x * (real)0.70710678118654752)),
             dy * (normal_below(x) +
                  within_faded(x) * (real)0.39894228040143268 * real_exp((real)-0.5 * x * x)))
-ROW(gelu, SAVE_IN0, "x * Phi(x), Phi the normal distribution function (the exact form).")
+
+/* its approximation: y = x s(2 u), u = sqrt(2/pi) (x + 0.044715 x^3), s the sigmoid,
+ * dx = dy (s(2 u) + x s(2 u) (1 - s(2 u)) 2 u') */
+static inline real gelu_share(real x) {
+  real v = within_faded(x); /* its cube is finite */
+  return real_sigmoid((real)1.5957691216057308 * v * (1 + (real)0.044715 * v * v));
+}
+static inline real gelu_share_slope(real x) {
+  real v = within_faded(x), s = gelu_share(x);
+  return s * (1 - s) * (real)1.5957691216057308 * (1 + (real)0.134145 * v * v);
+}
+ELEMENTWISE(gelu_tanh, above_faded(x) * gelu_share(x),
+            dy * (gelu_share(x) + within_faded(x) * gelu_share_slope(x)))
+
+static bool gelu_forward(Call *c, Tensor *y, Error *e) {
+  return c->integer[0] ? gelu_tanh_forward(c, y, e) : gelu_exact_forward(c, y, e);
+}
+static bool gelu_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                          Error *e) {
+  return c->integer[0] ? gelu_tanh_backward(c, y, dy, dx, e) : gelu_exact_backward(c, y, dy, dx, e);
+}
+ROW(gelu, SAVE_IN0,
+    "x * Phi(x), Phi the normal distribution function; with approximate = \"tanh\" a formula near to it.",
+    {"approximate", PARAM_CHOICE, false, 0, "none tanh"})
 
 /* SiLU, swish: y = x s(x), dx = dy s(x) (1 + x (1 - s(x))), s the sigmoid */
 ELEMENTWISE(silu, above_faded(x) * real_sigmoid(x),
             dy * real_sigmoid(x) * (1 + within_faded(x) * (1 - real_sigmoid(x))))
 ROW(silu, SAVE_IN0, "x * sigmoid(x)")
 
-/* softplus: y = log(1 + e^x), dx = dy sigmoid(x) */
-ELEMENTWISE(softplus, real_softplus(x), dy * real_sigmoid(x))
-ROW(softplus, SAVE_IN0, "log(1 + e^x), without overflow.")
+/* softplus: y = log(1 + e^x), dx = dy sigmoid(x); or log(1 + e^(beta x)) / beta, and x itself where
+ * beta x is above the threshold */
+ELEMENTWISE(softplus_plain, real_softplus(x), dy * real_sigmoid(x))
+ELEMENTWISE(softplus_scaled,
+            (real)p[0] * x > (real)p[1] ? x : real_softplus((real)p[0] * x) / (real)p[0],
+            (real)p[0] * x > (real)p[1] ? dy : dy * real_sigmoid((real)p[0] * x))
+static bool softplus_is_plain(const Call *c) {
+  return c->number[0] == 1 && c->number[1] == INFINITY;
+}
+static bool softplus_forward(Call *c, Tensor *y, Error *e) {
+  return softplus_is_plain(c) ? softplus_plain_forward(c, y, e) : softplus_scaled_forward(c, y, e);
+}
+static bool softplus_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                              Error *e) {
+  return softplus_is_plain(c) ? softplus_plain_backward(c, y, dy, dx, e)
+                              : softplus_scaled_backward(c, y, dy, dx, e);
+}
+ROW(softplus, SAVE_IN0,
+    "log(1 + e^(beta x)) / beta, without overflow; x itself where beta x is above the threshold.",
+    {"beta", PARAM_NUMBER, false, 1, NULL}, {"threshold", PARAM_NUMBER, false, INFINITY, NULL})
 
 /* power with a fixed exponent: dx = dy p x^(p-1) */
 ELEMENTWISE(pow, real_pow(x, p0),

@@ -8,24 +8,28 @@
 #include "simd/channels.h"
 #include "simd/math.h"
 
-/* x of at least `dims` axes; weight and bias as long as its last. */
-static bool norm_shape(const Call *c, Shape *out, Error *e) {
-  static const char *const name[] = {"x", "weight", "bias"};
+static bool check_eps(const Call *c, Error *e) {
+  if (c->number[0] >= 0 && c->number[0] < INFINITY) return true;
+  return error_set(e, "eps: expected a finite number >= 0, got %g", c->number[0]);
+}
+
+static const char *const input_name[] = {"x", "weight", "bias"};
+
+/* x of at least one axis; weight and bias, where given, as long as its last. */
+static bool batch_norm_shape(const Call *c, Shape *out, Error *e) {
   const Shape *x = &c->in[0]->shape;
   char text[SHAPE_TEXT];
   if (x->dims < 1 || x->size[x->dims - 1] < 1)
     return error_set(e, "x: expected [*, channels], got %s", shape_text(x, text));
   int64_t channels = x->size[x->dims - 1];
   for (int i = 1; i < 3; i++) {
-    const Shape *s = &c->in[i]->shape;
-    if (s->dims != 1 || s->size[0] != channels)
-      return error_set(e, "%s: expected [%lld], got %s", name[i], (long long)channels,
+    const Shape *s = c->in[i] ? &c->in[i]->shape : NULL;
+    if (s && (s->dims != 1 || s->size[0] != channels))
+      return error_set(e, "%s: expected [%lld], got %s", input_name[i], (long long)channels,
                        shape_text(s, text));
   }
-  if (!(c->number[0] >= 0 && c->number[0] < INFINITY))
-    return error_set(e, "eps: expected a finite number >= 0, got %g", c->number[0]);
   *out = *x;
-  return true;
+  return check_eps(c, e);
 }
 
 static int64_t last_size(const Tensor *t) { return t->shape.size[t->shape.dims - 1]; }
@@ -134,6 +138,10 @@ static real *batch_vector(const BatchNorm *b, int i) {
   return b->vectors + i * b->c.vectors * LANES;
 }
 
+/* An absent weight is 1, an absent bias 0. */
+static real channel_weight(const Call *c, int64_t i) { return c->in[1] ? reals(c->in[1])[i] : 1; }
+static real channel_bias(const Call *c, int64_t i) { return c->in[2] ? reals(c->in[2])[i] : 0; }
+
 /* What a channel's statistics leave for backward: extras of the call. */
 enum { MEAN, VARIANCE, MEAN_REST, INVERSE, STATISTICS };
 
@@ -201,8 +209,8 @@ static bool batch_norm_train_forward(Call *c, Tensor *y, Error *e) {
   batch_statistics(&b, statistic, c->number[0]);
   real *mean = batch_vector(&b, 0), *scale = batch_vector(&b, 1), *shift = batch_vector(&b, 2);
   for (int64_t i = 0; i < n; i++) {
-    scale[i] = reals(c->in[1])[i] * statistic[INVERSE][i];
-    shift[i] = reals(c->in[2])[i] - statistic[MEAN_REST][i] * scale[i];
+    scale[i] = channel_weight(c, i) * statistic[INVERSE][i];
+    shift[i] = channel_bias(c, i) - statistic[MEAN_REST][i] * scale[i];
   }
   for (int64_t r = 1; r < b.c.block; r++) {
     memcpy(scale + r * n, scale, (size_t)n * sizeof(real));
@@ -232,7 +240,7 @@ static bool batch_norm_train_backward(const Call *c, const Tensor *y, const Tens
   channels_add_up(&b.c, b.partial);
   channels_add_up(&b.c, b.partial_dy);
   for (int64_t i = 0; i < n; i++) {
-    double r = (double)inverse[i], wr = (double)reals(c->in[1])[i] * r;
+    double r = (double)inverse[i], wr = (double)channel_weight(c, i) * r;
     double total = rows > 0 ? b.partial_dy[i] : 0;                          /* sum dy */
     double product = rows > 0 ? b.partial[i] - (double)rest[i] * total : 0; /* sum dy (x - m) */
     double steep = -wr * (r * product / (double)rows) * r;
@@ -257,20 +265,64 @@ static bool batch_norm_train_backward(const Call *c, const Tensor *y, const Tens
 
 static const Op op_batch_norm_train = {
     .name = "batch_norm_train",
-    .inputs = "x weight bias",
+    .inputs = "x weight? bias?",
     .doc =
         "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
-        "of each channel (the last axis) over all other axes.",
+        "of each channel (the last axis) over all other axes; weight and bias may be left out.",
     .save = SAVE_IN0 | SAVE_IN1,
     .results = 2, /* mean and variance */
     .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
-    .shape = norm_shape,
+    .shape = batch_norm_shape,
     .forward = batch_norm_train_forward,
     .backward = batch_norm_train_backward};
 
 /* layer_norm, m and v the mean and variance of a row, r = 1 / sqrt(v + eps), h = (x - m) r:
  *   y = h w + b,   dx = r (g - mean(g) - h mean(g h)) with g = dy w,   dw = sum dy h,   db = sum dy
  */
+
+/* How many of the last axes are one row: those of the weight, of the bias, or of the shape given.
+ */
+static int row_dims(const Call *c) {
+  for (int i = 1; i < 3; i++)
+    if (c->in[i]) return c->in[i]->shape.dims;
+  return c->integer[0] > 0 ? (int)c->integer[0] : 1;
+}
+static int64_t row_size(const Call *c) {
+  const Shape *x = &c->in[0]->shape;
+  int64_t n = 1;
+  for (int d = x->dims - row_dims(c); d < x->dims; d++) n *= x->size[d];
+  return n;
+}
+
+/* x, and whatever is given of weight, bias and shape, which must be the sizes of its last axes */
+static bool layer_norm_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *x = &c->in[0]->shape;
+  char text[SHAPE_TEXT], wanted[SHAPE_TEXT];
+  int dims = row_dims(c);
+  Shape row = {.dims = dims};
+  for (int d = 0; d < dims && dims <= x->dims; d++) row.size[d] = x->size[x->dims - dims + d];
+  if (x->dims < 1 || dims < 1 || dims > x->dims || shape_numel(&row) < 1)
+    return error_set(e, "x: expected %d axes or more, of at least one element, got %s",
+                     dims < 1 ? 1 : dims, shape_text(x, text));
+  Shape given = {.dims = (int)c->integer[0]};
+  for (int d = 0; d < given.dims; d++) given.size[d] = c->integer[1 + d];
+  for (int i = 1; i < 4; i++) {
+    const Shape *s = i == 3 ? given.dims > 0 ? &given : NULL : c->in[i] ? &c->in[i]->shape : NULL;
+    if (s && !shape_equal(s, &row))
+      return error_set(e, "%s: expected %s, got %s", i == 3 ? "normalized_shape" : input_name[i],
+                       shape_text(&row, wanted), shape_text(s, text));
+  }
+  *out = *x;
+  return check_eps(c, e);
+}
+
+/* The elements of weight or bias; of an absent one, n of the value, in a tensor to be released. */
+static const real *given_or(const Tensor *t, int64_t n, real value, Tensor **made, Error *e) {
+  if (t) return reals(t);
+  if (!(*made = vector_new(n, e))) return NULL;
+  for (int64_t i = 0; i < n; i++) reals(*made)[i] = value;
+  return reals(*made);
+}
 
 enum {
   NORM_CHUNK = 1 << 14,
@@ -362,23 +414,26 @@ static void layer_rows(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 static bool layer_norm_forward(Call *c, Tensor *y, Error *e) {
-  int64_t n = last_size(y), rows = y->numel / n;
+  int64_t n = row_size(c), rows = y->numel / n;
+  Tensor *ones = NULL, *zeros = NULL;
   LayerNorm l = {.n = n,
                  .grain = n >= NORM_CHUNK ? 1 : NORM_CHUNK / n,
                  .eps = c->number[0],
                  .x = reals(c->in[0]),
-                 .weight = reals(c->in[1]),
-                 .bias = reals(c->in[2]),
+                 .weight = given_or(c->in[1], n, 1, &ones, e),
+                 .bias = given_or(c->in[2], n, 0, &zeros, e),
                  .out = reals(y)};
-  if (c->record) {
-    for (int k = 0; k < 3; k++)
-      if (!(c->extra[k] = vector_new(rows, e))) return false;
+  bool ok = l.weight && l.bias;
+  for (int k = 0; k < 3 && ok && c->record; k++) ok = (c->extra[k] = vector_new(rows, e)) != NULL;
+  if (ok && c->record) {
     l.mean = reals(c->extra[0]);
     l.mean_rest = reals(c->extra[1]);
     l.inverse = reals(c->extra[2]);
   }
-  parallel_for(rows, l.grain, layer_rows, &l);
-  return true;
+  if (ok) parallel_for(rows, l.grain, layer_rows, &l);
+  tensor_release(ones);
+  tensor_release(zeros);
+  return ok;
 }
 
 static void layer_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
@@ -409,46 +464,54 @@ static void layer_gradient_rows(void *context, int64_t begin, int64_t end, int t
   }
 }
 
+/* `space` holds the partial sums of the chunks. */
+static void layer_gradient(LayerNorm *l, int64_t rows, int64_t chunks, Tensor *space,
+                           Tensor *const *dx) {
+  l->partial_dw = space->data;
+  l->partial_db = l->partial_dw + chunks * l->n;
+  parallel_for(rows, l->grain, layer_gradient_rows, l);
+  Channels total = {.channels = l->n, .chunks = chunks};
+  if (dx[1]) channels_total(&total, l->partial_dw, reals(dx[1]));
+  if (dx[2]) channels_total(&total, l->partial_db, reals(dx[2]));
+}
+
 static bool layer_norm_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                                 Error *e) {
   (void)y;
-  int64_t n = last_size(dy), rows = dy->numel / n;
+  int64_t n = row_size(c), rows = dy->numel / n;
   int64_t grain = n >= NORM_CHUNK ? 1 : NORM_CHUNK / n;
+  Tensor *ones = NULL;
   LayerNorm l = {.n = n,
                  .grain = grain < NORM_ROWS ? grain : NORM_ROWS,
                  .x = reals(c->in[0]),
                  .dy = reals(dy),
-                 .weight = reals(c->in[1]),
+                 .weight = given_or(c->in[1], n, 1, &ones, e),
                  .out = dx[0] ? reals(dx[0]) : NULL,
                  .mean = reals(c->extra[0]),
                  .mean_rest = reals(c->extra[1]),
                  .inverse = reals(c->extra[2])};
   int64_t chunks = (rows + l.grain - 1) / l.grain;
-  Tensor *space = channels_space(2 * chunks * n, e);
-  if (!space) return false;
-  if (!parallel_reserve((size_t)(2 * n) * sizeof(real))) {
-    tensor_release(space);
-    return error_set(e, "out of memory");
-  }
-  l.partial_dw = space->data;
-  l.partial_db = l.partial_dw + chunks * n;
-  parallel_for(rows, l.grain, layer_gradient_rows, &l);
-  Channels total = {.channels = n, .chunks = chunks};
-  if (dx[1]) channels_total(&total, l.partial_dw, reals(dx[1]));
-  if (dx[2]) channels_total(&total, l.partial_db, reals(dx[2]));
+  Tensor *space = l.weight ? channels_space(2 * chunks * n, e) : NULL;
+  bool ok =
+      space && (parallel_reserve((size_t)(2 * n) * sizeof(real)) || error_set(e, "out of memory"));
+  if (ok) layer_gradient(&l, rows, chunks, space, dx);
+  tensor_release(ones);
   tensor_release(space);
-  return true;
+  return ok;
 }
 
 static const Op op_layer_norm = {
     .name = "layer_norm",
-    .inputs = "x weight bias",
+    .inputs = "x weight? bias?",
     .doc =
         "(x - mean) / sqrt(variance + eps) * weight + bias, with the mean and the biased variance "
-        "along the last axis.",
+        "along the last axis, or along as many of the last axes as weight and bias have; where "
+        "they "
+        "are left out, as normalized_shape has.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
-    .shape = norm_shape,
+    .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL},
+               {"normalized_shape", PARAM_INTS, false, 0, NULL}},
+    .shape = layer_norm_shape,
     .forward = layer_norm_forward,
     .backward = layer_norm_backward};
 

@@ -4,6 +4,7 @@
 #include "ops/families.h"
 
 #include "base/parallel.h"
+#include "base/places.h"
 #include "simd/vec.h"
 
 #include <math.h>
@@ -13,7 +14,9 @@ enum { GRAIN = 1 << 15 /* elements of a parallel chunk, about */, LARGEST = 1 <<
 
 typedef struct Pool {
   int64_t batch, channels;
-  int64_t in[2], out[2], kernel[2], stride[2], padding[2];
+  int64_t in[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
+  bool padding_counts; /* of an average: in what the sum is divided by, */
+  int64_t divisor;     /* unless that is given (0: it is not) */
 } Pool;
 
 /* What a job works on; unused fields are NULL. */
@@ -24,15 +27,41 @@ typedef struct PoolRun {
   lane_int *winner; /* of each output: its pixel, counted from the window's first one */
 } PoolRun;
 
+/* Places in Call.integer. */
+enum { STRIDE = 2, PADDING = 4, MAX_DILATION = 6, MAX_CEIL = 8 };
+enum { AVG_CEIL = 6, AVG_PADDING_COUNTS, AVG_DIVISOR };
+
+/* How far a window reaches along an axis. */
+static int64_t reach(const Pool *p, int d) { return (p->kernel[d] - 1) * p->dilation[d] + 1; }
+
+/* The windows along an axis; rounded up, one more may stand out at the end, if it begins before. */
+static int64_t window_count(const Pool *p, int d, bool up) {
+  int64_t free = p->in[d] + 2 * p->padding[d] - reach(p, d), stride = p->stride[d];
+  int64_t n = (free + (up ? stride - 1 : 0)) / stride + 1;
+  return n > 1 && (n - 1) * stride >= p->in[d] + p->padding[d] ? n - 1 : n;
+}
+
 static Pool pool_of(const Call *c) {
   const int64_t *x = c->in[0]->shape.size;
-  Pool p = {.batch = x[0], .channels = x[3], .in = {x[1], x[2]}};
+  Pool p = {.batch = x[0], .channels = x[3], .in = {x[1], x[2]}, .dilation = {1, 1}};
   for (int d = 0; d < 2; d++) {
     p.kernel[d] = c->integer[d];
-    p.stride[d] = c->integer[2 + d] == -1 ? p.kernel[d] : c->integer[2 + d];
-    p.padding[d] = c->integer[4 + d];
-    p.out[d] = (p.in[d] + 2 * p.padding[d] - p.kernel[d]) / p.stride[d] + 1;
+    p.stride[d] = c->integer[STRIDE + d] == -1 ? p.kernel[d] : c->integer[STRIDE + d];
+    p.padding[d] = c->integer[PADDING + d];
   }
+  return p;
+}
+static Pool max_pool_of(const Call *c) {
+  Pool p = pool_of(c);
+  for (int d = 0; d < 2; d++) p.dilation[d] = c->integer[MAX_DILATION + d];
+  for (int d = 0; d < 2; d++) p.out[d] = window_count(&p, d, c->integer[MAX_CEIL]);
+  return p;
+}
+static Pool avg_pool_of(const Call *c) {
+  Pool p = pool_of(c);
+  p.padding_counts = c->integer[AVG_PADDING_COUNTS];
+  p.divisor = c->integer[AVG_DIVISOR];
+  for (int d = 0; d < 2; d++) p.out[d] = window_count(&p, d, c->integer[AVG_CEIL]);
   return p;
 }
 
@@ -60,25 +89,39 @@ static bool check_least(const char *name, const int64_t pair[2], int64_t low, bo
   return true;
 }
 
-static bool pool_shape(const Call *c, Shape *out, Error *e) {
-  if (!check_image(c, e) || !check_least("kernel", c->integer, 1, false, e) ||
-      !check_least("stride", c->integer + 2, 1, true, e) ||
-      !check_least("padding", c->integer + 4, 0, false, e))
-    return false;
-  Pool p = pool_of(c);
+static bool check_pool(const Call *c, Error *e) {
+  return check_image(c, e) && check_least("kernel", c->integer, 1, false, e) &&
+         check_least("stride", c->integer + STRIDE, 1, true, e) &&
+         check_least("padding", c->integer + PADDING, 0, false, e);
+}
+
+static bool pool_shape(const Pool *p, Shape *out, Error *e) {
   for (int d = 0; d < 2; d++) {
-    if (2 * p.padding[d] > p.kernel[d])
+    if (2 * p->padding[d] > reach(p, d))
       return error_set(
           e, "padding: expected at most half the kernel, got {%lld, %lld} for {%lld, %lld}",
-          (long long)p.padding[0], (long long)p.padding[1], (long long)p.kernel[0],
-          (long long)p.kernel[1]);
-    if (p.in[d] + 2 * p.padding[d] < p.kernel[d])
+          (long long)p->padding[0], (long long)p->padding[1], (long long)reach(p, 0),
+          (long long)reach(p, 1));
+    if (p->in[d] + 2 * p->padding[d] < reach(p, d))
       return error_set(e, "kernel: {%lld, %lld} does not fit an input of %lld x %lld",
-                       (long long)p.kernel[0], (long long)p.kernel[1], (long long)p.in[0],
-                       (long long)p.in[1]);
+                       (long long)reach(p, 0), (long long)reach(p, 1), (long long)p->in[0],
+                       (long long)p->in[1]);
   }
-  *out = (Shape){4, {p.batch, p.out[0], p.out[1], p.channels}};
+  *out = (Shape){4, {p->batch, p->out[0], p->out[1], p->channels}};
   return true;
+}
+static bool max_pool2d_shape(const Call *c, Shape *out, Error *e) {
+  if (!check_pool(c, e) || !check_least("dilation", c->integer + MAX_DILATION, 1, false, e))
+    return false;
+  Pool p = max_pool_of(c);
+  return pool_shape(&p, out, e);
+}
+static bool avg_pool2d_shape(const Call *c, Shape *out, Error *e) {
+  if (!check_pool(c, e)) return false;
+  Pool p = avg_pool_of(c);
+  if (p.divisor < 0)
+    return error_set(e, "divisor_override: expected at least 1, got %lld", (long long)p.divisor);
+  return pool_shape(&p, out, e);
 }
 
 /* Rows of `row` elements in a parallel chunk. */
@@ -87,13 +130,16 @@ static int64_t rows_grain(int64_t row) { return row >= GRAIN ? 1 : GRAIN / row; 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* The taps of window o that lie inside the image: [first, end). */
-static int64_t first_tap(const Pool *p, int d, int64_t o) {
-  return most(p->padding[d] - o * p->stride[d], 0);
+/* The pixels of window o, counted from its first one, that lie inside the image: from the first one
+ * on in steps of the dilation, before the end. */
+static int64_t first_pixel(const Pool *p, int d, int64_t o) {
+  int64_t outside = most(p->padding[d] - o * p->stride[d], 0), step = p->dilation[d];
+  return step == 1 ? outside : (outside + step - 1) / step * step;
 }
-static int64_t end_tap(const Pool *p, int d, int64_t o) {
-  return least(p->in[d] + p->padding[d] - o * p->stride[d], p->kernel[d]);
+static int64_t end_pixel(const Pool *p, int d, int64_t o) {
+  return least(p->in[d] + p->padding[d] - o * p->stride[d], reach(p, d));
 }
+
 /* y[c] = scale * sum over a block of pixels of x */
 static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t rows, int64_t columns,
                       real scale) {
@@ -116,14 +162,14 @@ static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t ro
  *   dx: dy goes to the winner. The first of equals wins; NaN beats everything, the last NaN NaNs.
  */
 
-/* `lanes` channels of an output pixel from the taps [first, end) of its window, of which x is tap
- * 0. */
+/* `lanes` channels of an output pixel from the pixels [first, end) of its window, which begins at
+ * x. */
 VEC_INLINE void max_channels(const Pool *p, const real *x, const int64_t first[2],
                              const int64_t end[2], real *y, lane_int *winner, const int lanes) {
   Vec best = vec_fill(-INFINITY);
   VecMask place = (VecMask){0} + (lane_int)(first[0] * p->in[1] + first[1]);
-  for (int64_t u = first[0]; u < end[0]; u++)
-    for (int64_t v = first[1]; v < end[1]; v++) {
+  for (int64_t u = first[0]; u < end[0]; u += p->dilation[0])
+    for (int64_t v = first[1]; v < end[1]; v += p->dilation[1]) {
       const real *at = x + (u * p->in[1] + v) * p->channels;
       Vec value = lanes == LANES ? vec_load(at) : vec_load_part(at, lanes);
       VecMask better = (value > best) | (value != value);
@@ -155,8 +201,8 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
     int64_t image = line / p->out[0], i = line % p->out[0];
     int64_t top = i * p->stride[0] - p->padding[0];
     for (int64_t j = 0; j < p->out[1]; j++) {
-      int64_t first[2] = {first_tap(p, 0, i), first_tap(p, 1, j)};
-      int64_t stop[2] = {end_tap(p, 0, i), end_tap(p, 1, j)};
+      int64_t first[2] = {first_pixel(p, 0, i), first_pixel(p, 1, j)};
+      int64_t stop[2] = {end_pixel(p, 0, i), end_pixel(p, 1, j)};
       int64_t left = j * p->stride[1] - p->padding[1], at = (line * p->out[1] + j) * p->channels;
       const real *x = r->x + ((image * p->in[0] + top) * p->in[1] + left) * p->channels;
       max_pixel(p, x, first, stop, r->y + at, r->winner ? r->winner + at : NULL);
@@ -164,15 +210,42 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
+static void each_row_of_windows(PoolRun *r, ParallelBody *body) {
+  int64_t row = r->p.out[1] * r->p.channels * r->p.kernel[0] * r->p.kernel[1];
+  parallel_for(r->p.batch * r->p.out[0], rows_grain(row), body, r);
+}
+
 static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
-  PoolRun r = {.p = pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
+  PoolRun r = {.p = max_pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
   if (c->record) {
     c->extra[0] = tensor_new(DTYPE_REAL, &y->shape, e); /* whole numbers as long as a real */
     if (!c->extra[0]) return false;
     r.winner = c->extra[0]->data;
   }
-  int64_t row = r.p.out[1] * r.p.channels * r.p.kernel[0] * r.p.kernel[1];
-  parallel_for(r.p.batch * r.p.out[0], rows_grain(row), max_rows, &r);
+  each_row_of_windows(&r, max_rows);
+  return true;
+}
+
+/* The places of the maxima in their images' planes, counted from 1; 0 where a window of wide
+ * dilation holds no pixel. */
+static bool max_pool2d_places_forward(Call *c, Tensor *y, Error *e) {
+  PoolRun r = {.p = max_pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
+  const Pool *p = &r.p;
+  if (p->in[0] * p->in[1] > REAL_EXACT)
+    return error_set(e, "return_indices: " REAL_NAME " counts exactly only to %lld pixels",
+                     (long long)REAL_EXACT);
+  Tensor *winner = tensor_new(DTYPE_REAL, &y->shape, e);
+  if (!winner) return false;
+  r.winner = winner->data;
+  each_row_of_windows(&r, max_rows);
+  for (int64_t k = 0; k < y->numel; k++) {
+    int64_t pixel = k / p->channels, j = pixel % p->out[1], i = pixel / p->out[1] % p->out[0];
+    int64_t top = i * p->stride[0] - p->padding[0], left = j * p->stride[1] - p->padding[1];
+    bool any =
+        first_pixel(p, 0, i) < end_pixel(p, 0, i) && first_pixel(p, 1, j) < end_pixel(p, 1, j);
+    reals(y)[k] = any ? (real)(top * p->in[1] + left + r.winner[k] + 1) : 0;
+  }
+  tensor_release(winner);
   return true;
 }
 
@@ -193,15 +266,25 @@ VEC_INLINE void max_window(const Pool *p, real *dx, const real *dy, const lane_i
                            const int64_t rows[2], const int64_t columns[2]) {
   int64_t n = p->channels, whole = n / LANES * LANES;
   if (whole > 0)
-    for (int64_t u = rows[0]; u < rows[1]; u++)
-      for (int64_t v = columns[0]; v < columns[1]; v++) {
+    for (int64_t u = rows[0]; u < rows[1]; u += p->dilation[0])
+      for (int64_t v = columns[0]; v < columns[1]; v += p->dilation[1]) {
         int64_t place = u * p->in[1] + v;
         max_share(dx + place * n, dy, winner, (lane_int)place, whole);
       }
   for (int64_t c = whole; c < n; c++) dx[winner[c] * n + c] += dy[c];
 }
 
-/* avg_pool2d: y = mean of the window, zeros outside the image counted,   dx: dy / window */
+/* avg_pool2d: y = sum of the window / n,   dx: dy / n, n the pixels of the window, with or without
+ * those of the padding, or as given */
+
+/* What counts along an axis; a window that stands out at the end ends with the padding. */
+static int64_t counted(const Pool *p, int d, int64_t o) {
+  int64_t end = p->in[d] + 2 * p->padding[d] - o * p->stride[d];
+  return p->padding_counts ? least(end, p->kernel[d]) : end_pixel(p, d, o) - first_pixel(p, d, o);
+}
+static real window_share(const Pool *p, int64_t i, int64_t j) {
+  return 1 / (real)(p->divisor > 0 ? p->divisor : counted(p, 0, i) * counted(p, 1, j));
+}
 
 /* dx[c] += dy[c] * scale */
 VEC_INLINE void avg_share(real *dx, const real *dy, real scale, int64_t n) {
@@ -216,44 +299,43 @@ static void avg_rows(void *context, int64_t begin, int64_t end, int thread) {
   const PoolRun *r = context;
   const Pool *p = &r->p;
   int64_t n = p->channels;
-  real scale = 1 / (real)(p->kernel[0] * p->kernel[1]);
   for (int64_t line = begin; line < end; line++) {
     int64_t image = line / p->out[0], i = line % p->out[0];
-    int64_t u = first_tap(p, 0, i), rows = end_tap(p, 0, i) - u;
+    int64_t u = first_pixel(p, 0, i), rows = end_pixel(p, 0, i) - u;
     int64_t top = i * p->stride[0] - p->padding[0] + u;
     for (int64_t j = 0; j < p->out[1]; j++) {
-      int64_t v = first_tap(p, 1, j), left = j * p->stride[1] - p->padding[1] + v;
+      int64_t v = first_pixel(p, 1, j), left = j * p->stride[1] - p->padding[1] + v;
       const real *x = r->x + ((image * p->in[0] + top) * p->in[1] + left) * n;
-      block_sum(r->y + (line * p->out[1] + j) * n, x, n, p->in[1] * n, rows, end_tap(p, 1, j) - v,
-                scale);
+      block_sum(r->y + (line * p->out[1] + j) * n, x, n, p->in[1] * n, rows, end_pixel(p, 1, j) - v,
+                window_share(p, i, j));
     }
   }
 }
 
 static bool avg_pool2d_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  PoolRun r = {.p = pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
-  int64_t row = r.p.out[1] * r.p.channels * r.p.kernel[0] * r.p.kernel[1];
-  parallel_for(r.p.batch * r.p.out[0], rows_grain(row), avg_rows, &r);
+  PoolRun r = {.p = avg_pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
+  each_row_of_windows(&r, avg_rows);
   return true;
 }
 
 /* Row i of the windows of one image gives its gradient to the pixels under it. */
 static void pool_gradient_row(const PoolRun *r, real *dx, int64_t image, int64_t i) {
   const Pool *p = &r->p;
-  int64_t n = p->channels, rows[2] = {first_tap(p, 0, i), end_tap(p, 0, i)};
+  int64_t n = p->channels, rows[2] = {first_pixel(p, 0, i), end_pixel(p, 0, i)};
   int64_t at = (image * p->out[0] + i) * p->out[1] * n;
-  real scale = 1 / (real)(p->kernel[0] * p->kernel[1]);
   dx += ((i * p->stride[0] - p->padding[0]) * p->in[1] - p->padding[1]) * n;
   for (int64_t j = 0; j < p->out[1]; j++, at += n, dx += p->stride[1] * n) {
-    int64_t columns[2] = {first_tap(p, 1, j), end_tap(p, 1, j)};
+    int64_t columns[2] = {first_pixel(p, 1, j), end_pixel(p, 1, j)};
+    if (rows[0] >= rows[1] || columns[0] >= columns[1]) continue; /* nobody has won */
     if (r->winner) {
       max_window(p, dx, r->dy + at, r->winner + at, rows, columns);
       continue;
     }
+    real share = window_share(p, i, j);
     for (int64_t u = rows[0]; u < rows[1]; u++)
       for (int64_t v = columns[0]; v < columns[1]; v++)
-        avg_share(dx + (u * p->in[1] + v) * n, r->dy + at, scale, n);
+        avg_share(dx + (u * p->in[1] + v) * n, r->dy + at, share, n);
   }
 }
 
@@ -267,10 +349,11 @@ static void pool_gradient_images(void *context, int64_t begin, int64_t end, int 
     real *dx = r->dx + image * p->in[0] * row;
     int64_t clear = 0;
     for (int64_t i = 0; i < p->out[0]; i++) {
-      int64_t reach = i * p->stride[0] - p->padding[0] + end_tap(p, 0, i);
-      if (i == p->out[0] - 1) reach = p->in[0];
-      if (reach > clear) memset(dx + clear * row, 0, (size_t)((reach - clear) * row) * sizeof *dx);
-      clear = most(clear, reach);
+      int64_t needed = i * p->stride[0] - p->padding[0] + end_pixel(p, 0, i);
+      if (i == p->out[0] - 1) needed = p->in[0];
+      if (needed > clear)
+        memset(dx + clear * row, 0, (size_t)((needed - clear) * row) * sizeof *dx);
+      clear = most(clear, needed);
       pool_gradient_row(r, dx, image, i);
     }
   }
@@ -281,39 +364,60 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   (void)y;
   (void)e;
   if (!dx[0]) return true;
-  PoolRun r = {.p = pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
-  if (c->extra[0]) r.winner = c->extra[0]->data;
+  const Tensor *winner = c->extra[0];
+  PoolRun r = {.p = winner ? max_pool_of(c) : avg_pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
+  if (winner) r.winner = winner->data;
   parallel_for(r.p.batch, rows_grain(2 * r.p.in[0] * r.p.in[1] * r.p.channels),
                pool_gradient_images, &r);
   return true;
 }
 
-#define POOL_PARAMS                                                                                \
-  {                                                                                                \
-    {"kernel", PARAM_PAIR, true, 0, NULL}, {"stride", PARAM_PAIR, false, -1, NULL}, {              \
-      "padding", PARAM_PAIR, false, 0, NULL                                                        \
-    }                                                                                              \
-  }
+#define KERNEL                                                                                     \
+  { "kernel", PARAM_PAIR, true, 0, NULL }
+#define STRIDES                                                                                    \
+  { "stride", PARAM_PAIR, false, -1, NULL }
+#define PADDINGS                                                                                   \
+  { "padding", PARAM_PAIR, false, 0, NULL }
+#define DILATIONS                                                                                  \
+  { "dilation", PARAM_PAIR, false, 1, NULL }
+#define CEIL_MODE                                                                                  \
+  { "ceil_mode", PARAM_BOOL, false, 0, NULL }
 
 static const Op op_max_pool2d = {
     .name = "max_pool2d",
     .inputs = "x",
     .doc =
         "The maximum of each window of images [batch, height, width, channels]; the stride is the "
-        "kernel's size unless given, incomplete windows are left out, and the first of equals "
-        "takes the gradient.",
-    .params = POOL_PARAMS,
-    .shape = pool_shape,
+        "kernel's size unless given, incomplete windows are left out unless ceil_mode is true, and "
+        "the first of equals takes the gradient.",
+    .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
+    .shape = max_pool2d_shape,
     .forward = max_pool2d_forward,
     .backward = pool_backward};
+
+static const Op op_max_pool2d_places = {
+    .name = "max_pool2d_places",
+    .inputs = "x",
+    .doc = "Where in its plane each maximum of max_pool2d stands, row by row, counted from 1.",
+    .flags = OP_HIDDEN,
+    .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
+    .shape = max_pool2d_shape,
+    .forward = max_pool2d_places_forward};
 
 static const Op op_avg_pool2d = {
     .name = "avg_pool2d",
     .inputs = "x",
     .doc = "The mean of each window of images [batch, height, width, channels], the zeros of the "
-           "padding counted; the stride is the kernel's size unless given.",
-    .params = POOL_PARAMS,
-    .shape = pool_shape,
+           "padding counted unless count_include_pad is false; divisor_override divides the sums "
+           "by another number. The stride is the kernel's size unless given; incomplete windows "
+           "are left out unless ceil_mode is true.",
+    .params = {KERNEL,
+               STRIDES,
+               PADDINGS,
+               CEIL_MODE,
+               {"count_include_pad", PARAM_BOOL, false, 1, NULL},
+               {"divisor_override", PARAM_INT, false, 0, NULL}},
+    .shape = avg_pool2d_shape,
     .forward = avg_pool2d_forward,
     .backward = pool_backward};
 
@@ -406,4 +510,5 @@ static const Op op_upsample_nearest = {
     .forward = upsample_nearest_forward,
     .backward = upsample_nearest_backward};
 
-const Op *const ISA_NAME(ops_pool)[] = {&op_max_pool2d, &op_avg_pool2d, &op_upsample_nearest, NULL};
+const Op *const ISA_NAME(ops_pool)[] = {&op_max_pool2d, &op_max_pool2d_places, &op_avg_pool2d,
+                                        &op_upsample_nearest, NULL};

@@ -7,13 +7,13 @@
 
 static bool probability_shape(const Call *c, Shape *out, Error *e) {
   double p = c->number[0];
-  if (!(p >= 0 && p < 1)) return error_set(e, "p: expected a number in [0, 1), got %g", p);
+  if (!(p >= 0 && p <= 1)) return error_set(e, "p: expected a number in [0, 1], got %g", p);
   *out = c->in[0]->shape;
   return true;
 }
 
 /* dropout (Srivastava et al., 2014), scaled so that the mean is kept:
- * y = x m / (1 - p), m zero with probability p,   dx = dy m / (1 - p) */
+ * y = x m / (1 - p), m zero with probability p,   dx = dy m / (1 - p); all 0 where p is 1 */
 static bool dropout_forward(Call *c, Tensor *y, Error *e) {
   const Tensor *x = c->in[0];
   if (!c->integer[0]) {
@@ -23,7 +23,7 @@ static bool dropout_forward(Call *c, Tensor *y, Error *e) {
   Tensor *mask = tensor_new(DTYPE_REAL, &x->shape, e);
   if (!mask) return false;
   random_bernoulli(random_default(), reals(mask), x->numel, 1 - c->number[0]);
-  real scale = (real)(1 / (1 - c->number[0]));
+  real scale = c->number[0] < 1 ? (real)(1 / (1 - c->number[0])) : 0;
   for (int64_t i = 0; i < x->numel; i++) {
     reals(mask)[i] *= scale;
     reals(y)[i] = reals(x)[i] * reals(mask)[i];

@@ -317,4 +317,6 @@ for _, n in ipairs {1, 3, 16, 17, 33, 70} do
   wide("layer_norm", {{9, n + 2}, {n + 2}, {n + 2}}, layer_norm)
 end
 
+require "spec.support.argument_cases"(add, wide)
+
 return M

@@ -23,6 +23,11 @@ local AT_POSITIVE = {
 
 local M34 = lt.tensor {{3, 1, 4, 1}, {5, 9, 2, 6}, {5, 3, 5, 8}}
 local V12, SPREAD = lt.tensor {1, 2}, lt.tensor {{1, 3}, {2, 6}}
+local LINE = lt.tensor{1, 4, 2}:reshape(1, 3, 1)
+-- Whole numbers from -5 to 5 in no order, as spec/arguments_spec.lua has them.
+local function numbers(...)
+  return (lt.arange(1, lt.zeros(...):numel()) * 7 % 11 - 5):reshape(...)
+end
 local LARGEST = (2 - 2.0 ^ -23) * 2.0 ^ 127
 
 local M = {
@@ -105,6 +110,28 @@ local M = {
   conv_transpose2d = {{function()
     return lt.conv_transpose2d(lt.tensor(2):reshape(1, 1, 1, 1), lt.arange(1, 4):reshape(2, 2, 1, 1)):reshape(-1)
   end, {2, 4, 6, 8}}},
+  conv1d = {{function()
+    return lt.conv1d(numbers(1, 5, 2), numbers(2, 2, 1), {1}, {stride = 2}):reshape(-1)
+  end, {35, -17}}},
+  conv_transpose1d = {{function()
+    return lt.conv_transpose1d(numbers(1, 3, 2), numbers(3, 2, 1), nil,
+      {stride = 2, padding = 1, output_padding = 1}):reshape(-1)
+  end, {8, -6, 26, -25, -11, 25}}},
+  conv3d = {{function()
+    return lt.conv3d(numbers(1, 3, 2, 2, 1), numbers(2, 2, 1, 1, 1), {2}, {padding = {1, 0, 0}}):reshape(-1)
+  end, {17, -7, -19, 12, 6, 15, 18, -4}}},
+  conv_transpose3d = {{function()
+    return lt.conv_transpose3d(numbers(1, 2, 1, 2, 1), numbers(2, 2, 1, 1, 1), nil, {stride = {2, 1, 1}}):reshape(-1)
+  end, {4, -4, -4, 4, 10, -10, 2, -2, 10, 2, -10, -2, 25, 5, 5, 1}}},
+  max_pool1d = {{function() return lt.max_pool1d(numbers(1, 5, 1), 2, {ceil_mode = true}):reshape(-1) end, {2, 5, -3}}},
+  avg_pool1d = {{function() return lt.avg_pool1d(numbers(1, 5, 1), 2, {ceil_mode = true}):reshape(-1) end, {0, 3, -3}}},
+  max_pool3d = {{function() return lt.max_pool3d(numbers(1, 2, 3, 3, 1), 2, {stride = 1}):reshape(-1) end,
+    {5, 5, 5, 5}}},
+  avg_pool3d = {{function()
+    return lt.avg_pool3d(numbers(1, 2, 3, 3, 1), 2, {stride = 1, divisor_override = 5}):reshape(-1)
+  end, {-1, 1.4, -0.4, 2}}},
+  interpolate = {{function() return lt.interpolate(LINE, 5):reshape(-1) end, {1, 1, 4, 4, 2}},
+    {function() return lt.interpolate(LINE, {size = 5, mode = "linear"}):reshape(-1) end, {1, 2.2, 4, 2.8, 2}}},
   gaussian_kl = {{function() return lt.gaussian_kl({{1, 2}, {0, 0}}, {{0, 0}, {0, 0}}) end, 1.25},
     {function() return lt.gaussian_kl({{1, 2}, {0, 0}}, {{0, 0}, {0, 0}}, "none") end, {2.5, 0}}},
   gaussian_nll = {{function() return lt.gaussian_nll({0}, {0}, {0}, {constant = true}) end, math.log(2 * math.pi) / 2}},

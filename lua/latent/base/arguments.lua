@@ -7,9 +7,7 @@ local options = require "latent.base.options"
 local M = {}
 
 -- Whether a value is a table of names: not a list, not a tensor.
-local function is_options(value)
-  return type(value) == "table" and value[1] == nil and next(value) ~= nil
-end
+local function is_options(value) return type(value) == "table" and value[1] == nil end
 
 local CHECKS = {}
 

@@ -37,10 +37,14 @@ return function(core)
   end
 
   local function squeeze(x, axis)
-    local shape = check(x, "squeeze").shape
-    axis = axis and axis_of("squeeze", axis, #shape)
+    local shape, chosen = check(x, "squeeze").shape, {}
+    for _, a in ipairs(type(axis) == "table" and axis or {axis}) do
+      a = axis_of("squeeze", a, #shape)
+      if chosen[a] then raise(("squeeze: axis: %d is given twice"):format(a)) end
+      chosen[a] = true
+    end
     for d = #shape, 1, -1 do
-      if shape[d] == 1 and (not axis or d == axis) then table.remove(shape, d) end
+      if shape[d] == 1 and (axis == nil or chosen[d]) then table.remove(shape, d) end
     end
     return ops.reshape(x, shape)
   end
@@ -104,7 +108,7 @@ return function(core)
     {name = "unsqueeze", inputs = {"x"}, params = {axis}, f = unsqueeze, differentiable = true,
       doc = "A view with a new axis of size 1 at the given place."},
     {name = "squeeze", inputs = {"x"}, params = {axis}, f = squeeze, differentiable = true,
-      doc = "A view without the given axis if its size is 1, or without all axes of size 1."},
+      doc = "A view without the given axis, or those of a list, where the size is 1; without all axes of size 1."},
     {name = "flatten", inputs = {"x"}, params = {{name = "first", kind = "axis"}}, f = flatten,
       differentiable = true, doc = "A view with all axes from the given one on (1 unless said) made one."},
     {name = "stack", inputs = {"xs*"}, params = {axis}, f = stack, differentiable = true,

@@ -6,6 +6,7 @@ local arguments = require "latent.base.arguments"
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, like = core.ops, core.tensor_like
+  local CLAMP = {{name = "min", kind = "tensor"}, {name = "max", kind = "tensor"}}
 
   local function pow(x, exponent, ...)
     local wide = type(exponent) == "table" and exponent[1] ~= nil -- a list of numbers
@@ -32,6 +33,22 @@ return function(core)
     return ops.sub(b, ops.mul(difference, 1 - weight))
   end
 
+  -- Below a bound, or where it is NaN, the bound; the gradient goes where the value comes from.
+  local function bounded(x, bound, beyond)
+    bound = like(bound, "clamp: bound")
+    return ops.where(ops.ne(bound, bound), bound, ops.where(beyond(x, bound), bound, x))
+  end
+
+  local function clamp(x, low, high, ...)
+    local least, most = low, high
+    if type(low) == "table" and low[1] == nil then least, most = low.min, low.max end
+    if not core.is_tensor(least) and not core.is_tensor(most) then return ops.clamp(x, low, high, ...) end
+    x = like(x, "clamp: x")
+    local o = arguments.read("clamp", CLAMP, low, high, ...)
+    if o.min ~= nil then x = bounded(x, o.min, ops.lt) end
+    return o.max == nil and x or bounded(x, o.max, ops.gt)
+  end
+
   local function isnan(x)
     x = like(x, "isnan: x")
     return ops.ne(x, x)
@@ -55,6 +72,8 @@ return function(core)
   return {
     {name = "pow", extends = true, f = pow,
       doc = "x^exponent, element by element; the exponent, or x, may be a number, and two tensors are broadcast."},
+    {name = "clamp", extends = true, f = clamp,
+      more = "A bound may be a tensor, which is broadcast; where they cross, max counts."},
     {name = "floor_divide", inputs = {"a", "b"}, params = {}, f = floor_divide, named = true,
       doc = "a / b rounded down, element by element, broadcast as in add; a // b."},
     {name = "lerp", inputs = {"a", "b", "weight"}, params = {}, f = lerp, named = true, differentiable = true,

@@ -8,7 +8,7 @@ local options = require "latent.base.options"
 local M = {}
 
 -- The ops that are written in Lua, a family a file.
-local FAMILIES = {"composites", "elementwise"}
+local FAMILIES = {"composites", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
@@ -88,8 +88,9 @@ local function add_operators(core, lt)
   meta.__name = "tensor"
 end
 
--- Adds an op that is written in Lua. One that `extends` a row takes its place, and more arguments. The parameters of
--- one that does so, or is `named`, may be given by name, and it is described as a row is: without its function.
+-- Adds an op that is written in Lua. One that `extends` a row takes its place, with more arguments, and `more` stands
+-- behind the row's text. The parameters of one that does so, or is `named`, may be given by name, and it is described
+-- as a row is: without its function.
 local function add_composite(lt, list, op)
   lt[op.name] = op.f
   if op.named or op.extends then op.f = nil end
@@ -99,7 +100,7 @@ local function add_composite(lt, list, op)
   end
   for _, row in ipairs(list) do
     if row.name == op.name then
-      row.doc = op.doc or row.doc
+      row.doc = op.doc or op.more and row.doc .. " " .. op.more or row.doc
       table.move(op.params or {}, 1, #(op.params or {}), #row.params + 1, row.params)
     end
   end

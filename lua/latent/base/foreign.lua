@@ -57,7 +57,7 @@ M.tensor = entries{
   ["fix"] = "x:trunc()",
   ["mod"] = "x:remainder(y)",
   ["power"] = "x ^ p",
-  ["amax"] = "x:max(axis)",
+  ["amax"] = "x:max(axis), also x:max{1, 2}",
   ["amin"] = "x:min(axis)",
   ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
   ["normal_ uniform_ random_ bernoulli_ exponential_"] = "x:copy_(lt.randn(x)), or lt.rand(x)",
@@ -119,8 +119,9 @@ M.lt = entries{
   ["binary_cross_entropy_with_logits bce binary_cross_entropy bce_loss"] = "lt.bce_with_logits(logits, targets)",
   ["kl_div"] = "lt.gaussian_kl(mu, log_var)",
   ["l1_loss"] = "(y - x):abs():mean()",
-  ["interpolate upsample"] = "lt.upsample_nearest(x, 2), or lt.resize_bilinear(x, height, width)",
-  ["unfold conv1d conv3d"] = "lt.conv2d(x, weight, bias), with an axis of size 1",
+  ["upsample resize"] = 'lt.interpolate(x, {scale_factor = 2, mode = "bilinear"}), or lt.upsample_nearest(x, 2)',
+  ["adaptive_avg_pool2d adaptive_avg_pool1d"] = 'lt.interpolate(x, {size = n, mode = "area"})',
+  ["unfold"] = "lt.conv2d(x, weight, bias)",
 }
 
 --- Layers.

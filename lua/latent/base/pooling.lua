@@ -1,0 +1,118 @@
+--- Pools along one axis and along three, made of max_pool2d and avg_pool2d, and the places of the maxima.
+-- @module latent.base.pooling
+local arguments = require "latent.base.arguments"
+local spatial = require "latent.base.spatial"
+
+--- @tparam table core latent.core or latent.core64
+-- @treturn {table,...} the list, as latent.base.composites has it
+return function(core)
+  local ops = core.ops
+
+  local KERNEL, STRIDE = {name = "kernel", kind = "sizes", required = true}, {name = "stride", kind = "sizes"}
+  local PADDING, CEIL_MODE = {name = "padding", kind = "sizes", default = 0}, {name = "ceil_mode", kind = "bool"}
+  local INDICES = {name = "return_indices", kind = "bool"}
+  local MAX = {KERNEL, STRIDE, PADDING, {name = "dilation", kind = "sizes", default = 1}, CEIL_MODE}
+  local MAX_WITH_PLACES = {KERNEL, STRIDE, PADDING, MAX[4], CEIL_MODE, INDICES}
+  local AVG = {KERNEL, STRIDE, PADDING, CEIL_MODE, {name = "count_include_pad", kind = "bool", default = 1},
+    {name = "divisor_override", kind = "int", default = 0}}
+
+  local function max_pool2d(x, ...)
+    local last = select("#", ...) > 0 and select(-1, ...)
+    local named = type(last) == "table" and last.return_indices ~= nil
+    if not named and select("#", ...) < 6 then return ops.max_pool2d(x, ...) end
+    local o = arguments.read("max_pool2d", MAX_WITH_PLACES, ...)
+    x = core.tensor_like(x, "max_pool2d: x")
+    local y = ops.max_pool2d(x, o.kernel, o.stride, o.padding, o.dilation, o.ceil_mode)
+    if not o.return_indices then return y end
+    return y, ops.max_pool2d_places(x, o.kernel, o.stride, o.padding, o.dilation, o.ceil_mode)
+  end
+
+  local function settle(name, o, n)
+    o.kernel = spatial.sizes(core, name, "kernel", o.kernel, n, "count")
+    o.stride = o.stride and spatial.sizes(core, name, "stride", o.stride, n, "count") or o.kernel
+    o.padding = spatial.sizes(core, name, "padding", o.padding, n, "size")
+    if o.dilation then o.dilation = spatial.sizes(core, name, "dilation", o.dilation, n, "count") end
+    return o
+  end
+
+  ---- one axis: images of one row ----
+
+  local function rows(pool, x, o)
+    local shape = x.shape
+    local y = pool(ops.reshape(x, {shape[1], 1, shape[2], shape[3]}), {1, o.kernel[1]}, {1, o.stride[1]},
+      {0, o.padding[1]})
+    local size = y.shape
+    return ops.reshape(y, {size[1], size[3], size[4]})
+  end
+
+  local function max_pool1d(x, ...)
+    x = spatial.images(core, "max_pool1d", x, 1)
+    local o = settle("max_pool1d", arguments.read("max_pool1d", MAX_WITH_PLACES, ...), 1)
+    local function pool_by(op)
+      return rows(function(image, kernel, stride, padding)
+        return op(image, kernel, stride, padding, {1, o.dilation[1]}, o.ceil_mode)
+      end, x, o)
+    end
+    if not o.return_indices then return pool_by(ops.max_pool2d) end
+    return pool_by(ops.max_pool2d), pool_by(ops.max_pool2d_places)
+  end
+
+  local function avg_pool1d(x, ...)
+    x = spatial.images(core, "avg_pool1d", x, 1)
+    local o = settle("avg_pool1d", arguments.read("avg_pool1d", AVG, ...), 1)
+    return rows(function(image, kernel, stride, padding)
+      return ops.avg_pool2d(image, kernel, stride, padding, o.ceil_mode, o.count_include_pad, o.divisor_override)
+    end, x, o)
+  end
+
+  ---- three axes: height and width of each frame, then the depth ----
+
+  local function deep(x, o, across, along)
+    local n = x.shape
+    local y = across(ops.reshape(x, {n[1] * n[2], n[3], n[4], n[5]}), {o.kernel[2], o.kernel[3]},
+      {o.stride[2], o.stride[3]}, {o.padding[2], o.padding[3]})
+    local size = y.shape
+    local z = along(ops.reshape(y, {n[1], n[2], size[2] * size[3], n[5]}), {o.kernel[1], 1}, {o.stride[1], 1},
+      {o.padding[1], 0})
+    return ops.reshape(z, {n[1], z.shape[2], size[2], size[3], n[5]})
+  end
+
+  local function max_pool3d(x, ...)
+    x = spatial.images(core, "max_pool3d", x, 3)
+    local o = settle("max_pool3d", arguments.read("max_pool3d", MAX, ...), 3)
+    local function pool(dilation)
+      return function(image, kernel, stride, padding)
+        return ops.max_pool2d(image, kernel, stride, padding, dilation, o.ceil_mode)
+      end
+    end
+    return deep(x, o, pool{o.dilation[2], o.dilation[3]}, pool{o.dilation[1], 1})
+  end
+
+  local function avg_pool3d(x, ...)
+    x = spatial.images(core, "avg_pool3d", x, 3)
+    local o = settle("avg_pool3d", arguments.read("avg_pool3d", AVG, ...), 3)
+    local function pool(divisor)
+      return function(image, kernel, stride, padding)
+        return ops.avg_pool2d(image, kernel, stride, padding, o.ceil_mode, o.count_include_pad, divisor)
+      end
+    end
+    local given = o.divisor_override > 0
+    return deep(x, o, pool(given and 1 or 0), pool(o.divisor_override))
+  end
+
+  local function composite(name, f, params, doc)
+    return {name = name, inputs = {"x"}, params = params, f = f, named = true, differentiable = true, doc = doc}
+  end
+
+  return {
+    {name = "max_pool2d", extends = true, f = max_pool2d, params = {INDICES},
+      more = "return_indices = true gives a second result: where in its plane each maximum stands, row by row, \z
+        counted from 1."},
+    composite("max_pool1d", max_pool1d, MAX_WITH_PLACES, "max_pool2d along the one axis of [batch, time, channels]."),
+    composite("avg_pool1d", avg_pool1d, AVG, "avg_pool2d along the one axis of [batch, time, channels]."),
+    composite("max_pool3d", max_pool3d, MAX, "The maximum of each window of [batch, depth, height, width, channels], \z
+      with the arguments of max_pool2d."),
+    composite("avg_pool3d", avg_pool3d, AVG, "The mean of each window of [batch, depth, height, width, channels], \z
+      with the arguments of avg_pool2d."),
+  }
+end

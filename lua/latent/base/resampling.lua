@@ -1,0 +1,88 @@
+--- Images of another size: interpolate, axis by axis.
+-- @module latent.base.resampling
+local arguments = require "latent.base.arguments"
+local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
+local spatial = require "latent.base.spatial"
+
+-- The modes, for how many axes each is (0: any), and what each does along one.
+local MODES = {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"}
+local AXES = {linear = 1, bilinear = 2, trilinear = 3, bicubic = 2}
+local ALONG = {linear = "linear", bilinear = "linear", trilinear = "linear", bicubic = "cubic"}
+
+--- @tparam table core latent.core or latent.core64
+-- @treturn {table,...} the list, as latent.base.composites has it
+return function(core)
+  local ops, raise = core.ops, core.raise
+
+  local PARAMS = {{name = "size", kind = "sizes"}, {name = "scale_factor", kind = "scales"},
+    {name = "mode", kind = "choice", choices = MODES, default = 0}, {name = "align_corners", kind = "bool"},
+    {name = "antialias", kind = "bool"}}
+
+  local function check(o, x, n)
+    if n < 1 or n > 3 then
+      raise("interpolate: x: expected [batch, one to three axes, channels], got " .. shapes.text(x))
+    end
+    local axes = AXES[o.mode]
+    if axes and axes ~= n then
+      raise(('interpolate: mode: "%s" is for %d spatial %s, got %s'):format(o.mode, axes,
+        axes == 1 and "axis" or "axes", shapes.text(x)))
+    end
+    if (o.align_corners or o.antialias) and not axes then
+      raise(('interpolate: %s: goes with the linear and cubic modes, not with "%s"'):format(
+        o.align_corners and "align_corners" or "antialias", o.mode))
+    end
+    if o.antialias and n ~= 2 then raise "interpolate: antialias: goes with bilinear and bicubic" end
+    if (o.size == nil) == (o.scale_factor == nil) then
+      raise("interpolate: expected size or scale_factor, got " .. (o.size == nil and "neither" or "both"))
+    end
+  end
+
+  -- The new sizes, and how many old elements a new one has, 0 where the sizes say it.
+  local function sizes_of(o, shape, n)
+    local steps = {}
+    if o.size then
+      for d = 1, n do steps[d] = 0 end
+      return spatial.sizes(core, "interpolate", "size", o.size, n, "count"), steps
+    end
+    local factors, sizes = spatial.sizes(core, "interpolate", "scale_factor", o.scale_factor, n, "positive"), {}
+    for d = 1, n do
+      sizes[d], steps[d] = math.floor(shape[d + 1] * factors[d]), 1 / factors[d]
+      if sizes[d] < 1 then
+        raise(("interpolate: scale_factor: %s leaves nothing of %d elements"):format(options.describe(factors[d]),
+          shape[d + 1]))
+      end
+    end
+    return sizes, steps
+  end
+
+  local function whole_factors(shape, sizes, n)
+    if n ~= 2 then return nil end
+    local height, width = sizes[1] / shape[2], sizes[2] / shape[3]
+    height, width = math.tointeger(height), math.tointeger(width)
+    return height and width and {height, width}
+  end
+
+  local function interpolate(x, ...)
+    x = core.tensor_like(x, "interpolate: x")
+    local o, shape = arguments.read("interpolate", PARAMS, ...), x.shape
+    local n = #shape - 2
+    check(o, x, n)
+    local sizes, steps = sizes_of(o, shape, n)
+    local factors = o.mode == "nearest" and whole_factors(shape, sizes, n)
+    if factors then return ops.upsample_nearest(x, factors) end
+    for d = 1, n do
+      x = ops.resample(x, d + 1, sizes[d], ALONG[o.mode] or o.mode, o.align_corners, o.antialias, steps[d])
+    end
+    return x
+  end
+
+  return {
+    {name = "interpolate", inputs = {"x"}, params = PARAMS, f = interpolate, named = true, differentiable = true,
+      doc = "Images [batch, one to three axes, channels] at another size (one number or a list), or scaled by a \z
+        factor. Modes: nearest, nearest-exact (by the centres of pixels), linear for one axis, bilinear and bicubic \z
+        for two, trilinear for three, and area, the mean of what a new pixel covers. align_corners = true: the corner \z
+        pixels stay in place. antialias = true: shrinking bilinear and bicubic average over all that a new pixel \z
+        covers."},
+  }
+end
