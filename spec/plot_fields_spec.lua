@@ -142,6 +142,65 @@ describe("plot", function()
     end)
   end)
 
+  describe("scatter", function()
+    it("writes names at the medians of their classes", function()
+      local points = {{0, 0}, {1, 2}, {9, 9}, {5, 5}, {5, 6}, {5, 7}}
+      local script = script_of(plot.scatter{points = points, labels = {0, 0, 0, 1, 1, 1}, names = {"a", "b"},
+        centers = true})
+      assert(script:find("set label 'a' at first 1, first 2 center", 1, true))
+      assert(script:find("set label 'b' at first 5, first 6 center", 1, true))
+    end)
+  end)
+
+  describe("the palette", function()
+    -- CIE L*a*b* of a colour in linear light, white point D65.
+    local function lab(r, g, b)
+      local function f(t) return t > 0.008856 and t ^ (1 / 3) or 7.787 * t + 16 / 116 end
+      local x = f((0.4124564 * r + 0.3575761 * g + 0.1804375 * b) / 0.95047)
+      local y = f(0.2126729 * r + 0.7151522 * g + 0.0721750 * b)
+      local z = f((0.0193339 * r + 0.1191920 * g + 0.9503041 * b) / 1.08883)
+      return {116 * y - 16, 500 * (x - y), 200 * (y - z)}
+    end
+
+    -- What is seen without one kind of cones (Machado, Oliveira and Fernandes 2009, severity 1).
+    local SIGHT = {
+      {1, 0, 0, 0, 1, 0, 0, 0, 1},
+      {0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998},
+      {0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.011820, 0.042940, 0.968881},
+      {1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.303900},
+    }
+
+    local function seen(color, m)
+      local c = {}
+      for i = 1, 3 do
+        local v = tonumber(color:sub(2 * i, 2 * i + 1), 16) / 255
+        c[i] = v <= 0.04045 and v / 12.92 or ((v + 0.055) / 1.055) ^ 2.4
+      end
+      local out = {}
+      for i = 0, 2 do
+        out[i + 1] = math.max(0, math.min(1, m[3 * i + 1] * c[1] + m[3 * i + 2] * c[2] + m[3 * i + 3] * c[3]))
+      end
+      return lab(table.unpack(out))
+    end
+
+    it("has ten colours that everybody can tell apart", function()
+      local colors = {}
+      for color in pictures.read "plots/style.gp":gmatch "set linetype %d+ lc rgb '(#%x+)'" do
+        colors[#colors + 1] = color
+      end
+      assert.equal(10, #colors)
+      for _, sight in ipairs(SIGHT) do
+        for i = 1, 10 do
+          for j = 1, i - 1 do
+            local a, b = seen(colors[i], sight), seen(colors[j], sight)
+            local distance = math.sqrt((a[1] - b[1]) ^ 2 + (a[2] - b[2]) ^ 2 + (a[3] - b[3]) ^ 2)
+            assert(distance > 18, ("%s and %s: %.1f"):format(colors[i], colors[j], distance))
+          end
+        end
+      end
+    end)
+  end)
+
   describe("panels", function()
     it("share the ranges of their axes", function()
       local figures = {plot.lines{{y = {0, 1}}, xrange = {0, 2}, yrange = {0, 1}},

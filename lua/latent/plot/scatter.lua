@@ -25,6 +25,7 @@ local read_options = kinds.declare("plot.scatter", {
   {"names", "any", nil,
     "one a class (without classes: of 0, 1, ... if the labels are such, else of the sorted labels)"},
   {"classes", "any", nil, "the values in the order of the legend"},
+  {"centers", kinds.flag, nil, "the names of the classes stand at their medians too"},
   {"equal", kinds.flag, true, "one scale for both axes"}, {"size", kinds.at_least(0), nil, "of a point"},
 }, true)
 
@@ -195,6 +196,24 @@ local function elements_of(s, x, y, numbers, entries, size)
   return elements
 end
 
+local function median(list)
+  table.sort(list)
+  return list[(#list + 1) // 2]
+end
+
+-- The name of each class at its median, on a box of white.
+local function write_centers(s, x, y, numbers, entries)
+  local own = grouped(x, y, numbers, function(class) return class end)
+  if not s.text_only then s:add("set style textbox opaque margins 0.6,0.4 fillcolor rgb '#ffffff' noborder") end
+  for _, entry in ipairs(entries) do
+    local group = own[entry[1]]
+    if group then
+      s:add("set label %s at first %s, first %s center noenhanced front boxed textcolor rgb '#222222' %s",
+        quote(entry[2]), number(median(group[1])), number(median(group[2])), s.text_only and "" or s:font(1, ":Bold"))
+    end
+  end
+end
+
 --- In text, a letter or digit stands for a class.
 local function text_elements(s, x, y, numbers, entries)
   local name_of, elements = {}, {}
@@ -273,8 +292,10 @@ function M.scatter(arguments, fname)
     end
     chart.frame(s, texts, rect, area, ax, ay)
     chart.key(s, legend, area, names)
+    local places_x, places_y = axes.map(ax, x), axes.map(ay, y)
+    if o.centers then write_centers(s, places_x, places_y, numbers, entries) end
     local size = o.size or point_size(#x) * math.min(1, math.sqrt(rect.w / chart.WIDTH))
-    s:plot((s.text_only and text_elements or elements_of)(s, axes.map(ax, x), axes.map(ay, y), numbers, entries, size))
+    s:plot((s.text_only and text_elements or elements_of)(s, places_x, places_y, numbers, entries, size))
   end
   return panel
 end
