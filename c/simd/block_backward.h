@@ -354,22 +354,21 @@ static void block_gradient_finish(const BlockGradient *g, int64_t chunks, real *
   }
 }
 
-/* Parts of the workspace; returns its size in elements. */
-static int64_t block_gradient_place(BlockGradient *g, real *base, int64_t chunks, bool dw,
+/* Parts of the workspace; returns its size in bytes. */
+static int64_t block_gradient_place(BlockGradient *g, char *base, int64_t chunks, bool dw,
                                     bool db) {
   BlockRun *r = &g->r;
-  int64_t used = 0, pair = (int64_t)(sizeof(int64_t) / sizeof(real));
+  int64_t used = 0, unit = (int64_t)sizeof(real), pair = (int64_t)sizeof(int64_t);
   const Block *b = r->b;
-  if (r->dx)
-    r->form.weights = block_take(
-        base, &used, b->axis[0].taps * b->axis[1].taps * b->out * r->form.vectors * LANES);
-  if (r->dx) g->folded = block_take(base, &used, block_fold_size(b));
+  int64_t weights = b->axis[0].taps * b->axis[1].taps * b->out * r->form.vectors * LANES;
+  if (r->dx) r->form.weights = workspace_take(base, &used, weights * unit);
+  if (r->dx) g->folded = workspace_take(base, &used, block_fold_size(b) * unit);
   if (dw) {
-    r->sums = block_take(base, &used, chunks * r->sums_size);
-    g->a_offset = (void *)block_take(base, &used, pair * (g->a_count + PRODUCTS_WIDEST));
-    g->b_offset = (void *)block_take(base, &used, pair * (g->b_count + PRODUCTS_WIDEST));
+    r->sums = workspace_take(base, &used, chunks * r->sums_size * unit);
+    g->a_offset = workspace_take(base, &used, (g->a_count + PRODUCTS_WIDEST) * pair);
+    g->b_offset = workspace_take(base, &used, (g->b_count + PRODUCTS_WIDEST) * pair);
   }
-  if (db) r->bias_sums = block_take(base, &used, chunks * b->out);
+  if (db) r->bias_sums = workspace_take(base, &used, chunks * b->out * unit);
   return used;
 }
 
@@ -418,11 +417,11 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   chunks = block_max(block_min(chunks, r->cut.jobs), 1);
   r->grain = block_ceil(r->cut.jobs, chunks);
   chunks = block_ceil(r->cut.jobs, r->grain);
-  Tensor *space = block_space(block_gradient_place(&g, NULL, chunks, dw, db) + 1, e);
+  Tensor *space = workspace_new(block_gradient_place(&g, NULL, chunks, dw, db), e);
   if (!space) return false;
   bool ok = parallel_reserve((size_t)block_scratch(&g).all * sizeof(real));
   if (ok) {
-    block_gradient_place(&g, reals(space), chunks, dw, db);
+    block_gradient_place(&g, (char *)reals(space), chunks, dw, db);
     if (dx && r->form.parts) block_double_turn(b, w, (real *)r->form.weights);
     else if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
     if (dw) block_gradient_lists(&g);

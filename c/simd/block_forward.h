@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "simd/block_edges.h"
 #include "simd/block_few.h"
+#include "simd/workspace.h"
 
 enum {
   BLOCK_PIXELS = 256,     /* small images are grouped up to this many pixels */
@@ -19,18 +20,6 @@ enum {
   BLOCK_CHUNKS = 16,      /* of a weight gradient, at most, with BLOCK_BUFFERS elements in all */
   BLOCK_BUFFERS = 1 << 22
 };
-
-static Tensor *block_space(int64_t elements, Error *e) {
-  Shape s = {1, {elements}};
-  return tensor_new(DTYPE_REAL, &s, e);
-}
-
-/* Hands out the next part of a workspace, whole cache lines; with base NULL it only counts. */
-static real *block_take(real *base, int64_t *used, int64_t elements) {
-  real *part = base ? base + *used : NULL;
-  *used += block_up(elements, 16);
-  return part;
-}
 
 /* How images are cut into jobs, along rows of `unit`. */
 typedef struct BlockCut {
@@ -210,7 +199,8 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
   if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
   int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
   int64_t weights = v->taps * h->taps * b->in * wide; /* as many as parts, or more */
-  Tensor *space = block_space(weights + wide + r.few * b->in + block_fold_size(b), e);
+  Tensor *space = workspace_new(
+      (weights + wide + r.few * b->in + block_fold_size(b)) * (int64_t)sizeof(real), e);
   if (!space) return false;
   bool ok = parallel_reserve((size_t)scratch * sizeof(real));
   if (ok) {

@@ -6,23 +6,11 @@
 
 #include "base/parallel.h"
 #include "simd/conv_tiles.h"
+#include "simd/workspace.h"
 
 #include <string.h>
 
 enum { CONV_SHORT = 8 /* runs below this length are listed term by term */ };
-
-/* Memory of one call, shared by its threads, from the tensors' pool. */
-static Tensor *conv_workspace(int64_t bytes, Error *e) {
-  Shape s = {1, {bytes / (int64_t)sizeof(real) + 1}};
-  return tensor_new(DTYPE_REAL, &s, e);
-}
-
-/* Hands out the next part of a workspace, whole cache lines; with base NULL it only counts. */
-static void *conv_take(char *base, int64_t *used, int64_t bytes) {
-  void *part = base ? base + *used : NULL;
-  *used += conv_ceil(bytes, 64) * 64;
-  return part;
-}
 
 /* Where the part of image rows [from, from + height) and columns [left, left + width) is copied,
  * with zeros for what lies outside. */
@@ -311,20 +299,21 @@ static void correlation_tables(const Correlation *c, const CorrelationPhase *p) 
 /* Places phases, tables, bias and weights in the workspace; the bytes they need. */
 static int64_t correlation_place(Correlation *c, char *base) {
   int64_t used = 0, padded = conv_vectors(c->out) * LANES * (int64_t)sizeof(real);
-  c->phases = conv_take(base, &used, c->phase_count * (int64_t)sizeof(CorrelationPhase));
-  c->bias = conv_take(base, &used, padded);
+  c->phases = workspace_take(base, &used, c->phase_count * (int64_t)sizeof(CorrelationPhase));
+  c->bias = workspace_take(base, &used, padded);
   for (int64_t f = 0; f < c->phase_count; f++) {
     CorrelationPhase p = correlation_phase(c, f);
     int64_t last = correlation_rows(c, &p, (c->cut.bands - 1) * c->cut.rows);
     int64_t rows = correlation_rows(c, &p, 0), terms = p.taps.rows * p.taps.columns * p.taps.run;
     int64_t places = c->cut.images * rows * p.line * (int64_t)sizeof(ConvPlace);
-    p.weights = conv_take(base, &used, p.weight_count * (int64_t)sizeof(real));
-    p.row_taps = conv_take(base, &used, p.axis[0].count * (int64_t)sizeof(ConvSpan));
-    p.column_taps = conv_take(base, &used, p.axis[1].count * (int64_t)sizeof(ConvSpan));
-    p.place = conv_take(base, &used, places);
-    if (last < rows || c->batch % c->cut.images != 0) p.last_place = conv_take(base, &used, places);
+    p.weights = workspace_take(base, &used, p.weight_count * (int64_t)sizeof(real));
+    p.row_taps = workspace_take(base, &used, p.axis[0].count * (int64_t)sizeof(ConvSpan));
+    p.column_taps = workspace_take(base, &used, p.axis[1].count * (int64_t)sizeof(ConvSpan));
+    p.place = workspace_take(base, &used, places);
+    if (last < rows || c->batch % c->cut.images != 0)
+      p.last_place = workspace_take(base, &used, places);
     if (!p.dots && !p.taps.spread && p.taps.run < CONV_SHORT)
-      p.taps.list = conv_take(base, &used, terms * (int64_t)sizeof(int32_t));
+      p.taps.list = workspace_take(base, &used, terms * (int64_t)sizeof(int32_t));
     if (!base) continue;
     if (!c->has_bias && p.taps.rows * p.taps.columns == 0) c->gaps = true;
     correlation_tables(c, &p);
@@ -349,7 +338,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   c.phase_count =
       conv_min(c.axis[0].phases, c.axis[0].out) * conv_min(c.axis[1].phases, c.axis[1].out);
   if (c.batch == 0) return true;
-  Tensor *space = conv_workspace(correlation_place(&c, NULL), e);
+  Tensor *space = workspace_new(correlation_place(&c, NULL), e);
   if (!space) return false;
   if (!parallel_reserve((size_t)conv_window_bytes(&c.cut) + 64)) {
     tensor_release(space);

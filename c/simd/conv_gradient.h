@@ -198,10 +198,11 @@ static void gradient_finish(const WeightGradient *g, const ConvGeometry *geometr
 
 static int64_t gradient_place(WeightGradient *g, char *base) {
   int64_t used = 0;
-  g->tap = conv_take(base, &used, g->rows * (int64_t)sizeof(int32_t));
-  g->bounds = conv_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
-  g->source_offset = conv_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
-  g->sums = conv_take(base, &used, g->chunks * g->buffer * (int64_t)sizeof(real));
+  g->tap = workspace_take(base, &used, g->rows * (int64_t)sizeof(int32_t));
+  g->bounds =
+      workspace_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
+  g->source_offset = workspace_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
+  g->sums = workspace_take(base, &used, g->chunks * g->buffer * (int64_t)sizeof(real));
   return used;
 }
 
@@ -233,7 +234,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g.cut.jobs), 1);
   g.grain = conv_ceil(g.cut.jobs, chunks);
   g.chunks = conv_ceil(g.cut.jobs, g.grain);
-  Tensor *space = conv_workspace(gradient_place(&g, NULL), e);
+  Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;
   int64_t wide = g.copy ? g.lines * g.axis[1].count * g.pitch * (int64_t)sizeof(real) : 0;
   if (!parallel_reserve((size_t)(conv_window_bytes(&g.cut) + wide) + 64)) {
