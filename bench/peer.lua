@@ -6,10 +6,11 @@ local M = {}
 
 local HERE = debug.getinfo(1, "S").source:match "^@(.*)peer%.lua$"
 -- What each kind of peer runs, and the module that its Python must have.
-local KINDS = {torch = {"peer.py", "torch"}, compile = {"peer.py --compile", "torch"}, jax = {"peer_jax.py", "jax"}}
+local KINDS = {torch = {"peer.py", "torch"}, compile = {"peer.py --compile", "torch"}, jax = {"peer_jax.py", "jax"},
+  opinfo = {"", "torch, numpy"}} -- which has a program of its own, tools/opinfo/generate.py
 
 --- A Python that can be a peer: $PYTHON alone if set, else python3 of the path, else Debian's.
--- @tparam string kind torch, compile or jax
+-- @tparam string kind torch, compile, jax or opinfo
 -- @treturn ?string its name
 function M.find(kind)
   local named = os.getenv "PYTHON"

@@ -130,3 +130,41 @@ describe("json", function()
     assert.error_matches(function() json.decode(1) end, "text: expected a string, got 1")
   end)
 end)
+
+-- What keeps latent.json: where one of these no longer holds, that library may take its place.
+describe("the libraries for JSON", function()
+  local DOUBLES = {1 / 3, 0.1 + 0.2, 2.0 ^ 53 + 2, 5e-324}
+
+  local function each(name, f)
+    it(name .. " does not keep what latent.json keeps", function()
+      local found, library = pcall(require, name)
+      if not found then return pending(name .. " is not installed") end
+      f(library)
+    end)
+  end
+
+  each("dkjson", function(dkjson)
+    local lost = 0
+    for _, x in ipairs(DOUBLES) do
+      lost = lost + (tonumber(dkjson.encode(x)) ~= x and 1 or 0)
+      assert.equal(x, json.decode(json.encode(x)))
+    end
+    assert.is_true(lost > 0)
+    assert.equal("[null]", dkjson.encode{0 / 0})
+    for _, text in ipairs{'{"a":1,"a":2}', "01", "1e999", '"\xff"', '"\\x41"'} do
+      assert(dkjson.decode(text) ~= nil, text)
+      assert.is_nil(json.decode(text))
+    end
+  end)
+
+  each("cjson", function(cjson)
+    local lost = 0
+    for _, x in ipairs(DOUBLES) do lost = lost + (tonumber(cjson.encode(x)) ~= x and 1 or 0) end
+    assert.is_true(lost > 0)
+    assert.equal("float", math.type(cjson.decode "9223372036854775807"))
+    for _, text in ipairs{'{"a":1,"a":2}', "01", "1e999", "NaN", '"\xff"'} do
+      assert(pcall(cjson.decode, text), text)
+      assert.is_nil(json.decode(text))
+    end
+  end)
+end)

@@ -2,12 +2,16 @@
 --   lua5.4 tools/calibration.lua --simulations 2000 --seed 1 --figure docs/calibration.png     (renews the tracked one)
 -- One line a case; exit status 1 if ranks are not uniform, or the draws are too dependent for them to be, or if ranks
 -- are uniform where the sampler was told a wrong noise: the check has to be able to fail.
+local arguments = require "tools.arguments"
 local calibration = require "spec.support.calibration"
-local options = require "exercises.options"
 local plot = require "latent.plot"
 
-local known = {simulations = 2000, seed = 1, figure = "build/calibration.png"}
-local o = setmetatable(options.parse(arg, known), {__index = known})
+local parser = arguments.parser("tools/calibration.lua", "Are map.sample's draws those of the posterior?")
+-- Bins that chi-squared can use have some draws each.
+parser:option("--simulations", "of each case"):convert(arguments.whole(500)):default "2000"
+parser:option("--seed", "where all random numbers start"):convert(arguments.whole()):default "1"
+parser:option("--figure", "where it goes"):default "build/calibration.png"
+local o = parser:parse()
 local DRAWS, BINS = 99, 20
 -- So that draws that are kept hardly depend on each other: fewer iterations between them where posteriors are round.
 local CASES = {
@@ -18,7 +22,6 @@ local CASES = {
   {decoder = "nonlinear", method = "hmc", thin = 3, warmup = 150, noise = 0.8, wrong = "noise 20 % too small"},
 }
 local LEAST_SHARE = 0.7 -- of effective draws
-if o.simulations < 500 then options.fail "--simulations: expected at least 500, for bins that chi-squared can use" end
 
 -- Bounds of a bin's count, one in a hundred bins outside: the binomial distribution, by its normal approximation.
 local function band(n)
@@ -64,8 +67,7 @@ for _, case in ipairs(CASES) do
       or ("%s, %s: %s"):format(case.decoder, case.method:upper(), name))
   end
 end
-local path, message = plot.panels(panels, {columns = #panels // #CASES,
+plot.panels(panels, {columns = #panels // #CASES,
   title = ("Ranks of the true code among %d draws, %d simulations"):format(DRAWS, o.simulations)}):save(o.figure)
-if not path then options.fail("calibration: " .. message) end
 print(o.figure)
 os.exit(failed == 0, true)

@@ -3,6 +3,10 @@
 -- that standard leaves open (a name given twice, a lone surrogate, a number beyond a double).
 -- Numbers without fraction and exponent become Lua integers where they fit, all others floats.
 -- Knows nothing of tensors or files.
+--
+-- Written here because the well-kept readers and writers lose what is kept in it (spec/json_spec.lua shows it): dkjson
+-- and lua-cjson write 14 digits, so that most doubles come back as others; lua-cjson reads integers as doubles and
+-- writes names in no order; both take a name given twice, bytes that are no UTF-8 and numbers beyond a double.
 -- @module latent.json
 
 local core = require "latent.core"

@@ -1,5 +1,6 @@
 --- What disk.lua and kills.lua share: runs of tools/faults/training.lua in folders of their own, and what must hold of
 -- such a folder whatever has happened in it.
+local arguments = require "tools.arguments"
 local checkpoint, files = require "latent.train.checkpoint", require "latent.base.files"
 local core, safetensors, train = require "latent.core", require "latent.safetensors", require "latent.train"
 
@@ -9,20 +10,11 @@ local LUA = arg[-1] or "lua5.4"
 
 --- The options of a command line: `--all`, `--seed n`, `--case text`.
 function M.options()
-  local o, i = {seed = 1}, 1
-  while arg[i] do
-    local name = arg[i]:match "^%-%-(%l+)$"
-    if name == "all" then
-      o.all = true
-    elseif name == "seed" or name == "case" then
-      i = i + 1
-      o[name] = name == "seed" and math.tointeger(tonumber(arg[i])) or arg[i]
-    else
-      io.stderr:write(("%s: expected --all, --seed n or --case text, got %s\n"):format(arg[0], arg[i]))
-      os.exit(2)
-    end
-    i = i + 1
-  end
+  local parser = arguments.parser(arg[0])
+  parser:flag("--all", "the whole, which takes long")
+  parser:option("--seed", "of what is drawn"):convert(arguments.whole()):default "1"
+  parser:option("--case", "this one alone")
+  local o = parser:parse()
   math.randomseed(o.seed)
   return o
 end

@@ -1,17 +1,10 @@
 -- `make fuzz`: damaged files for every reader and random programs for every op, for some minutes. The work is done by
 -- processes of their own, one after another: one that crashes or hangs is a finding, and the next goes on behind it.
 -- What fails is made small and written to a folder, from where it goes into spec/fixtures/fuzz once it is mended.
+local arguments = require "tools.arguments"
 local files = require "latent.base.files"
 local readers = require "tools.fuzz.readers"
 local shrink = require "tools.fuzz.shrink"
-
-local USAGE = [[
-make fuzz ARGS="..."
-  --minutes N    how long (1)
-  --seed N       where the inputs begin; the same seed gives the same inputs (by the day, unless said)
-  --what NAME    all, programs, files, or one reader: npy, npz, pt, safetensors, ... (all)
-  --folder PATH  where failing inputs go (build/fuzz)
-  --replay FILE  tries one input again]]
 
 local SLICE, PATIENCE = 20, 60 -- seconds of a process's work, and how much longer it may take
 local TRIES = 400 -- runs that making a failing input small may cost
@@ -21,21 +14,19 @@ local function fail(message)
   os.exit(2)
 end
 
-local function parse(arguments)
-  local opts = {minutes = 1, seed = os.time() // 86400, what = "all", folder = "build/fuzz"}
-  local i = 1
-  while arguments[i] do
-    local name, value = arguments[i]:match "^%-%-(%w+)$", arguments[i + 1]
-    if name == "help" then
-      print(USAGE)
-      os.exit(0)
-    end
-    if not name or not value or opts[name] == nil and name ~= "replay" then fail(USAGE) end
-    if type(opts[name]) == "number" then value = tonumber(value) or fail(USAGE) end
-    opts[name], i = value, i + 2
-  end
-  opts.seed = math.tointeger(opts.seed) or fail(USAGE)
-  if not ({all = true, files = true, programs = true})[opts.what] and not readers.list[opts.what] then fail(USAGE) end
+local function parse(words)
+  local parser = arguments.parser("fuzz", "Damaged files for every reader, random programs for every op.")
+  parser:option("--minutes", "how long"):convert(tonumber):default "1"
+  parser:option("--seed", "where the inputs begin; the same seed gives the same inputs (default: by the day)")
+    :convert(arguments.whole())
+  local known = {"all", "programs", "files"}
+  for name in pairs(readers.list) do known[#known + 1] = name end
+  table.sort(known)
+  parser:option("--what", "part of it, or one reader"):choices(known):default "all"
+  parser:option("--folder", "where failing inputs go"):default "build/fuzz"
+  parser:option("--replay", "tries the input in this file again")
+  local opts = parser:parse(words)
+  opts.seed = opts.seed or os.time() // 86400
   return opts
 end
 

@@ -1,4 +1,5 @@
 --- PyTorch's operator database through the public API; `make opinfo` runs it. See --help.
+local arguments = require "tools.arguments"
 local files = require "latent.base.files"
 local peers = require "bench.peer"
 local accepted, cases, report, verdicts = require "tools.opinfo.accepted", require "tools.opinfo.cases",
@@ -8,47 +9,21 @@ local SETS = {"sample", "reference", "extra", "fuzz"}
 local GENERATE = debug.getinfo(1, "S").source:match "^@(.*)main%.lua$" .. "generate.py"
 local NO_MODULE = 3 -- generate.py's status where PyTorch's own tests want a module that is not there
 
-local USAGE = [[
-options, with their defaults:
-  --set sample,reference,extra,fuzz
-  --op all            names as in the table, without a variant and "nn.functional." too, separated by commas
-  --out build/opinfo  where the cases are written, and kept until PyTorch or the generator changes
-  --cases FOLDER      run the cases that lie there; no Python is asked
-PYTHON=... names the Python to use; else python3, else Debian's.]]
-
 local function fail(message)
   io.stderr:write("opinfo: ", message, "\n")
   os.exit(2)
 end
 
-local function words(text)
-  local list = {}
-  for word in text:gmatch "[^,%s]+" do list[#list + 1] = word end
-  return list
-end
-
 local function options(list)
-  local o, i = {set = SETS, out = "build/opinfo"}, 1
-  while list[i] do
-    local name, value = list[i], list[i + 1]
-    if name == "--help" then
-      print(USAGE)
-      os.exit(0)
-    end
-    local key = name:match "^%-%-(%a+)$"
-    if key ~= "set" and key ~= "op" and key ~= "out" and key ~= "cases" then
-      fail(("unknown option %s\n%s"):format(name, USAGE))
-    end
-    if not value then fail(name .. ": expected a value") end
-    o[key] = (key == "set" or key == "op") and words(value) or value
-    i = i + 2
-  end
-  for _, set in ipairs(o.set) do
-    if not (" " .. table.concat(SETS, " ") .. " "):find(" " .. set .. " ", 1, true) then
-      fail(("--set: expected %s, got %s"):format(table.concat(SETS, ", "), set))
-    end
-  end
-  return o
+  local parser = arguments.parser("opinfo", "PyTorch's operator database through the API.",
+    "PYTHON=... names the Python to use; else python3, else Debian's.")
+  parser:option("--set", "separated by commas"):convert(arguments.words(SETS)):default(table.concat(SETS, ","))
+  parser:option("--op", 'names as in the table, without a variant and "nn.functional." too, separated by commas')
+    :convert(arguments.words())
+  parser:option("--out", "where the cases are written, and kept until PyTorch or the generator changes")
+    :default "build/opinfo"
+  parser:option("--cases", "run the cases that lie in this folder; no Python is asked")
+  return parser:parse(list)
 end
 
 local function skip(reason)
@@ -58,7 +33,7 @@ end
 
 -- Writes the cases where they are not there, or old.
 local function generate(o)
-  local python = peers.find "torch, numpy"
+  local python = peers.find "opinfo"
   if not python then skip "no Python with PyTorch and NumPy (PYTHON=... names one)" end
   local command = ("%s -W ignore -B %s --out %s %s"):format(files.quote(python), files.quote(GENERATE),
     files.quote(o.out), table.concat(o.set, " "))

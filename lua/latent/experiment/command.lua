@@ -1,4 +1,5 @@
 --- What `latent runs`, `compare`, `sweep` and `report` do with their words.
+-- Read by hand: a sweep has the options of a script that only that script knows, and the others one option.
 -- @module latent.experiment.command
 local attempt = require "latent.base.attempt"
 local compare = require "latent.experiment.compare"

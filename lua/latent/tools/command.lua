@@ -50,6 +50,8 @@ local function run(f, message, ...)
   return ok and 0 or fail(guard.error_text(problem))
 end
 
+-- By hand, as lua5.4 reads its own: what follows the script is the script's, "-e" may be glued to its Lua, and all of
+-- it works where no rock is installed; argparse looks for options behind the script too.
 -- The arguments' options, up to the script: {code = {...}, prompt = true, script = path, rest = index}.
 local function parse(arguments)
   local o, i = {code = {}}, 1
