@@ -1,6 +1,6 @@
 --- Exercise 9: beta tuning. What does the weight of the KL divergence buy, and what does it cost?
 --   lua5.4 exercises/09_beta_tuning.lua     35 trainings, about 17 minutes on two cores; done ones are kept
--- The loss is the sheet's, MSE + beta KL; it has beta = 0.01, and asks what happens without it (beta = 1).
+-- The sheet's loss is MSE + beta KL with beta = 0.01; it asks what happens without that (beta = 1).
 local lt, plot, safetensors = require "latent", require "latent.plot", require "latent.safetensors"
 local experiment, models = require "latent.experiment", require "exercises.models"
 
@@ -8,8 +8,7 @@ local e <close> = experiment.begin{
   options = {jobs = {0, "trainings at a time, 0 for one a processor", min = 0}, epochs = {10, min = 1},
     betas = {9, "how many between 1e-4 and 1", choices = {9, 5, 3}}, candidates = {3, min = 1},
     seeds = {3, min = 1}, warmup = {5, "epochs in which beta grows", min = 0}, batch = {64, min = 1},
-    lr = {4e-3, above = 0}, final_lr = {0.0, min = 0}, side = {15, min = 2},
-    valid = {5000, "training images to choose with", min = 1}},
+    lr = {4e-3, above = 0}, final_lr = {0.0, min = 0}, side = {15, min = 2}, valid = {5000, min = 1}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 50}}, pictures = "09_", answers = "ex9"}
 local o, _, test = e.options, e:data()
 local BETAS, names = {1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0}, test.classes
@@ -24,17 +23,17 @@ local function trained(list)
 end
 
 -- The sweep, for 2 and for 16 dimensions, and for each of them a run that learns sigma.
-local list = {}
+local list, n = {}, o.betas
 for _, latent in ipairs{2, 16} do
-  for i = 1, #BETAS, 8 // (o.betas - 1) do list[#list + 1] = {latent = latent, beta = BETAS[i]} end
+  for i = 1, #BETAS, 8 // (n - 1) do list[#list + 1] = {latent = latent, beta = BETAS[i]} end
   list[#list + 1] = {latent = latent, learn_sigma = true}
 end
-local all, n = trained(list), o.betas
+local all = trained(list)
 local two, sigma2, sixteen, sigma16 = all:part(1, n), all[n + 1], all:part(n + 2, 2 * n + 1), all[2 * n + 2]
 
 -- Beta is tuned on training images kept apart. In two dimensions chance plays a part, so the best betas are
 -- trained with several seeds, each with a constant beta and with one that grows over the first epochs.
-local arms, plan, rows, ranked = {}, {}, {}, two:sorted "valid_knn"
+local arms, plan, rows, panels, ranked = {}, {}, {}, {}, two:sorted "valid_knn"
 for i = 1, math.min(o.candidates, n) do
   for _, warmup in ipairs{0, o.warmup} do
     for seed = o.seed, o.seed + o.seeds - 1 do
@@ -43,20 +42,19 @@ for i = 1, math.min(o.candidates, n) do
   end
 end
 local tuning = trained(plan)
-local function text(runs, name) return ("%.1f (%.1f to %.1f)"):format(runs:mean(name)) end
+local function text(runs) return ("%.1f (%.1f to %.1f)"):format(runs:mean "knn_accuracy") end
 for i = 1, math.min(o.candidates, n) do
   local first, beta = 2 * (i - 1) * o.seeds, ranked[i].settings.beta
   local constant = tuning:part(first + 1, first + o.seeds)
   local warm = tuning:part(first + o.seeds + 1, first + 2 * o.seeds)
   arms[i] = {beta = beta, constant = constant, warm = warm, chosen_by = warm:mean "valid_knn"}
-  rows[i] = {("beta %g"):format(arms[i].beta), text(constant, "knn_accuracy"), text(warm, "knn_accuracy")}
+  rows[i] = {("beta %g"):format(beta), text(constant), text(warm)}
 end
 table.sort(arms, function(a, b) return a.chosen_by > b.chosen_by end)
 local tuned, sheet, large, small = arms[1], two[n // 2 + 1].numbers, two[n].numbers, two[1].numbers
 
 -- (a) What a nat buys: error against rate. What beta does to the means, the classes, the dimensions.
 local curves = {{"2 dimensions", two, sigma2.numbers}, {"16 dimensions", sixteen, sigma16.numbers}}
-local panels = {}
 for i, curve in ipairs(curves) do
   local label, runs, sigma = table.unpack(curve)
   panels[i] = plot.lines{{x = runs:column "rate", y = runs:column "sampled_mse", label = "beta 1e-4 to 1"},
@@ -78,8 +76,8 @@ for i, run in ipairs{two[1], two[n // 2 + 1], two[n]} do
   local model, title = models.vae(2), ("beta = %g"):format(run.settings.beta)
   model:load_state(assert(safetensors.load(run.folder .. "/vae.safetensors"))):eval()
   scatters[i] = plot.scatter{points = model:codes(test), labels = test.labels, names = names, title = title,
-    xrange = {-4, 4}, yrange = {-4, 4}, legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480,
-    height = 480}
+    xrange = {-4, 4}, yrange = {-4, 4}, height = 480,
+    legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480}
   grids[i] = plot.image_grid{images = model:pictures(models.grid(axis, axis)), columns = o.side, zoom = 1,
     title = title, x = axis:table(), y = axis:table()}
 end
@@ -104,10 +102,9 @@ end
 
 -- (c) What a warm-up buys.
 e:table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds), {"", "constant", "warm-up"}, rows)
-local with, without = tuned.warm:mean "knn_accuracy", tuned.constant:mean "knn_accuracy"
-e:claim(with > without, "(c) a warm-up of beta separates the classes better", "%.1f %%, not %.1f %%, beta %g",
-  with, without, tuned.beta)
-for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", with}, {"knn1_mean", (tuned.warm:mean "knn1")},
-  {"knn_constant", without}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"mse_sheet", sheet.sampled_mse},
+local warm, plain = tuned.warm:mean "knn_accuracy", tuned.constant:mean "knn_accuracy"
+e:claim(warm > plain, "(c) a warm-up of beta separates the classes better", "%.1f, not %.1f %%", warm, plain)
+for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", warm}, {"knn1_mean", (tuned.warm:mean "knn1")},
+  {"knn_constant", plain}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"mse_sheet", sheet.sampled_mse},
   {"sigma_beta_16d", sigma16.numbers.own_beta}, {"mse_beta1", large.sampled_mse},
   {"spread_beta1", large.spread}, {"spread_sheet", sheet.spread}} do e:number(found[1], found[2]) end
