@@ -114,12 +114,17 @@ function M.read(classifier, images)
   return p:argmax(2) - 1, p:max(2)
 end
 
---- How many classes a classifier sees in images, being sure to more than 90 %, and in how many images.
+--- What a classifier sees in images: how many classes with a certainty of more than 90 %, and how many images
+-- are read as the commonest class.
 function M.readable(classifier, images)
   local seen, certainty = M.read(classifier, images)
-  local sure, classes = certainty:gt(0.9), 0
-  for class = 0, 9 do classes = classes + (seen:eq(class) * sure):max():item() end
-  return classes, sure:sum():item()
+  local sure, classes, commonest = certainty:gt(0.9), 0, 0
+  for class = 0, 9 do
+    local is_class = seen:eq(class)
+    classes = classes + (is_class * sure):max():item()
+    commonest = math.max(commonest, is_class:sum():item())
+  end
+  return classes, commonest
 end
 
 return M

@@ -106,6 +106,7 @@ describe("the exercises", function()
     {"--map_beta 0", '--map_beta: expected a number above 0, got "0"', script = "10_map_beyond"},
     {"--betas 7", '--betas: expected one of 9, 5, 3, got "7"', script = "09_beta_tuning"},
     {"--seeds 0", '--seeds: expected a whole number of at least 1, got "0"', script = "09_beta_tuning"},
+    {"--starts -1", '--starts: expected a whole number of at least 0, got "-1"'},
     {"--sweep_epochs 0", '--sweep_epochs: expected a whole number of at least 1, got "0"', script = "07_vae"},
     {"--recipe demo", '--recipe: expected one of default, sheet, got "demo"', script = "09_beta_tuning"},
   } do
@@ -152,27 +153,44 @@ describe("the exercises", function()
     assert.matches("classifier: %w+ is not finite in epoch 1, step %d+: try a lower learning rate\nexit 1\n$", output)
   end)
 
-  it("end on a signal with its status, and go on with --resume to the same weights", function()
-    local place = {whole = out .. "/whole", cut = out .. "/cut"}
-    local options = " --data mini --epochs 6 --threads 1 --out "
-    local _, code = run("04_classifier", options .. place.whole)
-    assert.equal(0, code)
-    local runs = place.cut .. "/04_classifier/1/"
-    -- The signal comes when the log has its first line.
-    local output = files.capture(([[%s lua5.4 exercises/04_classifier.lua %s %s 2>&1 & child=$!
-      while [ ! -s %sclassifier.jsonl ] && kill -0 $child 2>/dev/null; do sleep 0.01; done
-      kill -TERM $child; wait $child; echo status $?]]):format(PATHS, options, place.cut, runs))
-    assert.matches("classifier: stopped by SIGTERM after step %d+ %(epoch %d of 6%); the same command with %-%-resume "
-      .. "goes on from there\nstatus 143$", output)
-    assert.equal("stopped", folder.read(place.cut .. "/04_classifier/1").status)
-    assert.is_false(files.exists(runs .. "classifier.safetensors"))
-    output, code = run("04_classifier", options .. place.cut .. " --resume")
+  -- The second of them makes some starts first, which have to end as they did.
+  for _, case in ipairs{{"04_classifier", "classifier"}, {"01_autoencoder", "autoencoder"}} do
+    local script, name = case[1], case[2]
+    it("end on a signal with its status, and go on with --resume to the same weights: " .. script, function()
+      local place = {whole = out .. "/whole", cut = out .. "/cut"}
+      local options = " --data mini --epochs 6 --threads 1 --out "
+      local _, code = run(script, options .. place.whole)
+      assert.equal(0, code)
+      local runs = ("%s/%s/1/"):format(place.cut, script)
+      -- The signal comes when the log has its first line.
+      local output = files.capture(([[%s lua5.4 exercises/%s.lua %s %s 2>&1 & child=$!
+        while [ ! -s %s%s.jsonl ] && kill -0 $child 2>/dev/null; do sleep 0.01; done
+        kill -TERM $child; wait $child; echo status $?]]):format(PATHS, script, options, place.cut, runs, name))
+      assert.matches(name .. ": stopped by SIGTERM after step %d+ %(epoch %d of 6%); the same command with %-%-resume "
+        .. "goes on from there\nstatus 143$", output)
+      assert.equal("stopped", folder.read(runs:sub(1, -2)).status)
+      assert.is_false(files.exists(runs .. name .. ".safetensors"))
+      output, code = run(script, options .. place.cut .. " --resume")
+      assert.equal(0, code, output)
+      assert.matches(name .. ": goes on after step %d+\n", output)
+      for _, ending in ipairs{".safetensors", ".jsonl"} do
+        local file = name .. ending
+        assert.is_true(files.read_all(("%s/%s/1/%s"):format(place.whole, script, file))
+          == files.read_all(runs .. file), file)
+      end
+      assert.equal(files.read_all(place.whole .. "/answers.json"), files.read_all(place.cut .. "/answers.json"))
+    end)
+  end
+
+  it("begin with several starts, of which one goes on", function()
+    local place = out .. "/starts"
+    local output, code = run("01_autoencoder", SMALL .. " --starts 2 --out " .. place)
     assert.equal(0, code, output)
-    assert.matches("classifier: goes on after step %d+\n", output)
-    for _, name in ipairs{"classifier.safetensors", "classifier.jsonl"} do
-      assert.is_true(files.read_all(place.whole .. "/04_classifier/1/" .. name) == files.read_all(runs .. name), name)
+    local trained = {}
+    for _, weights in ipairs(folder.read(place .. "/01_autoencoder/1").weights) do
+      if weights.trained then trained[#trained + 1] = weights.name end
     end
-    assert.equal(files.read_all(place.whole .. "/answers.json"), files.read_all(place.cut .. "/answers.json"))
+    assert.same({"start1", "start2", "autoencoder"}, trained)
   end)
 
   it("train a sweep side by side: done runs are kept, other settings begin anew #slow", function()
