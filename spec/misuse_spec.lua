@@ -8,7 +8,8 @@ local scratch = require "spec.support.scratch"
 local INTERNAL = {core = true, core64 = true, face = true, composites = true, elementwise = true, reductions = true,
   convolutions = true, pooling = true, resampling = true, losses = true, spatial = true, arguments = true,
   format = true, options = true, files = true, names = true, dtypes = true, pickle = true, zip = true, command = true,
-  doctor = true, sealed = true, guard = true, foreign = true}
+  doctor = true, sealed = true, guard = true, foreign = true,
+  attention = true, criteria = true}
 
 local function modules()
   local list = {}

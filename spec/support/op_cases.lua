@@ -318,5 +318,6 @@ for _, n in ipairs {1, 3, 16, 17, 33, 70} do
 end
 
 require "spec.support.argument_cases"(add, wide)
+require "spec.support.network_cases"(add)
 
 return M

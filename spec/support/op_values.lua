@@ -140,4 +140,6 @@ local M = {
 for op, want in pairs(AT_SMALL) do M[op] = {{function() return lt[op] {0.3, -0.7, 0.9} end, want}} end
 for op, want in pairs(AT_POSITIVE) do M[op] = {{function() return lt[op] {0.5, 2, 7.5} end, want}} end
 
+for op, list in pairs(require "spec.support.network_values") do M[op] = list end
+
 return M

@@ -5,8 +5,11 @@ local files = require "latent.base.files"
 local M = {}
 
 -- What stands before the names of a module's functions.
-local PREFIX = {["latent"] = "lt", ["latent.help.reference"] = "lt", ["latent.nn.layers"] = "nn",
-  ["latent.nn.activations"] = "nn"}
+local PREFIX = {["latent"] = "lt", ["latent.help.reference"] = "lt"}
+for _, family in ipairs{"layers", "convolution", "pooling", "normalization", "activations", "recurrent",
+  "attention"} do
+  PREFIX["latent.nn." .. family] = "nn"
+end
 
 --- What stands before the names of a module's functions: "nn" for latent.nn.
 -- @tparam string name of a module

@@ -57,4 +57,47 @@ activation("Sigmoid", "sigmoid")
 -- @treturn Module
 activation("Softplus", "softplus")
 
+local prelu_options = options.declare("nn.PReLU", {{"start", "finite", 0.25, "the slopes' first value"}})
+
+--- A layer of leaky_relu whose slope is learned, one for all or one a channel (He et al., 2015).
+-- @function PReLU
+-- @tparam ?int slopes how many: 1 unless said, or the size of the last axis
+-- @tparam ?table opts
+-- @treturn Module
+M.PReLU = module.class("PReLU", {order = {"weight"}, torch_layout = "keeps"})
+
+function M.PReLU:init(slopes, opts)
+  opts = prelu_options(opts)
+  slopes = options.expect("nn.PReLU", "slopes", slopes == nil and 1 or slopes, "count")
+  self.weight = core.param(core.full({slopes}, opts.start))
+end
+
+function M.PReLU:forward(x)
+  local slopes = #self.weight
+  input.check(self, x, slopes > 1 and input.ROWS or input.ANY, slopes > 1 and slopes or nil)
+  return core.ops.where(core.ops.gt(x, 0), x, core.ops.mul(x, self.weight))
+end
+
+function M.PReLU:text() return ("PReLU(%d)"):format(#self.weight) end
+
+-- A layer for an op along an axis.
+local function along_axis(kind, op)
+  local class = module.class(kind, {torch_layout = "keeps"})
+  function class:init(axis) self.axis = options.expect("nn." .. kind, "axis", axis == nil and -1 or axis, "integer") end
+  function class:forward(x) return core.ops[op](input.check(self, x, input.ANY), self.axis) end
+  function class:text() return self.axis == -1 and kind or ("%s(%d)"):format(kind, self.axis) end
+  M[kind] = class
+end
+
+--- A layer of softmax: e^x, divided by its sum along an axis.
+-- @function Softmax
+-- @tparam ?int axis the last unless said
+-- @treturn Module
+along_axis("Softmax", "softmax")
+--- A layer of log_softmax: the logarithm of softmax along an axis.
+-- @function LogSoftmax
+-- @tparam ?int axis the last unless said
+-- @treturn Module
+along_axis("LogSoftmax", "log_softmax")
+
 return M

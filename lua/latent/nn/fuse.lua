@@ -5,7 +5,8 @@
 -- @module latent.nn.fuse
 local core = require "latent.core"
 local activations = require "latent.nn.activations"
-local layers = require "latent.nn.layers"
+local convolution = require "latent.nn.convolution"
+local pooling = require "latent.nn.pooling"
 
 local M = {}
 
@@ -13,7 +14,7 @@ local conv_block = core.ops.conv_block
 
 -- What the library's classes do when nobody has changed them.
 local ORIGINAL, CLASSES = {}, {}
-for _, class in ipairs{layers.Conv2d, layers.ConvTranspose2d, layers.Upsample, layers.MaxPool2d,
+for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.Upsample, pooling.MaxPool2d,
   activations.ReLU, activations.LeakyReLU} do
   ORIGINAL[class] = class.forward
   table.move({class, "forward", class.forward}, 1, 3, #CLASSES + 1, CLASSES)
@@ -29,13 +30,13 @@ local function both(pair, value) return pair[1] == value and pair[2] == value en
 -- A 1x1 kernel has no neighbours to keep at hand: the plain op is as fast.
 local function can_convolve(layer)
   if layer.kernel and both(layer.kernel, 1) then return false end
-  if is(layer, layers.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
-  return is(layer, layers.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
+  if is(layer, convolution.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
+  return is(layer, convolution.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
     and both(layer.output_padding, 0)
 end
 
 local function can_pool(layer)
-  return is(layer, layers.MaxPool2d) and both(layer.padding, 0) and layer.kernel[1] == layer.stride[1]
+  return is(layer, pooling.MaxPool2d) and both(layer.padding, 0) and layer.kernel[1] == layer.stride[1]
     and layer.kernel[2] == layer.stride[2]
 end
 
@@ -50,11 +51,11 @@ end
 -- The block that begins at layer i, and how many layers it takes; nil where there is none.
 local function block_at(list, i)
   local start, up = i, nil
-  if is(list[i], layers.Upsample) then up, i = list[i], i + 1 end
+  if is(list[i], pooling.Upsample) then up, i = list[i], i + 1 end
   local conv = list[i]
   if not conv or not can_convolve(conv) then return nil end
   local options = {upsample = up and up.scale or 1, padding = conv.padding,
-    transposed = is(conv, layers.ConvTranspose2d)}
+    transposed = is(conv, convolution.ConvTranspose2d)}
   i = i + 1
   if is(list[i], activations.ReLU) then
     options.activation, i = "relu", i + 1

@@ -11,13 +11,21 @@ local M = {Module = module.new, is_module = module.is_module}
 --- `nn.fuse = false` makes every layer of a Sequential compute by itself; see latent.nn.fuse.
 M.fuse = true
 
-for _, part in ipairs{"latent.nn.layers", "latent.nn.activations"} do
-  for name, class in pairs(require(part)) do M[name] = class end
+for _, part in ipairs{"layers", "convolution", "pooling", "normalization", "activations", "recurrent",
+  "attention"} do
+  for name, class in pairs(require("latent.nn." .. part)) do M[name] = class end
 end
 
---- Layers one after the other; `model[2]` is the second.
+-- A plain function as a layer.
+local Function = module.class("Function", {})
+function Function:init(f) self.f = f end
+function Function:forward(x) return self.f(x) end
+function Function.text() return "a function" end
+
+--- Layers one after the other; `model[2]` is the second. A plain function of a tensor is a layer too, without
+-- parameters: `nn.Sequential{nn.Linear(2, 2), lt.tanh}`.
 -- @function Sequential
--- @tparam {Module,...} layers
+-- @tparam {Module|function,...} layers
 -- @treturn Module
 M.Sequential = module.class("Sequential", {})
 
@@ -27,8 +35,11 @@ function M.Sequential:init(layers)
       .. options.describe(layers))
   end
   for i, layer in ipairs(layers) do
-    if not module.is_module(layer) then
-      core.raise(("nn.Sequential: layer %d: expected a module, got %s"):format(i, options.describe(layer)))
+    if type(layer) == "function" then
+      layer = Function(layer)
+    elseif not module.is_module(layer) then
+      core.raise(("nn.Sequential: layer %d: expected a module or a function, got %s"):format(i,
+        options.describe(layer)))
     end
     self[i] = layer
   end

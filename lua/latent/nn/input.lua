@@ -8,12 +8,17 @@ local M = {}
 local MOST = 8 -- axes of a tensor
 
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
--- number of axes, `least` the least number.
+-- number of axes, `least` the least number, `most` the greatest.
 M.ANY = {text = "a float32 tensor"}
 M.BATCH = {text = "[batch, ...]", least = 1}
 M.ROWS = {text = "[*, %d]", least = 1}
 M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
 M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
+M.SEQUENCES = {text = "[batch, time, channels]", dims = 3}
+M.STEPS = {text = "[batch, time, %d]", dims = 3}
+M.CHANNELS = {text = "[batch, ..., %d]", least = 2}
+M.PLACES = {text = "[batch, ..., channels]", least = 3}
+M.ROWS_OR_SEQUENCES = {text = "[batch, %d] or [batch, time, %d]", least = 2, most = 3}
 
 --- Raises `Linear(784 -> 400): expected [*, 784], got [128, 28, 28, 1]` unless an input fits.
 -- @tparam Module layer
@@ -22,13 +27,13 @@ M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
 -- @tparam ?int size of the last axis
 -- @treturn Tensor x
 function M.check(layer, x, pattern, size)
-  if core.fits(x, pattern.dims or pattern.least or 0, pattern.dims or MOST, size) then return x end
+  if core.fits(x, pattern.dims or pattern.least or 0, pattern.dims or pattern.most or MOST, size) then return x end
   core.check_tensor(x, layer:text())
   local shape = x.shape
   local fits = (not pattern.dims or #shape == pattern.dims) and #shape >= (pattern.least or 0)
-    and (not size or shape[#shape] == size)
+    and #shape <= (pattern.most or MOST) and (not size or shape[#shape] == size)
   if fits and x.dtype == "float32" then return x end
-  local text = pattern.text:format(size)
+  local text = pattern.text:format(size, size)
   if fits and pattern ~= M.ANY then text = "float32 " .. text end
   core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
     fits and x.dtype .. " " or "", shapes.text(shape)))

@@ -1,0 +1,180 @@
+--- Convolutions. Images are [batch, height, width, channels], sequences [batch, time, channels]; weights begin with the
+-- kernel's axes and end in [inputs, outputs]. They start as in PyTorch: uniform in +-1 / sqrt(fan in).
+-- @module latent.nn.convolution
+local core = require "latent.core"
+local input = require "latent.nn.input"
+local module = require "latent.nn.module"
+local options = require "latent.base.options"
+local parts = require "latent.nn.parts"
+
+local ops, class = core.ops, module.class
+
+local M = {}
+
+local STRIDE, PADDING, DILATION = {"stride", parts.COUNTS, 1}, {"padding", parts.SIZES, 0},
+  {"dilation", parts.COUNTS, 1}
+
+-- What comes of a convolution, however its input came about.
+local function conv_layout(self, value, flow)
+  flow:picture(value, self.inputs)
+  return flow:picture({is = "map"}, self.outputs)
+end
+
+local function init_conv(self, name, inputs, outputs, kernel, opts)
+  self.inputs = options.expect(name, "inputs", inputs, "count")
+  self.outputs = options.expect(name, "outputs", outputs, "count")
+  self.kernel = parts.pair(name, "kernel", kernel, "count")
+  self.stride, self.padding, self.dilation = opts.stride, opts.padding, opts.dilation
+end
+
+-- Weight [kernel height, kernel width, inputs, outputs]; the bound is 1 / sqrt(fan in).
+local function init_weights(self, fan, opts)
+  local bound = 1 / math.sqrt(fan * self.kernel[1] * self.kernel[2])
+  self.weight = parts.uniform(bound, self.kernel[1], self.kernel[2], self.inputs, self.outputs)
+  if opts.bias then self.bias = parts.uniform(bound, self.outputs) end
+end
+
+local function conv_text(self, kind, more)
+  return ("%s(%d -> %d, %s%s)"):format(kind, self.inputs, self.outputs,
+    self.kernel[1] .. "x" .. self.kernel[2],
+    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, table.unpack(more or {})}))
+end
+
+local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING, DILATION, parts.BIAS})
+
+--- Two-dimensional convolution, weight [kernel height, kernel width, inputs, outputs]. Initially weight and bias are
+-- uniform within 1 / sqrt(inputs * kernel height * kernel width), as in PyTorch.
+-- @function Conv2d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int|{int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.Conv2d = class("Conv2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 2, 1}}}})
+
+function M.Conv2d:init(inputs, outputs, kernel, opts)
+  opts = conv_options(opts)
+  init_conv(self, "nn.Conv2d", inputs, outputs, kernel, opts)
+  init_weights(self, self.inputs, opts)
+end
+
+function M.Conv2d:forward(x)
+  return ops.conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.dilation)
+end
+
+function M.Conv2d:text() return conv_text(self, "Conv2d") end
+
+local transpose_options = options.declare("nn.ConvTranspose2d", {STRIDE, PADDING,
+  {"output_padding", parts.SIZES, 0, "rows and columns more at the end"}, DILATION, parts.BIAS})
+
+--- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs]. Initially
+-- weight and bias are uniform within 1 / sqrt(outputs * kernel height * kernel width), as in PyTorch.
+-- @function ConvTranspose2d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int|{int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.ConvTranspose2d = class("ConvTranspose2d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 1, 2}}}})
+
+function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
+  opts = transpose_options(opts)
+  init_conv(self, "nn.ConvTranspose2d", inputs, outputs, kernel, opts)
+  self.output_padding = opts.output_padding
+  init_weights(self, self.outputs, opts)
+end
+
+function M.ConvTranspose2d:forward(x)
+  return ops.conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.output_padding, self.dilation)
+end
+
+function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end
+
+-- ---- along one axis: images of height 1 ----
+
+-- [batch, time, channels] as [batch, 1, time, channels], and back.
+local function widen(x)
+  local shape = x.shape
+  return ops.reshape(x, {shape[1], 1, shape[2], shape[3]})
+end
+local function narrow(x)
+  local shape = x.shape
+  return ops.reshape(x, {shape[1], shape[3], shape[4]})
+end
+
+local function kernel_of(self) return ops.reshape(self.weight, {1, self.kernel, self.inputs, self.outputs}) end
+
+local LINE = {{"stride", "count", 1}, {"padding", "size", 0}, {"dilation", "count", 1}}
+
+local function init_line(self, name, fan, inputs, outputs, kernel, opts)
+  self.inputs = options.expect(name, "inputs", inputs, "count")
+  self.outputs = options.expect(name, "outputs", outputs, "count")
+  self.kernel = options.expect(name, "kernel", kernel, "count")
+  self.stride, self.padding, self.dilation = opts.stride, opts.padding, opts.dilation
+  local bound = 1 / math.sqrt(self[fan] * self.kernel)
+  self.weight = parts.uniform(bound, self.kernel, self.inputs, self.outputs)
+  if opts.bias then self.bias = parts.uniform(bound, self.outputs) end
+end
+
+local function line_text(self, kind, more)
+  return ("%s(%d -> %d, %d%s)"):format(kind, self.inputs, self.outputs, self.kernel,
+    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, more}))
+end
+
+local line_options = options.declare("nn.Conv1d", {LINE[1], LINE[2], LINE[3], parts.BIAS})
+
+--- Convolution along time, [batch, time, inputs] to [batch, time, outputs], weight [kernel, inputs, outputs]. Initially
+-- weight and bias are uniform within 1 / sqrt(inputs * kernel), as in PyTorch.
+-- @function Conv1d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.Conv1d = class("Conv1d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 2, 1}}}})
+
+function M.Conv1d:init(inputs, outputs, kernel, opts)
+  init_line(self, "nn.Conv1d", "inputs", inputs, outputs, kernel, line_options(opts))
+end
+
+function M.Conv1d:forward(x)
+  x = widen(input.check(self, x, input.STEPS, self.inputs))
+  return narrow(ops.conv2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding}, {1, self.dilation}))
+end
+
+function M.Conv1d:text() return line_text(self, "Conv1d") end
+
+local line_transpose_options = options.declare("nn.ConvTranspose1d", {LINE[1], LINE[2],
+  {"output_padding", "size", 0, "steps more at the end"}, LINE[3], parts.BIAS})
+
+--- Transposed convolution along time: the adjoint of Conv1d, weight [kernel, inputs, outputs]. Initially weight and
+-- bias are uniform within 1 / sqrt(outputs * kernel), as in PyTorch.
+-- @function ConvTranspose1d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.ConvTranspose1d = class("ConvTranspose1d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 1, 2}}}})
+
+function M.ConvTranspose1d:init(inputs, outputs, kernel, opts)
+  opts = line_transpose_options(opts)
+  init_line(self, "nn.ConvTranspose1d", "outputs", inputs, outputs, kernel, opts)
+  self.output_padding = opts.output_padding
+end
+
+function M.ConvTranspose1d:forward(x)
+  x = widen(input.check(self, x, input.STEPS, self.inputs))
+  return narrow(ops.conv_transpose2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding},
+    {0, self.output_padding}, {1, self.dilation}))
+end
+
+function M.ConvTranspose1d:text() return line_text(self, "ConvTranspose1d", {"output_padding", 0}) end
+
+return M

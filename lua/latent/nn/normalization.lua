@@ -1,0 +1,250 @@
+--- Layers that normalise: over a batch, over the last axis, over groups of channels.
+-- @module latent.nn.normalization
+local core = require "latent.core"
+local input = require "latent.nn.input"
+local module = require "latent.nn.module"
+local options = require "latent.base.options"
+local parts = require "latent.nn.parts"
+local shapes = require "latent.base.shapes"
+
+local ops, raise, class = core.ops, core.raise, module.class
+
+local M = {}
+
+-- ---- over a batch ----
+
+local BATCH_NORM = {parts.EPS,
+  {"momentum", "share", 0.1, "share of the new in the running statistics"},
+  {"affine", "boolean", true, "whether it has a weight and a bias"},
+  {"track_running_stats", "boolean", true, "without, evaluation too uses the batch's statistics"}}
+
+local function init_batch_norm(self, name, channels, opts)
+  self.channels = options.expect(name, "channels", channels, "count")
+  self.eps, self.momentum = opts.eps, opts.momentum
+  if opts.affine then
+    self.weight, self.bias = core.param(core.ones(self.channels)), core.param(core.zeros(self.channels))
+  end
+  if opts.track_running_stats then
+    self.running_mean, self.running_var = core.zeros(self.channels), core.ones(self.channels)
+  end
+end
+
+-- running = (1 - momentum) * running + momentum * new
+local function update_running(running, new, momentum)
+  core.no_grad(function() ops.add_(ops.mul_(running, 1 - momentum), ops.mul(new, momentum)) end)
+end
+
+local function by_batch(self, x)
+  local n = x:numel() // self.channels
+  if n < 2 then
+    raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
+  end
+  local y, mean, var = ops.batch_norm_train(x, self.weight or core.ones(self.channels),
+    self.bias or core.zeros(self.channels), self.eps)
+  if self.training and self.running_mean then
+    update_running(self.running_mean, mean, self.momentum)
+    update_running(self.running_var, ops.mul(var, n / (n - 1)), self.momentum)
+  end
+  return y
+end
+
+local function batch_norm(self, x)
+  if self.training or not self.running_mean then return by_batch(self, x) end
+  local scale = ops.sqrt(ops.add(self.running_var, self.eps))
+  if not self.weight then return ops.div(ops.sub(x, self.running_mean), scale) end
+  return ops.add(ops.mul(ops.sub(x, self.running_mean), ops.div(self.weight, scale)), self.bias)
+end
+
+local BUFFERS = {running_mean = true, running_var = true}
+local batch_norm_options = options.declare("nn.BatchNorm2d", BATCH_NORM)
+
+--- Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015). In training the batch's
+-- statistics, and running ones are updated; in evaluation the running ones.
+-- @function BatchNorm2d
+-- @tparam int channels
+-- @tparam ?table opts
+-- @treturn Module
+M.BatchNorm2d = class("BatchNorm2d", {order = {"weight", "bias"}, buffers = BUFFERS})
+function M.BatchNorm2d:torch_layout(value, flow) return flow:picture(value, self.channels) end
+function M.BatchNorm2d:init(channels, opts)
+  init_batch_norm(self, "nn.BatchNorm2d", channels, batch_norm_options(opts))
+end
+function M.BatchNorm2d:forward(x) return batch_norm(self, input.check(self, x, input.MAPS, self.channels)) end
+function M.BatchNorm2d:text() return ("BatchNorm2d(%d)"):format(self.channels) end
+
+-- Arrays with one number a feature have the order of the row that is read, which may have been a map, or else may
+-- become one; of a map it is the order of the channels.
+local function row_layout(self, value, flow)
+  if value.is == "map" then return value end
+  flow:read(self, value, self.features)
+  return value.is == "rows" and flow:write(self, self.features, value) or value
+end
+
+local BY_FEATURE = {reads = 1, writes = 1}
+local batch_norm_1d_options = options.declare("nn.BatchNorm1d", BATCH_NORM)
+
+--- Batch normalisation of rows [batch, features], or of sequences [batch, time, features] over batch and time
+-- (Ioffe and Szegedy, 2015). In training the batch's statistics, and running ones are updated; in evaluation the
+-- running ones.
+-- @function BatchNorm1d
+-- @tparam int channels the size of the last axis
+-- @tparam ?table opts
+-- @treturn Module
+M.BatchNorm1d = class("BatchNorm1d", {order = {"weight", "bias"}, buffers = BUFFERS, torch_layout = row_layout,
+  torch_arrays = {weight = BY_FEATURE, bias = BY_FEATURE, running_mean = BY_FEATURE, running_var = BY_FEATURE}})
+function M.BatchNorm1d:init(channels, opts)
+  init_batch_norm(self, "nn.BatchNorm1d", channels, batch_norm_1d_options(opts))
+  self.features = self.channels
+end
+function M.BatchNorm1d:forward(x)
+  return batch_norm(self, input.check(self, x, input.ROWS_OR_SEQUENCES, self.channels))
+end
+function M.BatchNorm1d:text() return ("BatchNorm1d(%d)"):format(self.channels) end
+
+-- ---- over the last axis ----
+
+local layer_norm_options = options.declare("nn.LayerNorm", {parts.EPS})
+
+--- Layer normalisation over the last axis (Ba, Kiros and Hinton, 2016).
+-- @function LayerNorm
+-- @tparam int features
+-- @tparam ?table opts
+-- @treturn Module
+M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"}, torch_layout = row_layout,
+  torch_arrays = {weight = BY_FEATURE, bias = BY_FEATURE}})
+
+function M.LayerNorm:init(features, opts)
+  opts = layer_norm_options(opts)
+  self.features = options.expect("nn.LayerNorm", "features", features, "count")
+  self.eps = opts.eps
+  self.weight, self.bias = core.param(core.ones(self.features)), core.param(core.zeros(self.features))
+end
+
+function M.LayerNorm:forward(x)
+  return ops.layer_norm(input.check(self, x, input.ROWS, self.features), self.weight, self.bias, self.eps)
+end
+
+function M.LayerNorm:text() return ("LayerNorm(%d)"):format(self.features) end
+
+local rms_norm_options = options.declare("nn.RMSNorm", {
+  {"eps", "not negative", 2.0 ^ -23, "added to the mean of the squares"},
+  {"affine", "boolean", true, "whether it has a weight"}})
+
+--- The last axis divided by the root of its mean square, times a weight (Zhang and Sennrich, 2019).
+-- @function RMSNorm
+-- @tparam int features
+-- @tparam ?table opts
+-- @treturn Module
+M.RMSNorm = class("RMSNorm", {order = {"weight"}, torch_layout = row_layout, torch_arrays = {weight = BY_FEATURE}})
+
+function M.RMSNorm:init(features, opts)
+  opts = rms_norm_options(opts)
+  self.features = options.expect("nn.RMSNorm", "features", features, "count")
+  self.eps = opts.eps
+  if opts.affine then self.weight = core.param(core.ones(self.features)) end
+end
+
+function M.RMSNorm:forward(x)
+  input.check(self, x, input.ROWS, self.features)
+  local mean = ops.mean(ops.square(x), -1, true)
+  local y = ops.mul(x, ops.rsqrt(ops.add(mean, self.eps)))
+  return self.weight and ops.mul(y, self.weight) or y
+end
+
+function M.RMSNorm:text() return ("RMSNorm(%d)"):format(self.features) end
+
+-- ---- over groups of channels of each item ----
+
+local function init_groups(self, channels, eps, affine)
+  self.channels, self.eps = channels, eps
+  if affine then self.weight, self.bias = core.param(core.ones(channels)), core.param(core.zeros(channels)) end
+end
+
+-- Each group of channels of each item, over all places, to mean 0 and variance 1.
+local function group_norm(self, x, groups)
+  local shape, c = x.shape, self.channels
+  local places = 1
+  for d = 2, #shape - 1 do places = places * shape[d] end
+  local split = ops.reshape(x, {shape[1], places, groups, c // groups})
+  local centred = ops.sub(split, ops.mean(split, {2, 4}, true))
+  local var = ops.mean(ops.square(centred), {2, 4}, true)
+  local y = ops.reshape(ops.mul(centred, ops.rsqrt(ops.add(var, self.eps))), shape)
+  return self.weight and ops.add(ops.mul(y, self.weight), self.bias) or y
+end
+
+local function channel_layout(self, value, flow)
+  if value.is == "map" then return flow:picture(value, self.channels) end
+  return value
+end
+
+local group_norm_options = options.declare("nn.GroupNorm", {parts.EPS,
+  {"affine", "boolean", true, "whether it has a weight and a bias"}})
+
+--- Normalises groups of neighbouring channels of each item over all its places (Wu and He, 2018), [batch, ...,
+-- channels]. One group is a layer norm of the whole item.
+-- @function GroupNorm
+-- @tparam int groups a divisor of the channels
+-- @tparam int channels
+-- @tparam ?table opts
+-- @treturn Module
+M.GroupNorm = class("GroupNorm", {order = {"weight", "bias"}, torch_layout = channel_layout})
+
+function M.GroupNorm:init(groups, channels, opts)
+  opts = group_norm_options(opts)
+  self.groups = options.expect("nn.GroupNorm", "groups", groups, "count")
+  channels = options.expect("nn.GroupNorm", "channels", channels, "count")
+  if channels % groups ~= 0 then
+    raise(("nn.GroupNorm: groups: expected a divisor of the %d channels, got %d"):format(channels, groups))
+  end
+  init_groups(self, channels, opts.eps, opts.affine)
+end
+
+function M.GroupNorm:forward(x)
+  return group_norm(self, input.check(self, x, input.CHANNELS, self.channels), self.groups)
+end
+
+function M.GroupNorm:text() return ("GroupNorm(%d, %d)"):format(self.groups, self.channels) end
+
+local INSTANCE_NORM = {parts.EPS, {"affine", "boolean", false, "whether it has a weight and a bias"}}
+
+-- An instance norm needs more than one place: of a single one nothing is left.
+local function instance_norm(self, x, pattern)
+  local shape = input.check(self, x, pattern, self.channels).shape
+  if x:numel() == shape[1] * self.channels then
+    raise(("%s: expected more than one place, got %s"):format(self:text(), shapes.text(shape)))
+  end
+  return group_norm(self, x, self.channels)
+end
+
+local instance_norm_1d_options = options.declare("nn.InstanceNorm1d", INSTANCE_NORM)
+
+--- Normalises each channel of each sequence over its time, [batch, time, channels] (Ulyanov et al., 2016).
+-- @function InstanceNorm1d
+-- @tparam int channels
+-- @tparam ?table opts
+-- @treturn Module
+M.InstanceNorm1d = class("InstanceNorm1d", {order = {"weight", "bias"}, torch_layout = channel_layout})
+function M.InstanceNorm1d:init(channels, opts)
+  opts = instance_norm_1d_options(opts)
+  init_groups(self, options.expect("nn.InstanceNorm1d", "channels", channels, "count"), opts.eps, opts.affine)
+end
+function M.InstanceNorm1d:forward(x) return instance_norm(self, x, input.STEPS) end
+function M.InstanceNorm1d:text() return ("InstanceNorm1d(%d)"):format(self.channels) end
+
+local instance_norm_2d_options = options.declare("nn.InstanceNorm2d", INSTANCE_NORM)
+
+--- Normalises each channel of each picture over its pixels, [batch, height, width, channels] (Ulyanov et al., 2016).
+-- @function InstanceNorm2d
+-- @tparam int channels
+-- @tparam ?table opts
+-- @treturn Module
+M.InstanceNorm2d = class("InstanceNorm2d", {order = {"weight", "bias"}})
+function M.InstanceNorm2d:torch_layout(value, flow) return flow:picture(value, self.channels) end
+function M.InstanceNorm2d:init(channels, opts)
+  opts = instance_norm_2d_options(opts)
+  init_groups(self, options.expect("nn.InstanceNorm2d", "channels", channels, "count"), opts.eps, opts.affine)
+end
+function M.InstanceNorm2d:forward(x) return instance_norm(self, x, input.MAPS) end
+function M.InstanceNorm2d:text() return ("InstanceNorm2d(%d)"):format(self.channels) end
+
+return M

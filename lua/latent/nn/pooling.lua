@@ -1,0 +1,150 @@
+--- Layers that make maps and sequences smaller or larger, without parameters.
+-- @module latent.nn.pooling
+local core = require "latent.core"
+local input = require "latent.nn.input"
+local module = require "latent.nn.module"
+local options = require "latent.base.options"
+local parts = require "latent.nn.parts"
+
+local ops, class = core.ops, module.class
+
+local M = {}
+
+local POOL = {{"stride", parts.COUNTS, nil, "default: the kernel's size"}, {"padding", parts.SIZES, 0}}
+
+local function init_pool(self, name, kernel, opts)
+  self.kernel = parts.pair(name, "kernel", kernel, "count")
+  self.stride, self.padding = opts.stride or self.kernel, opts.padding
+end
+
+local function pool_text(self, kind)
+  local stride = self.stride[1] ~= self.kernel[1] or self.stride[2] ~= self.kernel[2]
+  return ("%s(%s%s%s)"):format(kind, parts.pair_text(self.kernel),
+    stride and ", stride " .. parts.pair_text(self.stride) or "", parts.extras(self, {{"padding", 0}}))
+end
+
+local max_options = options.declare("nn.MaxPool2d", POOL)
+
+--- The largest value of each window.
+-- @function MaxPool2d
+-- @tparam int|{int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.MaxPool2d = class("MaxPool2d", {torch_layout = "keeps"})
+function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, max_options(opts)) end
+function M.MaxPool2d:forward(x)
+  return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
+end
+function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
+
+local avg_options = options.declare("nn.AvgPool2d", POOL)
+
+--- The mean of each window.
+-- @function AvgPool2d
+-- @tparam int|{int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.AvgPool2d = class("AvgPool2d", {torch_layout = "keeps"})
+function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, avg_options(opts)) end
+function M.AvgPool2d:forward(x)
+  return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
+end
+function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
+
+local upsample_options = options.declare("nn.Upsample", {})
+
+--- Nearest-neighbour upsampling by whole factors.
+-- @function Upsample
+-- @tparam int|{int,int} scale height and width, or one number for both
+-- @tparam ?table opts there are none so far
+-- @treturn Module
+M.Upsample = class("Upsample", {torch_layout = "keeps"})
+function M.Upsample:init(scale, opts)
+  upsample_options(opts)
+  self.scale = parts.pair("nn.Upsample", "scale", scale, "count")
+end
+function M.Upsample:forward(x)
+  return ops.upsample_nearest(input.check(self, x, input.IMAGES), self.scale)
+end
+function M.Upsample:text() return ("Upsample(%s)"):format(parts.pair_text(self.scale)) end
+
+-- ---- along one axis: images of height 1 ----
+
+local LINE = {{"stride", "count", nil, "default: the kernel's size"}, {"padding", "size", 0}}
+
+local function init_line(self, name, kernel, opts)
+  self.kernel = options.expect(name, "kernel", kernel, "count")
+  self.stride, self.padding = opts.stride or self.kernel, opts.padding
+end
+
+-- A pool of images on [batch, time, channels].
+local function pool_line(self, op, x)
+  local shape = input.check(self, x, input.SEQUENCES).shape
+  local y = op(ops.reshape(x, {shape[1], 1, shape[2], shape[3]}), {1, self.kernel}, {1, self.stride}, {0, self.padding})
+  return ops.reshape(y, {shape[1], y.shape[3], shape[3]})
+end
+
+local function line_text(self, kind)
+  return ("%s(%d%s)"):format(kind, self.kernel, parts.extras(self, {{"stride", self.kernel}, {"padding", 0}}))
+end
+
+local max_line_options = options.declare("nn.MaxPool1d", LINE)
+
+--- The largest value of each window of [batch, time, channels].
+-- @function MaxPool1d
+-- @tparam int kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.MaxPool1d = class("MaxPool1d", {torch_layout = "keeps"})
+function M.MaxPool1d:init(kernel, opts) init_line(self, "nn.MaxPool1d", kernel, max_line_options(opts)) end
+function M.MaxPool1d:forward(x) return pool_line(self, ops.max_pool2d, x) end
+function M.MaxPool1d:text() return line_text(self, "MaxPool1d") end
+
+local avg_line_options = options.declare("nn.AvgPool1d", LINE)
+
+--- The mean of each window of [batch, time, channels].
+-- @function AvgPool1d
+-- @tparam int kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.AvgPool1d = class("AvgPool1d", {torch_layout = "keeps"})
+function M.AvgPool1d:init(kernel, opts) init_line(self, "nn.AvgPool1d", kernel, avg_line_options(opts)) end
+function M.AvgPool1d:forward(x) return pool_line(self, ops.avg_pool2d, x) end
+function M.AvgPool1d:text() return line_text(self, "AvgPool1d") end
+
+-- ---- over all places ----
+
+-- [batch, ..., channels] as [batch, places, channels].
+local function places(self, x)
+  local shape = input.check(self, x, input.PLACES).shape
+  local n = 1
+  for d = 2, #shape - 1 do n = n * shape[d] end
+  return ops.reshape(x, {shape[1], n, shape[#shape]})
+end
+
+-- One number a channel: rows in the same order here and there.
+local function to_rows() return {is = "rows", writers = {}} end
+
+local global_avg_options = options.declare("nn.GlobalAvgPool", {})
+
+--- The mean of each channel over all places: [batch, ..., channels] to [batch, channels].
+-- @function GlobalAvgPool
+-- @tparam ?table opts there are none so far
+-- @treturn Module
+M.GlobalAvgPool = class("GlobalAvgPool", {torch_layout = to_rows})
+function M.GlobalAvgPool.init(_, opts) global_avg_options(opts) end
+function M.GlobalAvgPool:forward(x) return ops.mean(places(self, x), 2) end
+function M.GlobalAvgPool.text() return "GlobalAvgPool" end
+
+local global_max_options = options.declare("nn.GlobalMaxPool", {})
+
+--- The largest value of each channel over all places: [batch, ..., channels] to [batch, channels].
+-- @function GlobalMaxPool
+-- @tparam ?table opts there are none so far
+-- @treturn Module
+M.GlobalMaxPool = class("GlobalMaxPool", {torch_layout = to_rows})
+function M.GlobalMaxPool.init(_, opts) global_max_options(opts) end
+function M.GlobalMaxPool:forward(x) return ops.max(places(self, x), 2) end
+function M.GlobalMaxPool.text() return "GlobalMaxPool" end
+
+return M

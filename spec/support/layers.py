@@ -1,0 +1,194 @@
+"""Values and gradients of PyTorch's layers, losses and optimisers for spec/layers_spec.lua and its neighbours.
+
+    python3 spec/support/layers.py spec/fixtures     writes layers.safetensors anew
+
+A case NAME has the arrays NAME/x (what goes in), NAME/y, NAME/dy, NAME/dx, and for each parameter NAME/state/P and
+NAME/grad/P, as PyTorch keeps them. Pictures and sequences are written with the channels last.
+"""
+import json
+import struct
+import sys
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+torch.manual_seed(1)
+arrays = {}
+
+
+def put(name, tensor):
+    arrays[name] = tensor.detach().contiguous().float()
+
+
+def last(x):
+    return x.movedim(1, -1)
+
+
+def first(x):
+    return x.movedim(-1, 1)
+
+
+def jitter(module):
+    """Parameters off their start, so that no weight of ones hides a mistake."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn_like(p) * 0.1)
+        for b in module.buffers():
+            if b.dtype.is_floating_point:
+                b.add_(torch.rand_like(b) * 0.1)
+    return module
+
+
+def case(name, module, x, call=None, channels_first=False):
+    """x is in our layout; `call(module, x)` returns the output."""
+    jitter(module)
+    for key, value in module.state_dict().items():
+        if value.dtype.is_floating_point:
+            put(f"{name}/state/{key}", value.clone())
+    x = x.clone().requires_grad_(x.dtype.is_floating_point)
+    inside = first(x) if channels_first else x
+    y = call(module, inside) if call else module(inside)
+    if channels_first and y.dim() > 2:
+        y = last(y)
+    dy = torch.randn_like(y)
+    y.backward(dy)
+    put(f"{name}/x", x)
+    put(f"{name}/y", y)
+    put(f"{name}/dy", dy)
+    if x.grad is not None:
+        put(f"{name}/dx", x.grad)
+    for key, p in module.named_parameters():
+        if p.grad is not None:
+            put(f"{name}/grad/{key}", p.grad)
+
+
+def sequences(name, kind, **options):
+    """Outputs and last states of a recurrent layer, with a first state, and with lengths."""
+    layer = kind(5, 4, batch_first=True, **options)
+    count = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    h = torch.randn(count, 3, 4)
+    c = torch.randn(count, 3, 4)
+    put(f"{name}/h", h)
+    put(f"{name}/c", c)
+    lengths = torch.tensor([6, 2, 4])
+
+    def packed(m, x):
+        p = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, state = m(p, (h, c) if kind is nn.LSTM else h)
+        y, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True)
+        state = state if kind is nn.LSTM else (state,)
+        for i, s in enumerate(state):
+            put(f"{name}/packed_end{i + 1}", s)
+        return y
+
+    def plain(m, x):
+        y, state = m(x)
+        state = state if kind is nn.LSTM else (state,)
+        for i, s in enumerate(state):
+            put(f"{name}/end{i + 1}", s)
+        return y
+
+    x = torch.randn(3, 6, 5)
+    case(name, layer, x, plain)
+    layer.zero_grad()
+    x = x.clone().requires_grad_()
+    y = packed(layer, x)
+    put(f"{name}/packed_y", y)
+    y.backward(arrays[f"{name}/dy"])
+    put(f"{name}/packed_dx", x.grad)
+    put(f"{name}/packed_grad", layer.weight_hh_l0.grad)
+
+
+def layers():
+    case("conv1d", nn.Conv1d(3, 4, 3, stride=2, padding=2, dilation=2), torch.randn(2, 9, 3), channels_first=True)
+    case("conv_transpose1d", nn.ConvTranspose1d(3, 4, 3, stride=2, padding=1, output_padding=1),
+         torch.randn(2, 5, 3), channels_first=True)
+    case("max_pool1d", nn.MaxPool1d(3, stride=2, padding=1), torch.randn(2, 8, 3), channels_first=True)
+    case("avg_pool1d", nn.AvgPool1d(3, stride=2, padding=1), torch.randn(2, 8, 3), channels_first=True)
+    case("global_avg", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), torch.randn(2, 3, 4, 5),
+         channels_first=True)
+    case("global_max", nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), torch.randn(2, 3, 4, 5),
+         channels_first=True)
+    case("batch_norm1d", nn.BatchNorm1d(4), torch.randn(6, 4))
+    case("batch_norm1d_sequences", nn.BatchNorm1d(4), torch.randn(2, 5, 4), channels_first=True)
+    case("batch_norm1d_eval", nn.BatchNorm1d(4).eval(), torch.randn(6, 4))
+    case("batch_norm2d_bare", nn.BatchNorm2d(3, affine=False, track_running_stats=False), torch.randn(2, 3, 4, 3),
+         channels_first=True)
+    case("group_norm", nn.GroupNorm(2, 6), torch.randn(2, 3, 4, 6), channels_first=True)
+    case("group_norm_rows", nn.GroupNorm(2, 6), torch.randn(4, 6))
+    case("instance_norm1d", nn.InstanceNorm1d(3, affine=True), torch.randn(2, 7, 3), channels_first=True)
+    case("instance_norm2d", nn.InstanceNorm2d(3), torch.randn(2, 4, 3, 3), channels_first=True)
+    case("rms_norm", nn.RMSNorm(5), torch.randn(2, 3, 5))
+    case("prelu", nn.PReLU(4), torch.randn(2, 3, 4), channels_first=True)
+    case("softmax", nn.Softmax(-1), torch.randn(2, 5))
+    case("log_softmax", nn.LogSoftmax(-1), torch.randn(2, 5))
+    case("embedding", nn.Embedding(7, 3), torch.tensor([[1, 4, 1], [0, 6, 1]]))
+    case("embedding_padding", nn.Embedding(7, 3, padding_idx=1), torch.tensor([[1, 4, 1], [0, 6, 2]]))
+    sequences("rnn", nn.RNN, nonlinearity="relu")
+    sequences("lstm", nn.LSTM, num_layers=2, bidirectional=True)
+    sequences("gru", nn.GRU, num_layers=2, bidirectional=True)
+    sequences("lstm_plain", nn.LSTM, bias=False)
+
+
+def attention():
+    x = torch.randn(2, 5, 8)
+    hidden = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1)
+    padding = torch.zeros(2, 5, dtype=torch.bool)
+    padding[1, 3:] = True
+
+    def attend(**options):
+        def call(m, x):
+            y, weights = m(x, x, x, **options)
+            put(f"{name}/weights", weights)
+            return y
+        return call
+
+    name = "attention"
+    case(name, nn.MultiheadAttention(8, 2, batch_first=True), x, attend())
+    name = "attention_masked"
+    case(name, nn.MultiheadAttention(8, 2, batch_first=True), x, attend(attn_mask=hidden, key_padding_mask=padding))
+    memory = torch.randn(2, 3, 8)
+    put("attention_memory/memory", memory)
+    case("attention_memory", nn.MultiheadAttention(8, 4, batch_first=True, bias=False), x,
+         lambda m, x: m(x, memory, memory)[0])
+    put("masks/padding", padding)
+    case("encoder_layer", nn.TransformerEncoderLayer(8, 2, 16, dropout=0, batch_first=True), x)
+    case("encoder", nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 16, dropout=0, activation="gelu", batch_first=True, norm_first=True), 2,
+        norm=nn.LayerNorm(8), enable_nested_tensor=False), x,
+         lambda m, x: m(x, mask=hidden, src_key_padding_mask=padding))
+    q, k, v = (torch.randn(2, 3, 4, 5, requires_grad=True), torch.randn(2, 3, 6, 5, requires_grad=True),
+               torch.randn(2, 3, 6, 7, requires_grad=True))
+    bias = torch.randn(4, 6)
+    seen = torch.rand(2, 1, 4, 6) > 0.3
+    seen[0, 0, 2] = False
+    for name, options in {"plain": {}, "causal": {"is_causal": True}, "bias": {"attn_mask": bias, "scale": 0.3},
+                          "seen": {"attn_mask": seen}}.items():
+        q.grad = k.grad = v.grad = None
+        y = F.scaled_dot_product_attention(q, k, v, **options)
+        dy = torch.randn_like(y)
+        y.backward(dy)
+        for key, value in {"y": y, "dy": dy, "dq": q.grad, "dk": k.grad, "dv": v.grad}.items():
+            put(f"sdpa_{name}/{key}", value)
+    for key, value in {"q": q, "k": k, "v": v, "bias": bias, "seen": seen}.items():
+        put(f"sdpa/{key}", value)
+
+
+def write(path):
+    header, offset = {}, 0
+    for name, x in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [offset, offset + 4 * x.numel()]}
+        offset += 4 * x.numel()
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for x in arrays.values():
+            file.write(x.numpy().astype("<f4").tobytes())
+
+
+if __name__ == "__main__":
+    layers()
+    attention()
+    write(sys.argv[1] + "/layers.safetensors")
