@@ -1,4 +1,6 @@
--- Places and labels in float32, which counts exactly only to 2^24: beyond, an error instead of a neighbour.
+-- Places and labels beyond 2^24, exact in i64 and in tables; in float32, which counts exactly only so far, an error
+-- instead of a neighbour.
+require "spec.support.close"
 require "spec.support.misuse"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
@@ -15,10 +17,10 @@ describe("places beyond 2^24", function()
   end)
   teardown(function() long:close() end)
 
-  it("are refused where argmax and argmin find them, and only there", function()
-    assert.misuse(function() lt.argmax(long) end, "argmax: the place found is 16777219, and " .. counts)
-    assert.misuse(function() (long * -1):argmin() end, "argmin: the place found is 16777219, and " .. counts)
-    assert.misuse(function() long:reshape(-1, 1):argmax(1) end, "argmax: the place found is 16777219")
+  it("are found by argmax and argmin", function()
+    assert.equal(EXACT + 3, lt.argmax(long):item())
+    assert.equal(EXACT + 3, (long * -1):argmin():item())
+    assert.equal(EXACT + 3, long:reshape(-1, 1):argmax(1):item())
     assert.equal(1, long:argmin():item())
     assert.equal(EXACT, long:slice(1, 4, -1):argmax():item())
     assert.equal(1, long:reshape(-1, 1):argmax(2):numel() // #long)
@@ -32,11 +34,12 @@ describe("places beyond 2^24", function()
     assert.equal(1, x.grad:sum():item())
   end)
 
-  it("are no rows to gather", function()
+  it("are rows to gather, in tables and in i64; in float32 they may have been others", function()
     for _, place in ipairs{EXACT + 1, EXACT + 3} do
-      assert.misuse(function() long:gather_rows{place} end,
-        ("gather_rows: index: %s, got %d"):format(counts, place))
-      -- in a tensor 2^24 + 1 has already become 2^24
+      local want = place == EXACT + 3 and 7 or 0
+      assert.equal(want, long:gather_rows{place}:item())
+      assert.equal(want, long:gather_rows(lt.tensor({place}, {dtype = "i64"})):item())
+      -- in a float32 tensor 2^24 + 1 has already become 2^24
       assert.misuse(function() long:gather_rows(lt.tensor{1, place}) end,
         "gather_rows: index: %d+ at position 2 may be another number, rounded: " .. counts)
     end
@@ -45,29 +48,36 @@ describe("places beyond 2^24", function()
     whole[EXACT] = 3
     assert.equal(3, whole:gather_rows{EXACT}:item())
     whole[EXACT] = 0
-    assert.misuse(function() whole:gather_rows{EXACT + 1} end, "gather_rows: index: " .. counts)
+    assert.misuse(function() whole:gather_rows{EXACT + 1} end,
+      "gather_rows: index: expected whole numbers 1..16777216, got 16777217 at position 1")
     local bytes = lt.full({EXACT + 4}, 1, "u8")
-    assert.misuse(function() lt.gather_scaled(bytes, {EXACT + 3}, 1, 0) end, "gather_scaled: index: " .. counts)
+    bytes[EXACT + 3] = 2
+    assert.equal(2, lt.gather_scaled(bytes, {EXACT + 3}, 1, 0):item())
     assert.misuse(function() lt.gather_scaled(bytes, lt.tensor{EXACT + 1}, 1, 0) end,
       "gather_scaled: index: 16777216 at position 1 may be another number")
     assert.equal(1, lt.gather_scaled(bytes, {EXACT - 1}, 1, 0):item())
     bytes:close()
   end)
 
-  it("are no labels", function()
+  it("are labels, but not in float32", function()
     local classes = EXACT + 4
-    assert.misuse(function() lt.one_hot({EXACT + 1}, classes) end, "one_hot: labels: " .. counts)
+    assert.equal(EXACT + 2, lt.one_hot({EXACT + 1}, classes):argmax():item())
     assert.misuse(function() lt.one_hot(lt.tensor(EXACT + 1), classes) end, "one_hot: labels: 16777216 at position 1")
     local logits = long:reshape(1, -1)
-    assert.misuse(function() lt.cross_entropy(logits, {EXACT + 1}) end, "cross_entropy: labels: " .. counts)
+    assert.close(lt.cross_entropy(logits, {EXACT + 2}), lt.cross_entropy(logits, {1}) - 7, 1e-5)
     assert.misuse(function() lt.cross_entropy(logits, lt.tensor{EXACT + 1}) end,
       "cross_entropy: labels: 16777216 at position 1 may be another number")
   end)
 
-  it("are not handed out", function()
-    assert.misuse(function() lt.knn(long:reshape(-1, 1), {{7}}) end,
-      "knn: train: expected at most 16777216 points, got 16777220")
-    assert.misuse(function() lt.randperm(EXACT + 1) end, "randperm: n: expected 0..16777216, got 16777217")
+  it("are handed out as i64, and refused by arange in float32", function()
+    local index = lt.knn(long:reshape(-1, 1), {{7}})
+    assert.equal(EXACT + 3, index:item())
+    assert.equal("i64", index.dtype)
+    local order = lt.randperm(EXACT + 2)
+    assert.equal((EXACT + 2) * (EXACT + 3) // 2, order:sum():item())
+    assert.equal(EXACT + 2, order:max():item())
+    order:close()
+    assert.same({EXACT, EXACT + 1, EXACT + 2}, lt.arange(EXACT, EXACT + 2, {dtype = "i64"}):table())
     assert.misuse(function() lt.arange(EXACT + 1) end, "arange: 16777217: " .. counts)
     assert.misuse(function() lt.arange(EXACT - 3, EXACT + 3) end, "arange: 16777217: " .. counts)
     assert.misuse(function() lt.arange(-EXACT + 3, -EXACT - 3, -1) end, "arange: %-16777217: " .. counts)

@@ -22,7 +22,7 @@ FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trappi
 
 # Numeric files are compiled once per instruction set, the others once per library. The symbols of
 # each instruction set carry its name; c/ops/dispatch.c picks one set when the library is loaded.
-ONCE := $(patsubst %,c/ops/%.c,broadcast dispatch picture)
+ONCE := $(patsubst %,c/ops/%.c,broadcast dispatch picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 COMMON := $(ONCE) $(wildcard c/base/*.c c/graph/*.c c/lua/*.c)
 FLAGS_avx2 = -mavx2 -mfma

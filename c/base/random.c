@@ -88,13 +88,13 @@ void random_bernoulli(Generator *g, real *out, int64_t n, double p) {
   fill(g, out, n, to_bernoulli, p);
 }
 
-void random_permutation(Generator *g, real *out, int64_t n, int64_t first) {
-  for (int64_t i = 0; i < n; i++) out[i] = (real)(first + i);
+void random_permutation(Generator *g, int64_t *out, int64_t n, int64_t first) {
+  for (int64_t i = 0; i < n; i++) out[i] = first + i;
   for (int64_t i = n - 1; i > 0; i--) { /* Fisher and Yates */
     Words words = philox(g->seed, g->block++);
     /* 64 random bits against at most 2^40 items: the bias of the remainder is below 2^-24 */
     uint64_t r = ((uint64_t)words.w[0] << 32 | words.w[1]) % (uint64_t)(i + 1);
-    real swap = out[i];
+    int64_t swap = out[i];
     out[i] = out[r];
     out[r] = swap;
   }

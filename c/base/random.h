@@ -24,6 +24,6 @@ void random_normal(Generator *g, real *out, int64_t n);
 /* n zeros and ones, P(1) = p. */
 void random_bernoulli(Generator *g, real *out, int64_t n, double p);
 /* A permutation of first .. first + n - 1. */
-void random_permutation(Generator *g, real *out, int64_t n, int64_t first);
+void random_permutation(Generator *g, int64_t *out, int64_t n, int64_t first);
 
 #endif

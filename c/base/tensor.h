@@ -22,7 +22,15 @@ typedef float real;
 
 enum { MAX_DIMS = 8, SHAPE_TEXT = 160, RANGE_TEXT = 32 };
 
-typedef enum { DTYPE_REAL, DTYPE_U8 } Dtype;
+/* Two floating types and two of whole numbers. What a type can hold, and how it is named, stands in
+ * dtype.h; how an op's type is chosen, in ops/op.h. */
+typedef enum { DTYPE_F32, DTYPE_F64, DTYPE_U8, DTYPE_I64 } Dtype;
+
+#ifdef LATENT_DOUBLE
+#define DTYPE_REAL DTYPE_F64
+#else
+#define DTYPE_REAL DTYPE_F32
+#endif
 
 typedef struct Error {
   char text[512];
@@ -71,8 +79,13 @@ typedef struct Tensor {
 
 static inline real *reals(const Tensor *t) { return t->data; }
 static inline uint8_t *bytes_of(const Tensor *t) { return t->data; }
-static inline size_t dtype_size(Dtype d) { return d == DTYPE_U8 ? 1 : sizeof(real); }
-static inline const char *dtype_name(Dtype d) { return d == DTYPE_U8 ? "u8" : REAL_NAME; }
+static inline int64_t *int64s(const Tensor *t) { return t->data; }
+static inline size_t dtype_size(Dtype d) { return d == DTYPE_U8 ? 1 : d == DTYPE_F32 ? 4 : 8; }
+static inline bool dtype_is_floating(Dtype d) { return d == DTYPE_F32 || d == DTYPE_F64; }
+static inline const char *dtype_name(Dtype d) {
+  static const char *const names[] = {"float32", "float64", "u8", "i64"};
+  return names[d];
+}
 
 /* The elements are not initialised. NULL (and e filled) when memory or the sizes forbid it. */
 Tensor *tensor_new(Dtype dtype, const Shape *shape, Error *e);

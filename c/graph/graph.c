@@ -1,10 +1,11 @@
 #include "graph/graph.h"
 
 #include "ops/broadcast.h"
+#include "ops/dispatch.h"
+#include "base/dtype.h"
 #include "base/parallel.h"
 #include "graph/profile.h"
 #include "base/signals.h"
-#include "base/words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -133,23 +134,6 @@ static Node *node_new(const Call *c) {
 
 /* ---- forward ---- */
 
-/* The i-th name in a list of names separated by spaces; a list "xs*" names all its members. */
-static void input_name(const char *names, int i, char *name, size_t size) {
-  if (!word_at(names, i, name, size, NULL)) word_at(names, 0, name, size, NULL);
-}
-
-static bool check_dtypes(const Call *c, Error *e) {
-  if (c->op->flags & OP_U8) return true;
-  for (int i = 0; i < c->inputs; i++) {
-    if (!c->in[i] || c->in[i]->dtype == DTYPE_REAL) continue;
-    char name[32];
-    input_name(c->op->inputs, i, name, sizeof name);
-    return error_set(e, "%s: expected %s, got %s (convert it with :float())", name, REAL_NAME,
-                     dtype_name(c->in[i]->dtype));
-  }
-  return true;
-}
-
 static bool output_shape(const Call *c, Shape *shape, Error *e) {
   if (c->op->shape) return c->op->shape(c, shape, e);
   *shape = c->in[0]->shape;
@@ -162,18 +146,43 @@ static bool output_shape(const Call *c, Shape *shape, Error *e) {
   return true;
 }
 
-bool graph_check(const Call *c, Shape *shape, Error *e) {
-  return check_dtypes(c, e) && output_shape(c, shape, e);
+bool graph_check(Call *c, Shape *shape, Error *e) {
+  int convert;
+  return op_choose(c, &convert, e) && output_shape(c, shape, e);
 }
+
+/* Chooses the row and gets `in` converted to what it takes, places apart. What differs from the
+ * inputs' own values afterwards is the caller's to release, with release_converted. */
+static bool choose(Call *c, Var *const *inputs, const Tensor **in, Error *e) {
+  int convert;
+  for (int i = 0; i < c->inputs; i++) in[i] = inputs[i] ? inputs[i]->value : NULL;
+  c->in = in;
+  if (!op_choose(c, &convert, e)) return false;
+  for (int i = 0; i < c->inputs && convert >= 0; i++) {
+    if (!in[i] || in[i]->dtype == (Dtype)convert || op_takes_places(c->op, i)) continue;
+    const Tensor *own = in[i];
+    if ((in[i] = tensor_as(own, (Dtype)convert, e))) continue;
+    in[i] = own;
+    return false;
+  }
+  return true;
+}
+
+static void release_converted(const Call *c, Var *const *inputs, const Tensor **in) {
+  for (int i = 0; i < c->inputs; i++)
+    if (in[i] && in[i] != inputs[i]->value) tensor_release((Tensor *)in[i]);
+}
+
+static Dtype output_dtype(const Call *c) { return c->op->dtype ? c->op->dtype(c) : c->dtype; }
 
 /* Of an empty result there is nothing to compute but what else the caller wants: an axis of it may
  * be as long as any, and the ops' loops over it would never end. */
 static Tensor *compute(Call *c, bool extras, Error *e) {
   Shape shape;
-  if (!graph_check(c, &shape, e)) return NULL;
+  if (!output_shape(c, &shape, e)) return NULL;
   int64_t offset = c->op->view ? c->op->view(c) : -1;
   if (offset >= 0) return tensor_view(c->in[0], &shape, offset, e);
-  Tensor *y = tensor_new(c->op->dtype ? c->op->dtype(c) : DTYPE_REAL, &shape, e);
+  Tensor *y = tensor_new(output_dtype(c), &shape, e);
   if (!y || (y->numel == 0 && !extras)) return y;
   parallel_may_stop();
   bool ok = c->op->forward(c, y, e);
@@ -192,14 +201,14 @@ static bool wants_node(const Call *c, Var *const *inputs) {
   return false;
 }
 
-static bool save_inputs(Node *n, Var *const *inputs, Error *e) {
+static bool save_inputs(Node *n, const Tensor *const *in, Var *const *inputs, Error *e) {
   for (int i = 0; i < n->call.inputs; i++) {
     Var *v = inputs[i];
     if (!v) continue;
     bool saved = i < 16 && (n->call.op->save & (1u << i));
-    n->in[i] = saved ? tensor_retain(v->value) : tensor_shell(v->value, e);
+    n->in[i] = saved ? tensor_retain((Tensor *)in[i]) : tensor_shell(in[i], e);
     if (!n->in[i]) return false;
-    if (saved) n->versions[i] = v->value->storage->version;
+    if (saved) n->versions[i] = in[i]->storage->version;
     if (v->node) {
       n->edges[i].node = v->node;
       v->node->refs++;
@@ -218,7 +227,7 @@ bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e) {
     if (c->extra[i]) n->extra_versions[i] = c->extra[i]->storage->version;
   memset(c->extra, 0, sizeof c->extra);
   n->shape = output->value->shape;
-  if (!save_inputs(n, inputs, e)) {
+  if (!save_inputs(n, c->in, inputs, e)) {
     node_release(n);
     return false;
   }
@@ -239,12 +248,11 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
     error_set(e, "out of memory");
     return NULL;
   }
-  for (int i = 0; i < c->inputs; i++) in[i] = inputs[i] ? inputs[i]->value : NULL;
-  c->in = in;
-  c->record = wants_node(c, inputs);
   Var *out = NULL;
   Span span = profile_begin();
-  Tensor *y = compute(c, extras != NULL, e);
+  bool chosen = choose(c, inputs, in, e);
+  c->record = chosen && wants_node(c, inputs);
+  Tensor *y = chosen ? compute(c, extras != NULL, e) : NULL;
   if (y) profile_end_op(span, c, &y->shape, PROFILE_FORWARD, 1);
   if (y) out = var_new(y, e);
   if (extras)
@@ -260,6 +268,7 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
     tensor_release(extras[i]);
     extras[i] = NULL;
   }
+  release_converted(c, inputs, in);
   if (in != fixed) free(in);
   return out;
 }
@@ -282,36 +291,38 @@ bool graph_change(Var *v, Var *const *sources, int count, Error *e) {
   return true;
 }
 
-static Tensor *copy_of(const Tensor *t, Error *e) {
-  Tensor *copy = tensor_new(t->dtype, &t->shape, e);
-  if (copy && t->numel > 0) memcpy(copy->data, t->data, (size_t)t->numel * dtype_size(t->dtype));
-  return copy;
+/* The result must be one that the target can be. */
+static bool check_in_place(const Call *c, const Tensor *target, Shape *shape, Error *e) {
+  char a[SHAPE_TEXT], b[SHAPE_TEXT];
+  if (!output_shape(c, shape, e)) return false;
+  if (!shape_equal(shape, &target->shape))
+    return error_set(e, "the result has shape %s and does not fit into %s in place",
+                     shape_text(shape, a), shape_text(&target->shape, b));
+  if (output_dtype(c) != target->dtype)
+    return error_set(e, "the result is %s and does not fit into %s in place",
+                     dtype_name(output_dtype(c)), dtype_name(target->dtype));
+  return true;
 }
 
 bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e) {
-  const Tensor *in[MAX_FIXED_INPUTS];
-  Tensor *copy[MAX_FIXED_INPUTS] = {0}, *target = inputs[0]->value;
+  const Tensor *in[MAX_FIXED_INPUTS] = {0};
+  Tensor *target = inputs[0]->value;
   Shape shape;
-  for (int i = 0; i < c->inputs; i++) in[i] = inputs[i]->value;
-  c->in = in;
   c->record = false;
-  if (!graph_check(c, &shape, e)) return false;
-  char a[SHAPE_TEXT], b[SHAPE_TEXT];
-  if (!shape_equal(&shape, &target->shape))
-    return error_set(e, "the result has shape %s and does not fit into %s in place",
-                     shape_text(&shape, a), shape_text(&target->shape, b));
-  if (!graph_change(inputs[0], inputs + 1, c->inputs - 1, e)) return false;
-  bool ok = true;
+  bool ok = choose(c, inputs, in, e) && check_in_place(c, target, &shape, e) &&
+            graph_change(inputs[0], inputs + 1, c->inputs - 1, e);
   for (int i = 1; i < c->inputs && ok; i++) {
     /* Another view of the target would be read after parts of it are overwritten. */
     bool same = in[i]->data == target->data && in[i]->numel == target->numel;
     if (in[i]->storage != target->storage || same) continue;
-    ok = (in[i] = copy[i] = copy_of(in[i], e)) != NULL;
+    ok = (in[i] = tensor_copy(in[i], e)) != NULL; /* released with what was converted */
   }
-  Span span = profile_begin();
-  ok = ok && (target->numel == 0 || c->op->forward(c, target, e));
-  profile_end_op(span, c, &shape, PROFILE_FORWARD, 1);
-  for (int i = 0; i < c->inputs; i++) tensor_release(copy[i]);
+  if (ok) {
+    Span span = profile_begin();
+    ok = target->numel == 0 || c->op->forward(c, target, e);
+    profile_end_op(span, c, &shape, PROFILE_FORWARD, 1);
+  }
+  release_converted(c, inputs, in);
   for (int i = 0; i < CALL_EXTRAS; i++) tensor_release(c->extra[i]);
   return ok;
 }
@@ -372,7 +383,7 @@ static bool gather(Tensor **slot, Tensor *dx, Error *e) {
     *slot = dx;
     return true;
   } else {
-    *slot = copy_of(dx, e);
+    *slot = tensor_copy(dx, e);
   }
   tensor_release(dx);
   return *slot != NULL;
@@ -411,7 +422,7 @@ static void forget_touched(bool discard) {
 static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
   Edge *edge = &n->edges[i];
   if (!shape_equal(&dx->shape, &n->in[i]->shape)) {
-    Tensor *sum = tensor_new(DTYPE_REAL, &n->in[i]->shape, e);
+    Tensor *sum = tensor_new(dx->dtype, &n->in[i]->shape, e);
     bool ok = sum && broadcast_sum(dx, sum, 1, e);
     tensor_release(dx);
     if (!ok) {
@@ -450,11 +461,11 @@ static bool check_saved(const Node *n, Error *e) {
 static bool check_finite(const Node *n, const Tensor *dx, int i, Error *e) {
   if (!graph.trap) return true;
   for (int64_t k = 0; k < dx->numel; k++) {
-    if (isfinite(reals(dx)[k])) continue;
+    if (isfinite(value_at(dx, k))) continue;
     char name[32];
-    input_name(n->call.op->inputs, i, name, sizeof name);
+    op_input_name(n->call.op, i, name, sizeof name);
     return error_set(e, "%s: the gradient of %s is not finite (%g); the op was applied at %s",
-                     n->call.op->name, name, (double)reals(dx)[k],
+                     n->call.op->name, name, value_at(dx, k),
                      n->where && *n->where ? n->where : "an unknown place");
   }
   return true;
@@ -467,10 +478,12 @@ static bool gradients(const Node *n, Tensor **dx, Error *e) {
   for (int i = 0; i < n->call.inputs; i++) {
     if (!n->edges[i].node && !n->edges[i].leaf) continue;
     if (op->flags & OP_RESHAPE) dx[i] = tensor_view(n->grad, &n->in[i]->shape, 0, e);
-    else dx[i] = tensor_new(DTYPE_REAL, op->flags & OP_BROADCAST ? &n->shape : &n->in[i]->shape, e);
+    else
+      dx[i] =
+          tensor_new(n->in[i]->dtype, op->flags & OP_BROADCAST ? &n->shape : &n->in[i]->shape, e);
     if (!dx[i]) return false;
     /* Nothing depends on an empty result. */
-    if (nothing) memset(dx[i]->data, 0, (size_t)dx[i]->numel * sizeof(real));
+    if (nothing) tensor_fill(dx[i], number_real(0));
   }
   return nothing || op->flags & OP_RESHAPE || op->backward(&n->call, n->output, n->grad, dx, e);
 }
@@ -513,11 +526,12 @@ static Tensor *seed_for(const Var *root, const Tensor *seed, Error *e) {
               shape_text(&seed->shape, b));
     return NULL;
   }
-  if (seed && seed->dtype != DTYPE_REAL) {
-    error_set(e, "gradient: expected %s, got %s", REAL_NAME, dtype_name(seed->dtype));
+  if (seed && seed->dtype != root->value->dtype) {
+    error_set(e, "gradient: expected %s, got %s", dtype_name(root->value->dtype),
+              dtype_name(seed->dtype));
     return NULL;
   }
-  if (seed) return copy_of(seed, e);
+  if (seed) return tensor_copy(seed, e);
   if (root->value->numel != 1) {
     error_set(e,
               "expected a scalar (one element), got shape %s; reduce it with :sum() or :mean(), "
@@ -525,8 +539,8 @@ static Tensor *seed_for(const Var *root, const Tensor *seed, Error *e) {
               shape_text(&root->value->shape, a));
     return NULL;
   }
-  Tensor *one = tensor_new(DTYPE_REAL, &root->value->shape, e);
-  if (one) reals(one)[0] = 1;
+  Tensor *one = tensor_new(root->value->dtype, &root->value->shape, e);
+  if (one) tensor_fill(one, number_real(1));
   return one;
 }
 

@@ -23,9 +23,9 @@ Var *var_retain(Var *v);
 void var_release(Var *v);
 static inline bool var_wants_grad(const Var *v) { return v->requires_grad || v->node; }
 
-/* Does the op take these inputs (c->in) and parameters? Sets the output's shape. Computes nothing.
- */
-bool graph_check(const Call *c, Shape *shape, Error *e);
+/* Does the op take these inputs (c->in) and parameters? Sets the row and the output's shape.
+ * Computes nothing. */
+bool graph_check(Call *c, Shape *shape, Error *e);
 
 /* Runs the op of c on the inputs (NULL where an optional one is absent); c holds op and parameters.
  * The call's extras are released before it returns, unless `extras` asks for them. */
@@ -35,8 +35,8 @@ Var *graph_apply_keeping(Call *c, Var *const *inputs, Tensor *extras[CALL_EXTRAS
 /* Runs an elementwise op with its first input as the output; nothing is recorded. */
 bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e);
 
-/* Enters a result computed elsewhere (an op written in Lua) into the tape. Takes over c's extras.
- */
+/* Enters a result computed elsewhere (an op written in Lua) into the tape; c->in has the inputs'
+ * values. Takes over c's extras. */
 bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e);
 
 /* Adds d(root)/d(leaf), times seed, into every leaf; a NULL seed is 1 and asks for a scalar. */

@@ -65,18 +65,15 @@ static int64_t element_at(lua_State *L, const Tensor *t, int count, const char *
 static int l_get(lua_State *L) {
   const Tensor *t = check_tensor(L, 1, "get", NULL)->value;
   int64_t at = element_at(L, t, lua_gettop(L) - 1, "get");
-  lua_pushnumber(L, t->dtype == DTYPE_U8 ? bytes_of(t)[at] : (double)reals(t)[at]);
+  push_number(L, t, at);
   return 1;
 }
 
-static void store(lua_State *L, Var *v, int64_t at, double value, const char *name) {
+static void store(lua_State *L, Var *v, int64_t at, Number value, const char *name) {
   Error e;
-  bool byte = v->value->dtype == DTYPE_U8;
-  if (byte && !(value >= 0 && value <= 255 && value == floor(value)))
-    raise_error(L, "%s: expected a whole number 0..255 for u8, got %g", name, value);
+  if (!number_fits(value, v->value->dtype, &e)) raise_error(L, "%s: %s", name, e.text);
   if (!graph_change(v, NULL, 0, &e)) raise_error(L, "%s: %s", name, e.text);
-  if (byte) bytes_of(v->value)[at] = (uint8_t)value;
-  else reals(v->value)[at] = (real)value;
+  tensor_put(v->value, at, value);
 }
 
 /* x:set(i, j, ..., value): one element, in place */
@@ -84,8 +81,8 @@ static int l_set(lua_State *L) {
   Var *v = check_tensor(L, 1, "set", NULL);
   int top = lua_gettop(L);
   if (top < 2) raise_error(L, "set: expected indices and a value");
-  double value = check_real(L, top, "set", "value");
-  store(L, v, element_at(L, v->value, top - 2, "set"), value, "set");
+  check_real(L, top, "set", "value");
+  store(L, v, element_at(L, v->value, top - 2, "set"), number_at(L, top), "set");
   lua_settop(L, 1);
   return 1;
 }
@@ -110,8 +107,7 @@ static int push_row(lua_State *L, Var *v, int64_t i) {
       raise_error(L,
                   "index: x[i] of a 1-D tensor is a plain number and would lose its gradient; use "
                   "x:slice(1, i, i), x:detach() or no_grad");
-    lua_pushnumber(L, v->value->dtype == DTYPE_U8 ? bytes_of(v->value)[i - 1]
-                                                  : (double)reals(v->value)[i - 1]);
+    push_number(L, v->value, i - 1);
     return 1;
   }
   Call c = {.op = isa_op("select"), .inputs = 1, .integer = {i}};
@@ -172,13 +168,12 @@ static int assign_grad(lua_State *L, Var *v) {
   Tensor *fresh = NULL;
   if (!lua_isnil(L, 3)) {
     const Tensor *g = check_tensor(L, 3, "grad", NULL)->value;
-    if (!shape_equal(&g->shape, &v->value->shape) || g->dtype != DTYPE_REAL)
-      raise_error(L, "grad: expected a tensor of the same shape");
+    if (!shape_equal(&g->shape, &v->value->shape) || g->dtype != v->value->dtype)
+      raise_error(L, "grad: expected a tensor of the same shape and dtype");
     if (v->node || !v->requires_grad)
       raise_error(L, "grad: only a leaf that wants a gradient has one to assign to");
-    fresh = tensor_new(DTYPE_REAL, &g->shape, &e);
+    fresh = tensor_copy(g, &e);
     if (!fresh) raise_error(L, "grad: %s", e.text);
-    memcpy(fresh->data, g->data, (size_t)g->numel * sizeof(real));
   }
   Tensor *old = v->grad;
   v->grad = fresh;
@@ -201,7 +196,8 @@ static int l_newindex(lua_State *L) {
   char range[RANGE_TEXT];
   if (i < 1 || i > n) raise_error(L, "index: expected %s, got %d", range_text(n, range), (int)i);
   if (v->value->shape.dims == 1) {
-    store(L, v, i - 1, check_real(L, 3, "index", "value"), "x[i] = value");
+    check_real(L, 3, "index", "value");
+    store(L, v, i - 1, number_at(L, 3), "x[i] = value");
     return 0;
   }
   Var *source = check_tensor(L, 3, "index", "value");
@@ -243,8 +239,9 @@ static int l_requires_grad(lua_State *L) {
   bool on = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
   if (v->node)
     raise_error(L, "requires_grad_: expected a leaf, got a result of a graph (:detach())");
-  if (on && v->value->dtype != DTYPE_REAL)
-    raise_error(L, "requires_grad_: expected %s, got u8", REAL_NAME);
+  if (on && !dtype_is_floating(v->value->dtype))
+    raise_error(L, "requires_grad_: expected %s, got %s", dtype_name(dtype_default()),
+                dtype_name(v->value->dtype));
   v->requires_grad = on;
   lua_settop(L, 1);
   return 1;
@@ -254,7 +251,7 @@ static int l_requires_grad(lua_State *L) {
 static int l_zero_grad(lua_State *L) {
   Var *v = check_tensor(L, 1, "zero_grad", NULL);
   if (v->grad) {
-    memset(v->grad->data, 0, (size_t)v->grad->numel * sizeof(real));
+    tensor_fill(v->grad, number_real(0));
     v->grad->storage->version++;
   }
   lua_settop(L, 1);

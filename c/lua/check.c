@@ -1,7 +1,7 @@
 /* Floor 5: arguments, checked; tensors from numbers and nested tables. */
 #include "lua/check.h"
 
-#include "base/places.h"
+#include "ops/dispatch.h"
 #include "base/words.h"
 
 #include <math.h>
@@ -114,26 +114,26 @@ static void table_shape(lua_State *L, int index, const char *name, Shape *shape)
   lua_pop(L, 1);
 }
 
-/* What of a table's numbers a real must hold as they are. */
-typedef enum { ANY_VALUE, PLACES } Exactness;
-
-/* Refuses a whole number that a real would round to another. */
-static void check_place(lua_State *L, const char *name) {
-  double v = lua_tonumber(L, -1);
-  if (!(fabs(v) > (double)REAL_EXACT && isfinite(v))) return;
-  char got[80];
-  raise_error(L, "%s: " REAL_NAME " counts exactly only to %lld, got %s", name,
-              (long long)REAL_EXACT, describe(L, -1, got, sizeof got));
+Number number_at(lua_State *L, int index) {
+  return lua_isinteger(L, index) ? number_whole(lua_tointeger(L, index))
+                                 : number_real(lua_tonumber(L, index));
 }
 
-static void read_values(lua_State *L, const char *name, const Shape *shape, int depth,
-                        Exactness exact, real **to) {
+void push_number(lua_State *L, const Tensor *t, int64_t i) {
+  if (t->dtype == DTYPE_I64) lua_pushinteger(L, int64s(t)[i]);
+  else lua_pushnumber(L, value_at(t, i));
+}
+
+static void read_values(lua_State *L, const char *name, int depth, Tensor *to, int64_t *at) {
   char got[80];
+  Error e;
+  const Shape *shape = &to->shape;
   if (depth == shape->dims) {
     if (lua_type(L, -1) != LUA_TNUMBER)
       raise_error(L, "%s: expected numbers, got %s", name, describe(L, -1, got, sizeof got));
-    if (exact == PLACES) check_place(L, name);
-    *(*to)++ = (real)lua_tonumber(L, -1);
+    Number n = number_at(L, -1);
+    if (!number_fits(n, to->dtype, &e)) raise_error(L, "%s: %s", name, e.text);
+    tensor_put(to, (*at)++, n);
     return;
   }
   if (lua_type(L, -1) != LUA_TTABLE || (int64_t)lua_rawlen(L, -1) != shape->size[depth])
@@ -144,43 +144,112 @@ static void read_values(lua_State *L, const char *name, const Shape *shape, int 
   luaL_checkstack(L, 2, name);
   for (int64_t i = 1; i <= shape->size[depth]; i++) {
     lua_rawgeti(L, -1, i);
-    read_values(L, name, shape, depth + 1, exact, to);
+    read_values(L, name, depth + 1, to, at);
     lua_pop(L, 1);
   }
 }
 
-/* Replaces the number or table at an index by a tensor. */
-static Var *tensor_from_lua(lua_State *L, int index, const char *name, Exactness exact) {
+Var *tensor_from_lua(lua_State *L, int index, const char *name, Dtype dtype) {
   Shape shape;
   Error e;
+  int64_t at = 0;
   index = lua_absindex(L, index);
   table_shape(L, index, name, &shape);
   Box *box = box_new(L);
-  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
-  real *to = reals(box->var->value);
+  push_tensor(L, box, tensor_new(dtype, &shape, &e), name, &e);
   lua_pushvalue(L, index);
-  read_values(L, name, &shape, 0, exact, &to);
+  read_values(L, name, 0, box->var->value, &at);
   lua_pop(L, 1);
   lua_replace(L, index);
   return box->var;
 }
 
-static Var *check_like(lua_State *L, int index, const char *name, const char *arg,
-                       Exactness exact) {
-  int type = lua_type(L, index);
-  if (type == LUA_TNUMBER || type == LUA_TTABLE) return tensor_from_lua(L, index, name, exact);
-  return check_tensor(L, index, name, arg);
+/* Are all numbers at the top, which may be nested, whole? With `written` they must be integers to
+ * Lua too, which tells 2 from 2.0. */
+static bool all_whole(lua_State *L, bool written, int depth) {
+  if (lua_type(L, -1) == LUA_TNUMBER)
+    return lua_isinteger(L, -1) || (!written && number_fits(number_at(L, -1), DTYPE_I64, NULL));
+  if (lua_type(L, -1) != LUA_TTABLE || depth > MAX_DIMS || !lua_checkstack(L, 2)) return false;
+  bool whole = true;
+  int64_t n = (int64_t)lua_rawlen(L, -1);
+  for (int64_t i = 1; i <= n && whole; i++) {
+    lua_rawgeti(L, -1, i);
+    whole = all_whole(L, written, depth + 1);
+    lua_pop(L, 1);
+  }
+  return whole;
+}
+
+static bool is_whole(lua_State *L, int index, bool written) {
+  lua_pushvalue(L, index);
+  bool whole = all_whole(L, written, 0);
+  lua_pop(L, 1);
+  return whole;
+}
+
+bool is_number_like(lua_State *L, int index) {
+  return lua_type(L, index) == LUA_TNUMBER || lua_type(L, index) == LUA_TTABLE;
+}
+
+Var *check_tensor_as(lua_State *L, int index, const char *name, const char *arg, Dtype dtype) {
+  if (!is_number_like(L, index)) return check_tensor(L, index, name, arg);
+  if (!dtype_is_floating(dtype)) dtype = is_whole(L, index, true) ? DTYPE_I64 : dtype_default();
+  return tensor_from_lua(L, index, name, dtype);
 }
 
 Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg) {
-  return check_like(L, index, name, arg, ANY_VALUE);
+  return check_tensor_as(L, index, name, arg, dtype_default());
 }
 
 Var *check_places(lua_State *L, int index, const char *name, const char *arg) {
-  if (lua_type(L, index) == LUA_TUSERDATA) return check_tensor(L, index, name, arg);
+  if (!is_number_like(L, index)) return check_tensor(L, index, name, arg);
   char where[120];
   prefix(where, sizeof where, name, arg);
-  return check_like(L, index, where, NULL, PLACES);
+  return tensor_from_lua(L, index, where, is_whole(L, index, false) ? DTYPE_I64 : dtype_default());
+}
+
+/* ---- options of what makes tensors ---- */
+
+static Dtype dtype_at(lua_State *L, int index, const char *name) {
+  char got[80];
+  Dtype dtype;
+  if (lua_type(L, index) == LUA_TSTRING && dtype_named(lua_tostring(L, index), &dtype) &&
+      (dtype == DTYPE_REAL || !dtype_is_floating(dtype)))
+    return dtype;
+  raise_error(L, "%s: dtype: expected " DTYPE_NAMES ", got %s", name,
+              describe(L, index, got, sizeof got));
+}
+
+static void read_option(lua_State *L, int index, const char *name, Making *m) {
+  static const char *const known[] = {"dtype", "generator", NULL};
+  char got[80];
+  const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+  if (strcmp(key, known[0]) == 0) {
+    m->dtype = dtype_at(L, -1, name);
+  } else if (m->generator && strcmp(key, known[1]) == 0) {
+    m->generator = check_generator(L, index, name);
+  } else {
+    Nearest nearest = {.given = key};
+    for (int i = 0; known[i] && (i == 0 || m->generator); i++) nearest_offer(&nearest, known[i]);
+    raise_error(L, "%s: unknown option %s%s%s%s; options: dtype%s", name,
+                describe(L, -2, got, sizeof got), nearest.found ? " (did you mean \"" : "",
+                nearest.found ? nearest.found : "", nearest.found ? "\"?)" : "",
+                m->generator ? ", generator" : "");
+  }
+}
+
+int check_making(lua_State *L, int first, const char *name, Making *m) {
+  int top = lua_gettop(L);
+  while (top >= first && lua_isnil(L, top)) top--;
+  if (m->named && top >= first && lua_type(L, top) == LUA_TSTRING) {
+    m->dtype = dtype_at(L, top, name);
+    return top - 1;
+  }
+  if (top < first || lua_type(L, top) != LUA_TTABLE) return top;
+  int64_t n = list_length(L, top);
+  if (n > 0 || (n == 0 && top == 1)) return top; /* zeros{} is a scalar */
+  for (lua_pushnil(L); lua_next(L, top); lua_pop(L, 1)) read_option(L, top, name, m);
+  return top - 1;
 }
 
 Generator *check_generator(lua_State *L, int index, const char *name) {
@@ -217,10 +286,21 @@ static int l_check_tensor(lua_State *L) {
   return 1;
 }
 
-/* tensor_like(value, name) -> value, or the tensor that is made of a number or a list of numbers;
- * raises as an op does about its input */
+/* tensor_like(value, name, ...) -> value, or the tensor that is made of a number or a list of
+ * numbers, of the type that the further values ask for as inputs of an op do; raises as an op does
+ * about its input */
 static int l_tensor_like(lua_State *L) {
-  check_tensor_like(L, 1, luaL_checkstring(L, 2), NULL);
+  bool whole = false;
+  Dtype dtype = dtype_default();
+  for (int i = lua_gettop(L); i > 2; i--) {
+    if (!is_tensor(L, i)) continue;
+    Dtype other = check_tensor(L, i, luaL_checkstring(L, 2), NULL)->value->dtype;
+    whole = !dtype_is_floating(other);
+    if (whole) continue;
+    dtype = other;
+    break;
+  }
+  check_tensor_as(L, 1, luaL_checkstring(L, 2), NULL, whole ? DTYPE_I64 : dtype);
   lua_settop(L, 1);
   return 1;
 }
@@ -229,7 +309,7 @@ static int l_tensor_like(lua_State *L) {
  * size? Layers ask at every call, so nothing is made for it. */
 static int l_fits(lua_State *L) {
   const Box *box = is_tensor(L, 1) ? lua_touserdata(L, 1) : NULL;
-  bool fits = box && box->var && box->var->value->dtype == DTYPE_REAL;
+  bool fits = box && box->var && dtype_is_floating(box->var->value->dtype);
   if (fits) {
     const Shape *s = &box->var->value->shape;
     fits = s->dims >= lua_tointeger(L, 2) && s->dims <= lua_tointeger(L, 3);

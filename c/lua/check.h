@@ -4,6 +4,7 @@
 #define LATENT_LUA_CHECK_H
 
 #include "graph/graph.h"
+#include "base/dtype.h"
 #include "base/random.h"
 
 #include <lauxlib.h>
@@ -41,10 +42,29 @@ int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error
 bool is_tensor(lua_State *L, int index);
 /* The tensor at an index; raises "name: arg: expected a tensor, got nil". */
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg);
-/* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot. */
+/* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot, of the
+ * default type. */
 Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg);
-/* The same for places and labels: refuses numbers that a real would round to others. */
+/* ... of a floating type, or beside whole numbers of i64 where all are integers to Lua. */
+Var *check_tensor_as(lua_State *L, int index, const char *name, const char *arg, Dtype dtype);
+/* The same for places and labels: of i64, where all are whole. */
 Var *check_places(lua_State *L, int index, const char *name, const char *arg);
+bool is_number_like(lua_State *L, int index); /* a number or a table */
+/* Replaces the number or table at an index by a tensor; raises what the type cannot hold. */
+Var *tensor_from_lua(lua_State *L, int index, const char *name, Dtype dtype);
+Number number_at(lua_State *L, int index);
+/* Pushes element i: an integer of i64, a float of the other types. */
+void push_number(lua_State *L, const Tensor *t, int64_t i);
+
+/* What the makers of tensors take as options. */
+typedef struct Making {
+  Dtype dtype;
+  Generator *generator; /* NULL: none is taken */
+  bool named;           /* a type's bare name stands for {dtype = name} */
+} Making;
+/* Reads the options in the last argument, where it stands at `first` or later; returns the index of
+ * the last argument before them. */
+int check_making(lua_State *L, int first, const char *name, Making *m);
 
 /* Refuses more than n arguments. */
 void check_count(lua_State *L, int n, const char *name);

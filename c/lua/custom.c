@@ -2,6 +2,7 @@
  * as tensors and numbers, so that a call leaves nothing in Lua's registry. */
 #include "lua/check.h"
 #include "lua/graph.h"
+#include "ops/dispatch.h"
 #include "graph/profile.h"
 
 #include <stdio.h>
@@ -116,15 +117,15 @@ static int run_backward(lua_State *L) {
     int at = 2 + i;
     if (!to) continue;
     if (lua_isnil(L, at)) {
-      memset(to->data, 0, (size_t)to->numel * sizeof(real));
+      tensor_fill(to, number_real(0));
       continue;
     }
     const Tensor *from = check_tensor(L, at, name, "backward")->value;
-    if (!shape_equal(&from->shape, &to->shape) || from->dtype != DTYPE_REAL)
+    if (!shape_equal(&from->shape, &to->shape) || from->dtype != to->dtype)
       raise_error(L, "%s: backward: expected a gradient %s %s for input %d, got %s %s", name,
-                  REAL_NAME, shape_text(&to->shape, want), i + 1, dtype_name(from->dtype),
-                  shape_text(&from->shape, got));
-    memcpy(to->data, from->data, (size_t)to->numel * sizeof(real));
+                  dtype_name(to->dtype), shape_text(&to->shape, want), i + 1,
+                  dtype_name(from->dtype), shape_text(&from->shape, got));
+    tensor_convert(from, to, NULL);
   }
   return 0;
 }
@@ -172,14 +173,17 @@ static bool any_wants_grad(Var *const *inputs, int count) {
   return false;
 }
 
-/* The tensors among the arguments. */
-static void read_inputs(lua_State *L, const LuaOp *def, int arguments, Call *c, Var **inputs) {
+/* The tensors among the arguments, and their values. */
+static void read_inputs(lua_State *L, const LuaOp *def, int arguments, Call *c, Var **inputs,
+                        const Tensor **in) {
   c->inputs = 0;
   for (int i = 1; i <= arguments; i++) {
     if (!is_tensor(L, i)) continue;
     if (c->inputs == MAX_FIXED_INPUTS)
       raise_error(L, "%s: expected at most %d tensors", def->name, MAX_FIXED_INPUTS);
-    inputs[c->inputs++] = check_tensor(L, i, def->name, NULL);
+    inputs[c->inputs] = check_tensor(L, i, def->name, NULL);
+    in[c->inputs] = inputs[c->inputs]->value;
+    c->inputs++;
   }
 }
 
@@ -187,9 +191,10 @@ static int l_call(lua_State *L) {
   const LuaOp *def = lua_touserdata(L, lua_upvalueindex(1));
   int arguments = lua_gettop(L);
   Var *inputs[MAX_FIXED_INPUTS];
-  Call c = {.op = &def->op};
+  const Tensor *in[MAX_FIXED_INPUTS];
+  Call c = {.op = &def->op, .in = in};
   luaL_checkstack(L, arguments + 8, def->name);
-  read_inputs(L, def, arguments, &c, inputs);
+  read_inputs(L, def, arguments, &c, inputs, in);
   run_forward(L, def, arguments);
   Context *ctx = lua_touserdata(L, -2);
   char got[80];
@@ -197,12 +202,13 @@ static int l_call(lua_State *L) {
     raise_error(L, "%s: forward: expected to get a tensor back, got %s", def->name,
                 describe(L, -1, got, sizeof got));
   Tensor *result = check_tensor(L, -1, def->name, "forward")->value;
-  if (result->dtype != DTYPE_REAL)
-    raise_error(L, "%s: forward: expected %s, got u8", def->name, REAL_NAME);
+  if (!dtype_is_floating(result->dtype))
+    raise_error(L, "%s: forward: expected %s, got %s", def->name, dtype_name(dtype_default()),
+                dtype_name(result->dtype));
   Error e;
   Box *box = box_new(L);
   push_tensor(L, box, tensor_retain(result), def->name, &e);
-  read_inputs(L, def, arguments, &c, inputs); /* again: forward may have closed some */
+  read_inputs(L, def, arguments, &c, inputs, in); /* again: forward may have closed some */
   if (!any_wants_grad(inputs, c.inputs)) return 1;
   c.integer[0] = ctx->count;
   memcpy(c.number, ctx->number, sizeof c.number);

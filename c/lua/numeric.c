@@ -168,8 +168,8 @@ static const Tensor *check_points(lua_State *L, int index, const char *arg) {
   return t;
 }
 
-/* knn(train, query [, k = 1]) -> index [queries, k] counted from 1, Euclidean distance [queries, k]
- */
+/* knn(train, query [, k = 1]) -> index [queries, k], i64 and counted from 1, Euclidean distance
+ * [queries, k] */
 static int l_knn(lua_State *L) {
   lua_settop(L, 3);
   const Tensor *train = check_points(L, 1, "train"), *query = check_points(L, 2, "query");
@@ -179,10 +179,9 @@ static int l_knn(lua_State *L) {
     raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
                 (int)query->shape.size[1]);
   if (n == 0) raise_error(L, "knn: train: expected at least one point, got [0, %d]", (int)dims);
-  if (n > REAL_EXACT || n > INT32_MAX || m > INT32_MAX)
+  if (n > INT32_MAX || m > INT32_MAX)
     raise_error(L, "knn: %s: expected at most %lld points, got %lld",
-                m > INT32_MAX ? "query" : "train",
-                (long long)(m > INT32_MAX || REAL_EXACT > INT32_MAX ? INT32_MAX : REAL_EXACT),
+                m > INT32_MAX ? "query" : "train", (long long)INT32_MAX,
                 (long long)(m > INT32_MAX ? m : n));
   if (k < 1 || k > n)
     raise_error(L, "knn: k: expected 1..%lld, got %lld", (long long)n, (long long)k);
@@ -190,7 +189,7 @@ static int l_knn(lua_State *L) {
   Shape shape = {.dims = 2, .size = {m, k}}, raw = {.dims = 3, .size = {m, k, 4}};
   Box *spare = box_new(L), *index = box_new(L), *distance = box_new(L);
   push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
-  push_tensor(L, index, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  push_tensor(L, index, tensor_new(DTYPE_I64, &shape, &e), "knn", &e);
   push_tensor(L, distance, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
   train = check_points(L, 1, "train"); /* again: a finaliser may have closed one */
   query = check_points(L, 2, "query");
@@ -201,7 +200,7 @@ static int l_knn(lua_State *L) {
   if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
   if (!ok) raise_error(L, "knn: %s", e.text);
   for (int64_t i = 0; i < m * k; i++) {
-    reals(index->var->value)[i] = (real)(at[i] + 1);
+    int64s(index->var->value)[i] = at[i] + 1;
     d[i] = (real)sqrt((double)d[i]);
   }
   return 2;
@@ -214,7 +213,7 @@ static int l_statistics(lua_State *L) {
   double least = INFINITY, greatest = -INFINITY, sum = 0;
   int64_t nans = 0;
   for (int64_t i = 0; i < t->numel; i++) {
-    double v = t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
+    double v = value_at(t, i);
     if (isnan(v)) {
       nans++;
       continue;
@@ -247,6 +246,7 @@ static int l_resize_bilinear(lua_State *L) {
   int64_t height = check_whole(L, 2, "resize_bilinear", "height");
   int64_t width = check_whole(L, 3, "resize_bilinear", "width");
   char text[SHAPE_TEXT];
+  if (t->dtype == DTYPE_I64) raise_error(L, "resize_bilinear: images: got i64; use :float()");
   if (t->shape.dims != 4 || t->shape.size[1] < 1 || t->shape.size[2] < 1)
     raise_error(L, "resize_bilinear: images: expected [n, height, width, channels], got %s",
                 shape_text(&t->shape, text));
@@ -276,7 +276,7 @@ static int l_gather_scaled(lua_State *L) {
   if (t->dtype != DTYPE_U8 || t->shape.dims < 1)
     raise_error(L, "%s: x: expected u8 [n, ...], got %s %s", name, dtype_name(t->dtype),
                 shape_text(&t->shape, text));
-  if (index->dtype != DTYPE_REAL || index->shape.dims != 1)
+  if (index->shape.dims != 1)
     raise_error(L, "%s: index: expected row numbers [*], got %s", name,
                 shape_text(&index->shape, text));
   int64_t n = t->shape.size[0], count = index->numel;

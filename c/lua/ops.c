@@ -195,21 +195,39 @@ typedef struct Inputs {
   int slot[MAX_FIXED_INPUTS];
 } Inputs;
 
-/* Reads the inputs, numbers and tables made to tensors; returns the index of what follows. */
+/* Makes the numbers and tables among the inputs to tensors of the type that the others ask for. */
+static void read_numbers(lua_State *L, const Call *c, Inputs *in) {
+  char name[32] = "";
+  Dtype dtype;
+  Error e;
+  if (!op_dtype(c->op, in->value, c->inputs, &dtype, &e))
+    raise_error(L, "%s: %s", c->op->name, e.text);
+  for (int i = 0; i < c->inputs; i++) {
+    if (in->value[i] || !in->slot[i]) continue;
+    word_at(c->op->inputs, i, name, sizeof name, NULL);
+    in->value[i] = check_tensor_as(L, in->slot[i], c->op->name, name, dtype)->value;
+  }
+}
+
+/* Reads the inputs; returns the index of what follows. */
 static int read_inputs(lua_State *L, Call *c, Inputs *in) {
   char name[32], mark;
   int index = 1;
+  bool numbers = false;
   for (c->inputs = 0; word_at(c->op->inputs, c->inputs, name, sizeof name, &mark); c->inputs++) {
+    int i = c->inputs;
     bool absent = mark == '?' && (lua_isnoneornil(L, index) || is_options(L, index));
-    bool places = c->op->flags & OP_PLACES && (c->inputs == 1 || !strchr(c->op->inputs, ' '));
-    Var *v = absent   ? NULL
-             : places ? check_places(L, index, c->op->name, name)
-                      : check_tensor_like(L, index, c->op->name, name);
-    in->slot[c->inputs] = absent ? 0 : index;
-    in->value[c->inputs] = v ? v->value : NULL;
+    bool places = op_takes_places(c->op, i), number = !places && is_number_like(L, index);
+    Var *v = absent || number ? NULL
+             : places         ? check_places(L, index, c->op->name, name)
+                              : check_tensor(L, index, c->op->name, name);
+    in->slot[i] = absent ? 0 : index;
+    in->value[i] = v ? v->value : NULL;
+    numbers = numbers || (number && !absent);
     if (!absent || lua_isnil(L, index)) index++;
   }
   c->in = in->value;
+  if (numbers) read_numbers(L, c, in);
   return index;
 }
 

@@ -1,7 +1,7 @@
 /* Floor 5: generators and random tensors. */
 #include "lua/check.h"
 #include "base/parallel.h"
-#include "base/places.h"
+#include "ops/dispatch.h"
 
 #include <string.h>
 
@@ -59,23 +59,22 @@ static int l_set_rng_state(lua_State *L) {
   return 0;
 }
 
-/* A shape from sizes, a list or a tensor, with an options table {generator = g} perhaps behind it.
- */
-static Generator *shape_and_generator(lua_State *L, const char *name, Shape *shape) {
-  int top = lua_gettop(L);
-  Generator *g = random_default();
-  if (top > 0 && lua_type(L, top) == LUA_TTABLE && lua_rawlen(L, top) == 0) {
-    for (lua_pushnil(L); lua_next(L, top); lua_pop(L, 1))
-      if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "generator") != 0)
-        raise_error(L, "%s: unknown option; options: generator", name);
-    g = check_generator(L, top--, name);
+/* A shape from sizes, a list or a tensor, whose floating type is then the new one's too, and
+ * perhaps options behind it. */
+static void read_random(lua_State *L, const char *name, Shape *shape, Making *m) {
+  if (is_tensor(L, 1)) {
+    const Tensor *t = check_tensor(L, 1, name, NULL)->value;
+    *shape = t->shape;
+    if (dtype_is_floating(t->dtype)) m->dtype = t->dtype;
   }
-  if (top > 1 && (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE))
+  int last = check_making(L, 1, name, m);
+  if (last > 1 && (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE))
     raise_error(L, "%s: expected sizes, one list of sizes or one tensor, and perhaps options",
                 name);
-  if (is_tensor(L, 1)) *shape = check_tensor(L, 1, name, NULL)->value->shape;
-  else check_shape(L, 1, top, name, shape);
-  return g;
+  if (!dtype_is_floating(m->dtype))
+    raise_error(L, "%s: dtype: expected \"float32\" or \"float64\", got \"%s\"", name,
+                dtype_name(m->dtype));
+  if (!is_tensor(L, 1)) check_shape(L, 1, last, name, shape);
 }
 
 typedef void Draw(Generator *g, real *out, int64_t n);
@@ -83,9 +82,11 @@ typedef void Draw(Generator *g, real *out, int64_t n);
 static int push_random(lua_State *L, const char *name, Draw *draw) {
   Shape shape;
   Error e;
-  Generator *g = shape_and_generator(L, name, &shape);
+  Making m = {dtype_default(), random_default(), false};
+  read_random(L, name, &shape, &m);
+  Generator *g = m.generator;
   Box *box = box_new(L);
-  Tensor *t = tensor_new(DTYPE_REAL, &shape, &e);
+  Tensor *t = tensor_new(m.dtype, &shape, &e);
   if (t) {
     Generator before = *g;
     parallel_may_stop();
@@ -103,17 +104,18 @@ static int push_random(lua_State *L, const char *name, Draw *draw) {
 static int l_rand(lua_State *L) { return push_random(L, "rand", random_uniform); }
 static int l_randn(lua_State *L) { return push_random(L, "randn", random_normal); }
 
-/* randperm(n, [{generator = g}]): the numbers 1..n in random order */
+/* randperm(n, [{generator = g}]): the numbers 1..n in random order, i64 */
 static int l_randperm(lua_State *L) {
-  int64_t n = check_whole(L, 1, "randperm", "n"), exact = REAL_EXACT;
-  if (n < 0 || n > exact)
-    raise_error(L, "randperm: n: expected 0..%lld, got %lld", (long long)exact, (long long)n);
+  int64_t n = check_whole(L, 1, "randperm", "n");
+  if (n < 0 || n > most_elements)
+    raise_error(L, "randperm: n: expected 0..%lld, got %lld", (long long)most_elements,
+                (long long)n);
   Error e;
   Shape shape = {.dims = 1, .size = {n}};
   Generator *g = check_generator(L, 2, "randperm");
   Box *box = box_new(L);
-  Tensor *t = tensor_new(DTYPE_REAL, &shape, &e);
-  if (t) random_permutation(g, reals(t), n, 1);
+  Tensor *t = tensor_new(DTYPE_I64, &shape, &e);
+  if (t) random_permutation(g, int64s(t), n, 1);
   return push_tensor(L, box, t, "randperm", &e);
 }
 

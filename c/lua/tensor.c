@@ -1,153 +1,188 @@
 /* Floor 5: making tensors, and what they are made of as bytes and tables. */
 #include "lua/check.h"
-#include "base/places.h"
+#include "ops/dispatch.h"
 
 #include <math.h>
 #include <string.h>
 
-/* tensor(data): from a number or a nested table of numbers; a tensor is copied */
+/* tensor(data [, {dtype = ...}]): from a number or a nested table of numbers; a tensor is copied */
 static int l_tensor(lua_State *L) {
-  check_count(L, 1, "tensor");
-  if (!is_tensor(L, 1)) {
-    check_tensor_like(L, 1, "tensor", NULL);
+  Making m = {dtype_default(), NULL, false};
+  int last = check_making(L, 2, "tensor", &m);
+  bool converted = last < lua_gettop(L);
+  if (last > 1) check_count(L, 1, "tensor");
+  lua_settop(L, 1);
+  if (is_number_like(L, 1)) {
+    tensor_from_lua(L, 1, "tensor", m.dtype);
     return 1;
   }
+  check_tensor(L, 1, "tensor", NULL);
   Box *box = box_new(L);
-  const Var *v = check_tensor(L, 1, "tensor", NULL);
+  const Tensor *t = check_tensor(L, 1, "tensor", NULL)->value;
   Error e;
-  Tensor *t = tensor_new(v->value->dtype, &v->value->shape, &e);
-  if (t) memcpy(t->data, v->value->data, (size_t)t->numel * dtype_size(t->dtype));
-  return push_tensor(L, box, t, "tensor", &e);
+  return push_tensor(L, box, tensor_as(t, converted ? m.dtype : t->dtype, &e), "tensor", &e);
 }
 
 /* A new tensor filled with one value. */
-static int push_filled(lua_State *L, const Shape *shape, Dtype dtype, double value,
+static int push_filled(lua_State *L, const Shape *shape, Dtype dtype, Number value,
                        const char *name) {
   Error e;
   Box *box = box_new(L);
   Tensor *t = tensor_new(dtype, shape, &e);
-  for (int64_t i = 0; t && i < t->numel; i++) {
-    if (dtype == DTYPE_REAL) reals(t)[i] = (real)value;
-    else bytes_of(t)[i] = (uint8_t)value;
-  }
+  if (t) tensor_fill(t, value);
   return push_tensor(L, box, t, name, &e);
 }
 
-static void check_fits(lua_State *L, Dtype dtype, double value, const char *name) {
-  if (dtype == DTYPE_U8 && !(value >= 0 && value <= 255 && value == floor(value)))
-    raise_error(L, "%s: value: expected a whole number 0..255 for u8, got %g", name, value);
+static Number check_fits(lua_State *L, int index, Dtype dtype, const char *name) {
+  Error e;
+  check_real(L, index, name, "value");
+  Number n = number_at(L, index);
+  if (!number_fits(n, dtype, &e)) raise_error(L, "%s: value: %s", name, e.text);
+  return n;
 }
 
-static Dtype check_dtype(lua_State *L, int index, const char *name) {
-  char got[80];
-  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : "";
-  if (lua_isnoneornil(L, index) || strcmp(text, REAL_NAME) == 0) return DTYPE_REAL;
-  if (strcmp(text, "u8") == 0) return DTYPE_U8;
-  raise_error(L, "%s: dtype: expected \"%s\" or \"u8\", got %s", name, REAL_NAME,
-              describe(L, index, got, sizeof got));
-}
-
-static int filled_like(lua_State *L, double value, const char *name) {
+/* A shape from sizes, a list or a tensor, whose floating type is then the new one's too. */
+static int filled_like(lua_State *L, int64_t value, const char *name) {
   Shape shape;
-  if (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE) check_count(L, 1, name);
-  if (is_tensor(L, 1)) shape = check_tensor(L, 1, name, NULL)->value->shape;
-  else check_shape(L, 1, lua_gettop(L), name, &shape);
-  return push_filled(L, &shape, DTYPE_REAL, value, name);
+  Making m = {dtype_default(), NULL, false};
+  if (is_tensor(L, 1)) {
+    const Tensor *t = check_tensor(L, 1, name, NULL)->value;
+    shape = t->shape;
+    if (dtype_is_floating(t->dtype)) m.dtype = t->dtype;
+  }
+  int last = check_making(L, 1, name, &m);
+  if (is_tensor(L, 1) || lua_type(L, 1) == LUA_TTABLE) {
+    if (last > 1) check_count(L, 1, name);
+  }
+  if (!is_tensor(L, 1)) check_shape(L, 1, last, name, &shape);
+  return push_filled(L, &shape, m.dtype, number_whole(value), name);
 }
 
-/* zeros(2, 3), zeros{2, 3} or zeros(x) for x's shape; ones likewise */
+/* zeros(2, 3), zeros{2, 3} or zeros(x) for x's shape, and perhaps {dtype = ...}; ones likewise */
 static int l_zeros(lua_State *L) { return filled_like(L, 0, "zeros"); }
 static int l_ones(lua_State *L) { return filled_like(L, 1, "ones"); }
 
-/* full(shape, value [, dtype]) */
+/* full(shape, value [, {dtype = ...} or its name]) */
 static int l_full(lua_State *L) {
   check_count(L, 3, "full");
   Shape shape;
+  Making m = {dtype_default(), NULL, true};
   check_shape(L, 1, 1, "full", &shape);
-  double value = check_real(L, 2, "full", "value");
-  Dtype dtype = check_dtype(L, 3, "full");
-  check_fits(L, dtype, value, "full");
-  return push_filled(L, &shape, dtype, value, "full");
+  if (check_making(L, 3, "full", &m) > 2) check_count(L, 2, "full");
+  return push_filled(L, &shape, m.dtype, check_fits(L, 2, m.dtype, "full"), "full");
 }
 
-static int push_sequence(lua_State *L, double first, double step, int64_t n, const char *name) {
+/* first + step * i: whole of a whole type, else with one rounding */
+static int push_sequence(lua_State *L, Number first, Number step, int64_t n, Dtype dtype,
+                         const char *name) {
   Error e;
   Shape shape = {.dims = 1, .size = {n}};
   Box *box = box_new(L);
-  Tensor *t = tensor_new(DTYPE_REAL, &shape, &e);
-  for (int64_t i = 0; t && i < n; i++) reals(t)[i] = (real)(first + step * (double)i);
+  Tensor *t = tensor_new(dtype, &shape, &e);
+  for (int64_t i = 0; t && i < n; i++)
+    tensor_put(t, i,
+               first.whole ? number_whole(first.i + step.i * i)
+                           : number_real(first.d + step.d * (double)i));
   return push_tensor(L, box, t, name, &e);
 }
 
 /* Whole numbers in whole steps, as places are: refuses those that were rounded to others. Far
  * steps tell nobody a place. */
 static void check_sequence(lua_State *L, const Tensor *t, double first, double step) {
-  if (first != floor(first) || step != floor(step) || fabs(step) > (double)REAL_EXACT) return;
+  long long exact = (long long)dtype_exact(t->dtype);
+  if (first != floor(first) || step != floor(step) || fabs(step) > (double)exact) return;
   for (int64_t i = 0; i < t->numel; i++) {
     double v = first + step * (double)i;
-    if ((double)reals(t)[i] != v)
-      raise_error(L, "arange: %.0f: " REAL_NAME " counts exactly only to %lld", v,
-                  (long long)REAL_EXACT);
+    if (value_at(t, i) != v)
+      raise_error(L, "arange: %.0f: %s counts exactly only to %lld; use {dtype = \"i64\"}", v,
+                  dtype_name(t->dtype), exact);
   }
 }
 
-/* arange(first, last [, step]): first, first + step, ... up to and including last; arange(n) is
- * 1..n, as Lua counts */
+/* arange(first, last [, step] [, {dtype = ...}]): first, first + step, ... up to and including
+ * last; arange(n) is 1..n, as Lua counts */
 static int l_arange(lua_State *L) {
-  check_count(L, 3, "arange");
-  bool one = lua_gettop(L) == 1;
+  Making m = {dtype_default(), NULL, false};
+  int count_given = check_making(L, 2, "arange", &m);
+  if (count_given > 3) check_count(L, 3, "arange");
+  lua_settop(L, count_given);
+  bool one = count_given == 1, whole = !dtype_is_floating(m.dtype);
   double first = one ? 1 : check_real(L, 1, "arange", "first");
   double last = check_real(L, one ? 1 : 2, "arange", "last");
   double step = lua_isnoneornil(L, 3) ? 1 : check_real(L, 3, "arange", "step");
   if (!(step != 0) || !isfinite(step)) raise_error(L, "arange: step: expected not 0, got %g", step);
   double count = floor((last - first) / step * (1 + 1e-12) + 1e-9) + 1;
   if (!(count < 0x1p40)) raise_error(L, "arange: too many elements");
-  push_sequence(L, first, step, count > 0 ? (int64_t)count : 0, "arange");
-  check_sequence(L, check_tensor(L, -1, "arange", NULL)->value, first, step);
+  Number from = number_real(first), by = number_real(step);
+  if (whole) {
+    int64_t start = one ? 1 : check_whole(L, 1, "arange", "first");
+    int64_t end = check_whole(L, one ? 1 : 2, "arange", "last");
+    int64_t jump = lua_isnoneornil(L, 3) ? 1 : check_whole(L, 3, "arange", "step");
+    bool empty = jump > 0 ? end < start : end > start;
+    from = number_whole(start), by = number_whole(jump);
+    count = empty ? 0 : (double)((end - start) / jump + 1);
+    Error e;
+    if (!empty && (!number_fits(from, m.dtype, &e) || !number_fits(number_whole(end), m.dtype, &e)))
+      raise_error(L, "arange: %s", e.text);
+  }
+  push_sequence(L, from, by, count > 0 ? (int64_t)count : 0, m.dtype, "arange");
+  if (!whole) check_sequence(L, check_tensor(L, -1, "arange", NULL)->value, first, step);
   return 1;
 }
 
-/* linspace(first, last, n): n numbers evenly spaced, both ends included */
+static Dtype check_floating(lua_State *L, int first, int last, const char *name) {
+  Making m = {dtype_default(), NULL, false};
+  if (check_making(L, first, name, &m) > last) check_count(L, last, name);
+  if (!dtype_is_floating(m.dtype))
+    raise_error(L, "%s: dtype: expected \"float32\" or \"float64\", got \"%s\"", name,
+                dtype_name(m.dtype));
+  return m.dtype;
+}
+
+/* linspace(first, last, n [, {dtype = ...}]): n numbers evenly spaced, both ends included */
 static int l_linspace(lua_State *L) {
-  check_count(L, 3, "linspace");
   double first = check_real(L, 1, "linspace", "first"), last = check_real(L, 2, "linspace", "last");
   int64_t n = check_whole(L, 3, "linspace", "n");
   if (n < 1) raise_error(L, "linspace: n: expected at least 1, got %d", (int)n);
-  push_sequence(L, first, n > 1 ? (last - first) / (double)(n - 1) : 0, n, "linspace");
-  Tensor *t = check_tensor(L, -1, "linspace", NULL)->value;
-  if (n > 1) reals(t)[n - 1] = (real)last;
+  Dtype dtype = check_floating(L, 4, 3, "linspace");
+  double step = n > 1 ? (last - first) / (double)(n - 1) : 0;
+  push_sequence(L, number_real(first), number_real(step), n, dtype, "linspace");
+  if (n > 1) tensor_put(check_tensor(L, -1, "linspace", NULL)->value, n - 1, number_real(last));
   return 1;
 }
 
-/* eye(n): the identity matrix */
+/* eye(n [, {dtype = ...}]): the identity matrix */
 static int l_eye(lua_State *L) {
-  check_count(L, 1, "eye");
+  Making m = {dtype_default(), NULL, false};
   int64_t n = check_whole(L, 1, "eye", "n");
+  if (check_making(L, 2, "eye", &m) > 1) check_count(L, 1, "eye");
   if (n < 0) raise_error(L, "eye: n: expected at least 0, got %d", (int)n);
   Shape shape = {.dims = 2, .size = {n, n}};
-  push_filled(L, &shape, DTYPE_REAL, 0, "eye");
+  push_filled(L, &shape, m.dtype, number_whole(0), "eye");
   Tensor *t = check_tensor(L, -1, "eye", NULL)->value;
-  for (int64_t i = 0; i < n; i++) reals(t)[i * n + i] = 1;
+  for (int64_t i = 0; i < n; i++) tensor_put(t, i * n + i, number_whole(1));
   return 1;
 }
 
-/* from_bytes(string, shape, dtype): raw elements in the machine's order (little-endian) */
+/* from_bytes(string, shape [, {dtype = ...} or its name]): raw elements in the machine's order
+ * (little-endian) */
 static int l_from_bytes(lua_State *L) {
   check_count(L, 3, "from_bytes");
   size_t size;
   Shape shape;
   Error e;
   char got[80];
+  Making m = {dtype_default(), NULL, true};
   if (lua_type(L, 1) != LUA_TSTRING)
     raise_error(L, "from_bytes: bytes: expected a string, got %s", describe(L, 1, got, sizeof got));
   const char *bytes = lua_tolstring(L, 1, &size);
   check_shape(L, 2, 2, "from_bytes", &shape);
-  Dtype dtype = check_dtype(L, 3, "from_bytes");
+  if (check_making(L, 3, "from_bytes", &m) > 2) check_count(L, 2, "from_bytes");
   Box *box = box_new(L);
-  Tensor *t = tensor_new(dtype, &shape, &e);
-  if (t && (size_t)t->numel * dtype_size(dtype) != size) {
+  Tensor *t = tensor_new(m.dtype, &shape, &e);
+  if (t && (size_t)t->numel * dtype_size(m.dtype) != size) {
     error_set(&e, "expected %lld bytes, got %lld",
-              (long long)t->numel * (long long)dtype_size(dtype), (long long)size);
+              (long long)t->numel * (long long)dtype_size(m.dtype), (long long)size);
     tensor_release(t);
     t = NULL;
   }
@@ -162,10 +197,6 @@ static int l_bytes(lua_State *L) {
   return 1;
 }
 
-static double element(const Tensor *t, int64_t i) {
-  return t->dtype == DTYPE_U8 ? bytes_of(t)[i] : (double)reals(t)[i];
-}
-
 /* How many tables hold the elements, of an empty tensor too: its axes before the empty one. */
 static int64_t tables_of(const Shape *s) {
   int64_t level = 1, count = 0;
@@ -178,7 +209,7 @@ static int64_t tables_of(const Shape *s) {
 
 static void push_nested(lua_State *L, const Tensor *t, int depth, int64_t *at) {
   if (depth == t->shape.dims) {
-    lua_pushnumber(L, element(t, (*at)++));
+    push_number(L, t, (*at)++);
     return;
   }
   luaL_checkstack(L, 2, "table");
@@ -208,29 +239,33 @@ static int l_item(lua_State *L) {
   const Tensor *t = check_tensor(L, 1, "item", NULL)->value;
   if (t->numel != 1)
     raise_error(L, "item: expected one element, got shape %s", shape_text(&t->shape, text));
-  lua_pushnumber(L, element(t, 0));
+  push_number(L, t, 0);
   return 1;
 }
 
 /* ---- conversions and copies ---- */
 
-/* x:float(): the same values as reals; itself where it has them already */
-static int l_float(lua_State *L) {
-  const Tensor *t = check_tensor(L, 1, "float", NULL)->value;
+/* x converted; itself where it has the type already */
+static int convert(lua_State *L, Dtype dtype, const char *name) {
+  const Tensor *t = check_tensor(L, 1, name, NULL)->value;
   lua_settop(L, 1);
-  if (t->dtype == DTYPE_REAL) return 1;
+  if (t->dtype == dtype) return 1;
   Error e;
   Box *box = box_new(L);
-  push_tensor(L, box, tensor_new(DTYPE_REAL, &t->shape, &e), "float", &e);
-  t = check_tensor(L, 1, "float", NULL)->value; /* a finaliser may have closed it */
-  for (int64_t i = 0; i < t->numel; i++) reals(box->var->value)[i] = (real)bytes_of(t)[i];
-  return 1;
+  t = check_tensor(L, 1, name, NULL)->value; /* a finaliser may have closed it */
+  return push_tensor(L, box, tensor_as(t, dtype, &e), name, &e);
 }
+
+/* x:float(), x:long(), x:byte(): the same values in another type, the fraction dropped by the whole
+ * ones; a value that the type cannot hold is an error */
+static int l_float(lua_State *L) { return convert(L, DTYPE_REAL, "float"); }
+static int l_long(lua_State *L) { return convert(L, DTYPE_I64, "long"); }
+static int l_byte(lua_State *L) { return convert(L, DTYPE_U8, "byte"); }
 
 /* Position of the first NaN, counted from 1; 0 where there is none. */
 static int64_t first_nan(const Tensor *t) {
   for (int64_t i = 0; i < t->numel; i++)
-    if (reals(t)[i] != reals(t)[i]) return i + 1;
+    if (isnan(value_at(t, i))) return i + 1;
   return 0;
 }
 
@@ -246,7 +281,7 @@ static int l_u8(lua_State *L) {
   push_tensor(L, box, tensor_new(DTYPE_U8, &t->shape, &e), "u8", &e);
   t = check_tensor(L, 1, "u8", NULL)->value; /* a finaliser may have closed it */
   for (int64_t i = 0; i < t->numel; i++) {
-    double v = nearbyint((double)reals(t)[i]);
+    double v = nearbyint(value_at(t, i));
     bytes_of(box->var->value)[i] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
   }
   return 1;
@@ -266,8 +301,9 @@ static int l_param(lua_State *L) {
   check_count(L, 1, "param");
   Var *v = check_tensor_like(L, 1, "param", NULL);
   Error e;
-  if (v->value->dtype != DTYPE_REAL)
-    raise_error(L, "param: expected %s, got u8 (convert it with :float())", REAL_NAME);
+  if (!dtype_is_floating(v->value->dtype))
+    raise_error(L, "param: expected %s, got %s (convert it with :float())",
+                dtype_name(dtype_default()), dtype_name(v->value->dtype));
   Box *box = box_new(L);
   push_tensor(L, box, tensor_view(v->value, &v->value->shape, 0, &e), "param", &e);
   box->var->requires_grad = true;
@@ -294,15 +330,10 @@ static int l_copy_in_place(lua_State *L) {
 /* x:fill_(value): every element, in place */
 static int l_fill_in_place(lua_State *L) {
   Var *v = check_tensor(L, 1, "fill_", NULL);
-  double value = check_real(L, 2, "fill_", "value");
-  Tensor *t = v->value;
   Error e;
-  check_fits(L, t->dtype, value, "fill_");
+  Number value = check_fits(L, 2, v->value->dtype, "fill_");
   if (!graph_change(v, NULL, 0, &e)) raise_error(L, "fill_: %s", e.text);
-  for (int64_t i = 0; i < t->numel; i++) {
-    if (t->dtype == DTYPE_REAL) reals(t)[i] = (real)value;
-    else bytes_of(t)[i] = (uint8_t)value;
-  }
+  tensor_fill(v->value, value);
   lua_settop(L, 1);
   return 1;
 }
@@ -324,15 +355,10 @@ static const luaL_Reg makers[] = {{"tensor", l_tensor},
                                   {"param", l_param},
                                   {NULL, NULL}};
 
-static const luaL_Reg methods[] = {{"bytes", l_bytes},
-                                   {"table", l_table},
-                                   {"item", l_item},
-                                   {"float", l_float},
-                                   {"u8", l_u8},
-                                   {"detach", l_detach},
-                                   {"copy_", l_copy_in_place},
-                                   {"fill_", l_fill_in_place},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"bytes", l_bytes},         {"table", l_table},         {"item", l_item}, {"float", l_float},
+    {"long", l_long},           {"byte", l_byte},           {"u8", l_u8},     {"detach", l_detach},
+    {"copy_", l_copy_in_place}, {"fill_", l_fill_in_place}, {NULL, NULL}};
 
 void open_tensor(lua_State *L) {
   luaL_setfuncs(L, makers, 0);

@@ -2,6 +2,7 @@
  * Gradients come out in the output's shape; the graph sums them down to the inputs'. */
 #include "ops/broadcast.h"
 #include "simd/isa.h"
+#include "base/parallel.h"
 #include "simd/math.h"
 #include "ops/families.h"
 
@@ -62,12 +63,6 @@ BINARY_ROW(atan2_row, real_atan2(a, b))
 BINARY_ROW(xlogy_row, a == 0 && b == b ? 0 : a * real_log(b))
 BINARY_ROW(keep_where_row, a != 0 ? b : 0)
 BINARY_ROW(drop_where_row, a != 0 ? 0 : b)
-BINARY_ROW(eq_row, a == b)
-BINARY_ROW(ne_row, a != b)
-BINARY_ROW(lt_row, a < b)
-BINARY_ROW(le_row, a <= b)
-BINARY_ROW(gt_row, a > b)
-BINARY_ROW(ge_row, a >= b)
 
 static void zero(Tensor *t) { memset(t->data, 0, (size_t)t->numel * sizeof(real)); }
 
@@ -111,7 +106,7 @@ static bool add_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) copy(dx[1], dy);
   return true;
 }
-ROW(add, 0, SAVE_NONE,
+ROW(add, OP_WIDEN, SAVE_NONE,
     "a + b, element by element. Axes of size 1, and those that are missing in front, are "
     "broadcast.")
 
@@ -124,7 +119,7 @@ static bool sub_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) broadcast_apply(dx[1], &dy, 1, negative_row);
   return true;
 }
-ROW(sub, 0, SAVE_NONE, "a - b, element by element, broadcast as in add.")
+ROW(sub, OP_WIDEN, SAVE_NONE, "a - b, element by element, broadcast as in add.")
 
 /* multiplication: da = dy b, db = dy a */
 FORWARD(mul)
@@ -135,7 +130,7 @@ static bool mul_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) binary(dx[1], dy, c->in[0], mul_row);
   return true;
 }
-ROW(mul, 0, SAVE_IN0 | SAVE_IN1,
+ROW(mul, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
     "a * b, element by element, broadcast as in add (matrices: matmul).")
 
 /* division: da = dy / b, db = -dy y / b; rounded it is made of steps */
@@ -164,7 +159,7 @@ static const Op op_div = {
     .inputs = "a b",
     .doc = "a / b, element by element, broadcast as in add; rounded down with rounding_mode = "
            "\"floor\" (a // b), to 0 with \"trunc\", where no gradient goes through it.",
-    .flags = OP_ELEMENTWISE | OP_BROADCAST,
+    .flags = OP_ELEMENTWISE | OP_BROADCAST | OP_WIDEN,
     .save = SAVE_IN1 | SAVE_OUT,
     .params = {{"rounding_mode", PARAM_CHOICE, false, ROUND_NONE, "none floor trunc"}},
     .forward = div_forward,
@@ -184,7 +179,7 @@ static bool remainder_backward(const Call *c, const Tensor *y, const Tensor *dy,
   (void)y, (void)e;
   return rest_backward(c, dy, dx, floor_div_row);
 }
-ROW(remainder, 0, SAVE_IN0 | SAVE_IN1,
+ROW(remainder, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
     "What a // b leaves of a, of b's sign: a - floor(a / b) b, exactly; a % b.")
 FORWARD(fmod)
 static bool fmod_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -192,7 +187,7 @@ static bool fmod_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   (void)y, (void)e;
   return rest_backward(c, dy, dx, trunc_div_row);
 }
-ROW(fmod, 0, SAVE_IN0 | SAVE_IN1,
+ROW(fmod, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
     "What a / b, rounded to 0, leaves of a, of a's sign, as C's fmod.")
 
 /* Two inputs of which each has a derivative of its own, a row of a, b and dy. */
@@ -226,7 +221,7 @@ DERIVATIVES(pow, b == 0 ? 0 * dy : dy * (b * real_pow(a, b - 1)),
 static const Op op_pow_tensor = {.name = "pow_tensor",
                                  .inputs = "a b",
                                  .doc = "a^b, element by element: what pow is of two tensors.",
-                                 .flags = OP_ELEMENTWISE | OP_BROADCAST | OP_HIDDEN,
+                                 .flags = OP_ELEMENTWISE | OP_BROADCAST | OP_HIDDEN | OP_WIDEN,
                                  .save = SAVE_IN0 | SAVE_IN1,
                                  .forward = pow_forward,
                                  .backward = pow_backward};
@@ -239,13 +234,14 @@ static inline real share_of_squares(real a, real b) { /* a / (a^2 + b^2) */
 }
 FORWARD(atan2)
 DERIVATIVES(atan2, dy *share_of_squares(b, a), -dy *share_of_squares(a, b))
-ROW(atan2, 0, SAVE_IN0 | SAVE_IN1,
+ROW(atan2, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
     "The angle in (-pi, pi] of the point with abscissa b and ordinate a.")
 
 /* a log b, 0 where a is: da = dy log b, db = dy a / b */
 FORWARD(xlogy)
 DERIVATIVES(xlogy, a == 0 && b <= 0 ? 0 * dy : dy * real_log(b), dy *(a / b))
-ROW(xlogy, 0, SAVE_IN0 | SAVE_IN1, "a * log(b), 0 where a is 0 although log(b) may be infinite.")
+ROW(xlogy, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
+    "a * log(b), 0 where a is 0 although log(b) may be infinite.")
 
 /* the larger and the smaller of two; of equal ones each gets half of the gradient */
 static bool larger_backward(const Call *c, int first, const Tensor *dy, Tensor *const *dx) {
@@ -263,14 +259,15 @@ static bool maximum_backward(const Call *c, const Tensor *y, const Tensor *dy, T
   (void)y, (void)e;
   return larger_backward(c, 0, dy, dx);
 }
-ROW(maximum, 0, SAVE_IN0 | SAVE_IN1, "The larger of a and b; of a tie each gets half the gradient.")
+ROW(maximum, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
+    "The larger of a and b; of a tie each gets half the gradient.")
 FORWARD(minimum)
 static bool minimum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                              Error *e) {
   (void)y, (void)e;
   return larger_backward(c, 1, dy, dx);
 }
-ROW(minimum, 0, SAVE_IN0 | SAVE_IN1,
+ROW(minimum, OP_WIDEN, SAVE_IN0 | SAVE_IN1,
     "The smaller of a and b; of a tie each gets half the gradient.")
 
 /* choice: y = a where the condition is not zero, else b */
@@ -294,40 +291,83 @@ static bool where_backward(const Call *c, const Tensor *y, const Tensor *dy, Ten
 static const Op op_where = {.name = "where",
                             .inputs = "condition a b",
                             .doc = "a where the condition is not zero, b elsewhere.",
-                            .flags = OP_BROADCAST,
+                            .flags = OP_BROADCAST | OP_WIDEN,
                             .save = SAVE_IN0,
                             .forward = where_forward,
                             .backward = where_backward};
 
-/* comparisons: 1 where true, 0 where false; no gradient */
-static Tensor *as_real(const Tensor *t, Error *e) {
-  if (t->dtype == DTYPE_REAL) return tensor_view(t, &t->shape, 0, e);
-  Tensor *r = tensor_new(DTYPE_REAL, &t->shape, e);
-  for (int64_t i = 0; r && i < t->numel; i++) reals(r)[i] = (real)bytes_of(t)[i];
-  return r;
+/* comparisons: 1 where true, 0 where false, as bytes; no gradient */
+typedef void CompareKernel(uint8_t *y, const real *a, const real *b, int64_t a_step, int64_t b_step,
+                           int64_t n);
+
+typedef struct Compare {
+  BroadcastPlan plan;
+  const real *a, *b;
+  uint8_t *y;
+  CompareKernel *kernel;
+} Compare;
+
+static void compare_part(const Compare *m, int64_t r, int64_t first, int64_t n) {
+  const BroadcastPlan *p = &m->plan;
+  int64_t at[BROADCAST_INPUTS], a = p->stride[0][p->dims - 1], b = p->stride[1][p->dims - 1];
+  broadcast_offsets(p, r, at);
+  m->kernel(m->y + r * p->row + first, m->a + at[0] + first * a, m->b + at[1] + first * b, a, b, n);
 }
 
-static bool compare(Call *c, Tensor *y, RowKernel *row, Error *e) {
-  Tensor *a = as_real(c->in[0], e), *b = a ? as_real(c->in[1], e) : NULL;
-  if (b) binary(y, a, b, row);
-  tensor_release(a);
-  tensor_release(b);
-  return b != NULL;
+static void compare_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Compare *m = context;
+  for (int64_t r = begin; r < end; r++) compare_part(m, r, 0, m->plan.row);
 }
 
-#define COMPARISON(NAME, DOC)                                                                      \
+static void compare_elements(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  compare_part(context, 0, begin, end - begin);
+}
+
+static bool compare(Call *c, Tensor *y, CompareKernel *kernel) {
+  enum { GRAIN = 16384 };
+  const Shape *shape[] = {&c->in[0]->shape, &c->in[1]->shape};
+  Compare m = {.a = reals(c->in[0]), .b = reals(c->in[1]), .y = bytes_of(y), .kernel = kernel};
+  if (y->numel == 0) return true;
+  broadcast_plan(&m.plan, &y->shape, shape, 2);
+  int64_t row = m.plan.row;
+  if (m.plan.rows == 1) parallel_for(row, GRAIN, compare_elements, &m);
+  else parallel_for(m.plan.rows, row < GRAIN ? GRAIN / row : 1, compare_rows, &m);
+  return true;
+}
+
+static Dtype truth(const Call *c) {
+  (void)c;
+  return DTYPE_U8;
+}
+
+#define COMPARISON(NAME, OPERATOR, DOC)                                                            \
+  static void NAME##_row(uint8_t *restrict y, const real *a, const real *b, int64_t a_step,        \
+                         int64_t b_step, int64_t n) {                                              \
+    if (a_step && b_step) {                                                                        \
+      for (int64_t i = 0; i < n; i++) y[i] = a[i] OPERATOR b[i];                                   \
+    } else if (a_step) {                                                                           \
+      real same = *b;                                                                              \
+      for (int64_t i = 0; i < n; i++) y[i] = a[i] OPERATOR same;                                   \
+    } else {                                                                                       \
+      real same = *a;                                                                              \
+      for (int64_t i = 0; i < n; i++) y[i] = same OPERATOR b[b_step * i];                          \
+    }                                                                                              \
+  }                                                                                                \
   static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
-    return compare(c, y, NAME##_row, e);                                                           \
+    (void)e;                                                                                       \
+    return compare(c, y, NAME##_row);                                                              \
   }                                                                                                \
   static const Op op_##NAME = {                                                                    \
-      .name = #NAME, .inputs = "a b", .doc = DOC, .flags = OP_U8, .forward = NAME##_forward};
+      .name = #NAME, .inputs = "a b", .doc = DOC, .dtype = truth, .forward = NAME##_forward};
 
-COMPARISON(eq, "1 where a equals b, else 0; broadcast as in add.")
-COMPARISON(ne, "1 where a differs from b, else 0.")
-COMPARISON(lt, "1 where a is less than b, else 0.")
-COMPARISON(le, "1 where a is at most b, else 0.")
-COMPARISON(gt, "1 where a is greater than b, else 0.")
-COMPARISON(ge, "1 where a is at least b, else 0.")
+COMPARISON(eq, ==, "1 where a equals b, else 0, as u8; broadcast as in add.")
+COMPARISON(ne, !=, "1 where a differs from b, else 0.")
+COMPARISON(lt, <, "1 where a is less than b, else 0.")
+COMPARISON(le, <=, "1 where a is at most b, else 0.")
+COMPARISON(gt, >, "1 where a is greater than b, else 0.")
+COMPARISON(ge, >=, "1 where a is at least b, else 0.")
 
 const Op *const ISA_NAME(ops_arithmetic)[] = {
     &op_add,   &op_sub,   &op_mul,     &op_div,     &op_remainder, &op_fmod, &op_pow_tensor,

@@ -40,6 +40,18 @@ static inline void axis_reduce(const Shape *s, int64_t axis, bool keep, Shape *o
   *out = r;
 }
 
+/* The shape of extremes; parameters axis, keepdim. Refuses an axis without elements. */
+static inline bool axis_extreme_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  char text[SHAPE_TEXT];
+  if (!axis_check(s, c->integer[0], e)) return false;
+  if (axis_view(s, c->integer[0]).n == 0)
+    return error_set(e, "x: expected at least one element to choose from, got shape %s",
+                     shape_text(s, text));
+  axis_reduce(s, c->integer[0], c->integer[1], out);
+  return true;
+}
+
 /* ---- several axes: a list at the beginning of a call's integers; none is all of them ---- */
 
 static inline bool axes_have(const Call *c, int axis) {

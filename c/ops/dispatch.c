@@ -1,5 +1,9 @@
 #include "ops/dispatch.h"
 
+#include "base/words.h"
+#include "ops/whole.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +13,10 @@ extern const Isa isa_avx2, isa_avx512;
 #endif
 
 static const Isa *chosen;
+static Dtype default_dtype = DTYPE_REAL;
+
+Dtype dtype_default(void) { return default_dtype; }
+void dtype_set_default(Dtype dtype) { default_dtype = dtype; }
 
 static bool machine_has(const Isa *candidate) {
 #ifdef LATENT_X86
@@ -19,6 +27,52 @@ static bool machine_has(const Isa *candidate) {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   return candidate == &isa_baseline;
+}
+
+/* ---- the rows of one name, found from any of them ---- */
+
+typedef struct Rows {
+  const Op *real, *whole; /* whole: NULL where there is none */
+} Rows;
+
+enum { MOST_ROWS = 1024, SLOTS = 4096 /* more than there are pointers to rows */ };
+static Rows rows[MOST_ROWS];
+static struct {
+  const Op *op;
+  const Rows *rows;
+} slots[SLOTS];
+
+/* The slot in which an op is, or which is free for it. */
+static size_t slot_of(const Op *op) {
+  size_t slot = (size_t)(((uint64_t)(uintptr_t)op * UINT64_C(0x9E3779B97F4A7C15)) >> 52);
+  while (slots[slot].op && slots[slot].op != op) slot = (slot + 1) % SLOTS;
+  return slot;
+}
+
+static void remember(const Op *op, const Rows *r) {
+  if (!op) return;
+  size_t slot = slot_of(op);
+  slots[slot].op = op;
+  slots[slot].rows = r;
+}
+
+static const Op *whole_row(const char *name) {
+  for (const Op *const *op = ops_whole; *op; op++)
+    if (strcmp((*op)->name, name) == 0) return *op;
+  return NULL;
+}
+
+static bool index_rows(Error *e) {
+  int count = 0;
+  for (const Op *const *const *f = chosen->families; *f; f++)
+    for (const Op *const *op = *f; *op; op++) {
+      if (count == MOST_ROWS) return error_set(e, "the table of ops is full");
+      rows[count] = (Rows){*op, whole_row((*op)->name)};
+      remember(rows[count].real, &rows[count]);
+      remember(rows[count].whole, &rows[count]);
+      count++;
+    }
+  return true;
 }
 
 const Isa *isa_choose(Error *e) {
@@ -34,7 +88,7 @@ const Isa *isa_choose(Error *e) {
 #endif
   for (int i = 0; i < COUNT; i++) {
     if (wanted && *wanted && strcmp(wanted, all[i]->name) != 0) continue;
-    if (machine_has(all[i])) return chosen = all[i];
+    if (machine_has(all[i])) return (chosen = all[i], index_rows(e)) ? chosen : NULL;
     if (wanted && *wanted) {
       error_set(e, "LATENT_ISA=%s: this machine does not have these instructions", wanted);
       return NULL;
@@ -52,4 +106,74 @@ const Op *isa_op(const char *name) {
     for (const Op *const *op = *f; *op; op++)
       if (strcmp((*op)->name, name) == 0) return *op;
   return NULL;
+}
+
+/* ---- the type of an application: the rule stands in op.h ---- */
+
+bool op_takes_places(const Op *op, int i) {
+  return op->flags & OP_PLACES && (i == 1 || (i == 0 && !strchr(op->inputs, ' ')));
+}
+
+void op_input_name(const Op *op, int i, char *name, size_t size) {
+  if (strchr(op->inputs, '*')) snprintf(name, size, "item %d", i + 1);
+  else if (!word_at(op->inputs, i, name, size, NULL)) word_at(op->inputs, 0, name, size, NULL);
+}
+
+static bool refuse_mixture(const Op *op, const Tensor *const *in, int i, int k, Error *e) {
+  char a[32], b[32];
+  op_input_name(op, i, a, sizeof a);
+  op_input_name(op, k, b, sizeof b);
+  bool first = in[i]->dtype == DTYPE_F32;
+  return error_set(e, "%s is %s and %s %s; make them one type, with %s:double() or %s:float()", a,
+                   dtype_name(in[i]->dtype), b, dtype_name(in[k]->dtype), first ? a : b,
+                   first ? b : a);
+}
+
+/* The inputs that decide: one of a floating type, and one of a whole type; -1 for none. */
+static bool deciding(const Op *op, const Tensor *const *in, int inputs, int *floating, int *whole,
+                     Error *e) {
+  *floating = *whole = -1;
+  for (int i = 0; i < inputs; i++) {
+    if (!in[i] || op_takes_places(op, i)) continue;
+    bool is_floating = dtype_is_floating(in[i]->dtype);
+    int *first = is_floating ? floating : whole;
+    if (*first < 0) *first = i;
+    else if (is_floating && in[*first]->dtype != in[i]->dtype)
+      return refuse_mixture(op, in, *first, i, e);
+  }
+  return true;
+}
+
+bool op_dtype(const Op *op, const Tensor *const *in, int inputs, Dtype *dtype, Error *e) {
+  int floating, whole;
+  if (!deciding(op, in, inputs, &floating, &whole, e)) return false;
+  *dtype = floating >= 0 ? in[floating]->dtype : whole >= 0 ? DTYPE_I64 : default_dtype;
+  return true;
+}
+
+static bool refuse_whole(const Op *op, const Tensor *x, int i, Dtype dtype, Error *e) {
+  char name[32];
+  op_input_name(op, i, name, sizeof name);
+  return error_set(e, "%s: expected %s, got %s (convert it with :%s())", name, dtype_name(dtype),
+                   dtype_name(x->dtype), dtype == DTYPE_F64 ? "double" : "float");
+}
+
+bool op_choose(Call *c, int *convert, Error *e) {
+  int floating, whole;
+  const Rows *r = slots[slot_of(c->op)].rows;
+  if (!deciding(c->op, c->in, c->inputs, &floating, &whole, e)) return false;
+  *convert = -1;
+  c->dtype = floating >= 0 ? c->in[floating]->dtype : default_dtype;
+  c->op = r->real;
+  if (whole < 0) return true;
+  if (r->whole && (floating < 0 || r->whole->flags & OP_ANY)) {
+    c->op = r->whole;
+    c->dtype = DTYPE_I64;
+    if (!(c->op->flags & OP_ANY)) *convert = DTYPE_I64;
+    return true;
+  }
+  if (c->op->flags & OP_ANY) return true;
+  if (!(c->op->flags & OP_WIDEN)) return refuse_whole(c->op, c->in[whole], whole, c->dtype, e);
+  *convert = (int)c->dtype;
+  return true;
 }

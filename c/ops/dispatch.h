@@ -26,4 +26,20 @@ const Isa *isa(void);
 /* The row of the op table with this name, or NULL. */
 const Op *isa_op(const char *name);
 
+/* The floating type of what is made without saying one. */
+Dtype dtype_default(void);
+void dtype_set_default(Dtype dtype);
+
+/* Whether input i of an op lists places. */
+bool op_takes_places(const Op *op, int i);
+/* The name of input i, for messages; "item 2" in a list. */
+void op_input_name(const Op *op, int i, char *name, size_t size);
+/* The type that inputs (NULL: absent) ask for: their floating type, else DTYPE_I64 where there are
+ * whole ones, else the default. False where there are two floating types. */
+bool op_dtype(const Op *op, const Tensor *const *in, int inputs, Dtype *dtype, Error *e);
+/* Puts the row for the call's inputs into c->op, and its type into c->dtype. Sets *convert to the
+ * type that inputs of other types (places apart) are to be converted to first; to -1 where they are
+ * taken as they are. */
+bool op_choose(Call *c, int *convert, Error *e);
+
 #endif

@@ -326,8 +326,6 @@ static const Op op_gaussian_kl = {
 static bool cross_entropy_shape(const Call *c, Shape *out, Error *e) {
   const Tensor *x = c->in[0], *labels = c->in[1];
   char a[SHAPE_TEXT];
-  if (x->dtype != DTYPE_REAL)
-    return error_set(e, "x: expected %s, got %s", REAL_NAME, dtype_name(x->dtype));
   if (x->shape.dims != 2 || x->shape.size[1] < 1)
     return error_set(e, "x: expected logits [batch, classes], got %s", shape_text(&x->shape, a));
   int64_t rows = x->shape.size[0], classes = x->shape.size[1];
@@ -394,7 +392,7 @@ static const Op op_cross_entropy = {
     .inputs = "x labels",
     .doc = "-log softmax(x)[label] for logits x [batch, classes] and class labels [batch] with "
            "values 0..classes-1, averaged over the batch.",
-    .flags = OP_U8 | OP_PLACES,
+    .flags = OP_PLACES,
     .save = SAVE_IN1,
     .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
     .shape = cross_entropy_shape,

@@ -1,6 +1,19 @@
 /* Floor 3: what an operation is. Every differentiable formula of the library is one constant Op,
  * forward beside backward, in a file of c/ops. The table drives the Lua binding, the reference and
- * the specs. Knows tensors and threads; nothing of the graph or of Lua. */
+ * the specs. Knows tensors and threads; nothing of the graph or of Lua.
+ *
+ * Types. A row says nothing of float32 and float64: its file is compiled for each, `real` is the
+ * type there, and an application runs the row of its inputs' type. The rule, which dispatch.c
+ * carries out, looks at all inputs but places (OP_PLACES), which may have any type:
+ * - one floating type: the row of that type. Two of them are an error.
+ * - whole types (u8, i64) alone: the row of that name in whole.c, where there is one; its inputs
+ * are then i64 (a u8 is widened), but for OP_ANY, which takes them as they are.
+ * - otherwise OP_ANY takes whole inputs as they are, also beside floating ones, in the row of the
+ *   floating type (the default one where no input is floating); OP_WIDEN gets them converted to
+ *   that type; every other row refuses them.
+ * The output has the row's type (i64 in whole.c) unless `dtype` says another, such as DTYPE_I64 for
+ * places, which forward writes with int64s(y) and others read with place_at. A gradient has the
+ * type of its value. */
 #ifndef LATENT_OP_H
 #define LATENT_OP_H
 
@@ -35,6 +48,7 @@ typedef struct Op Op;
 typedef struct Call {
   const Op *op;
   int inputs;
+  Dtype dtype; /* of the row: set where the row is chosen */
   /* Absent optional inputs are NULL. In backward an input that the op does not list in `save` is a
    * shell: shape, no data. */
   const Tensor *const *in;
@@ -47,10 +61,11 @@ typedef struct Call {
 enum {
   OP_ELEMENTWISE = 1, /* output has the inputs' broadcast shape and may overwrite input 1 */
   OP_BROADCAST = 2,   /* backward fills dx in the OUTPUT's shape; the graph sums it down */
-  OP_U8 = 4,          /* takes u8 inputs too */
+  OP_ANY = 4,         /* takes inputs of every type as they are */
   OP_RESHAPE = 8,     /* backward is the same elements in the input's shape */
   OP_HIDDEN = 16,     /* no public function of its own */
-  OP_PLACES = 32      /* the second input, or the only one, lists places or labels (places.h) */
+  OP_PLACES = 32,     /* the second input, or the only one, lists places or labels (places.h) */
+  OP_WIDEN = 64       /* gets whole inputs converted to its floating type */
 };
 
 enum { SAVE_NONE = 0, SAVE_IN0 = 1, SAVE_IN1 = 2, SAVE_IN2 = 4, SAVE_OUT = 1 << 16 };
@@ -66,7 +81,7 @@ struct Op {
   /* Checks shapes and parameters (the Error names what was expected and what came) and sets the
    * output's shape. NULL: the broadcast shape of all inputs. */
   bool (*shape)(const Call *c, Shape *out, Error *e);
-  Dtype (*dtype)(const Call *c); /* NULL: real */
+  Dtype (*dtype)(const Call *c); /* of the output; NULL: c->dtype */
   /* Where the output is a view of input 0: the offset in elements, or -1 for "compute it". */
   int64_t (*view)(const Call *c);
   /* Writes every element of y. False when memory is short, or an element is outside the op's domain

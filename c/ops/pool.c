@@ -229,13 +229,15 @@ static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
 /* The places of the maxima in their images' planes, counted from 1; 0 where a window of wide
  * dilation holds no pixel. */
 static bool max_pool2d_places_forward(Call *c, Tensor *y, Error *e) {
-  PoolRun r = {.p = max_pool_of(c), .x = reals(c->in[0]), .y = reals(y)};
+  Tensor *most = tensor_new(DTYPE_REAL, &y->shape, e);
+  if (!most) return false;
+  PoolRun r = {.p = max_pool_of(c), .x = reals(c->in[0]), .y = reals(most)};
   const Pool *p = &r.p;
-  if (p->in[0] * p->in[1] > REAL_EXACT)
-    return error_set(e, "return_indices: " REAL_NAME " counts exactly only to %lld pixels",
-                     (long long)REAL_EXACT);
   Tensor *winner = tensor_new(DTYPE_REAL, &y->shape, e);
-  if (!winner) return false;
+  if (!winner) {
+    tensor_release(most);
+    return false;
+  }
   r.winner = winner->data;
   each_row_of_windows(&r, max_rows);
   for (int64_t k = 0; k < y->numel; k++) {
@@ -243,8 +245,9 @@ static bool max_pool2d_places_forward(Call *c, Tensor *y, Error *e) {
     int64_t top = i * p->stride[0] - p->padding[0], left = j * p->stride[1] - p->padding[1];
     bool any =
         first_pixel(p, 0, i) < end_pixel(p, 0, i) && first_pixel(p, 1, j) < end_pixel(p, 1, j);
-    reals(y)[k] = any ? (real)(top * p->in[1] + left + r.winner[k] + 1) : 0;
+    int64s(y)[k] = any ? top * p->in[1] + left + r.winner[k] + 1 : 0;
   }
+  tensor_release(most);
   tensor_release(winner);
   return true;
 }
@@ -395,6 +398,10 @@ static const Op op_max_pool2d = {
     .forward = max_pool2d_forward,
     .backward = pool_backward};
 
+static Dtype pixel_places(const Call *c) {
+  (void)c;
+  return DTYPE_I64;
+}
 static const Op op_max_pool2d_places = {
     .name = "max_pool2d_places",
     .inputs = "x",
@@ -402,6 +409,7 @@ static const Op op_max_pool2d_places = {
     .flags = OP_HIDDEN,
     .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
     .shape = max_pool2d_shape,
+    .dtype = pixel_places,
     .forward = max_pool2d_places_forward};
 
 static const Op op_avg_pool2d = {

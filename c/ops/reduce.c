@@ -2,7 +2,6 @@
 #include "ops/broadcast.h"
 #include "simd/isa.h"
 #include "base/parallel.h"
-#include "base/places.h"
 #include "simd/rows.h"
 #include "ops/axis.h"
 #include "ops/families.h"
@@ -185,6 +184,7 @@ static const Op op_mean = {
     .inputs = "x",
     .doc = "The mean over all elements, one axis or a list of axes; these are left out of the "
            "shape, or with keepdim = true left with size 1.",
+    .flags = OP_WIDEN,
     .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
     .shape = sum_shape,
     .forward = mean_forward,
@@ -193,17 +193,6 @@ static const Op op_mean = {
 /* ---- extremes: parameters axis, keepdim ---- */
 
 enum { AXIS, KEEPDIM };
-
-static bool extreme_shape(const Call *c, Shape *out, Error *e) {
-  const Shape *s = &c->in[0]->shape;
-  char text[SHAPE_TEXT];
-  if (!axis_check(s, c->integer[AXIS], e)) return false;
-  if (axis_view(s, c->integer[AXIS]).n == 0)
-    return error_set(e, "x: expected at least one element to choose from, got shape %s",
-                     shape_text(s, text));
-  axis_reduce(s, c->integer[AXIS], c->integer[KEEPDIM], out);
-  return true;
-}
 
 /* The extreme of n neighbours; a NaN wins. */
 static real extreme_of(const real *x, int64_t n, bool largest) {
@@ -271,45 +260,51 @@ static bool extreme_backward(const Call *c, const Tensor *y, const Tensor *dy, T
 static bool max_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, true, e); }
 static bool min_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, false, e); }
 
-/* y gets the places, counted from 1; one that a real cannot hold is an error, not its neighbour. */
-static bool extreme_places(const Call *c, Tensor *y, bool largest, Error *e) {
+static Dtype places_dtype(const Call *c) {
+  (void)c;
+  return DTYPE_I64;
+}
+
+/* y gets the places, counted from 1. */
+static bool extreme_places(const Call *c, Tensor *y, bool largest) {
   AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
   for (int64_t o = 0; o < v.outer; o++)
     for (int64_t i = 0; i < v.inner; i++) {
       const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
-      int64_t place = extreme_at(x, v.n, v.inner, largest) + 1;
-      if (place > REAL_EXACT)
-        return error_set(e,
-                         "the place found is %lld, and " REAL_NAME
-                         " counts exactly only to %lld; look at parts of the axis",
-                         (long long)place, (long long)REAL_EXACT);
-      reals(y)[o * v.inner + i] = (real)place;
+      int64s(y)[o * v.inner + i] = extreme_at(x, v.n, v.inner, largest) + 1;
     }
   return true;
 }
 
-static bool argmax_forward(Call *c, Tensor *y, Error *e) { return extreme_places(c, y, true, e); }
-static bool argmin_forward(Call *c, Tensor *y, Error *e) { return extreme_places(c, y, false, e); }
+static bool argmax_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return extreme_places(c, y, true);
+}
+static bool argmin_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return extreme_places(c, y, false);
+}
 
-#define EXTREME(NAME, BACKWARD, DOC)                                                               \
+#define EXTREME(NAME, DTYPE, BACKWARD, DOC)                                                        \
   static const Op op_##NAME = {                                                                    \
       .name = #NAME,                                                                               \
       .inputs = "x",                                                                               \
       .doc = DOC,                                                                                  \
       .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},   \
-      .shape = extreme_shape,                                                                      \
+      .shape = axis_extreme_shape,                                                                 \
+      .dtype = DTYPE,                                                                              \
       .forward = NAME##_forward,                                                                   \
       .backward = BACKWARD};
 
 /* the gradient goes to the first of the extreme elements */
-EXTREME(max, extreme_backward, "The largest element, over all or along an axis.")
-EXTREME(min, extreme_backward, "The smallest element, over all or along an axis.")
-EXTREME(argmax, NULL,
+EXTREME(max, NULL, extreme_backward, "The largest element, over all or along an axis.")
+EXTREME(min, NULL, extreme_backward, "The smallest element, over all or along an axis.")
+EXTREME(argmax, places_dtype, NULL,
         "The position, counted from 1, of the first largest element, over all (row by row) or "
-        "along an axis; float32, so none beyond 2^24.")
-EXTREME(argmin, NULL,
+        "along an axis; i64.")
+EXTREME(argmin, places_dtype, NULL,
         "The position, counted from 1, of the first smallest element, over all (row by row) or "
-        "along an axis; float32, so none beyond 2^24.")
+        "along an axis; i64.")
 
 const Op *const ISA_NAME(ops_reduce)[] = {&op_sum,    &op_mean,   &op_max, &op_min,
                                           &op_argmax, &op_argmin, NULL};

@@ -1,7 +1,8 @@
 --- NumPy's .npy files: one array each.
 -- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 becomes a
--- u8 tensor, everything else float32; what float32 cannot hold is rounded to the nearest (latent.base.dtypes) unless
--- `exact = true` asks for an error. Headers are parsed, never executed, and compared with the file's size.
+-- u8 tensor, i8 an i64 one, everything else float32; what float32 cannot hold is rounded to the nearest
+-- (latent.base.dtypes) unless `exact = true` asks for an error. Headers are parsed, never executed, and compared with
+-- the file's size.
 -- @module latent.npy
 
 require "latent" -- tensors get their methods
@@ -20,6 +21,7 @@ M.max_header = 1 << 17
 
 local DTYPES = {b1 = "BOOL", i1 = "I8", i2 = "I16", i4 = "I32", i8 = "I64", u1 = "U8", u2 = "U16", u4 = "U32",
   u8 = "U64", f2 = "F16", f4 = "F32", f8 = "F64"}
+local DESCR = {float32 = "<f4", u8 = "|u1", i64 = "<i8"}
 local WORDS = {c = "complex numbers", O = "Python objects", U = "text", S = "byte strings", V = "records",
   M = "dates", m = "time spans"}
 
@@ -169,21 +171,21 @@ local decode_options = options.declare("npy.decode", EXACT)
 --- The tensor in the bytes of a .npy file.
 -- @tparam string bytes
 -- @tparam ?table opts
--- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
+-- @treturn ?Tensor of the array's shape; nil where the data are damaged or of another type
 -- @treturn ?string the message then
 function M.decode(bytes, opts)
   opts = decode_options(opts)
   return decode(options.expect("npy.decode", "bytes", bytes, "string"), opts.exact)
 end
 
---- The bytes of a .npy file (version 1.0, C order) with a tensor: '<f4' for float32, '|u1' for u8.
+--- The bytes of a .npy file (version 1.0, C order) with a tensor: '<f4' for float32, '|u1' for u8, '<i8' for i64.
 -- @tparam Tensor tensor
 -- @treturn string
 function M.encode(tensor)
   core.check_tensor(tensor, "npy.encode")
   local shape = tensor.shape
   local text = ("{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }"):format(
-    tensor.dtype == "u8" and "|u1" or "<f4", table.concat(shape, ", "), #shape == 1 and "," or "")
+    DESCR[tensor.dtype], table.concat(shape, ", "), #shape == 1 and "," or "")
   -- The data begin at a multiple of 64, and the header ends with a line end.
   text = text .. (" "):rep(-(10 + #text + 1) % 64) .. "\n"
   return MAGIC .. "\1\0" .. ("<s2"):pack(text) .. tensor:bytes()
@@ -194,7 +196,7 @@ local load_options = options.declare("npy.load", EXACT)
 --- Reads a .npy file.
 -- @tparam string path
 -- @tparam ?table opts
--- @treturn ?Tensor float32 or u8, of the array's shape; nil where the data are damaged or of another type
+-- @treturn ?Tensor of the array's shape; nil where the data are damaged or of another type
 -- @treturn ?string the message then
 function M.load(path, opts)
   options.expect("npy.load", "path", path, "string")
@@ -209,7 +211,7 @@ end
 
 --- Writes a tensor as a .npy file, atomically.
 -- @tparam string path
--- @tparam Tensor tensor any shape, float32 or u8
+-- @tparam Tensor tensor any shape and dtype
 -- @treturn boolean true
 -- @raise where the file cannot be written
 function M.save(path, tensor)

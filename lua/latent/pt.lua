@@ -1,8 +1,9 @@
 --- PyTorch's .pt and .pth files: state dicts and checkpoints, read without executing anything, and written.
 -- Read is the zip format (PyTorch 1.6 and later) with tensors, dictionaries, lists, tuples, sets, numbers, strings,
 -- booleans and None in it, and nothing else: a file with a whole model, or with anything that Python would have to
--- call, is refused by name. Tensors become float32, of bytes (uint8) u8; what float32 cannot hold is rounded to
--- the nearest (see latent.base.dtypes). Views, also transposed and overlapping ones, become tensors of their own.
+-- call, is refused by name. Tensors become float32, of bytes (uint8) u8, of int64 i64; what float32 cannot hold is
+-- rounded to the nearest (see latent.base.dtypes). Views, also transposed and overlapping ones, become tensors of
+-- their own.
 -- @usage model:load_state(assert(pt.load "weights.pt"), {layout = "torch"})
 -- @module latent.pt
 
@@ -32,6 +33,8 @@ local STORAGES = {Float = "F32", Double = "F64", Half = "F16", BFloat16 = "BF16"
   Short = "I16", Char = "I8", Byte = "U8", Bool = "BOOL"}
 
 -- Reading: the names that may occur in a pickle, and what stands for them.
+
+local WRITTEN = {float32 = "Float", u8 = "Byte", i64 = "Long"}
 
 local function is_size(n) return math.type(n) == "integer" and n >= 0 end
 
@@ -367,7 +370,7 @@ local function encode_tensor(writer, tensor)
   local shape, strides, stride = tensor.shape, {}, 1
   for i = #shape, 1, -1 do strides[i], stride = stride, stride * math.max(shape[i], 1) end
   return "ctorch._utils\n_rebuild_tensor_v2\n((" .. encode_text "storage"
-    .. ("ctorch\n%s\n"):format(tensor.dtype == "u8" and "ByteStorage" or "FloatStorage")
+    .. ("ctorch\n%sStorage\n"):format(WRITTEN[tensor.dtype])
     .. encode_text(key) .. encode_text "cpu" .. encode(nil, tensor:numel(), 0) .. "tQK\0"
     .. encode_integers(shape) .. encode_integers(strides) .. "\137ccollections\nOrderedDict\n)RtR"
 end

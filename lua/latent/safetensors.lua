@@ -20,7 +20,7 @@ local MAX_AXES = 8
 
 -- Saving.
 
-local DTYPE_NAMES = {float32 = "F32", u8 = "U8"}
+local DTYPE_NAMES = dtypes.written
 
 local function check_tensors(fname, tensors)
   if type(tensors) ~= "table" then
@@ -82,7 +82,7 @@ end
 --- Writes the bytes of a file that holds the tensors; `save` is what one mostly wants.
 -- The elements come last, in the order of the names.
 -- @param file anything with `file:write(...)` as Lua's files have it
--- @tparam table tensors name -> tensor (float32 or u8, any shape)
+-- @tparam table tensors name -> tensor (any dtype and shape)
 -- @tparam ?table metadata a table of strings
 -- @treturn ?boolean true; nil where it fails
 -- @treturn ?string the message then
@@ -107,7 +107,7 @@ local save_options = options.declare("safetensors.save", {
 
 --- Saves tensors under names, atomically: the file is whole and new, or what it was before.
 -- @tparam string path
--- @tparam table tensors name -> tensor (float32 or u8, any shape)
+-- @tparam table tensors name -> tensor (any dtype and shape)
 -- @tparam ?table opts
 -- @treturn boolean true
 -- @raise where the file cannot be written
@@ -236,8 +236,8 @@ local function read_file(file, size)
   return tensors, metadata
 end
 
---- Loads every tensor of a file. F32 and U8 arrive as they are; F64, F16, BF16, I8, I16, I32,
--- I64, U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
+--- Loads every tensor of a file. F32, U8 and I64 arrive as they are; F64, F16, BF16, I8, I16, I32,
+-- U16, U32, U64 and BOOL become float32 (wide ones are rounded to the nearest, see
 -- latent.base.dtypes); any other dtype is refused by name.
 -- @tparam string path
 -- @return a table name -> tensor and a table of the metadata (empty when there is none); or nil and

@@ -82,18 +82,17 @@ return function(core)
   local function broadcast_to(x, ...)
     local have = check(x, "broadcast_to").shape
     if select("#", ...) == 0 then raise "broadcast_to: expected a shape" end
-    local target = core.zeros(...)
+    local first = ...
+    local target = core.zeros(type(first) == "number" and {...} or first, {dtype = x.dtype})
     local want = target.shape
-    if x.dtype ~= target.dtype then
-      raise(("broadcast_to: expected %s, got %s (convert it with :float())"):format(target.dtype, x.dtype))
-    end
     local lead = #want - #have
     local fits = lead >= 0
     for d, size in ipairs(have) do fits = fits and (size == 1 or size == want[lead + d]) end
     if not fits then
       raise(("broadcast_to: %s does not fit into %s"):format(shapes.text(have), shapes.text(want)))
     end
-    return ops.add(x, target)
+    local y = ops.add(x, target)
+    return x.dtype == "u8" and y:byte() or y -- a sum of bytes is i64
   end
 
   local function clone(x)

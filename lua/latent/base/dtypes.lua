@@ -1,4 +1,4 @@
---- The element types of other programs' files and how each becomes float32 (or stays u8).
+--- The element types of other programs' files and how each becomes float32 (or stays u8 or i64).
 -- float32 holds whole numbers up to 2^24 exactly; wider integers and float64 are rounded to the nearest float32,
 -- and what is too large becomes an infinity. `exact = true` makes such a value an error instead.
 -- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
@@ -85,8 +85,11 @@ end
 
 local function same(block) return block end
 
+-- Elements of eight bytes, the last byte first.
+local function turned(block) return (block:gsub("(.)(.)(.)(.)(.)(.)(.)(.)", "%8%7%6%5%4%3%2%1")) end
+
 -- For `exact`: the letter of types that hold more than float32 does.
-local WIDE = {F64 = "d", I32 = "i4", U32 = "I4", I64 = "i8", U64 = "I8"}
+local WIDE = {F64 = "d", I32 = "i4", U32 = "I4", U64 = "I8"}
 
 -- What a number of two bytes becomes.
 local function by_pair(order, letter, convert)
@@ -105,16 +108,17 @@ local function ordered(order)
     F16 = {size = 2, convert = by_pair(order, "I2", half_to_number)},
     I16 = {size = 2, convert = by_pair(order, "i2")},
     I32 = {size = 4, convert = by_unpack(order, "i4", 4)},
-    I64 = {size = 8, convert = by_unpack(order, "i8", 8, "i8")},
+    I64 = {size = 8, tensor = "i64", convert = order == "<" and same or turned},
     U16 = {size = 2, convert = by_pair(order, "I2")},
     U32 = {size = 4, convert = by_unpack(order, "I4", 4)},
     U64 = {size = 8, convert = by_unpack(order, "i8", 8, "I8")},
   }
 end
 
---- The types that can be read: `size` in bytes, `convert(block)` to the bytes of float32.
+--- The types that can be read: `size` in bytes, the type of the `tensor` (float32 where none is said), and
+-- `convert(block)` to the bytes of its elements.
 M.kinds = ordered "<"
-M.kinds.U8 = {size = 1, convert = same}
+M.kinds.U8 = {size = 1, tensor = "u8", convert = same}
 M.kinds.I8 = {size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end)}
 M.kinds.BOOL = {size = 1, convert = bools}
 -- bfloat16 is the upper half of a float32.
@@ -186,8 +190,11 @@ end
 
 --- The dtype of the tensor that elements become.
 -- @tparam string dtype a name in `kinds`
--- @treturn string "u8" or "float32"
-function M.tensor_dtype(dtype) return dtype == "U8" and "u8" or "float32" end
+-- @treturn string "float32", "u8" or "i64"
+function M.tensor_dtype(dtype) return M.kinds[dtype].tensor or "float32" end
+
+--- The types that tensors are written as, by their own names.
+M.written = {float32 = "F32", u8 = "U8", i64 = "I64"}
 
 --- The number of bytes of a shape; more than `limit`, or a shape that no tensor can have (a zero among its sizes
 -- does not make the others small), is math.huge, before anything overflows.

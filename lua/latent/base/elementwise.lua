@@ -11,21 +11,21 @@ return function(core)
   local function pow(x, exponent, ...)
     local wide = type(exponent) == "table" and exponent[1] ~= nil -- a list of numbers
     if type(x) == "number" or wide or core.is_tensor(exponent) then
-      return ops.pow_tensor(like(x, "pow: x"), like(exponent, "pow: exponent"), ...)
+      return ops.pow_tensor(like(x, "pow: x", exponent), like(exponent, "pow: exponent", x), ...)
     end
     return ops.pow(x, exponent, ...)
   end
 
   local function floor_divide(a, b)
-    return ops.div(like(a, "floor_divide: a"), like(b, "floor_divide: b"), "floor")
+    return ops.div(like(a, "floor_divide: a", b), like(b, "floor_divide: b", a), "floor")
   end
 
   -- From the nearer end, so that weights 0 and 1 give a and b themselves.
   local function lerp(a, b, weight)
-    a, b = like(a, "lerp: a"), like(b, "lerp: b")
+    a, b = like(a, "lerp: a", b, weight), like(b, "lerp: b", a, weight)
     local difference = ops.sub(b, a)
     if type(weight) ~= "number" then
-      weight = like(weight, "lerp: weight")
+      weight = like(weight, "lerp: weight", a, b)
       local near = ops.add(a, ops.mul(difference, weight))
       return ops.where(ops.lt(weight, 0.5), near, ops.sub(b, ops.mul(difference, ops.sub(1, weight))))
     end

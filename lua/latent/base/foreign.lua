@@ -16,7 +16,7 @@ end
 
 local NO_DEVICE = "leave it out: all tensors are the CPU's"
 local NO_SORT = "a Lua table: x:table(), then table.sort"
-local DTYPES = "x:float() or x:u8()"
+local DTYPES = "x:float(), x:long(), x:byte() or x:u8()"
 
 --- Fields and methods of tensors.
 M.tensor = entries{
@@ -27,7 +27,7 @@ M.tensor = entries{
   ["expand expand_as"] = "x:broadcast_to(shape)",
   ["repeat tile repeat_interleave"] = "lt.cat{x, x}, or x:broadcast_to(shape) along axes of size 1",
   ["cuda cpu to device is_cuda pin_memory get_device"] = NO_DEVICE,
-  ["double half bfloat16 long int short byte bool char astype type type_as"] = DTYPES,
+  ["double half bfloat16 int short bool char astype type type_as"] = DTYPES,
   ["numpy tolist totable"] = "x:table(), or npy.save(path, x)",
   ["ndim ndimension nDimension"] = "x:dim()",
   ["nelement nElement"] = "x:numel()",
@@ -109,7 +109,7 @@ M.lt = entries{
   ["Function"] = "lt.op{forward = ..., backward = ...}",
   ["enable_grad set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",
   ["is_grad_enabled"] = "lt.is_recording()",
-  ["float32 float float64 uint8 int64 long bool"] = 'a dtype\'s name as a string: "float32" or "u8"',
+  ["float32 float float64 uint8 int64 long bool"] = 'a dtype\'s name as a string, {dtype = "i64"}',
   ["pi"] = "math.pi",
   ["inf"] = "math.huge",
   ["nan"] = "0 / 0",

@@ -9,6 +9,7 @@ local EDGE = 3 -- elements shown at each end of a long axis
 local LINES = 20 -- a tensor takes no more
 
 local function plain_number(x)
+  if math.type(x) == "integer" then return ("%d"):format(x) end
   if x ~= x then return "nan" end
   if x == math.huge then return "inf" end
   if x == -math.huge then return "-inf" end

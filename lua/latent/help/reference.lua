@@ -244,6 +244,16 @@
 -- @function Tensor:float
 -- @treturn Tensor
 
+--- The same values as i64, fractions dropped; itself where it is i64 already.
+-- @function Tensor:long
+-- @treturn Tensor
+-- @raise where i64 cannot hold a value
+
+--- The same values as u8, fractions dropped; itself where it is u8 already.
+-- @function Tensor:byte
+-- @treturn Tensor
+-- @raise where u8 cannot hold a value, 0..255 (see u8)
+
 --- Rounded to whole numbers and limited to 0..255; itself where it is u8 already.
 -- @function Tensor:u8
 -- @treturn Tensor
