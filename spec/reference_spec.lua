@@ -16,6 +16,8 @@ local OBJECTS = {
   Generator = function() return lt.generator(1) end,
   Module = function() return setmetatable({}, getmetatable(nn.ReLU)) end,
   Optimizer = function() return optim.SGD({lt.param(lt.ones(1))}, {lr = 1}) end,
+  Average = function() return optim.average{lt.param(lt.ones(1))} end,
+  Plateau = function() return optim.schedule.plateau(1) end,
   Set = function() return assert(data.mnist{split = "test", mini = true}) end,
   Subset = function() return (data.split(assert(data.mnist{split = "test", mini = true}), 5)) end,
   Table = function() return (assert(data.csv "docs/iris.csv")) end,

@@ -66,6 +66,57 @@ describe("schedule", function()
       "schedule.cosine: epochs: expected a number above 0")
   end)
 
+  describe("follows PyTorch's", function()
+    local values = assert(require("latent.safetensors").load "spec/fixtures/layers.safetensors")
+    local function compare(name, f)
+      local got = {}
+      for step = 1, 30 do got[step] = f(step) end
+      assert.close(got, values["schedule/" .. name], 1e-6)
+    end
+
+    it("one cycle", function()
+      compare("one_cycle", schedule.one_cycle(0.5, {steps = 30}))
+      compare("one_cycle_linear", schedule.one_cycle(0.5, {steps = 30, shape = "linear", rise = 0.4, start = 10,
+        last = 50}))
+      assert.close(schedule.one_cycle(0.5, {steps = 30})(1000), 0.5 / 25 / 1e4)
+    end)
+
+    it("exponential, multistep and sequence", function()
+      compare("exponential", schedule.exponential(1, {factor = 0.9}))
+      compare("multistep", schedule.multistep(1, {steps = {4, 8, 21}, factor = 0.5}))
+      compare("sequence", schedule.sequence{{0.1, steps = 5}, schedule.exponential(1, {factor = 0.9})})
+    end)
+
+    it("plateau, also from a state", function()
+      local plateau, got = schedule.plateau(1, {factor = 0.5, patience = 2, cooldown = 1, floor = 0.1}), {}
+      for i, metric in ipairs(values["schedule/metrics"]:table()) do
+        got[i] = plateau.value
+        local other = schedule.plateau(7, {factor = 0.5, patience = 2, cooldown = 1, floor = 0.1})
+        other:set_state(plateau:state())
+        assert.equal(plateau:observe(metric), other:observe(metric))
+        plateau = i % 2 == 0 and other or plateau
+      end
+      assert.close(got, values["schedule/plateau"], 1e-6)
+      local up = schedule.plateau(1, {patience = 0, goal = "max"})
+      assert.same({1, 1, 0.1}, {up:observe(1), up:observe(2), up:observe(1.5)})
+    end)
+  end)
+
+  it("counts in epochs what PyTorch counts by calls", function()
+    local function same(in_epochs, in_steps)
+      local f = schedule.bind(in_epochs, 4)
+      for step = 1, 25 do assert.close(f(step), in_steps(step), 1e-12) end
+    end
+    same(schedule.multistep(1, {epochs = {0.5, 2}}), schedule.multistep(1, {steps = {3, 9}}))
+    same(schedule.exponential(1, {factor = 0.5, epochs = 2}), schedule.exponential(1, {factor = 0.5 ^ (1 / 8)}))
+    same(schedule.one_cycle(1, {epochs = 5}), schedule.one_cycle(1, {steps = 20}))
+    same(schedule.sequence{{2, epochs = 1.5}, schedule.cosine(1, {epochs = 2})},
+      schedule.sequence{{2, steps = 6}, schedule.cosine(1, {steps = 8})})
+    same(schedule.product{2, schedule.cosine(1, {epochs = 2}), schedule.step(1, {every = 5})},
+      schedule.product{schedule.cosine(2, {steps = 8}), schedule.step(1, {every = 5})})
+    assert.equal(0.25, schedule.exponential(1, {factor = 0.5, floor = 0.25})(9))
+  end)
+
   local refused = {
     {"schedule.linear: steps: expected a whole number of at least 1, got nil", schedule.linear, 1},
     {'schedule.linear: last: expected a number, got "x"', schedule.linear, 1, {steps = 2, last = "x"}},
@@ -77,6 +128,16 @@ describe("schedule", function()
     {"schedule.cyclical: cycles: expected at most 3, the steps, got 4", schedule.cyclical, 1, {steps = 3}},
     {"schedule.warmup: schedule: expected a schedule or a number, got nil", schedule.warmup},
     {"schedule.warmup: expected an options table, got 5", schedule.warmup, 1, 5},
+    {"schedule.exponential: factor: expected a number above 0, got nil", schedule.exponential, 1},
+    {"schedule.multistep: give steps or epochs, one of the two", schedule.multistep, 1},
+    {"schedule.multistep: steps: expected growing numbers, got 3 after 5", schedule.multistep, 1, {steps = {5, 3}}},
+    {"schedule.multistep: steps: expected a list of numbers, got an empty table", schedule.multistep, 1, {steps = {}}},
+    {"schedule.one_cycle: steps: expected a whole number of at least 1, got nil", schedule.one_cycle, 1},
+    {"schedule.sequence: expected a list of parts.*, got 3", schedule.sequence, 3},
+    {"schedule.sequence: part 1: steps: expected a whole number of at least 1", schedule.sequence, {{1}, 2}},
+    {"schedule.sequence: part 1: schedule: expected a schedule or a number", schedule.sequence, {{"x", steps = 1}, 2}},
+    {"schedule.product: factor 2: schedule: expected a schedule or a number", schedule.product, {1, "x"}},
+    {"schedule.plateau: factor: expected a number from 0 to 1, got 2", schedule.plateau, 1, {factor = 2}},
   }
   it("refuses what is no step", function()
     local inner = {steps = 8}

@@ -91,6 +91,21 @@ describe("train", function()
     assert.close(model.w:item(), -1)
   end)
 
+  it("averages the gradients of several steps where it is told to", function()
+    local opts, model = plain{accumulate = 2, epochs = 3}
+    local weights, factor = {}, 0
+    opts.loader = data.loader(opts.loader.set, {batch = 4})
+    opts.loss = function()
+      factor = factor + 2
+      return model.w:sum() * factor
+    end
+    opts.callbacks = {on_step = function() weights[#weights + 1] = model.w:item() end}
+    assert(train.run(opts))
+    assert.close(weights, {0, -3, -3}) -- (2 + 4) / 2; the third is left over
+    assert.misuse(function() train.run{model = model, optimizer = opts.optimizer, loader = opts.loader, epochs = 1,
+      loss = print, accumulate = 0} end, "train.%a+: accumulate: expected a whole number of at least 1, got 0")
+  end)
+
   it("validates in evaluation mode, without recording, and leaves modes and generator alone", function()
     local opts = plain{epochs = 1}
     local layers = nn.Module{model = opts.model, a = nn.Dropout(0.5), b = nn.Dropout(0.5),
@@ -387,6 +402,41 @@ describe("train", function()
         assert.is_true(run.resumed)
         assert.is_true(wanted == small.bits(run), "stopped after step " .. stop)
       end
+    end)
+
+    it("with gradients that add up, a mean of the weights, groups, and a rate that falls on a plateau", function()
+      local function options_of(place, changes)
+        local opts = small.options(place, changes)
+        local mean = optim.average(opts.model:parameters(), {decay = 0.9})
+        local plateau = optim.schedule.plateau(0.02, {patience = 0, threshold = 0.1})
+        local list = opts.model:parameters()
+        opts.optimizer = optim.RMSprop({{params = {table.unpack(list, 1, 4)}},
+          {params = {table.unpack(list, 5)}, lr = 0.002, centered = true}}, {lr = 0.02, momentum = 0.5})
+        opts.schedules.lr, opts.accumulate = nil, 3
+        opts.states.mean, opts.states.plateau = mean, plateau
+        local on_step = opts.callbacks and opts.callbacks.on_step
+        opts.callbacks = {on_epoch = function(entry, run) run.optimizer.lr = plateau:observe(entry.val_loss) end,
+          on_step = function(now, run)
+            mean:update()
+            if on_step then on_step(now, run) end
+          end}
+        return opts
+      end
+      local function bits(run)
+        local mean, text = run.states.mean:state(), small.bits(run)
+        return text .. mean.updates .. mean.arrays["mean.3"]:bytes() .. run.states.plateau.value
+      end
+      local place = folder .. "/whole"
+      local whole = bits(assert(train.run(options_of(place))))
+      for _, stop in ipairs{1, 5, 8, 9} do
+        place = ("%s/%d"):format(folder, stop)
+        assert(train.run(options_of(place, {every = 5, callbacks = {
+          on_step = function(now, run) if now.step == stop then run:stop() end end}})))
+        local run = assert(train.run(options_of(place, {resume = true})))
+        assert.is_true(run.resumed and whole == bits(run), "stopped after step " .. stop)
+      end
+      local _, message = train.run(small.options(folder .. "/5", {resume = true}))
+      assert.matches("accumulate: 3 in the checkpoint, none here", message)
     end)
 
     it("from a checkpoint that lies back, has each line of the log once", function()

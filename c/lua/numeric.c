@@ -25,7 +25,8 @@ static const Optimizer *optimizer_at(lua_State *L, int index) {
   return NULL;
 }
 
-/* optimizers() -> a list of {name, numbers = {{name, kind, fallback, option}, ...}, arrays} */
+/* optimizers() -> a list of {name, numbers = {{name, kind, fallback, option}, ...}, arrays,
+ * needs = array -> number} */
 static int l_optimizers(lua_State *L) {
   static const char *const kinds[] = {[NUMBER_LEAST_ZERO] = "least zero",
                                       [NUMBER_BELOW_ONE] = "below one",
@@ -34,7 +35,7 @@ static int l_optimizers(lua_State *L) {
   lua_newtable(L);
   for (int i = 0; isa()->optimizers[i]; i++) {
     const Optimizer *o = isa()->optimizers[i];
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_pushstring(L, o->name);
     lua_setfield(L, -2, "name");
     lua_newtable(L);
@@ -58,6 +59,12 @@ static int l_optimizers(lua_State *L) {
       lua_rawseti(L, -2, k + 1);
     }
     lua_setfield(L, -2, "arrays");
+    lua_newtable(L);
+    for (int k = 0; o->arrays[k]; k++) {
+      lua_pushstring(L, o->needs[k]);
+      lua_setfield(L, -2, o->arrays[k]);
+    }
+    lua_setfield(L, -2, "needs");
     lua_rawseti(L, -2, i + 1);
   }
   return 1;

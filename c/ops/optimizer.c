@@ -20,11 +20,11 @@ enum {
 
 /* What the loops of a step read. */
 typedef struct Step {
-  real *weight, *first, *second; /* first and second: the rule's state */
+  real *weight, *first, *second, *third; /* first, second, third: the rule's state */
   const real *grad;
   real lr, decay, eps;
   real keep1, add1, keep2, add2; /* how much of the old state stays, how much of the new comes in */
-  real correction, shrink;
+  real correction, shrink, momentum;
   bool nesterov;
 } Step;
 
@@ -76,6 +76,27 @@ static void adam(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
+/* The same with the largest v so far in the denominator (Reddi, Kale and Kumar, 2018). */
+static void amsgrad(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
+  real *restrict most = s->third;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, eps = s->eps, shrink = s->shrink;
+  real correction = s->correction;
+  real keep1 = s->keep1, add1 = s->add1, keep2 = s->keep2, add2 = s->add2;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    real m = keep1 * mean[i] + add1 * g;
+    real v = keep2 * square[i] + add2 * g * g;
+    mean[i] = m;
+    square[i] = v;
+    most[i] = v > most[i] ? v : most[i];
+    w[i] = shrink * w[i] - lr * m / (SQUARE_ROOT(most[i]) / correction + eps);
+  }
+}
+
 /* v = alpha v + (1 - alpha) g^2;  w -= lr g / (sqrt(v) + eps) */
 static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
   const Step *s = context;
@@ -91,13 +112,61 @@ static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
-static Step step_of(const OptimizerStep *o) {
-  return (Step){.weight = o->weight, .grad = o->grad, .first = o->array[0], .second = o->array[1]};
+/* The same with v less the square of the mean gradient m, where that is kept (Graves, 2013), and
+ * with momentum b where that is kept:
+ * m = alpha m + (1 - alpha) g;  b = momentum b + g / (sqrt(v - m^2) + eps);  w -= lr b */
+static void rmsprop_more(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict square = s->first, *restrict mean = s->second;
+  real *restrict velocity = s->third;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, eps = s->eps, keep = s->keep1, add = s->add1;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    real v = keep * square[i] + add * g * g;
+    square[i] = v;
+    if (mean) {
+      real m = mean[i] + add * (g - mean[i]);
+      mean[i] = m;
+      v = v > m * m ? v - m * m : 0;
+    }
+    real direction = g / (SQUARE_ROOT(v) + eps);
+    if (velocity) direction = velocity[i] = s->momentum * velocity[i] + direction;
+    w[i] -= lr * direction;
+  }
+}
+
+/* v = v + g^2;  w -= lr g / (sqrt(initial + v) + eps) */
+static void adagrad(void *context, int64_t begin, int64_t end, int thread) {
+  const Step *s = context;
+  (void)thread;
+  real *restrict w = s->weight, *restrict sum = s->first;
+  const real *restrict grad = s->grad;
+  real lr = s->lr, decay = s->decay, eps = s->eps, initial = s->add1;
+  for (int64_t i = begin; i < end; i++) {
+    real g = grad[i] + decay * w[i];
+    sum[i] += g * g;
+    w[i] -= lr * g / (SQUARE_ROOT(initial + sum[i]) + eps);
+  }
+}
+
+/* Uphill is downhill of the negative: -g + decay w = -(g - decay w), so lr and decay change signs,
+ * and the loops do not know of it. */
+static Step step_of(const OptimizerStep *o, double lr, double decay, double maximize) {
+  double sign = maximize != 0 ? -1 : 1;
+  return (Step){.weight = o->weight,
+                .grad = o->grad,
+                .first = o->array[0],
+                .second = o->array[1],
+                .third = o->array[2],
+                .lr = (real)(sign * lr),
+                .decay = (real)(sign * decay)};
 }
 
 /* ---- the rows ---- */
 
-enum { SGD_LR, SGD_MOMENTUM, SGD_DAMPENING, SGD_DECAY, SGD_NESTEROV };
+enum { SGD_LR, SGD_MOMENTUM, SGD_DAMPENING, SGD_DECAY, SGD_NESTEROV, SGD_MAXIMIZE };
 
 static const char *sgd_check(const double *p) {
   bool fits = p[SGD_MOMENTUM] != 0 && p[SGD_DAMPENING] == 0;
@@ -107,10 +176,8 @@ static const char *sgd_check(const double *p) {
 
 static void sgd_step(const OptimizerStep *o) {
   const double *p = o->number;
-  Step s = step_of(o);
+  Step s = step_of(o, p[SGD_LR], p[SGD_DECAY], p[SGD_MAXIMIZE]);
   s.nesterov = p[SGD_NESTEROV] != 0;
-  s.lr = (real)p[SGD_LR];
-  s.decay = (real)p[SGD_DECAY];
   s.keep1 = (real)p[SGD_MOMENTUM];
   s.add1 = o->step > 1 ? (real)(1 - p[SGD_DAMPENING]) : 1;
   parallel_for(o->n, STEP_GRAIN, p[SGD_MOMENTUM] != 0 ? sgd_momentum : sgd_plain, &s);
@@ -121,26 +188,35 @@ static const Optimizer sgd_row = {.name = "SGD",
                                               {"momentum", NUMBER_LEAST_ZERO, 0, NULL},
                                               {"dampening", NUMBER_LEAST_ZERO, 0, NULL},
                                               {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL},
-                                              {"nesterov", NUMBER_FLAG, 0, NULL}},
+                                              {"nesterov", NUMBER_FLAG, 0, NULL},
+                                              {"maximize", NUMBER_FLAG, 0, NULL}},
                                   .arrays = {"velocity"},
                                   .check = sgd_check,
                                   .step = sgd_step};
 
-enum { ADAM_LR, ADAM_BETA1, ADAM_BETA2, ADAM_EPS, ADAM_DECAY, ADAM_DECOUPLED };
+enum {
+  ADAM_LR,
+  ADAM_BETA1,
+  ADAM_BETA2,
+  ADAM_EPS,
+  ADAM_DECAY,
+  ADAM_DECOUPLED,
+  ADAM_AMSGRAD,
+  ADAM_MAXIMIZE
+};
 
 /* Decoupled: the decay acts on the weights, not through the gradient. */
 static void adam_step(const OptimizerStep *o) {
   const double *p = o->number;
   bool decoupled = p[ADAM_DECOUPLED] != 0;
-  Step s = step_of(o);
-  s.lr = (real)(p[ADAM_LR] / (1 - pow(p[ADAM_BETA1], (double)o->step)));
+  double lr = p[ADAM_LR] / (1 - pow(p[ADAM_BETA1], (double)o->step));
+  Step s = step_of(o, lr, decoupled ? 0 : p[ADAM_DECAY], p[ADAM_MAXIMIZE]);
   s.correction = (real)sqrt(1 - pow(p[ADAM_BETA2], (double)o->step));
   s.eps = (real)p[ADAM_EPS];
-  s.decay = decoupled ? 0 : (real)p[ADAM_DECAY];
   s.shrink = decoupled ? (real)(1 - p[ADAM_LR] * p[ADAM_DECAY]) : 1;
   s.keep1 = (real)p[ADAM_BETA1], s.add1 = (real)(1 - p[ADAM_BETA1]);
   s.keep2 = (real)p[ADAM_BETA2], s.add2 = (real)(1 - p[ADAM_BETA2]);
-  parallel_for(o->n, STEP_GRAIN, adam, &s);
+  parallel_for(o->n, STEP_GRAIN, s.third ? amsgrad : adam, &s);
 }
 
 #define ADAM_ROW(ROW, NAME, DECAY, DECOUPLED)                                                      \
@@ -150,34 +226,77 @@ static void adam_step(const OptimizerStep *o) {
                                             {"beta2", NUMBER_BELOW_ONE, 0.999, "betas"},           \
                                             {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},                \
                                             {"weight_decay", NUMBER_LEAST_ZERO, DECAY, NULL},      \
-                                            {"decoupled", NUMBER_FIXED, DECOUPLED, NULL}},         \
-                                .arrays = {"mean", "square"},                                      \
+                                            {"decoupled", NUMBER_FIXED, DECOUPLED, NULL},          \
+                                            {"amsgrad", NUMBER_FLAG, 0, NULL},                     \
+                                            {"maximize", NUMBER_FLAG, 0, NULL}},                   \
+                                .arrays = {"mean", "square", "most"},                              \
+                                .needs = {NULL, NULL, "amsgrad"},                                  \
                                 .step = adam_step};
 ADAM_ROW(adam_row, "Adam", 0, 0)
 ADAM_ROW(adamw_row, "AdamW", 0.01, 1)
 
-enum { RMSPROP_LR, RMSPROP_ALPHA, RMSPROP_EPS, RMSPROP_DECAY };
+enum {
+  RMSPROP_LR,
+  RMSPROP_ALPHA,
+  RMSPROP_EPS,
+  RMSPROP_DECAY,
+  RMSPROP_MOMENTUM,
+  RMSPROP_CENTERED,
+  RMSPROP_MAXIMIZE
+};
 
 static void rmsprop_step(const OptimizerStep *o) {
   const double *p = o->number;
-  Step s = step_of(o);
-  s.lr = (real)p[RMSPROP_LR];
-  s.decay = (real)p[RMSPROP_DECAY];
+  Step s = step_of(o, p[RMSPROP_LR], p[RMSPROP_DECAY], p[RMSPROP_MAXIMIZE]);
   s.eps = (real)p[RMSPROP_EPS];
   s.keep1 = (real)p[RMSPROP_ALPHA], s.add1 = (real)(1 - p[RMSPROP_ALPHA]);
-  parallel_for(o->n, STEP_GRAIN, rmsprop, &s);
+  s.momentum = (real)p[RMSPROP_MOMENTUM];
+  parallel_for(o->n, STEP_GRAIN, s.second || s.third ? rmsprop_more : rmsprop, &s);
 }
 
 static const Optimizer rmsprop_row = {.name = "RMSprop",
                                       .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
                                                   {"alpha", NUMBER_BELOW_ONE, 0.99, NULL},
                                                   {"eps", NUMBER_LEAST_ZERO, 1e-8, NULL},
-                                                  {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL}},
-                                      .arrays = {"square"},
+                                                  {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL},
+                                                  {"momentum", NUMBER_LEAST_ZERO, 0, NULL},
+                                                  {"centered", NUMBER_FLAG, 0, NULL},
+                                                  {"maximize", NUMBER_FLAG, 0, NULL}},
+                                      .arrays = {"square", "mean", "velocity"},
+                                      .needs = {NULL, "centered", "momentum"},
                                       .step = rmsprop_step};
 
-const Optimizer *const ISA_NAME(optimizers)[] = {&sgd_row, &adam_row, &adamw_row, &rmsprop_row,
-                                                 NULL};
+enum {
+  ADAGRAD_LR,
+  ADAGRAD_LR_DECAY,
+  ADAGRAD_DECAY,
+  ADAGRAD_INITIAL,
+  ADAGRAD_EPS,
+  ADAGRAD_MAXIMIZE
+};
+
+static void adagrad_step(const OptimizerStep *o) {
+  const double *p = o->number;
+  double lr = p[ADAGRAD_LR] / (1 + (double)(o->step - 1) * p[ADAGRAD_LR_DECAY]);
+  Step s = step_of(o, lr, p[ADAGRAD_DECAY], p[ADAGRAD_MAXIMIZE]);
+  s.eps = (real)p[ADAGRAD_EPS];
+  s.add1 = (real)p[ADAGRAD_INITIAL];
+  parallel_for(o->n, STEP_GRAIN, adagrad, &s);
+}
+
+static const Optimizer adagrad_row = {
+    .name = "Adagrad",
+    .numbers = {{"lr", NUMBER_LEAST_ZERO, 0.01, NULL},
+                {"lr_decay", NUMBER_LEAST_ZERO, 0, NULL},
+                {"weight_decay", NUMBER_LEAST_ZERO, 0, NULL},
+                {"initial_accumulator_value", NUMBER_LEAST_ZERO, 0, NULL},
+                {"eps", NUMBER_LEAST_ZERO, 1e-10, NULL},
+                {"maximize", NUMBER_FLAG, 0, NULL}},
+    .arrays = {"sum"},
+    .step = adagrad_step};
+
+const Optimizer *const ISA_NAME(optimizers)[] = {&sgd_row,     &adam_row,    &adamw_row,
+                                                 &rmsprop_row, &adagrad_row, NULL};
 
 /* ---- the norm of a gradient ---- */
 

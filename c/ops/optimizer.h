@@ -6,7 +6,7 @@
 
 #include "simd/isa.h"
 
-enum { OPTIMIZER_NUMBERS = 8, OPTIMIZER_ARRAYS = 2 };
+enum { OPTIMIZER_NUMBERS = 8, OPTIMIZER_ARRAYS = 3 };
 
 typedef enum {
   NUMBER_LEAST_ZERO, /* at least 0 */
@@ -33,8 +33,9 @@ typedef struct OptimizerStep {
 
 typedef struct Optimizer {
   const char *name;
-  OptimizerNumber numbers[OPTIMIZER_NUMBERS];  /* the learning rate, "lr", comes first */
-  const char *arrays[OPTIMIZER_ARRAYS + 1];    /* names, then NULL */
+  OptimizerNumber numbers[OPTIMIZER_NUMBERS]; /* the learning rate, "lr", comes first */
+  const char *arrays[OPTIMIZER_ARRAYS + 1];   /* names, then NULL */
+  const char *needs[OPTIMIZER_ARRAYS]; /* the number without which (0) an array is not kept */
   const char *(*check)(const double *numbers); /* NULL, or what is wrong with them together */
   void (*step)(const OptimizerStep *s);
 } Optimizer;

@@ -1,11 +1,14 @@
 --- Optimisers: one fused pass over each parameter, as PyTorch defines the rules.
--- An optimiser's `lr` may be set at any time; `schedule` makes functions that say how.
+-- An optimiser's `lr` may be set at any time; `schedule` makes functions that say how. In place of a list of parameters
+-- every optimiser takes a list of groups `{params = list, lr = ..., weight_decay = ..., ...}`, each with options of its
+-- own.
 -- @module latent.optim
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
+local average = require "latent.optim.average"
 local schedule = require "latent.schedule"
 
 local raise = core.raise
@@ -42,12 +45,12 @@ M.lbfgs = require("latent.optim.lbfgs").minimize
 
 --- An optimiser.
 -- @type Optimizer
--- @tfield number lr the learning rate; may be set at any time
+-- @tfield number lr the learning rate; may be set at any time. A group that was given another keeps the ratio to it.
 local Optimizer = {}
 Optimizer.__index = setmetatable(Optimizer, foreign.asked("optimiser", "an optimiser"))
 Optimizer.__name = "optimiser" -- in messages
 
-local function check_parameters(name, parameters)
+local function check_parameters(name, parameters, seen)
   local got = options.describe(parameters)
   if got == "a table" and rawlen(parameters) == 0 then
     got = next(parameters) == nil and "an empty table" or "a table with names"
@@ -56,8 +59,10 @@ local function check_parameters(name, parameters)
   if got ~= "a table" then
     raise(("%s: expected a list of parameters, such as model:parameters(), got %s"):format(name, got))
   end
-  local seen = {}
-  for i, p in ipairs(parameters) do
+  seen = seen or {count = 0}
+  for _, p in ipairs(parameters) do
+    seen.count = seen.count + 1
+    local i = seen.count
     local place = ("%s: parameter %d"):format(name, i)
     core.check_tensor(p, place)
     if not p.is_leaf or p.dtype ~= "float32" then
@@ -133,18 +138,57 @@ local function read_numbers(name, row, opts)
   return values
 end
 
+local function is_group(value)
+  return type(value) == "table" and not core.is_tensor(value) and getmetatable(value) == nil and value.params ~= nil
+end
+
+-- What was given as a list of groups, each with its own options before those of all.
+local function groups_of(parameters, opts)
+  if type(parameters) ~= "table" or core.is_tensor(parameters) or not is_group(parameters[1]) then
+    return {{params = parameters, opts = opts}}
+  end
+  local groups = {}
+  for i, given in ipairs(parameters) do
+    if not is_group(given) then
+      raise(("optim: group %d: expected {params = list, ...}, got %s"):format(i, options.describe(given)))
+    end
+    local own = {}
+    for key, value in pairs(type(opts) == "table" and opts or {}) do own[key] = value end
+    for key, value in pairs(given) do
+      if key ~= "params" then own[key] = value end
+    end
+    groups[i] = {params = given.params, opts = own}
+  end
+  return groups
+end
+
+-- How many times the optimiser's learning rate a group has.
+local function scale_of(name, own, all)
+  if own == all then return 1 end
+  if all == 0 then raise(name .. ": lr: expected above 0 where a group has another one, got 0") end
+  return own / all
+end
+
 -- An optimiser by the name of its row.
 local function new(row_name, parameters, opts)
   local row, name = rows[row_name], "optim." .. row_name
-  local hyper = read_numbers(name, row, opts)
-  check_parameters(name, parameters)
-  local self = setmetatable({name = name, lr = hyper.lr, steps = 0, _row = row_name,
-    _parameters = table.move(parameters, 1, #parameters, 1, {}), _hyper = hyper, _state_names = row.arrays,
-    _state = {}}, Optimizer)
-  for k, array in ipairs(row.arrays) do
-    self._state[k] = {}
-    for i, p in ipairs(parameters) do self._state[k][i] = core.zeros(p.shape) end
-    self[array] = self._state[k]
+  local lr = read_numbers(name, row, opts).lr
+  local self = setmetatable({name = name, lr = lr, steps = 0, _row = row, _parameters = {}, _groups = {}}, Optimizer)
+  local seen = {count = 0}
+  for i, given in ipairs(groups_of(parameters, opts)) do
+    local hyper = read_numbers(name, row, given.opts)
+    check_parameters(name, given.params, seen)
+    local group = {parameters = table.move(given.params, 1, #given.params, 1, {}), hyper = hyper, state = {},
+      scale = scale_of(name, hyper.lr, lr)}
+    for k, array in ipairs(row.arrays) do
+      local needed = row.needs[array]
+      local list = (not needed or hyper[needed] == true or type(hyper[needed]) == "number" and hyper[needed] ~= 0)
+        and {} or nil
+      for j, p in ipairs(list and group.parameters or {}) do list[j] = core.zeros(p.shape) end
+      group.state[k] = list
+    end
+    self._groups[i] = group
+    table.move(group.parameters, 1, #group.parameters, #self._parameters + 1, self._parameters)
   end
   return self
 end
@@ -158,17 +202,33 @@ end
 function Optimizer:step()
   at_least_zero(self.name, "lr", self.lr)
   self.steps = self.steps + 1
-  self._hyper.lr = self.lr
-  core.optimizer_step(self._row, self._hyper, self.steps, self._parameters, table.unpack(self._state))
+  for _, group in ipairs(self._groups) do
+    group.hyper.lr = self.lr * group.scale
+    core.optimizer_step(self._row.name, group.hyper, self.steps, group.parameters,
+      table.unpack(group.state, 1, #self._row.arrays))
+  end
+end
+
+--- The learning rate of each group now.
+-- @treturn {number,...}
+function Optimizer:rates()
+  local rates = {}
+  for i, group in ipairs(self._groups) do rates[i] = self.lr * group.scale end
+  return rates
 end
 
 --- How it was made: its name, its settings except `lr`, and the number of its parameters. A state fits an
 -- optimiser with equal settings.
--- @treturn table plain values
+-- @treturn table plain values; those of further groups under names such as "group 2 weight_decay"
 function Optimizer:settings()
   local settings = {name = self.name, parameters = #self._parameters}
-  for key, value in pairs(self._hyper) do
-    if key ~= "lr" then settings[key] = value end
+  for i, group in ipairs(self._groups) do
+    local prefix = i > 1 and ("group %d "):format(i) or ""
+    if i > 1 then settings[prefix .. "parameters"] = #group.parameters end
+    if group.scale ~= 1 then settings[prefix .. "scale"] = group.scale end
+    for key, value in pairs(group.hyper) do
+      if key ~= "lr" then settings[prefix .. key] = value end
+    end
   end
   return settings
 end
@@ -181,9 +241,12 @@ function Optimizer:parameters() return table.move(self._parameters, 1, #self._pa
 -- the optimiser's own, and change with its next step.
 -- @treturn table {steps =, lr =, arrays = {[string]=Tensor}}
 function Optimizer:state()
-  local arrays = {}
-  for k, name in ipairs(self._state_names) do
-    for i, x in ipairs(self._state[k]) do arrays[name .. "." .. i] = x end
+  local arrays, before = {}, 0
+  for _, group in ipairs(self._groups) do
+    for k, name in ipairs(self._row.arrays) do
+      for i, x in ipairs(group.state[k] or {}) do arrays[name .. "." .. before + i] = x end
+    end
+    before = before + #group.parameters
   end
   return {steps = self.steps, lr = self.lr, arrays = arrays}
 end
@@ -213,28 +276,36 @@ function Optimizer:load_state(state)
 end
 
 --- Stochastic gradient descent, with momentum and Nesterov's variant.
--- @tparam {Tensor,...} parameters
+-- @tparam {Tensor,...}|{table,...} parameters a list, or a list of groups {params = list, lr = ..., ...}
 -- @tparam ?table opts
 -- @treturn Optimizer
 function M.SGD(parameters, opts) return new("SGD", parameters, opts) end
 
---- Adam (Kingma and Ba, 2015).
--- @tparam {Tensor,...} parameters
+--- Adam (Kingma and Ba, 2015). With `amsgrad` the largest second moment so far stands in the denominator (Reddi, Kale
+-- and Kumar, 2018).
+-- @tparam {Tensor,...}|{table,...} parameters a list, or a list of groups {params = list, lr = ..., ...}
 -- @tparam ?table opts
 -- @treturn Optimizer
 function M.Adam(parameters, opts) return new("Adam", parameters, opts) end
 
 --- AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
--- @tparam {Tensor,...} parameters
+-- @tparam {Tensor,...}|{table,...} parameters a list, or a list of groups {params = list, lr = ..., ...}
 -- @tparam ?table opts
 -- @treturn Optimizer
 function M.AdamW(parameters, opts) return new("AdamW", parameters, opts) end
 
---- RMSprop (Tieleman and Hinton, 2012).
--- @tparam {Tensor,...} parameters
+--- RMSprop (Tieleman and Hinton, 2012). With `centered` the variance of the gradient stands in the denominator, not
+-- its mean square (Graves, 2013).
+-- @tparam {Tensor,...}|{table,...} parameters a list, or a list of groups {params = list, lr = ..., ...}
 -- @tparam ?table opts
 -- @treturn Optimizer
 function M.RMSprop(parameters, opts) return new("RMSprop", parameters, opts) end
+
+--- Adagrad (Duchi, Hazan and Singer, 2011).
+-- @tparam {Tensor,...}|{table,...} parameters a list, or a list of groups {params = list, lr = ..., ...}
+-- @tparam ?table opts
+-- @treturn Optimizer
+function M.Adagrad(parameters, opts) return new("Adagrad", parameters, opts) end
 
 --- Scales all gradients down together where their common norm exceeds a limit.
 -- @tparam {Tensor,...} parameters
@@ -243,6 +314,19 @@ function M.RMSprop(parameters, opts) return new("RMSprop", parameters, opts) end
 function M.clip_grad_norm(parameters, max_norm)
   check_parameters("optim.clip_grad_norm", parameters)
   return core.clip_grad_norm(parameters, max_norm)
+end
+
+--- The running mean of weights: exponential (EMA) or over all updates (SWA).
+-- @function average
+-- @tparam {Tensor,...} parameters such as model:parameters()
+-- @tparam ?table opts
+-- @treturn Average
+-- @usage
+-- local ema = optim.average(model:parameters(), {decay = 0.999})
+-- -- after each step: ema:update(); to measure: ema:with(function() ... end)
+function M.average(parameters, opts)
+  check_parameters("optim.average", parameters)
+  return average.new(parameters, opts)
 end
 
 return setmetatable(M, foreign.asked("optim", "optim"))

@@ -170,4 +170,229 @@ function M.cyclical(inner, opts)
   end)
 end
 
+local exponential_options = options.declare("schedule.exponential", {
+  {"factor", "positive", nil, "what it is multiplied by", required = true},
+  {"epochs", "positive", nil, "how many have the factor once (default: every step has it)"},
+  {"floor", "finite", 0, "below which it does not fall"}})
+
+--- Multiplied by a factor at each step, or in so many epochs.
+-- @tparam number value the value at step 1
+-- @tparam table opts
+-- @treturn function
+function M.exponential(value, opts)
+  check_value("schedule.exponential", value)
+  opts = exponential_options(opts)
+  local factor, floor = opts.factor, opts.floor
+  return lasting("schedule.exponential", {steps = opts.epochs == nil and 1 or nil, epochs = opts.epochs}, nil,
+    function(steps)
+      return function(step) return math.max(floor, value * factor ^ ((step - 1) / steps)) end
+    end)
+end
+
+local multistep_options = options.declare("schedule.multistep", {
+  {"steps", "table", nil, "a list of steps, each the first with the next value; or"},
+  {"epochs", "table", nil, "a list of numbers of epochs, which need not be whole"}, {"factor", "finite", 0.1}})
+
+-- A growing list of numbers above a bound.
+local function growing(name, option, list, wanted)
+  local before = 0
+  for i, item in ipairs(list) do
+    options.expect(name, ("%s[%d]"):format(option, i), item, wanted)
+    if item <= before then
+      core.raise(("%s: %s: expected growing numbers, got %g after %g"):format(name, option, item, before))
+    end
+    before = item
+  end
+  if #list == 0 then core.raise(("%s: %s: expected a list of numbers, got an empty table"):format(name, option)) end
+end
+
+--- Multiplied by a factor at each of some steps, or after some epochs.
+-- @usage schedule.multistep(0.1, {epochs = {30, 60, 80}})
+-- @tparam number value
+-- @tparam table opts
+-- @treturn function
+function M.multistep(value, opts)
+  local name = "schedule.multistep"
+  check_value(name, value)
+  opts = multistep_options(opts)
+  if (opts.steps == nil) == (opts.epochs == nil) then core.raise(name .. ": give steps or epochs, one of the two") end
+  growing(name, opts.steps and "steps" or "epochs", opts.steps or opts.epochs, opts.steps and "count" or "positive")
+  local factor, given = opts.factor, table.move(opts.steps or opts.epochs, 1, #(opts.steps or opts.epochs), 1, {})
+  local function make(firsts)
+    return function(step)
+      local passed = 0
+      for _, first in ipairs(firsts) do passed = passed + (step >= first and 1 or 0) end
+      return value * factor ^ passed
+    end
+  end
+  if opts.steps then return of_steps(name, make(given)) end
+  return setmetatable({make = function(per_epoch)
+    local firsts = {}
+    for i, epochs in ipairs(given) do firsts[i] = math.floor(epochs * per_epoch + 0.5) + 1 end
+    return of_steps(name, make(firsts))
+  end}, InEpochs)
+end
+
+local one_cycle_options = options.declare("schedule.one_cycle", {STEPS, EPOCHS,
+  {"rise", "share", 0.3, "the part of the steps in which it grows"},
+  {"start", "positive", 25, "so many times less than the value is where it begins"},
+  {"last", "positive", 1e4, "and so many times less than that where it ends"},
+  {"shape", options.one_of{"cosine", "linear"}, "cosine", "of both parts"}})
+
+--- From a small value up to the given one and down to almost nothing (Smith and Topin, 2018).
+-- @tparam number value the largest
+-- @tparam table opts
+-- @treturn function
+function M.one_cycle(value, opts)
+  check_value("schedule.one_cycle", value)
+  opts = one_cycle_options(opts)
+  local first = value / opts.start
+  local last = first / opts.last
+  local function between(a, b, done)
+    if opts.shape == "linear" then return a + (b - a) * done end
+    return b + (a - b) / 2 * (1 + math.cos(math.pi * done))
+  end
+  return lasting("schedule.one_cycle", opts, nil, function(steps)
+    local top = opts.rise * steps - 1 -- counted from 0, as the last step
+    return function(step)
+      local at = math.min(step, steps) - 1
+      if at <= top then return between(first, value, top > 0 and at / top or 1) end
+      return between(value, last, (at - top) / (steps - 1 - top))
+    end
+  end)
+end
+
+--- One schedule after the other: each begins at its own step 1 when the one before has had its steps.
+-- @usage schedule.sequence{{schedule.linear(0, {steps = 100, last = 1e-3}), steps = 100}, schedule.cosine(1e-3,
+--   {steps = 900})}
+-- @tparam {table|function,...} parts {schedule or number, steps =} or {schedule or number, epochs =}; the last may be
+-- the schedule alone
+-- @treturn function
+function M.sequence(parts)
+  local name = "schedule.sequence"
+  if type(parts) ~= "table" or is_schedule(parts) or #parts == 0 then
+    core.raise(name .. ": expected a list of parts, such as {{schedule, steps = 100}, schedule}, got "
+      .. options.describe(parts))
+  end
+  local list, in_epochs = {}, false
+  for i, part in ipairs(parts) do
+    local place = ("%s: part %d"):format(name, i)
+    local alone = type(part) ~= "table" or is_schedule(part)
+    local inner = as_schedule(place, alone and part or part[1])
+    local steps, epochs = not alone and part.steps or nil, not alone and part.epochs or nil
+    if i < #parts then
+      if epochs ~= nil then
+        options.expect(place, "epochs", epochs, "positive")
+      else
+        steps = options.expect(place, "steps", steps, "count")
+      end
+    end
+    list[i] = {inner = inner, steps = steps, epochs = epochs}
+    in_epochs = in_epochs or epochs ~= nil or getmetatable(inner) == InEpochs
+  end
+  local function make(per_epoch)
+    local bound = {}
+    for i, part in ipairs(list) do
+      bound[i] = {f = M.bind(part.inner, per_epoch),
+        steps = part.epochs and math.max(1, math.floor(part.epochs * per_epoch + 0.5)) or part.steps}
+    end
+    return of_steps(name, function(step)
+      for i = 1, #bound - 1 do
+        if step <= bound[i].steps then return bound[i].f(step) end
+        step = step - bound[i].steps
+      end
+      return bound[#bound].f(step)
+    end)
+  end
+  return in_epochs and setmetatable({make = make}, InEpochs) or make(1)
+end
+
+--- The product of several schedules: each step has the value of the first, times those of the others.
+-- @tparam {function|number,...} factors
+-- @treturn function
+function M.product(factors)
+  local name = "schedule.product"
+  if type(factors) ~= "table" or is_schedule(factors) or #factors == 0 then
+    core.raise(name .. ": expected a list of schedules, got " .. options.describe(factors))
+  end
+  local list, in_epochs = {}, false
+  for i, factor in ipairs(factors) do
+    list[i] = as_schedule(("%s: factor %d"):format(name, i), factor)
+    in_epochs = in_epochs or getmetatable(list[i]) == InEpochs
+  end
+  local function make(per_epoch)
+    local bound = {}
+    for i, f in ipairs(list) do bound[i] = M.bind(f, per_epoch) end
+    return of_steps(name, function(step)
+      local product = 1
+      for _, f in ipairs(bound) do product = product * f(step) end
+      return product
+    end)
+  end
+  return in_epochs and setmetatable({make = make}, InEpochs) or make(1)
+end
+
+--- A value that falls when a number no longer improves. It is no function of the step: it is told the number, and
+-- belongs into `states` of `train.run`.
+-- @type Plateau
+-- @tfield number value the value now
+local Plateau = {}
+Plateau.__index = Plateau
+Plateau.__name = "plateau schedule" -- in messages
+
+local plateau_options = options.declare("schedule.plateau", {{"factor", "share", 0.1},
+  {"patience", "size", 10, "so many times without a gain leave it as it is"},
+  {"threshold", "not negative", 1e-4, "a gain is more than this part of the best so far"},
+  {"cooldown", "size", 0, "so many times after a fall are not counted"}, {"floor", "not negative", 0},
+  {"goal", options.one_of{"min", "max"}, "min", "what is good of the number"}})
+
+--- A value that is multiplied by a factor when a number that it is told, once an epoch perhaps, no longer improves.
+-- @usage
+-- local plateau = schedule.plateau(1e-3, {patience = 3})
+-- train.run{..., states = {plateau = plateau}, callbacks = {
+--   on_epoch = function(entry, run) run.optimizer.lr = plateau:observe(entry.val_loss) end}}
+-- @tparam number value
+-- @tparam ?table opts
+-- @treturn Plateau
+function M.plateau(value, opts)
+  check_value("schedule.plateau", value)
+  return setmetatable({value = value, _options = plateau_options(opts), _bad = 0, _cooldown = 0}, Plateau)
+end
+
+--- Tells it the number.
+-- @tparam number number
+-- @treturn number the value from now on
+function Plateau:observe(number)
+  number = options.expect("observe", "number", number, "number")
+  local o, sign = self._options, self._options.goal == "max" and -1 or 1
+  local best = self._best
+  if not best or sign * number < sign * best - o.threshold * math.abs(best) then
+    self._best, self._bad = number, 0
+  else
+    self._bad = self._bad + 1
+  end
+  if self._cooldown > 0 then self._cooldown, self._bad = self._cooldown - 1, 0 end
+  if self._bad > o.patience then
+    self.value = math.max(o.floor, self.value * o.factor)
+    self._cooldown, self._bad = o.cooldown, 0
+  end
+  return self.value
+end
+
+--- What a resumed run needs.
+-- @treturn table plain values
+function Plateau:state()
+  return {value = self.value, best = self._best, bad = self._bad, cooldown = self._cooldown}
+end
+
+local state_options = options.reader("set_state", {{"value", "finite", required = true}, {"best", "number"},
+  {"bad", "size", required = true}, {"cooldown", "size", required = true}})
+
+--- Takes up what `state` gave.
+-- @tparam table state
+function Plateau:set_state(state)
+  state = state_options(state)
+  self.value, self._best, self._bad, self._cooldown = state.value, state.best, state.bad, state.cooldown
+end
+
 return M

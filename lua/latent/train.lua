@@ -89,6 +89,8 @@ local ROWS = {
   {"schedules", "table", {}, "functions of the step (counted from 1 over all epochs), those of latent.schedule (in "
     .. "steps or in epochs) or numbers, by name; `lr` is the optimiser's, others such as `beta` are for the loss"},
   {"clip", "positive", nil, "the greatest norm of all gradients together, in `Run:step` (default: none)"},
+  {"accumulate", "count", 1, "steps whose gradients are averaged before the optimiser makes one of its own: batches so "
+    .. "many times as large without their memory. What is left over at the end of the run moves nothing"},
   {"validate", "any", nil, "at the end of an epoch, in evaluation mode and without recording: a data set, over which "
     .. "the means of the loss and its further numbers are taken (`val_loss`, ...); or `function(now)` that returns a "
     .. "table of numbers"},
@@ -106,7 +108,7 @@ local ROWS = {
   {"every", "any", nil, "a number of steps, or {steps =, seconds =} (default: 10 seconds)"},
   {"resume", "boolean", false, "go on where the checkpoint stands, or begin where there is none"},
   {"states", "table", {}, "what else changes from step to step, by name: generators, or objects with `state()` (plain "
-    .. "values) and `set_state(state)`"},
+    .. "values, and tensors by name in its field `arrays`) and `set_state(state)`"},
   {"settings", "table", {}, "scalars by name that must be the same for a run to be resumed"},
   {"progress", PROGRESS, nil, "true, a label, or a table of options for progress.new"},
   {"callbacks", "any", nil, "`on_step(now, run)`, `on_epoch(entry, run)`, which may change the entry before it is "
@@ -126,7 +128,7 @@ end
 -- The parts that every run has.
 local function read_parts(run, opts)
   run.model, run.optimizer, run.loader, run.epochs = opts.model, opts.optimizer, opts.loader, opts.epochs
-  run.loss, run.clip, run.progress = opts.loss, opts.clip, opts.progress
+  run.loss, run.clip, run.progress, run.accumulate = opts.loss, opts.clip, opts.progress, opts.accumulate
   run.steps_per_epoch = #run.loader
   run.parameters = run.optimizer:parameters()
   local known = {}

@@ -175,6 +175,83 @@ def attention():
         put(f"sdpa/{key}", value)
 
 
+def optimisers():
+    """Trajectories of 50 steps on sum(c (x - t)^2) + 0.1 sum(x^4), uphill on its negative."""
+    c, t, x0 = torch.rand(6) + 0.2, torch.randn(6), torch.randn(6)
+    put("optim/c", c)
+    put("optim/t", t)
+    put("optim/x0", x0)
+    kinds = {
+        "sgd_maximize": (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.01}),
+        "adam_amsgrad": (torch.optim.Adam, {"lr": 0.05, "amsgrad": True, "weight_decay": 0.01, "betas": (0.8, 0.9)}),
+        "adamw_amsgrad": (torch.optim.AdamW, {"lr": 0.05, "amsgrad": True, "betas": (0.8, 0.9)}),
+        "adamw_maximize": (torch.optim.AdamW, {"lr": 0.05}),
+        "rmsprop_centered": (torch.optim.RMSprop, {"lr": 0.02, "centered": True}),
+        "rmsprop_momentum": (torch.optim.RMSprop, {"lr": 0.02, "momentum": 0.5, "weight_decay": 0.01}),
+        "rmsprop_both": (torch.optim.RMSprop, {"lr": 0.02, "momentum": 0.5, "centered": True, "alpha": 0.9}),
+        "rmsprop_maximize": (torch.optim.RMSprop, {"lr": 0.02, "momentum": 0.5, "centered": True}),
+        "adagrad": (torch.optim.Adagrad, {"lr": 0.3, "lr_decay": 0.01, "weight_decay": 0.01,
+                                          "initial_accumulator_value": 0.1}),
+        "adagrad_maximize": (torch.optim.Adagrad, {"lr": 0.3}),
+    }
+    for name, (kind, options) in kinds.items():
+        up = name.endswith("maximize")
+        x = nn.Parameter(x0.clone())
+        optimiser = kind([x], maximize=up, **options)
+        losses = []
+        for _ in range(50):
+            optimiser.zero_grad()
+            loss = (c * (x - t) ** 2).sum() + 0.1 * (x ** 4).sum()
+            (-loss if up else loss).backward()
+            losses.append(loss.item())
+            optimiser.step()
+        put(f"optim/{name}/losses", torch.tensor(losses))
+        put(f"optim/{name}/x", x)
+    groups()
+
+
+def groups():
+    """Two groups under a schedule that falls by a tenth each step."""
+    a, b = nn.Parameter(torch.tensor([1.0, -2.0])), nn.Parameter(torch.tensor([3.0]))
+    optimiser = torch.optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.1, "weight_decay": 0.5}], lr=0.01,
+                                momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.9)
+    for _ in range(20):
+        optimiser.zero_grad()
+        ((a ** 2).sum() + (b ** 2).sum()).backward()
+        optimiser.step()
+        scheduler.step()
+    put("optim/groups/a", a)
+    put("optim/groups/b", b)
+
+
+def schedules():
+    """Learning rates of the first steps."""
+    def rates(make, steps=30, metrics=None):
+        optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        scheduler = make(optimiser)
+        list_ = []
+        for i in range(steps):
+            list_.append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            scheduler.step(metrics[i]) if metrics else scheduler.step()
+        return torch.tensor(list_, dtype=torch.float64)
+
+    s = torch.optim.lr_scheduler
+    put("schedule/one_cycle", rates(lambda o: s.OneCycleLR(o, 0.5, total_steps=30)))
+    put("schedule/one_cycle_linear", rates(lambda o: s.OneCycleLR(o, 0.5, total_steps=30, anneal_strategy="linear",
+                                                                  pct_start=0.4, div_factor=10, final_div_factor=50)))
+    put("schedule/exponential", rates(lambda o: s.ExponentialLR(o, 0.9)))
+    put("schedule/multistep", rates(lambda o: s.MultiStepLR(o, [3, 7, 20], 0.5)))
+    put("schedule/sequence", rates(lambda o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 5), s.ExponentialLR(o, 0.9)],
+                                                            [5])))
+    metrics = [1.0, 0.9, 0.9, 0.89999, 0.9, 0.8, 0.85, 0.8, 0.81, 0.8, 0.82, 0.8, 0.8, 0.8, 0.8, 0.1, 0.1, 0.1, 0.1,
+               0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    put("schedule/metrics", torch.tensor(metrics))
+    put("schedule/plateau", rates(lambda o: s.ReduceLROnPlateau(o, factor=0.5, patience=2, cooldown=1, min_lr=0.1),
+                                  metrics=metrics))
+
+
 def write(path):
     header, offset = {}, 0
     for name, x in arrays.items():
@@ -191,4 +268,6 @@ def write(path):
 if __name__ == "__main__":
     layers()
     attention()
+    optimisers()
+    schedules()
     write(sys.argv[1] + "/layers.safetensors")

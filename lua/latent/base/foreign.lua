@@ -161,7 +161,8 @@ M.nn = entries{
 M.optim = entries{
   ["lr_scheduler"] = 'require "latent.schedule"',
   ["LBFGS"] = "optim.lbfgs(f, start)",
-  ["Adagrad Adadelta NAdam RAdam Adamax Lion"] = "optim.Adam(model:parameters(), {lr = 1e-3})",
+  ["Adadelta NAdam RAdam Adamax Lion"] = "optim.Adam(model:parameters(), {lr = 1e-3})",
+  ["swa_utils AveragedModel EMA SWA"] = "optim.average(model:parameters(), {decay = 0.999})",
   ["RMSProp"] = "optim.RMSprop(model:parameters(), {lr = 1e-3})",
   ["clip_grad_norm_"] = "optim.clip_grad_norm(model:parameters(), max_norm)",
 }
@@ -204,7 +205,7 @@ M.module = entries{
 M.optimiser = entries{
   ["state_dict"] = "opt:state()",
   ["load_state_dict"] = "opt:load_state(state)",
-  ["param_groups"] = "opt.lr",
+  ["param_groups"] = "opt.lr, or opt:rates()",
 }
 
 --- Raises what to write in place of a name, at the user's line; returns where it is no such name.

@@ -103,15 +103,20 @@ function Run:note(values, weight)
 end
 
 --- One step from a loss: zeroes the gradients, runs back, clips them where the run says so, steps the optimiser,
--- notes the numbers. The body of the loop that `latent.train.run` has.
+-- notes the numbers; with the option `accumulate` the optimiser steps once in so many steps. The body of the loop that
+-- `latent.train.run` has.
 -- @tparam Tensor loss of one element
 -- @tparam ?table values further numbers for the log, name -> number or tensor of one element
 function Run:step(loss, values)
   if not core.is_tensor(loss) then raise("train: loss: expected a tensor, got " .. options.describe(loss)) end
-  self.optimizer:zero_grad()
-  loss:backward()
-  if self.clip then self.now.norm = optim.clip_grad_norm(self.parameters, self.clip) end
-  self.optimizer:step()
+  local done = self.steps % self.accumulate -- steps whose gradients are there
+  if done == 0 then self.optimizer:zero_grad() end
+  local share = self.accumulate > 1 and loss / self.accumulate or loss
+  share:backward()
+  if done == self.accumulate - 1 then
+    if self.clip then self.now.norm = optim.clip_grad_norm(self.parameters, self.clip) end
+    self.optimizer:step()
+  end
   self:note{loss = loss}
   if values then self:note(values) end
 end

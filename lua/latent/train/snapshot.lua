@@ -29,7 +29,8 @@ function M.settings(run)
   add(out, "loader ", place)
   out["loader batches"] = #run.loader
   add(out, "", {clip = run.clip, watch = run.watch, goal = run.goal, patience = run.patience,
-    min_delta = run.min_delta, best = run.keeps_best})
+    min_delta = run.min_delta, best = run.keeps_best,
+    accumulate = run.accumulate > 1 and run.accumulate or nil})
   add(out, "settings ", run.settings)
   for name in pairs(run.states) do out["states " .. name] = true end
   for name in pairs(run.schedules) do out["schedule " .. name] = true end
@@ -47,7 +48,8 @@ function M.difference(saved, own)
   for key in pairs(saved) do keys[key] = true end
   for key in pairs(own) do keys[key] = true end
   for key in pairs(keys) do
-    if saved[key] ~= own[key] then
+    -- A flag that a checkpoint from before it lacks is off.
+    if (saved[key] or false) ~= (own[key] or false) then
       lines[#lines + 1] = ("%s: %s in the checkpoint, %s here"):format(key, describe(saved[key]), describe(own[key]))
     end
   end
@@ -116,7 +118,17 @@ function M.gather(run)
   put(tensors, "best.", run.best_state or {})
   local values = {optimizer = {steps = optimizer.steps, lr = optimizer.lr}, modes = run.model:modes(),
     loader = run.loader:state(), rng = core.rng_state(), states = {}}
-  for name, object in pairs(run.states) do values.states[name] = object:state() end
+  for name, object in pairs(run.states) do
+    local state = object:state()
+    if type(state) == "table" and type(state.arrays) == "table" then
+      put(tensors, "states." .. name .. ".", state.arrays)
+      local plain = {}
+      for key, value in pairs(state) do plain[key] = value end
+      plain.arrays = nil
+      state = plain
+    end
+    values.states[name] = state
+  end
   return tensors, values
 end
 
@@ -135,7 +147,11 @@ function M.apply(run, tensors, values)
     entry[2].grad = gradient and gradient:clone()
   end
   run.loader:set_state(values.loader)
-  for name, object in pairs(run.states) do object:set_state(values.states[name]) end
+  for name, object in pairs(run.states) do
+    local state, arrays = values.states[name], take(tensors, "states." .. name .. ".")
+    if next(arrays) then state.arrays = arrays end
+    object:set_state(state)
+  end
   local best = take(tensors, "best.")
   run.best_state = next(best) and best
   core.set_rng_state(values.rng)
