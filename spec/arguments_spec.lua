@@ -50,6 +50,7 @@ describe("values", function()
       return lt.avg_pool2d(IMAGE, 3, {stride = 2, padding = 1, ceil_mode = true, count_include_pad = false})
     end, {0.25, 2 / 3, -1.5, 1, -1 / 9, -5 / 3, 1.5, 1, -3}},
     {function() return lt.avg_pool2d(IMAGE, 2, {divisor_override = 3}) end, {1 / 3, 2 / 3, 5 / 3, -5 / 3}},
+    {function() return lt.avg_pool2d(IMAGE, 2, {divisor_override = -3}) end, {-1 / 3, -2 / 3, -5 / 3, 5 / 3}},
     {function() return lt.avg_pool1d(numbers(1, 5, 1), 3, {stride = 2, padding = 1, count_include_pad = false}) end,
       {0, 4 / 3, -1}},
   })
@@ -116,6 +117,11 @@ describe("values", function()
     {function() return lt.softplus({-1, 0.5, 2}, {beta = 3, threshold = 4}) end, {0.01619578, 0.5671378, 2}},
     {function() return lt.var({1, 2, 4, 8}, {correction = 2.5}) end, {19.16667}},
     {function() return lt.var({1, 2}, {correction = 2}) end, {inf}},
+    {function() return lt.round({1.25, 15.55, -0.26}, 1) end, {1.2, 15.6, -0.3}},
+    {function() return lt.one_hot{1, 0, 2}:float() end, {0, 1, 0, 1, 0, 0, 0, 0, 1}},
+    {function() return lt.round({125, -26}, {decimals = -1}) end, {120, -30}},
+    {function() return lt.tensor(lt.flatten(lt.ones(2, 3, 4, 5), 2, -2).shape) end, {2, 12, 5}},
+    {function() return lt.tensor(lt.flatten(lt.ones(2, 3), 1, 1).shape) end, {2, 3}},
     {function() return lt.dropout({1, 2, 3}, 1) end, {0, 0, 0}},
     {function() return lt.squeeze(lt.ones(1, 2, 1, 1), {1, -1}) end, {1, 1}},
     {function() return lt.clamp({-3, 0, 3, nan, 1}, {min = lt.tensor{-1, 1, 0, 0, nan}, max = 2}) end,
@@ -224,9 +230,6 @@ local bad = {
   end},
   {"max_pool1d: kernel is missing", function() return lt.max_pool1d(LINE) end},
   {"max_pool2d: dilation: expected 1 to", function() return lt.max_pool2d(IMAGE, 2, {dilation = 0}) end},
-  {"avg_pool2d: divisor_override: expected at least 1, got %-1", function()
-    return lt.avg_pool2d(IMAGE, 2, {divisor_override = -1})
-  end},
   {"interpolate: expected size or scale_factor, got neither", function() return lt.interpolate(IMAGE) end},
   {"interpolate: expected size or scale_factor, got both", function() return lt.interpolate(IMAGE, 2, 2) end},
   {'interpolate: mode: "linear" is for 1 spatial axis, got %[1, 4, 4, 1%]', function()
@@ -247,6 +250,8 @@ local bad = {
   {"max: axis: expected 1%.%.2 or %-2%.%.%-1, got 3", function() return lt.max(M23, {1, 3}) end},
   {"max: axis: 2 is given twice", function() return lt.max(M23, {2, -1}) end},
   {"logsumexp: keepdim: expected a boolean, got 1", function() return lt.logsumexp(M23, {1, 2}, 1) end},
+  {"flatten: last: expected at least 2, as the first, got 1", function() return M23:flatten(2, 1) end},
+  {"round: decimals: expected a whole number, got 1.5", function() return M23:round(1.5) end},
   {"squeeze: axis: 1 is given twice", function() return M23:squeeze{1, -2} end},
   {"norm: p: expected a number, got nan", function() return lt.norm(M23, {p = nan}) end},
   {"norm: x: expected at least one element for a norm of the order inf", function()

@@ -37,6 +37,7 @@ end
 -- What the composites take beside tensors, by the names in their definitions.
 local COMPOSITE = {["transpose.a"] = "?int a default 1", ["transpose.b"] = "?int b default 2",
   ["unsqueeze.axis"] = "int axis", ["squeeze.axis"] = "?int|{int,...} axis", ["flatten.first"] = "?int first default 1",
+  ["flatten.last"] = "?int last default -1",
   ["stack.axis"] = "?int axis default 1", ["broadcast_to...."] = "int|{int,...}|Tensor ... the shape",
   ["norm.axis"] = "?int|{int,...} axis all unless given", ["norm.keepdim"] = "?boolean keepdim default false",
   axis = "?int|{int,...} axis all unless given", opts = "?table opts unbiased = true, keepdim = false"}

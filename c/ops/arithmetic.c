@@ -228,7 +228,8 @@ static const Op op_pow_tensor = {.name = "pow_tensor",
 
 /* the angle of the point (b, a): da = dy b / (a^2 + b^2), db = -dy a / (a^2 + b^2), by the ratio of
  * the smaller to the larger, whose square cannot overflow */
-static inline real share_of_squares(real a, real b) { /* a / (a^2 + b^2) */
+static inline real share_of_squares(real a, real b) { /* a / (a^2 + b^2), 0 at the origin */
+  if (a == 0 && b == 0) return 0;
   real q = real_abs(a) > real_abs(b) ? b / a : a / b;
   return real_abs(a) > real_abs(b) ? 1 / (a * (1 + q * q)) : q / (b * (1 + q * q));
 }

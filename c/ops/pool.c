@@ -119,8 +119,6 @@ static bool max_pool2d_shape(const Call *c, Shape *out, Error *e) {
 static bool avg_pool2d_shape(const Call *c, Shape *out, Error *e) {
   if (!check_pool(c, e)) return false;
   Pool p = avg_pool_of(c);
-  if (p.divisor < 0)
-    return error_set(e, "divisor_override: expected at least 1, got %lld", (long long)p.divisor);
   return pool_shape(&p, out, e);
 }
 
@@ -286,7 +284,7 @@ static int64_t counted(const Pool *p, int d, int64_t o) {
   return p->padding_counts ? least(end, p->kernel[d]) : end_pixel(p, d, o) - first_pixel(p, d, o);
 }
 static real window_share(const Pool *p, int64_t i, int64_t j) {
-  return 1 / (real)(p->divisor > 0 ? p->divisor : counted(p, 0, i) * counted(p, 1, j));
+  return 1 / (real)(p->divisor != 0 ? p->divisor : counted(p, 0, i) * counted(p, 1, j));
 }
 
 /* dx[c] += dy[c] * scale */

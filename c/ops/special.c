@@ -59,7 +59,7 @@ static double psi(double x) {
 static double psi_slope(double x) {
   if (x <= 0) {
     double wave = PI / sin(PI * (x - floor(x)));
-    return x == floor(x) ? INFINITY : wave * wave - psi_slope(1 - x);
+    return x == floor(x) ? (isinf(x) ? NAN : INFINITY) : wave * wave - psi_slope(1 - x);
   }
   double below = 0;
   for (; x < FAR; x++) below += 1 / (x * x);

@@ -16,6 +16,9 @@ return function(add, wide)
     add(op, {{3, 4}}, function(lt, x) return lt[op](x, 2, {correction = 1.5}) end, {label = "corrected"})
   end
 
+  add("round", {{3, 5}}, function(lt, x) return lt.round(x, {decimals = 1}) end, {label = "decimals"})
+  add("flatten", {{2, 3, 2, 2}}, function(lt, x) return lt.flatten(x, 2, 3) end, {label = "to the third"})
+
   -- Activations and normalisation.
   add("gelu", {{3, 5}}, function(lt, x) return lt.gelu(x, "tanh") end, {label = "tanh"})
   wide("gelu", {{17, 33}}, function(lt, x) return lt.gelu(x, {approximate = "tanh"}) end)

@@ -17,6 +17,10 @@ class Inexpressible(Exception):
     """The public API has no way to say this; the text is the reason under which it is counted."""
 
 
+class TooLarge(Exception):
+    """The sample has more elements than this tool keeps; that says nothing of the API."""
+
+
 def handles(*operators):
     """Registers a handler."""
     def register(handler):
@@ -34,11 +38,6 @@ def same(t):
 
 def channels_last(t):
     return t.movedim(1, -1) if t.dim() > 1 else t
-
-
-def image(t):
-    """NHWC; a single image becomes a batch of one."""
-    return channels_last(t if t.dim() == 4 else t.unsqueeze(0))
 
 
 def first_of_tuple(layout):
@@ -62,6 +61,8 @@ class Case:
         if len(self.inputs) > len(NAMES):
             raise Inexpressible("more than %d tensors" % len(NAMES))
         for tensor, _ in self.inputs:
+            if not torch.is_tensor(tensor):
+                raise Inexpressible("Python numbers alone")
             if tensor.is_complex():
                 raise Inexpressible("complex numbers")
 
@@ -118,10 +119,3 @@ def listed(items):
 
 def axes(dims):
     return listed(axis(dim) for dim in dims)
-
-
-def pair(value):
-    """One number for both spatial axes, or two."""
-    if isinstance(value, (tuple, list)):
-        return listed(value if len(value) == 2 else [value[0]] * 2)
-    return str(value)

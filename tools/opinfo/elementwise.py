@@ -3,10 +3,15 @@ import torch
 
 from case import Case, Inexpressible, arguments, boolean, handles, number
 
-UNARY = {name: name for name in "abs neg exp log sqrt square sin cos tanh sigmoid sign floor ceil".split()}
+UNARY = {name: name for name in (
+    "abs neg exp log sqrt square sin cos tanh sigmoid sign floor ceil trunc tan asin acos atan sinh cosh asinh acosh "
+    "atanh log1p log2 log10 expm1 exp2 rsqrt reciprocal erf erfc erfinv lgamma digamma isnan isinf isfinite").split()}
 UNARY.update({"sgn": "sign", "nn.functional.relu": "relu", "nn.functional.silu": "silu"})
-BINARY = {name: name for name in "add sub mul div maximum minimum eq ne lt le gt ge".split()}
+BINARY = {name: name for name in (
+    "add sub mul div maximum minimum eq ne lt le gt ge atan2 xlogy fmod remainder").split()}
 BINARY["true_divide"] = "div"
+REVERSED = {"__radd__": "add", "__rsub__": "sub", "__rmul__": "mul", "__rdiv__": "div", "__rmod__": "remainder",
+            "__rpow__": "pow"}
 
 
 def unary(ours):
@@ -23,16 +28,25 @@ def scaled(text, alpha):
 def binary(ours):
     def handler(sample):
         values = arguments(sample, "other", "alpha", "rounding_mode")
-        if values.get("rounding_mode"):
-            raise Inexpressible("rounding_mode")
+        mode = values.get("rounding_mode")
+        more = ', {rounding_mode = "%s"}' % mode if mode else ""
         alpha, x, y = values.get("alpha", 1), sample.input, values["other"]
         if torch.is_tensor(x) and torch.is_tensor(y):
-            return Case("lt.%s(a, %s)" % (ours, scaled("b", alpha)), [x, y])
+            return Case("lt.%s(a, %s%s)" % (ours, scaled("b", alpha), more), [x, y])
         if torch.is_tensor(x):
-            return Case("lt.%s(a, %s)" % (ours, number(y if alpha == 1 else y * alpha)), [x])
+            return Case("lt.%s(a, %s%s)" % (ours, number(y if alpha == 1 else y * alpha), more), [x])
         if torch.is_tensor(y) and alpha == 1:
-            return Case("lt.%s(%s, a)" % (ours, number(x)), [y])
+            return Case("lt.%s(%s, a%s)" % (ours, number(x), more), [y])
         raise Inexpressible("two Python numbers")
+    return handler
+
+
+def reversed_binary(ours):
+    def handler(sample):
+        other = arguments(sample, "other")["other"]
+        if torch.is_tensor(other):
+            return Case("lt.%s(b, a)" % ours, [sample.input, other])
+        return Case("lt.%s(%s, a)" % (ours, number(other)), [sample.input])
     return handler
 
 
@@ -40,6 +54,18 @@ for theirs, ours_name in UNARY.items():
     handles(theirs)(unary(ours_name))
 for theirs, ours_name in BINARY.items():
     handles(theirs)(binary(ours_name))
+
+
+@handles("floor_divide")
+def floor_divide(sample):
+    """It is made of steps, and PyTorch has no gradient for it."""
+    case = binary("floor_divide")(sample)
+    case.forward_only = True
+    return case
+
+
+for theirs, ours_name in REVERSED.items():
+    handles(theirs)(reversed_binary(ours_name))
 
 
 @handles("rsub")
@@ -54,17 +80,41 @@ def reversed_sub(sample):
 @handles("pow")
 def power(sample):
     exponent = sample.args[0]
+    if torch.is_tensor(exponent) and torch.is_tensor(sample.input):
+        return Case("lt.pow(a, b)", [sample.input, exponent])
     if torch.is_tensor(exponent):
-        raise Inexpressible("pow: a tensor as exponent")
+        return Case("lt.pow(%s, a)" % number(sample.input), [exponent])
     return Case("lt.pow(a, %s)" % number(exponent), [sample.input])
 
 
-def clamped(sample, bounds):
-    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
-    if any(torch.is_tensor(bound) for bound in bounds.values()):
-        raise Inexpressible("clamp: tensors as bounds")
-    options = ", ".join("%s = %s" % (name, number(bound)) for name, bound in bounds.items())
-    return Case("lt.clamp(a, {%s})" % options, [sample.input])
+@handles("lerp")
+def lerp(sample):
+    end, weight = sample.args
+    if torch.is_tensor(weight):
+        return Case("lt.lerp(a, b, c)", [sample.input, end, weight])
+    return Case("lt.lerp(a, b, %s)" % number(weight), [sample.input, end])
+
+
+@handles("nan_to_num")
+def nan_to_num(sample):
+    given = arguments(sample, "nan", "posinf", "neginf")
+    options = ", ".join("%s = %s" % (name, number(value)) for name, value in given.items() if value is not None)
+    return Case("lt.nan_to_num(a, {%s})" % options, [sample.input])
+
+
+def clamped(sample, bounds, between=None):
+    """`between` is what PyTorch's function is of two tensors: at ties it shares the gradient, unlike clamp."""
+    tensors = [bound for bound in bounds.values() if torch.is_tensor(bound)]
+    if between and tensors:
+        return Case("lt.%s(a, b)" % between, [sample.input, tensors[0]])
+    inputs, words = [sample.input], []
+    for name, bound in bounds.items():
+        if torch.is_tensor(bound):
+            words.append("%s = %s" % (name, "abc"[len(inputs)]))
+            inputs.append(bound)
+        elif bound is not None:
+            words.append("%s = %s" % (name, number(bound)))
+    return Case("lt.clamp(a, {%s})" % ", ".join(words), inputs)
 
 
 @handles("clamp")
@@ -74,12 +124,12 @@ def clamp(sample):
 
 @handles("clamp_min")
 def clamp_min(sample):
-    return clamped(sample, {"min": sample.args[0]})
+    return clamped(sample, {"min": sample.args[0]}, "maximum")
 
 
 @handles("clamp_max")
 def clamp_max(sample):
-    return clamped(sample, {"max": sample.args[0]})
+    return clamped(sample, {"max": sample.args[0]}, "minimum")
 
 
 @handles("nn.functional.leaky_relu")
@@ -96,24 +146,19 @@ def elu(sample):
 
 @handles("nn.functional.gelu")
 def gelu(sample):
-    if arguments(sample, "approximate").get("approximate", "none") != "none":
-        raise Inexpressible("gelu: approximate")
-    return Case("lt.gelu(a)", [sample.input])
+    return Case('lt.gelu(a, "%s")' % arguments(sample, "approximate").get("approximate", "none"), [sample.input])
 
 
 @handles("nn.functional.softplus")
 def softplus(sample):
     values = arguments(sample, "beta", "threshold")
-    if values.get("beta", 1) != 1 or values.get("threshold", 20) != 20:
-        raise Inexpressible("softplus: beta, threshold")
-    return Case("lt.softplus(a)", [sample.input])
+    return Case("lt.softplus(a, {beta = %s, threshold = %s})" % (
+        number(values.get("beta", 1)), number(values.get("threshold", 20))), [sample.input])
 
 
 @handles("round")
 def rounded(sample):
-    if arguments(sample, "decimals").get("decimals", 0):
-        raise Inexpressible("round: decimals")
-    return Case("lt.round(a)", [sample.input])
+    return Case("lt.round(a, %d)" % arguments(sample, "decimals").get("decimals", 0), [sample.input])
 
 
 @handles("nn.functional.dropout")

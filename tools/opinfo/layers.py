@@ -1,9 +1,7 @@
 """Products, convolutions, pooling, normalisation and resizing. Images here are NHWC, convolution weights
 [kernel height, kernel width, in, out], linear weights [in, out]."""
-import math
-
-from case import (Case, Inexpressible, arguments, channels_last, first_of_tuple, handles, image, number,
-                  pair, refuse_if_set, same)
+from case import (Case, Inexpressible, arguments, boolean, channels_last, first_of_tuple, handles, listed, number,
+                  same)
 
 
 @handles("matmul", "mm", "bmm")
@@ -27,71 +25,82 @@ def linear(sample):
 
 # ---- convolutions and pools ----
 
-def unbatched(sample):
-    return None if sample.input.dim() == 4 else "a single image: a batch of one"
+def batched(layout_axes):
+    """Channels last; a sample without a batch becomes a batch of one."""
+    return lambda t: channels_last(t if t.dim() == layout_axes + 2 else t.unsqueeze(0))
 
 
-def convolution(sample, ours, names, weight_layout, defaults):
-    values = arguments(sample, "weight", "bias", *names)
-    if values.get("groups", 1) != 1:
-        raise Inexpressible("%s: groups" % ours)
-    if values.get("padding") == "valid":
-        values["padding"] = 0
-    if isinstance(values.get("padding"), str):
-        raise Inexpressible("%s: padding = same" % ours)
-    options = ", ".join("%s = %s" % (name, pair(values.get(name, value))) for name, value in defaults.items())
-    inputs, bias = [(sample.input, image), (values["weight"], weight_layout)], values.get("bias")
-    if bias is not None:
-        inputs.append(bias)
-    return Case("lt.%s(a, b, %s, {%s})" % (ours, "nil" if bias is None else "c", options), inputs, image,
-                unbatched(sample))
+def unbatched(sample, n):
+    return None if sample.input.dim() == n + 2 else "a single one: a batch of one"
 
 
-@handles("nn.functional.conv2d")
-def conv2d(sample):
-    return convolution(sample, "conv2d", ("stride", "padding", "dilation", "groups"),
-                       lambda t: t.permute(2, 3, 1, 0), {"stride": 1, "padding": 0, "dilation": 1})
+def sizes(value, n):
+    """A number for all axes, or a list."""
+    if isinstance(value, (tuple, list)):
+        return listed(value if len(value) == n else [value[0]] * n)
+    return str(value)
 
 
-@handles("nn.functional.conv_transpose2d")
-def conv_transpose2d(sample):
-    return convolution(sample, "conv_transpose2d", ("stride", "padding", "output_padding", "groups", "dilation"),
-                       lambda t: t.permute(2, 3, 0, 1),
-                       {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1})
+def convolution(name, n, names, weight_layout):
+    def handler(sample):
+        values, ours = arguments(sample, "weight", "bias", *names), "conv%s%dd" % (name, n)
+        options = []
+        for option in names:
+            value = values.get(option)
+            if isinstance(value, str):
+                options.append('%s = "%s"' % (option, value))
+            elif value is not None:
+                options.append("%s = %s" % (option, value if option == "groups" else sizes(value, n)))
+        inputs, bias = [(sample.input, batched(n)), (values["weight"], weight_layout)], values.get("bias")
+        if bias is not None:
+            inputs.append(bias)
+        return Case("lt.%s(a, b, %s, {%s})" % (ours, "nil" if bias is None else "c", ", ".join(options)), inputs,
+                    batched(n), unbatched(sample, n))
+    return handler
 
 
-def pool(sample, ours, values, note=None):
-    stride = values.get("stride")
-    if stride is None or stride == ():
-        stride = values["kernel_size"]
-    code = "lt.%s(a, {kernel = %s, stride = %s, padding = %s})" % (
-        ours, pair(values["kernel_size"]), pair(stride), pair(values.get("padding", 0)))
-    return Case(code, [(sample.input, image)], first_of_tuple(image), unbatched(sample) or note)
+for axes_count in (1, 2, 3):
+    spatial = tuple(range(2, 2 + axes_count))
+    handles("nn.functional.conv%dd" % axes_count)(convolution(
+        "", axes_count, ("stride", "padding", "dilation", "groups"), lambda t, s=spatial: t.permute(*s, 1, 0)))
+    handles("nn.functional.conv_transpose%dd" % axes_count)(convolution(
+        "_transpose", axes_count, ("stride", "padding", "output_padding", "groups", "dilation"),
+        lambda t, s=spatial: t.permute(*s, 0, 1)))
 
 
-@handles("nn.functional.avg_pool2d")
-def avg_pool2d(sample):
-    values = arguments(sample, "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad",
-                       "divisor_override")
-    refuse_if_set("avg_pool2d", values, "ceil_mode", "divisor_override")
-    if values.get("count_include_pad") is False and values.get("padding", 0) not in (0, (0, 0)):
-        raise Inexpressible("avg_pool2d: count_include_pad")
-    return pool(sample, "avg_pool2d", values)
+def pool(kind, n, names):
+    def handler(sample):
+        values = arguments(sample, "kernel_size", "stride", *names)
+        stride = values.get("stride")
+        options = ["kernel = %s" % sizes(values["kernel_size"], n)]
+        if stride is not None and stride != () and stride != []:
+            options.append("stride = %s" % sizes(stride, n))
+        for option in ("padding", "dilation"):
+            if values.get(option) is not None:
+                options.append("%s = %s" % (option, sizes(values[option], n)))
+        for option in ("ceil_mode", "count_include_pad"):
+            if values.get(option) is not None:
+                options.append("%s = %s" % (option, boolean(values[option])))
+        if values.get("divisor_override"):
+            options.append("divisor_override = %d" % values["divisor_override"])
+        return Case("lt.%s_pool%dd(a, {%s})" % (kind, n, ", ".join(options)), [(sample.input, batched(n))],
+                    first_of_tuple(batched(n)), unbatched(sample, n) or (
+                        "the values alone" if values.get("return_indices") else None))
+    return handler
 
 
-@handles("nn.functional.max_pool2d")
-def max_pool2d(sample):
-    values = arguments(sample, "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-    refuse_if_set("max_pool2d", values, "ceil_mode")
-    refuse_if_set("max_pool2d", values, "dilation", but=(1, (1, 1)))
-    return pool(sample, "max_pool2d", values, "the values alone" if values.get("return_indices") else None)
+for axes_count in (1, 2, 3):
+    handles("nn.functional.avg_pool%dd" % axes_count)(pool("avg", axes_count, (
+        "padding", "ceil_mode", "count_include_pad", "divisor_override")))
+    handles("nn.functional.max_pool%dd" % axes_count)(pool("max", axes_count, (
+        "padding", "dilation", "ceil_mode", "return_indices")))
 
 
 # ---- normalisation ----
 
-def affine(inputs, weight, bias, size, layout=same):
-    """The Lua words of weight and bias; absent ones are 1 and 0."""
-    words = ["lt.ones(%d)" % size, "lt.zeros(%d)" % size]
+def affine(inputs, weight, bias, layout=same):
+    """The Lua words of weight and bias."""
+    words = ["nil", "nil"]
     for i, tensor in enumerate((weight, bias)):
         if tensor is not None:
             words[i] = "abc"[len(inputs)]
@@ -112,31 +121,26 @@ def batch_norm(sample):
         raise Inexpressible("batch_norm: one axis")
     channels, eps = sample.input.shape[1], number(values.get("eps", 1e-5))
     inputs = [(sample.input, channels_last)]
-    weight, bias = affine(inputs, values.get("weight"), values.get("bias"), channels)
+    weight, bias = affine(inputs, values.get("weight"), values.get("bias"))
     if values.get("training"):
         return Case("lt.batch_norm_train(a, %s, %s, {eps = %s})" % (weight, bias, eps), inputs, channels_last)
     if values["running_mean"] is None:
         raise Inexpressible("batch_norm: evaluation without statistics")
     mean, variance = "abcde"[len(inputs)], "abcde"[len(inputs) + 1]
     inputs += [values["running_mean"], values["running_var"]]
-    code = ("(function() local m = nn.BatchNorm2d(%d, {eps = %s}) m.weight, m.bias = %s, %s "
-            "m.running_mean, m.running_var = %s, %s m:eval() return m(x4(a)) end)()"
-            % (channels, eps, weight, bias, mean, variance))
+    code = ("(function() local m = nn.BatchNorm2d(%d, {eps = %s}) m.weight = %s or lt.ones(%d) "
+            "m.bias = %s or lt.zeros(%d) m.running_mean, m.running_var = %s, %s m:eval() return m(x4(a)) end)()"
+            % (channels, eps, weight, channels, bias, channels, mean, variance))
     return Case(code, inputs, lambda t: four_axes(channels_last(t)))
 
 
 @handles("nn.functional.layer_norm")
 def layer_norm(sample):
     values = arguments(sample, "normalized_shape", "weight", "bias", "eps")
-    shape = values["normalized_shape"]
-    size, kept = math.prod(shape), sample.input.dim() - len(shape)
-
-    def flat(t):
-        return t.reshape(tuple(t.shape[:kept]) + (size,))
-    inputs = [(sample.input, flat)]
-    weight, bias = affine(inputs, values.get("weight"), values.get("bias"), size, lambda t: t.reshape(-1))
-    return Case("lt.layer_norm(a, %s, %s, {eps = %s})" % (weight, bias, number(values.get("eps", 1e-5))), inputs, flat,
-                None if len(shape) == 1 else "several axes normalised: reshaped to one")
+    inputs = [sample.input]
+    weight, bias = affine(inputs, values.get("weight"), values.get("bias"))
+    return Case("lt.layer_norm(a, %s, %s, {eps = %s, normalized_shape = %s})" % (
+        weight, bias, number(values.get("eps", 1e-5)), listed(values["normalized_shape"])), inputs)
 
 
 # ---- resizing ----
@@ -144,44 +148,37 @@ def layer_norm(sample):
 RESIZE = ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias")
 
 
-def both(value):
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-
-
-@handles("nn.functional.upsample_nearest")
-def upsample_nearest(sample):
-    values = arguments(sample, *RESIZE)
-    if sample.input.dim() != 4:
-        raise Inexpressible("upsample_nearest: %d spatial axes" % (sample.input.dim() - 2))
-    have = sample.input.shape[2:]
-    if values.get("size") is None:
-        factors = both(values["scale_factor"])
-    else:
-        factors = [wanted / size for wanted, size in zip(both(values["size"]), have)]
-    if any(factor != int(factor) or factor < 1 for factor in factors):
-        raise Inexpressible("upsample_nearest: no whole factor")
-    return Case("lt.upsample_nearest(a, {%d, %d})" % tuple(factors), [(sample.input, image)], image)
-
-
-@handles("nn.functional.upsample_bilinear")
-def upsample_bilinear(sample):
-    raise Inexpressible("bilinear: align_corners")
-
-
-def resize_bilinear(sample):
-    values = arguments(sample, *RESIZE)
-    refuse_if_set("bilinear", values, "align_corners", "antialias")
-    if values.get("size") is None:
-        raise Inexpressible("bilinear: scale_factor")
-    return Case("lt.resize_bilinear(a, %d, %d)" % both(values["size"]), [(sample.input, image)], image,
-                "resize_bilinear has no gradient: values alone", forward_only=True)
+def resized(sample, values, mode):
+    n, have = sample.input.dim() - 2, sample.input.shape[2:]
+    options, note, values = ['mode = "%s"' % mode], None, dict(values)
+    if values.get("recompute_scale_factor"):
+        factors = values.pop("scale_factor")
+        factors = factors if isinstance(factors, (tuple, list)) else [factors] * n
+        values["size"] = [int(size * factor) for size, factor in zip(have, factors)]
+        note = "a factor as the size it gives"
+    for name in ("size", "scale_factor"):
+        value = values.get(name)
+        if value is not None:
+            options.append("%s = %s" % (name, listed(map(number, value)) if isinstance(value, (tuple, list))
+                                        else number(value)))
+    for name in ("align_corners", "antialias"):
+        if values.get(name):
+            options.append("%s = true" % name)
+    return Case("lt.interpolate(a, {%s})" % ", ".join(options), [(sample.input, batched(n))], batched(n), note)
 
 
 @handles("nn.functional.interpolate")
 def interpolate(sample):
-    mode = arguments(sample, *RESIZE).get("mode", "nearest")
-    if mode == "nearest":
-        return upsample_nearest(sample)
-    if mode == "bilinear":
-        return resize_bilinear(sample)
-    raise Inexpressible("interpolate: %s" % mode)
+    values = arguments(sample, *RESIZE)
+    return resized(sample, values, values.get("mode", "nearest"))
+
+
+@handles("nn.functional.upsample_nearest")
+def upsample_nearest(sample):
+    return resized(sample, arguments(sample, "size", "scale_factor"), "nearest")
+
+
+@handles("nn.functional.upsample_bilinear")
+def upsample_bilinear(sample):
+    values = arguments(sample, "size", "scale_factor")
+    return resized(sample, {**values, "align_corners": True}, "bilinear")

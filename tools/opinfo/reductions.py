@@ -1,7 +1,7 @@
 """Sums, means, extrema, variances, norms, and the softmax family."""
 import torch
 
-from case import Case, Inexpressible, arguments, axes, axis, boolean, first_of_tuple, handles
+from case import Case, Inexpressible, arguments, axes, axis, boolean, first_of_tuple, handles, number
 
 
 def over(dim, several=None):
@@ -27,9 +27,9 @@ def reduction(ours, several=None, code="lt.%s(a, %s, %s)"):
 
 for name in ("sum", "mean"):
     handles(name)(reduction(name))
-handles("logsumexp")(reduction("logsumexp", "logsumexp"))
-handles("amax")(reduction("max", "max"))
-handles("amin")(reduction("min", "min"))
+handles("logsumexp")(reduction("logsumexp"))
+handles("amax")(reduction("max"))
+handles("amin")(reduction("min"))
 for name in ("argmax", "argmin"):  # places count from 1
     handles(name)(reduction(name, name, "lt.sub(lt.%s(a, %s, %s), 1)"))
 
@@ -50,7 +50,7 @@ handles("min")(extremum("min", "minimum"))
 
 
 def correction_of(values):
-    """What is subtracted from the count: 0 or 1 here."""
+    """What is subtracted from the count."""
     if values.get("unbiased") is not None:
         return 1 if values["unbiased"] else 0
     correction = values.get("correction")
@@ -61,11 +61,9 @@ def spread(ours):
     def handler(sample):
         names = ("unbiased",) if sample.args and isinstance(sample.args[0], bool) else ("dim", "unbiased")
         values = arguments(sample, *names, "keepdim", "correction", "dim", "unbiased")
-        correction = correction_of(values)
-        if correction not in (0, 1):
-            raise Inexpressible("%s: correction" % ours)
-        return Case("lt.%s(a, %s, {unbiased = %s, keepdim = %s})" % (
-            ours, over(values.get("dim")), boolean(correction == 1), boolean(values.get("keepdim"))), [sample.input])
+        return Case("lt.%s(a, %s, {correction = %s, keepdim = %s})" % (
+            ours, over(values.get("dim")), number(correction_of(values)), boolean(values.get("keepdim"))),
+            [sample.input])
     return handler
 
 
@@ -76,10 +74,12 @@ handles("std")(spread("std"))
 def norm(order_name):
     def handler(sample):
         values = arguments(sample, order_name, "dim", "keepdim")
-        order = values.get(order_name, 2)
-        if order not in (2, "fro", None):
-            raise Inexpressible("norm: another order than 2")
-        return Case("lt.norm(a, %s, %s)" % (over(values.get("dim")), boolean(values.get("keepdim"))), [sample.input])
+        order, dim = values.get(order_name, 2), values.get("dim")
+        if order == "nuc":
+            raise Inexpressible("norm: of matrices")
+        order = 2 if order in ("fro", None) else float(order)
+        return Case("lt.norm(a, %s, %s, %s)" % (over(dim), boolean(values.get("keepdim")), number(order)),
+                    [sample.input])
     return handler
 
 
@@ -89,7 +89,10 @@ handles("linalg.vector_norm")(norm("ord"))
 
 def softmax(ours):
     def handler(sample):
-        return Case("lt.%s(a, %s)" % (ours, axis(arguments(sample, "dim")["dim"])), [sample.input])
+        values = arguments(sample, "dim", "dtype")
+        if values.get("dtype") not in (None, torch.float32):
+            raise Inexpressible("%s: another dtype" % ours)
+        return Case("lt.%s(a, %s)" % (ours, axis(values["dim"])), [sample.input])
     return handler
 
 

@@ -5,12 +5,14 @@ local SHOWN = 6 -- failures and roundings of one operator
 local REASONS = 12 -- of the inexpressible
 
 local function tally() return {samples = 0, run = 0, passed = 0, rounding = 0, failed = 0, refused = 0,
-  inexpressible = 0, worst = 0} end
+  inexpressible = 0, large = 0, worst = 0} end
+
+local RAN = {passed = true, rounding = true, failed = true}
 
 local function count(row, result)
   row.samples = row.samples + 1
   row[result.verdict] = row[result.verdict] + 1
-  if result.verdict == "refused" or result.verdict == "inexpressible" then return end
+  if not RAN[result.verdict] then return end
   row.run = row.run + 1
   if result.verdict == "passed" then row.worst = math.max(row.worst, result.error) end
 end
@@ -37,12 +39,12 @@ function M.count(results)
   return counts
 end
 
-local HEAD = ("%-46s %7s %7s %7s %8s %6s %7s %13s  %s"):format("operator", "samples", "run", "passed", "rounding",
-  "failed", "refused", "inexpressible", "worst")
+local HEAD = ("%-46s %7s %7s %7s %8s %6s %7s %13s %5s  %s"):format("operator", "samples", "run", "passed", "rounding",
+  "failed", "refused", "inexpressible", "large", "worst")
 
 local function line(name, row)
-  return ("%-46s %7d %7d %7d %8d %6d %7d %13d  %.1e"):format(name, row.samples, row.run, row.passed, row.rounding,
-    row.failed, row.refused, row.inexpressible, row.worst)
+  return ("%-46s %7d %7d %7d %8d %6d %7d %13d %5d  %.1e"):format(name, row.samples, row.run, row.passed, row.rounding,
+    row.failed, row.refused, row.inexpressible, row.large, row.worst)
 end
 
 -- {text, n} by descending n of a key of the results with this verdict.

@@ -17,17 +17,17 @@ def reshape(sample):
 @handles("broadcast_to", "expand")
 def broadcast(sample):
     shape = sizes(sample)
-    if -1 in tuple(shape):
-        raise Inexpressible("expand: -1 keeps a size")
-    return Case("lt.broadcast_to(a, %s)" % listed(shape), [sample.input])
+    have = (1,) * (len(shape) - sample.input.dim()) + tuple(sample.input.shape)
+    full = [kept if size == -1 else size for size, kept in zip(shape, have)]
+    return Case("lt.broadcast_to(a, %s)" % listed(full), [sample.input],
+                note="-1, which keeps a size, as that size" if -1 in tuple(shape) else None)
 
 
 @handles("flatten")
 def flatten(sample):
     values = arguments(sample, "start_dim", "end_dim")
-    if values.get("end_dim", -1) not in (-1, sample.input.dim() - 1):
-        raise Inexpressible("flatten: end_dim")
-    return Case("lt.flatten(a, %s)" % axis(values.get("start_dim", 0)), [sample.input])
+    return Case("lt.flatten(a, %s, %s)" % (axis(values.get("start_dim", 0)), axis(values.get("end_dim", -1))),
+                [sample.input])
 
 
 @handles("squeeze")
@@ -35,11 +35,7 @@ def squeeze(sample):
     if not sample.args:
         return Case("lt.squeeze(a)", [sample.input])
     dim = sample.args[0]
-    if isinstance(dim, (tuple, list)):
-        if len(dim) != 1:
-            raise Inexpressible("squeeze: several axes")
-        dim = dim[0]
-    return Case("lt.squeeze(a, %s)" % axis(dim), [sample.input])
+    return Case("lt.squeeze(a, %s)" % (axes(dim) if isinstance(dim, (tuple, list)) else axis(dim)), [sample.input])
 
 
 @handles("unsqueeze")
@@ -116,12 +112,15 @@ def embedding(sample):
     for name, value in sample.kwargs.items():
         if value not in (None, False):
             raise Inexpressible("embedding: %s" % name)
-    return Case("lt.gather_rows(a, lt.add(b, 1))", [sample.input, sample.args[0]])
+    index = sample.args[0]
+    code = "lt.reshape(lt.gather_rows(a, lt.reshape(lt.add(b, 1), -1)), %s)" % listed(
+        tuple(index.shape) + tuple(sample.input.shape[1:]))
+    return Case(code, [sample.input, index], note="an index of several axes: flat, and reshaped")
 
 
 @handles("nn.functional.one_hot")
 def one_hot(sample):
     classes = arguments(sample, "num_classes").get("num_classes", -1)
     if classes == -1:
-        raise Inexpressible("one_hot: classes from the values")
+        return Case("lt.one_hot(a)", [sample.input.to(torch.int64)])
     return Case("lt.one_hot(a, %d)" % classes, [sample.input.to(torch.int64)])

@@ -1,4 +1,4 @@
---- What became of the samples of a set: each is passed, rounding, failed, refused or inexpressible.
+--- What became of the samples of a set: each is passed, rounding, failed, refused, inexpressible or too large.
 local shapes = require "latent.base.shapes"
 local accepted, cases, compare = require "tools.opinfo.accepted", require "tools.opinfo.cases",
   require "tools.opinfo.compare"
@@ -69,6 +69,7 @@ local function raised_result(message, used)
 end
 
 local function judge(set, sample, message, results, used)
+  if sample.large then return {verdict = "large"} end
   if sample.no or sample.gen_error then
     return {verdict = "inexpressible", text = sample.no or "PyTorch raised: " .. sample.gen_error}
   end

@@ -10,7 +10,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import extra
 import fuzz
-from case import HANDLERS, Inexpressible
+from case import HANDLERS, Inexpressible, TooLarge
 
 for module in ("elementwise", "layers", "losses", "reductions", "shaping"):
     importlib.import_module(module)  # they register their handlers
@@ -130,7 +130,7 @@ def check_size(sample):
         if t.is_complex():
             raise Inexpressible("complex numbers")
         if t.numel() > LARGEST:
-            raise Inexpressible("too large for this tool")
+            raise TooLarge
         if t.dim() > MAX_AXES:
             raise Inexpressible("more than %d axes" % MAX_AXES)
     map_tensors((sample.input, sample.args, sample.kwargs), check)
@@ -195,6 +195,8 @@ def write_set(name, folder):
                 operator.add(index, sample, entry)
             except Inexpressible as reason:
                 entry["no"] = str(reason)
+            except TooLarge:
+                entry["large"] = True
         operator.write(os.path.join(folder, "%s_%s" % (name, tag)))
     with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as file:
         json.dump(entries, file)

@@ -49,15 +49,25 @@ return function(core)
     return ops.reshape(x, shape)
   end
 
-  local function flatten(x, first)
+  local function flatten(x, first, last)
     local shape = check(x, "flatten").shape
-    first = axis_of("flatten", first or 1, math.max(#shape, 1), "first")
+    local dims = math.max(#shape, 1)
+    first, last = axis_of("flatten", first or 1, dims, "first"), axis_of("flatten", last or -1, dims, "last")
+    if first > last then raise(("flatten: last: expected at least %d, as the first, got %d"):format(first, last)) end
     local kept, n = {}, 1
     for d, size in ipairs(shape) do
-      if d < first then kept[d] = size else n = n * size end
+      if d < first then kept[d] = size elseif d <= last then n = n * size end
     end
-    kept[#kept + 1] = n
+    kept[first] = n
+    table.move(shape, last + 1, #shape, first + 1, kept)
     return ops.reshape(x, kept)
+  end
+
+  local function one_hot(labels, classes, ...)
+    if classes ~= nil then return ops.one_hot(labels, classes, ...) end
+    labels = core.tensor_like(labels, "one_hot: labels")
+    if labels:numel() == 0 then raise "one_hot: classes: expected a number, as there are no labels to count from" end
+    return ops.one_hot(labels, math.tointeger(ops.max(labels:float()):item()) + 1)
   end
 
   local function stack(list, axis)
@@ -108,8 +118,11 @@ return function(core)
       doc = "A view with a new axis of size 1 at the given place."},
     {name = "squeeze", inputs = {"x"}, params = {axis}, f = squeeze, differentiable = true,
       doc = "A view without the given axis, or those of a list, where the size is 1; without all axes of size 1."},
-    {name = "flatten", inputs = {"x"}, params = {{name = "first", kind = "axis"}}, f = flatten,
-      differentiable = true, doc = "A view with all axes from the given one on (1 unless said) made one."},
+    {name = "flatten", inputs = {"x"}, params = {{name = "first", kind = "axis"}, {name = "last", kind = "axis"}},
+      f = flatten, differentiable = true,
+      doc = "A view with all axes from the first given (1 unless said) to the last (-1 unless said) made one."},
+    {name = "one_hot", extends = true, f = one_hot,
+      more = "Without classes, as many as the largest label asks for."},
     {name = "stack", inputs = {"xs*"}, params = {axis}, f = stack, differentiable = true,
       doc = "A list of tensors of one shape, joined along a new axis."},
     {name = "broadcast_to", inputs = {"x"}, params = {{name = "shape", kind = "ints"}}, f = broadcast_to,

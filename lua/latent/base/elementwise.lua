@@ -1,11 +1,13 @@
 --- Functions of single elements that are made of other ops.
 -- @module latent.base.elementwise
 local arguments = require "latent.base.arguments"
+local options = require "latent.base.options"
 
 --- @tparam table core latent.core or latent.core64
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, like = core.ops, core.tensor_like
+  local DECIMALS = {{name = "decimals", kind = "int", default = 0}}
   local CLAMP = {{name = "min", kind = "tensor"}, {name = "max", kind = "tensor"}}
 
   local function pow(x, exponent, ...)
@@ -49,6 +51,18 @@ return function(core)
     return o.max == nil and x or bounded(x, o.max, ops.gt)
   end
 
+  local function round(x, decimals, ...)
+    if type(decimals) == "table" then
+      decimals = arguments.read("round", DECIMALS, decimals, ...).decimals
+    elseif decimals ~= nil then
+      options.expect("round", "decimals", decimals, "integer")
+    end
+    if decimals == nil or decimals == 0 then return ops.round(x, ...) end
+    local scale = 10.0 ^ math.abs(decimals)
+    if decimals > 0 then return ops.div(ops.round(ops.mul(x, scale)), scale) end
+    return ops.mul(ops.round(ops.div(x, scale)), scale)
+  end
+
   local function isnan(x)
     x = like(x, "isnan: x")
     return ops.ne(x, x)
@@ -74,6 +88,8 @@ return function(core)
       doc = "x^exponent, element by element; the exponent, or x, may be a number, and two tensors are broadcast."},
     {name = "clamp", extends = true, f = clamp,
       more = "A bound may be a tensor, which is broadcast; where they cross, max counts."},
+    {name = "round", extends = true, f = round, params = DECIMALS,
+      more = "With decimals, to so many places behind the point, or before it where they are negative."},
     {name = "floor_divide", inputs = {"a", "b"}, params = {}, f = floor_divide, named = true,
       doc = "a / b rounded down, element by element, broadcast as in add; a // b."},
     {name = "lerp", inputs = {"a", "b", "weight"}, params = {}, f = lerp, named = true, differentiable = true,

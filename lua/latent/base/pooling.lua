@@ -96,7 +96,7 @@ return function(core)
         return ops.avg_pool2d(image, kernel, stride, padding, o.ceil_mode, o.count_include_pad, divisor)
       end
     end
-    local given = o.divisor_override > 0
+    local given = o.divisor_override ~= 0
     return deep(x, o, pool(given and 1 or 0), pool(o.divisor_override))
   end
 
