@@ -5,6 +5,7 @@ local core = require "latent.core"
 local options = require "latent.base.options"
 local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
+local whole = require "latent.nn.whole"
 
 local M = {Module = module.new, is_module = module.is_module}
 
@@ -60,5 +61,21 @@ function M.Sequential:forward(x)
   for i = 1, #self do x = self[i](x) end
   return x
 end
+
+--- Saves a whole model of the library's layers, atomically: which they are, with which options, and their weights. A
+-- safetensors file, of which other programs see the weights. A model with a function of its own (nn.Module) has code,
+-- which no file holds: save its `state()`, and make it anew before `load_state`.
+-- @tparam string path
+-- @tparam Module model
+-- @treturn boolean true
+-- @raise where the file cannot be written, or part of the model is no layer of the library
+function M.save(path, model) return whole.save(M, path, model) end
+
+--- Loads a whole model. Nothing in the file is executed.
+-- @usage local model = assert(nn.load "digits.model")
+-- @tparam string path of a file by `nn.save`
+-- @treturn ?Module nil where the file is missing, damaged, or holds no whole model
+-- @treturn ?string the message then
+function M.load(path) return whole.load(M, path) end
 
 return setmetatable(M, require("latent.base.foreign").asked("nn", "nn"))

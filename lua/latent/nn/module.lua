@@ -376,7 +376,7 @@ function M.class(kind, class)
   class.__call = Module.__call
   class.__tostring = Module.__tostring
   return setmetatable(class, {__name = "class of layers", __index = Module, __call = function(_, ...)
-    local self = setmetatable({training = true}, class)
+    local self = setmetatable({training = true, _made = table.pack(...)}, class) -- nn.save tells it
     self:init(...)
     return self
   end})
