@@ -1,6 +1,6 @@
 -- Arguments beyond the plain ones: values by PyTorch in double precision (its layouts turned into ours), what is the
 -- same in other words, and misuse.
-local lt = require "latent"
+local lt, nn = require "latent", require "latent.nn"
 require "spec.support.close"
 
 local inf, nan = math.huge, 0 / 0
@@ -197,6 +197,71 @@ describe("the same in other words", function()
   end)
 end)
 
+describe("layers", function()
+  it("hand the arguments on", function()
+    local x = lt.randn(2, 5, 6, 4)
+    local conv = nn.Conv2d(4, 6, {2, 3}, {groups = 2, padding = "same", dilation = {1, 2}})
+    assert.same({2, 3, 2, 6}, conv.weight.shape)
+    local options = {groups = 2, padding = "same", dilation = {1, 2}}
+    assert.close(conv(x), lt.conv2d(x, conv.weight, conv.bias, options))
+    conv = nn.Conv2d(4, 3, 3, {padding = "same"})
+    assert.same({1, 1}, conv.padding)
+    local back = nn.ConvTranspose2d(4, 6, 2, {groups = 2, stride = 2})
+    assert.same({2, 2, 4, 3}, back.weight.shape)
+    assert.close(back(x), lt.conv_transpose2d(x, back.weight, back.bias, {groups = 2, stride = 2}))
+    options = {stride = 2, dilation = 2, padding = 1, ceil_mode = true}
+    assert.close(nn.MaxPool2d(2, options)(x), lt.max_pool2d(x, 2, options))
+    options = {padding = 1, ceil_mode = true, count_include_pad = false}
+    assert.close(nn.AvgPool2d(3, options)(x), lt.avg_pool2d(x, 3, options))
+    assert.close(nn.AvgPool2d(2, {divisor_override = 3})(x), lt.avg_pool2d(x, 2, {divisor_override = 3}))
+    assert.close(nn.Upsample(1.5, {mode = "bilinear", align_corners = true})(x),
+      lt.interpolate(x, {scale_factor = 1.5, mode = "bilinear", align_corners = true}))
+    assert.close(nn.Upsample{2, 1}(x), lt.upsample_nearest(x, {2, 1}))
+    assert.close(nn.GELU{approximate = "tanh"}(x), lt.gelu(x, "tanh"))
+    assert.close(nn.Softplus{beta = 2, threshold = 1}(x), lt.softplus(x, {beta = 2, threshold = 1}))
+    assert.equal(0, nn.Dropout(1)(x):abs():max():item())
+    assert.close(nn.LayerNorm({5, 6, 4}, {elementwise_affine = false})(x), lt.layer_norm(x, lt.ones(5, 6, 4)))
+    local norm = nn.LayerNorm(4, {bias = false})
+    assert.is_nil(norm.bias)
+    assert.close(norm(x), lt.layer_norm(x, norm.weight))
+  end)
+
+  it("that a block does not know are not made part of one", function()
+    local x = lt.randn(2, 7, 7, 4)
+    for _, list in ipairs{
+      {nn.Conv2d(4, 6, 3, {groups = 2}), nn.ReLU(), nn.MaxPool2d(2)},
+      {nn.Conv2d(4, 6, 2, {padding = "same"}), nn.ReLU(), nn.MaxPool2d(2)},
+      {nn.Conv2d(4, 6, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2, {ceil_mode = true})},
+      {nn.Conv2d(4, 6, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2, {dilation = 2})},
+      {nn.Upsample(2, {mode = "bilinear"}), nn.Conv2d(4, 6, 3), nn.ReLU()},
+    } do
+      local want = x
+      for _, layer in ipairs(list) do want = layer(want) end
+      assert.close(nn.Sequential(list)(x), want)
+    end
+  end)
+
+  it("say what they were given", function()
+    for text, layer in pairs{
+      ["Conv2d(4 -> 6, 3x3, padding 1, groups 2)"] = nn.Conv2d(4, 6, 3, {groups = 2, padding = "same"}),
+      ["Conv2d(4 -> 6, 2x2, padding same)"] = nn.Conv2d(4, 6, 2, {padding = "same"}),
+      ["MaxPool2d(2, dilation 2, ceil)"] = nn.MaxPool2d(2, {dilation = 2, ceil_mode = true}),
+      ["Upsample({1.5, 2}, bicubic)"] = nn.Upsample({1.5, 2}, {mode = "bicubic"}), ["Upsample(2)"] = nn.Upsample(2),
+      ["LayerNorm({2, 3})"] = nn.LayerNorm{2, 3}, ["GELU(tanh)"] = nn.GELU{approximate = "tanh"},
+      ["Softplus(2)"] = nn.Softplus{beta = 2},
+    } do assert.equal(text, tostring(layer)) end
+  end)
+
+  it("of whole images have PyTorch's arrays turned", function()
+    local norm = nn.LayerNorm{2, 3, 4}
+    lt.no_grad(function() norm.weight:copy_(lt.arange(1, 24):reshape(2, 3, 4)) end)
+    local theirs = norm:state{layout = "torch"}
+    assert.same({4, 2, 3}, theirs.weight.shape)
+    assert.equal(2, theirs.weight:get(2, 1, 1))
+    assert.close(nn.LayerNorm{2, 3, 4}:load_state(theirs, {layout = "torch"}).weight, norm.weight)
+  end)
+end)
+
 local M23 = lt.ones(2, 3)
 local bad = {
   {"conv2d: groups: expected a divisor of 3 channels and of 6 of the weight, got 2", function()
@@ -252,6 +317,8 @@ local bad = {
   {"logsumexp: keepdim: expected a boolean, got 1", function() return lt.logsumexp(M23, {1, 2}, 1) end},
   {"flatten: last: expected at least 2, as the first, got 1", function() return M23:flatten(2, 1) end},
   {"round: decimals: expected a whole number, got 1.5", function() return M23:round(1.5) end},
+  {"one_hot: labels: expected whole numbers 0%.%.0, got 1.5", function() return lt.one_hot{1.5} end},
+  {"one_hot: classes: expected a number, as there are no labels", function() return lt.one_hot{} end},
   {"squeeze: axis: 1 is given twice", function() return M23:squeeze{1, -2} end},
   {"norm: p: expected a number, got nan", function() return lt.norm(M23, {p = nan}) end},
   {"norm: x: expected at least one element for a norm of the order inf", function()
@@ -286,6 +353,18 @@ local bad = {
   {"bce_with_logits: target: expected probabilities", function()
     return lt.bce_with_logits(ODDS, {{2, 0}, {0, 0}}, {pos_weight = 2})
   end},
+  {"nn.Conv2d: groups: expected a divisor of 4 inputs and 5 outputs, got 2", function()
+    return nn.Conv2d(4, 5, 3, {groups = 2})
+  end},
+  {'nn.Conv2d: padding: "same" goes with a stride of 1, got 2', function()
+    return nn.Conv2d(4, 4, 3, {padding = "same", stride = 2})
+  end},
+  {'nn.Conv2d: padding: expected a whole number of at least 0, got "full"', function()
+    return nn.Conv2d(4, 4, 3, {padding = "full"})
+  end},
+  {"nn.Upsample: scale: expected a number above 0, got 0", function() return nn.Upsample(0) end},
+  {'nn.Upsample: mode: expected .*got "linear"', function() return nn.Upsample(2, {mode = "linear"}) end},
+  {"nn.LayerNorm: features: expected a whole number of at least 1", function() return nn.LayerNorm{} end},
   {"gaussian_nll: log_var: expected shape %[2, 3%], got %[2%]", function()
     return lt.gaussian_nll(M23, lt.ones(2), M23)
   end},

@@ -67,7 +67,8 @@ return function(core)
     if classes ~= nil then return ops.one_hot(labels, classes, ...) end
     labels = core.tensor_like(labels, "one_hot: labels")
     if labels:numel() == 0 then raise "one_hot: classes: expected a number, as there are no labels to count from" end
-    return ops.one_hot(labels, math.tointeger(ops.max(labels:float()):item()) + 1)
+    local most = math.tointeger(ops.max(labels:float()):item()) -- nil: the row says which label is none
+    return ops.one_hot(labels, math.max(most or 0, 0) + 1)
   end
 
   local function stack(list, axis)

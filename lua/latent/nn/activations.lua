@@ -36,10 +36,17 @@ activation("LeakyReLU", "leaky_relu", "slope", 0.01)
 -- @tparam ?number alpha 1 unless said
 -- @treturn Module
 activation("ELU", "elu", "alpha", 1.0)
+local gelu_options = options.declare("nn.GELU", {
+  {"approximate", options.one_of{"none", "tanh"}, "none", "tanh: a formula near to it"}})
+
 --- A layer of gelu: x * Phi(x), Phi the normal distribution function.
 -- @function GELU
+-- @tparam ?table opts
 -- @treturn Module
-activation("GELU", "gelu")
+M.GELU = module.class("GELU", {torch_layout = "keeps"})
+function M.GELU:init(opts) self.approximate = gelu_options(opts).approximate end
+function M.GELU:forward(x) return core.ops.gelu(input.check(self, x, input.ANY), self.approximate) end
+function M.GELU:text() return self.approximate == "tanh" and "GELU(tanh)" or "GELU" end
 --- A layer of silu: x * sigmoid(x).
 -- @function SiLU
 -- @treturn Module
@@ -52,10 +59,24 @@ activation("Tanh", "tanh")
 -- @function Sigmoid
 -- @treturn Module
 activation("Sigmoid", "sigmoid")
---- A layer of softplus: log(1 + e^x).
+local softplus_options = options.declare("nn.Softplus", {{"beta", "finite", 1},
+  {"threshold", "number", math.huge, "above it, beta x is left as it is"}})
+
+--- A layer of softplus: log(1 + e^(beta x)) / beta.
 -- @function Softplus
+-- @tparam ?table opts
 -- @treturn Module
-activation("Softplus", "softplus")
+M.Softplus = module.class("Softplus", {torch_layout = "keeps"})
+function M.Softplus:init(opts)
+  opts = softplus_options(opts)
+  self.beta, self.threshold = opts.beta, opts.threshold
+end
+function M.Softplus:forward(x)
+  return core.ops.softplus(input.check(self, x, input.ANY), self.beta, self.threshold)
+end
+function M.Softplus:text()
+  return self.beta == 1 and "Softplus" or core.plainly(string.format, "Softplus(%g)", self.beta)
+end
 
 local prelu_options = options.declare("nn.PReLU", {{"start", "finite", 0.25, "the slopes' first value"}})
 

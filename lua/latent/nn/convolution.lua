@@ -3,6 +3,7 @@
 -- @module latent.nn.convolution
 local core = require "latent.core"
 local input = require "latent.nn.input"
+local lt = require "latent"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local parts = require "latent.nn.parts"
@@ -13,6 +14,7 @@ local M = {}
 
 local STRIDE, PADDING, DILATION = {"stride", parts.COUNTS, 1}, {"padding", parts.SIZES, 0},
   {"dilation", parts.COUNTS, 1}
+local PADDING_OR_SAME = {"padding", parts.PADDING, 0, '"same" keeps the size, with a stride of 1'}
 
 -- What comes of a convolution, however its input came about.
 local function conv_layout(self, value, flow)
@@ -24,26 +26,42 @@ local function init_conv(self, name, inputs, outputs, kernel, opts)
   self.inputs = options.expect(name, "inputs", inputs, "count")
   self.outputs = options.expect(name, "outputs", outputs, "count")
   self.kernel = parts.pair(name, "kernel", kernel, "count")
-  self.stride, self.padding, self.dilation = opts.stride, opts.padding, opts.dilation
+  self.stride, self.padding, self.dilation, self.groups = opts.stride, opts.padding, opts.dilation, opts.groups
+  parts.check_groups(name, self)
 end
 
--- Weight [kernel height, kernel width, inputs, outputs]; the bound is 1 / sqrt(fan in).
-local function init_weights(self, fan, opts)
+-- "same" as numbers, where both sides get alike; elsewhere it stays the word, and takes longer.
+local function settle_same(self, name)
+  if self.padding ~= "same" then return end
+  local halves = {}
+  for d = 1, 2 do
+    if self.stride[d] ~= 1 then
+      core.raise(('%s: padding: "same" goes with a stride of 1, got %d'):format(name, self.stride[d]))
+    end
+    local total = self.dilation[d] * (self.kernel[d] - 1)
+    if total % 2 == 1 then return end
+    halves[d] = total // 2
+  end
+  self.padding = halves
+end
+
+-- Weight [kernel height, kernel width, inputs, outputs], in groups less of one of them; the bound is 1 / sqrt(fan in).
+local function init_weights(self, inputs, outputs, fan, opts)
   local bound = 1 / math.sqrt(fan * self.kernel[1] * self.kernel[2])
-  self.weight = parts.uniform(bound, self.kernel[1], self.kernel[2], self.inputs, self.outputs)
+  self.weight = parts.uniform(bound, self.kernel[1], self.kernel[2], inputs, outputs)
   if opts.bias then self.bias = parts.uniform(bound, self.outputs) end
 end
 
 local function conv_text(self, kind, more)
   return ("%s(%d -> %d, %s%s)"):format(kind, self.inputs, self.outputs,
     self.kernel[1] .. "x" .. self.kernel[2],
-    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, table.unpack(more or {})}))
+    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, {"groups", 1}, table.unpack(more or {})}))
 end
 
-local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING, DILATION, parts.BIAS})
+local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING_OR_SAME, DILATION, parts.GROUPS, parts.BIAS})
 
---- Two-dimensional convolution, weight [kernel height, kernel width, inputs, outputs]. Initially weight and bias are
--- uniform within 1 / sqrt(inputs * kernel height * kernel width), as in PyTorch.
+--- Two-dimensional convolution, weight [kernel height, kernel width, inputs / groups, outputs]. Initially weight and
+-- bias are uniform within 1 / sqrt(inputs / groups * kernel height * kernel width), as in PyTorch.
 -- @function Conv2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
@@ -56,21 +74,25 @@ M.Conv2d = class("Conv2d", {order = {"weight", "bias"}, torch_layout = conv_layo
 function M.Conv2d:init(inputs, outputs, kernel, opts)
   opts = conv_options(opts)
   init_conv(self, "nn.Conv2d", inputs, outputs, kernel, opts)
-  init_weights(self, self.inputs, opts)
+  settle_same(self, "nn.Conv2d")
+  local inputs_of_group = self.inputs // self.groups
+  init_weights(self, inputs_of_group, self.outputs, inputs_of_group, opts)
 end
 
 function M.Conv2d:forward(x)
-  return ops.conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
-    self.stride, self.padding, self.dilation)
+  local conv2d = self.groups == 1 and self.padding ~= "same" and ops.conv2d or lt.conv2d
+  return conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.dilation, self.groups > 1 and self.groups or nil)
 end
 
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
 
 local transpose_options = options.declare("nn.ConvTranspose2d", {STRIDE, PADDING,
-  {"output_padding", parts.SIZES, 0, "rows and columns more at the end"}, DILATION, parts.BIAS})
+  {"output_padding", parts.SIZES, 0, "rows and columns more at the end"}, DILATION, parts.GROUPS, parts.BIAS})
 
---- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs]. Initially
--- weight and bias are uniform within 1 / sqrt(outputs * kernel height * kernel width), as in PyTorch.
+--- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs / groups].
+-- Initially weight and bias are uniform within 1 / sqrt(outputs / groups * kernel height * kernel width), as in
+-- PyTorch.
 -- @function ConvTranspose2d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
@@ -84,12 +106,14 @@ function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
   opts = transpose_options(opts)
   init_conv(self, "nn.ConvTranspose2d", inputs, outputs, kernel, opts)
   self.output_padding = opts.output_padding
-  init_weights(self, self.outputs, opts)
+  local outputs_of_group = self.outputs // self.groups
+  init_weights(self, self.inputs, outputs_of_group, outputs_of_group, opts)
 end
 
 function M.ConvTranspose2d:forward(x)
-  return ops.conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
-    self.stride, self.padding, self.output_padding, self.dilation)
+  local conv_transpose2d = self.groups == 1 and ops.conv_transpose2d or lt.conv_transpose2d
+  return conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.output_padding, self.dilation, self.groups > 1 and self.groups or nil)
 end
 
 function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end

@@ -29,14 +29,15 @@ local function both(pair, value) return pair[1] == value and pair[2] == value en
 
 -- A 1x1 kernel has no neighbours to keep at hand: the plain op is as fast.
 local function can_convolve(layer)
-  if layer.kernel and both(layer.kernel, 1) then return false end
+  if layer.kernel and both(layer.kernel, 1) or layer.groups ~= 1 or layer.padding == "same" then return false end
   if is(layer, convolution.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
   return is(layer, convolution.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
     and both(layer.output_padding, 0)
 end
 
 local function can_pool(layer)
-  return is(layer, pooling.MaxPool2d) and both(layer.padding, 0) and layer.kernel[1] == layer.stride[1]
+  return is(layer, pooling.MaxPool2d) and both(layer.padding, 0) and both(layer.dilation, 1) and not layer.ceil_mode
+    and layer.kernel[1] == layer.stride[1]
     and layer.kernel[2] == layer.stride[2]
 end
 
@@ -51,7 +52,7 @@ end
 -- The block that begins at layer i, and how many layers it takes; nil where there is none.
 local function block_at(list, i)
   local start, up = i, nil
-  if is(list[i], pooling.Upsample) then up, i = list[i], i + 1 end
+  if is(list[i], pooling.Upsample) and list[i].whole then up, i = list[i], i + 1 end
   local conv = list[i]
   if not conv or not can_convolve(conv) then return nil end
   local options = {upsample = up and up.scale or 1, padding = conv.padding,
@@ -79,7 +80,8 @@ local function watch(list)
     local layer = note(list, i)
     if layer then
       note(layer, "forward")
-      for _, option in ipairs{"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope"} do
+      for _, option in ipairs{"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope", "groups",
+        "ceil_mode", "whole"} do
         local value = rawget(layer, option)
         if value ~= nil then note(layer, option) end
         if type(value) == "table" then

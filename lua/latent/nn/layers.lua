@@ -154,8 +154,8 @@ end
 M.Dropout = class("Dropout", {torch_layout = "keeps"})
 function M.Dropout:init(p)
   self.p = p == nil and 0.5 or p
-  if type(self.p) ~= "number" or not (self.p >= 0 and self.p < 1) then
-    raise("nn.Dropout: p: expected a number in [0, 1), got " .. options.describe(self.p))
+  if type(self.p) ~= "number" or not (self.p >= 0 and self.p <= 1) then
+    raise("nn.Dropout: p: expected a number in [0, 1], got " .. options.describe(self.p))
   end
 end
 function M.Dropout:forward(x)

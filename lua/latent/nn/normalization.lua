@@ -103,28 +103,48 @@ function M.BatchNorm1d:text() return ("BatchNorm1d(%d)"):format(self.channels) e
 
 -- ---- over the last axis ----
 
-local layer_norm_options = options.declare("nn.LayerNorm", {parts.EPS})
+local layer_norm_options = options.declare("nn.LayerNorm", {parts.EPS,
+  {"elementwise_affine", "boolean", true, "whether it has a weight and a bias"}, {"bias", "boolean", true}})
 
---- Layer normalisation over the last axis (Ba, Kiros and Hinton, 2016).
+--- Layer normalisation over the last axis, or the last axes (Ba, Kiros and Hinton, 2016).
 -- @function LayerNorm
--- @tparam int features
+-- @tparam int|{int,...} features the size of the last axis, or the sizes of the last ones
 -- @tparam ?table opts
 -- @treturn Module
-M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"}, torch_layout = row_layout,
+M.LayerNorm = class("LayerNorm", {order = {"weight", "bias"},
   torch_arrays = {weight = BY_FEATURE, bias = BY_FEATURE}})
+-- Of whole images, whose arrays are [channels, height, width] there.
+local BY_PIXEL = {weight = {axes = {2, 3, 1}}, bias = {axes = {2, 3, 1}}}
+
+function M.LayerNorm:torch_layout(value, flow) return #self.shape > 1 and value or row_layout(self, value, flow) end
 
 function M.LayerNorm:init(features, opts)
   opts = layer_norm_options(opts)
-  self.features = options.expect("nn.LayerNorm", "features", features, "count")
+  self.shape, self.features = {}, 1
+  for d, size in ipairs(type(features) == "table" and features or {features}) do
+    self.shape[d] = options.expect("nn.LayerNorm", "features", size, "count")
+    self.features = self.features * self.shape[d]
+  end
+  if #self.shape == 0 then options.expect("nn.LayerNorm", "features", features, "count") end
   self.eps = opts.eps
-  self.weight, self.bias = core.param(core.ones(self.features)), core.param(core.zeros(self.features))
+  if #self.shape > 1 then self.torch_arrays = #self.shape == 3 and BY_PIXEL or {} end
+  if opts.elementwise_affine then
+    self.weight = core.param(core.ones(self.shape))
+    if opts.bias then self.bias = core.param(core.zeros(self.shape)) end
+  end
 end
 
 function M.LayerNorm:forward(x)
+  if #self.shape > 1 then
+    return ops.layer_norm(core.check_tensor(x, self:text()), self.weight, self.bias, self.eps, self.shape)
+  end
   return ops.layer_norm(input.check(self, x, input.ROWS, self.features), self.weight, self.bias, self.eps)
 end
 
-function M.LayerNorm:text() return ("LayerNorm(%d)"):format(self.features) end
+function M.LayerNorm:text()
+  local sizes = table.concat(self.shape, ", ")
+  return ("LayerNorm(%s)"):format(#self.shape > 1 and "{" .. sizes .. "}" or sizes)
+end
 
 local rms_norm_options = options.declare("nn.RMSNorm", {
   {"eps", "not negative", 2.0 ^ -23, "added to the mean of the squares"},

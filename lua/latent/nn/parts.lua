@@ -40,7 +40,23 @@ end
 M.SIZES = pair_kind("size", "a number of at least 0 or {height, width}")
 M.COUNTS = pair_kind("count", "a number of at least 1 or {height, width}")
 
+--- The same, or the word "same": what keeps the size.
+M.PADDING = {type = "int|{int,int}|string",
+  words = function() return 'a number of at least 0, {height, width} or "same"' end,
+  check = function(where, value) return value == "same" and value or M.SIZES.check(where, value) end}
+
+--- Checks that groups divide the channels on both sides.
+-- @tparam string name of the layer
+-- @tparam Module self with inputs, outputs and groups
+function M.check_groups(name, self)
+  if self.inputs % self.groups ~= 0 or self.outputs % self.groups ~= 0 then
+    raise(("%s: groups: expected a divisor of %d inputs and %d outputs, got %d"):format(name, self.inputs,
+      self.outputs, self.groups))
+  end
+end
+
 --- Rows of options that several layers have.
+M.GROUPS = {"groups", "count", 1, "of channels, each convolved by itself"}
 M.BIAS = {"bias", "boolean", true, "whether the layer has one"}
 M.EPS = {"eps", "positive", 1e-5, "added to the variance"}
 
@@ -58,7 +74,9 @@ function M.extras(self, defaults)
   for _, default in ipairs(defaults) do
     local p = self[default[1]]
     if type(p) ~= "table" then p = {p, p} end
-    if p[1] ~= default[2] or p[2] ~= default[2] then text = text .. (", %s %s"):format(default[1], M.pair_text(p)) end
+    if p[1] ~= default[2] or p[2] ~= default[2] then
+      text = text .. (", %s %s"):format(default[1], p[1] == "same" and "same" or M.pair_text(p))
+    end
   end
   return text
 end

@@ -2,6 +2,7 @@
 -- @module latent.nn.pooling
 local core = require "latent.core"
 local input = require "latent.nn.input"
+local lt = require "latent"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local parts = require "latent.nn.parts"
@@ -12,18 +13,21 @@ local M = {}
 
 local POOL = {{"stride", parts.COUNTS, nil, "default: the kernel's size"}, {"padding", parts.SIZES, 0}}
 
+local CEIL_MODE = {"ceil_mode", "boolean", false, "whether incomplete windows at the end count"}
+
 local function init_pool(self, name, kernel, opts)
   self.kernel = parts.pair(name, "kernel", kernel, "count")
-  self.stride, self.padding = opts.stride or self.kernel, opts.padding
+  self.stride, self.padding, self.ceil_mode = opts.stride or self.kernel, opts.padding, opts.ceil_mode
 end
 
 local function pool_text(self, kind)
   local stride = self.stride[1] ~= self.kernel[1] or self.stride[2] ~= self.kernel[2]
-  return ("%s(%s%s%s)"):format(kind, parts.pair_text(self.kernel),
-    stride and ", stride " .. parts.pair_text(self.stride) or "", parts.extras(self, {{"padding", 0}}))
+  return ("%s(%s%s%s%s)"):format(kind, parts.pair_text(self.kernel),
+    stride and ", stride " .. parts.pair_text(self.stride) or "",
+    parts.extras(self, {{"padding", 0}, self.dilation and {"dilation", 1} or nil}), self.ceil_mode and ", ceil" or "")
 end
 
-local max_options = options.declare("nn.MaxPool2d", POOL)
+local max_options = options.declare("nn.MaxPool2d", {POOL[1], POOL[2], {"dilation", parts.COUNTS, 1}, CEIL_MODE})
 
 --- The largest value of each window.
 -- @function MaxPool2d
@@ -31,13 +35,20 @@ local max_options = options.declare("nn.MaxPool2d", POOL)
 -- @tparam ?table opts
 -- @treturn Module
 M.MaxPool2d = class("MaxPool2d", {torch_layout = "keeps"})
-function M.MaxPool2d:init(kernel, opts) init_pool(self, "nn.MaxPool2d", kernel, max_options(opts)) end
+function M.MaxPool2d:init(kernel, opts)
+  opts = max_options(opts)
+  init_pool(self, "nn.MaxPool2d", kernel, opts)
+  self.dilation = opts.dilation
+end
 function M.MaxPool2d:forward(x)
-  return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
+  return ops.max_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding, self.dilation,
+    self.ceil_mode)
 end
 function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 
-local avg_options = options.declare("nn.AvgPool2d", POOL)
+local avg_options = options.declare("nn.AvgPool2d", {POOL[1], POOL[2], CEIL_MODE,
+  {"count_include_pad", "boolean", true, "whether the zeros of the padding count"},
+  {"divisor_override", "integer", nil, "what the sums are divided by instead"}})
 
 --- The mean of each window.
 -- @function AvgPool2d
@@ -45,28 +56,43 @@ local avg_options = options.declare("nn.AvgPool2d", POOL)
 -- @tparam ?table opts
 -- @treturn Module
 M.AvgPool2d = class("AvgPool2d", {torch_layout = "keeps"})
-function M.AvgPool2d:init(kernel, opts) init_pool(self, "nn.AvgPool2d", kernel, avg_options(opts)) end
+function M.AvgPool2d:init(kernel, opts)
+  opts = avg_options(opts)
+  init_pool(self, "nn.AvgPool2d", kernel, opts)
+  self.count_include_pad, self.divisor_override = opts.count_include_pad, opts.divisor_override
+end
 function M.AvgPool2d:forward(x)
-  return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding)
+  return ops.avg_pool2d(input.check(self, x, input.IMAGES), self.kernel, self.stride, self.padding, self.ceil_mode,
+    self.count_include_pad, self.divisor_override)
 end
 function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
 
-local upsample_options = options.declare("nn.Upsample", {})
+local upsample_options = options.declare("nn.Upsample", {
+  {"mode", options.one_of{"nearest", "nearest-exact", "bilinear", "bicubic", "area"}, "nearest"},
+  {"align_corners", "boolean", false, "whether the corner pixels stay in place: of bilinear and bicubic"}})
 
---- Nearest-neighbour upsampling by whole factors.
+--- Images made larger, or smaller, as interpolate does it; by whole factors the nearest pixel is the fastest.
 -- @function Upsample
--- @tparam int|{int,int} scale height and width, or one number for both
--- @tparam ?table opts there are none so far
+-- @tparam number|{number,number} scale height and width, or one number for both
+-- @tparam ?table opts
 -- @treturn Module
 M.Upsample = class("Upsample", {torch_layout = "keeps"})
 function M.Upsample:init(scale, opts)
-  upsample_options(opts)
-  self.scale = parts.pair("nn.Upsample", "scale", scale, "count")
+  opts = upsample_options(opts)
+  self.mode, self.align_corners = opts.mode, opts.align_corners
+  self.scale = parts.pair("nn.Upsample", "scale", scale, "positive")
+  self.whole = self.mode == "nearest" and math.tointeger(self.scale[1]) ~= nil and math.tointeger(self.scale[2]) ~= nil
 end
 function M.Upsample:forward(x)
-  return ops.upsample_nearest(input.check(self, x, input.IMAGES), self.scale)
+  input.check(self, x, input.IMAGES)
+  if self.whole then return ops.upsample_nearest(x, self.scale) end
+  return lt.interpolate(x, {scale_factor = self.scale, mode = self.mode, align_corners = self.align_corners})
 end
-function M.Upsample:text() return ("Upsample(%s)"):format(parts.pair_text(self.scale)) end
+function M.Upsample:text()
+  local height, width = self.scale[1], self.scale[2]
+  local scale = core.plainly(string.format, height == width and "%g" or "{%g, %g}", height, width)
+  return ("Upsample(%s%s)"):format(scale, self.mode ~= "nearest" and ", " .. self.mode or "")
+end
 
 -- ---- along one axis: images of height 1 ----
 
