@@ -25,8 +25,7 @@ local function trained(name, beta, epochs)
     loss = function(batch, now)
       local r, mu, log_var = model(batch.x)
       local mse, kl = lt.mse_loss(r, batch.x), lt.gaussian_kl(mu, log_var)
-      -- The log keeps train_mse, train_kl and train_final, the loss with the beta that comes at the end.
-      return mse + now.beta * kl, {mse = mse, kl = kl, final = mse + beta * kl}
+      return mse + now.beta * kl, {mse = mse, kl = kl, final = mse + beta * kl}      -- e:log's train_mse, ...
     end})
   return model
 end
@@ -46,7 +45,7 @@ local final = log.train_final[#log.train_final]
 e:claim(final <= 0.19, "(a) the loss falls to the sheet's 0.19", "%.3f at the end", final)
 
 -- (b) The means of all test images. (c) Against the autoencoder's codes, and against other betas.
-local codes, ae_codes = model:codes(test), ae:codes(test)
+local codes, ae_codes, rows = model:codes(test), ae:codes(test), {}
 local accuracy, mean = models.nearest_accuracy(model, train, test)       -- %: of each class, and their mean
 local _, ae_mean = models.nearest_accuracy(ae, train, test)
 e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, names = names,
@@ -55,13 +54,12 @@ e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, na
 for _, found in ipairs{{"test_mse", mse}, {"kl", kl}, {"knn_accuracy", accuracy}, {"knn_mean", mean}} do
   e:number(found[1], found[2], sheet.of("ex7", e, names)[found[1]]) end    -- beside what the course found
 e:text("(c) The nearest code is of the right class for %.1f %%, the autoencoder's for %.1f %%. Chance decides"
-  .. " which classes meet: both vary by some ten points with the seed.", mean, ae_mean)
+  .. " which classes meet: both vary by ten points with the seed.", mean, ae_mean)
 e:claim(codes:mean(1):norm():item() < 0.5, "the codes lie around the origin", "mean (%.2f, %.2f), deviation"
   .. " %.2f; the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, ae_codes:max():item())
-local rows = {}
 for i, beta in ipairs{0.001, 0.01, 0.1, 1} do
   local other = trained("vae2_beta" .. beta, beta, o.sweep_epochs)
-  rows[i] = {"beta " .. beta, models.measured(other, test)}          -- then MSE, KL, deviation of the means
+  rows[i] = {"beta " .. beta, models.measured(other, test)}                 -- MSE, KL, deviation of the means
 end
 e:table(("Other betas, epochs: %d each"):format(o.sweep_epochs), {"", "MSE", "KL", "spread"}, rows)
 local small, usual, large = rows[1], rows[2], rows[4]

@@ -172,7 +172,8 @@ static Storage *storage_new(size_t bytes) {
 
 static void storage_release(Storage *s) {
   if (!s || --s->refs > 0) return;
-  buffer_give((Buffer *)((char *)s->data - HEADER_BYTES), s->bytes);
+  if (s->free) s->free(s);
+  else buffer_give((Buffer *)((char *)s->data - HEADER_BYTES), s->bytes);
 }
 
 /* ---- tensors ---- */
@@ -232,6 +233,17 @@ Tensor *tensor_view(const Tensor *t, const Shape *shape, int64_t offset, Error *
   v->storage->refs++;
   v->data = (char *)t->data + (size_t)offset * dtype_size(t->dtype);
   return v;
+}
+
+Tensor *tensor_of(Storage *s, Dtype dtype, const Shape *shape, size_t offset, Error *e) {
+  Tensor *t = tensor_raw(dtype, shape, e);
+  if (!t) {
+    storage_release(s);
+    return NULL;
+  }
+  t->storage = s;
+  t->data = (char *)s->data + offset;
+  return t;
 }
 
 Tensor *tensor_shell(const Tensor *t, Error *e) { return tensor_raw(t->dtype, &t->shape, e); }

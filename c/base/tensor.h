@@ -64,7 +64,8 @@ typedef struct Storage {
   int refs;
   uint32_t version; /* bumped by every in-place change */
   size_t bytes;
-  void *data; /* aligned to 64 bytes */
+  void *data;                      /* aligned to 64 bytes */
+  void (*free)(struct Storage *s); /* of what is no buffer of the pool; else NULL */
 } Storage;
 
 /* Row-major and contiguous, always; a view is another Tensor on the same storage. */
@@ -91,6 +92,9 @@ static inline const char *dtype_name(Dtype d) {
 Tensor *tensor_new(Dtype dtype, const Shape *shape, Error *e);
 /* A view of t's storage starting `offset` elements into t. */
 Tensor *tensor_view(const Tensor *t, const Shape *shape, int64_t offset, Error *e);
+/* A tensor of elements that lie in a storage of their own kind, `offset` bytes into it. Takes over
+ * the caller's reference to it, also when it fails. */
+Tensor *tensor_of(Storage *s, Dtype dtype, const Shape *shape, size_t offset, Error *e);
 Tensor *tensor_shell(const Tensor *t, Error *e);
 Tensor *tensor_retain(Tensor *t);
 void tensor_release(Tensor *t); /* NULL is allowed */

@@ -91,6 +91,7 @@ void open_numeric(lua_State *L);
 void open_profile(lua_State *L);
 void open_system(lua_State *L);
 void open_files(lua_State *L);
+void open_mapped(lua_State *L);
 void open_locale(lua_State *L);
 void open_signals(lua_State *L);
 void open_zlib(lua_State *L);

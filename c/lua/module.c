@@ -24,6 +24,7 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
   open_profile(L);
   open_system(L);
   open_files(L);
+  open_mapped(L);
   open_locale(L);
   open_signals(L);
   open_zlib(L);

@@ -371,6 +371,8 @@ static Tensor *tensor_at(lua_State *L, int index) {
 static MPI_Datatype type_of(lua_State *L, const Tensor *t) {
   const char *name = dtype_name(t->dtype);
   if (strcmp(name, "float32") == 0) return MPI_FLOAT;
+  if (strcmp(name, "float64") == 0) return MPI_DOUBLE;
+  if (strcmp(name, "i64") == 0) return MPI_INT64_T;
   if (strcmp(name, "u8") != 0) luaL_error(L, "tensors of %s cannot be sent in place", name);
   return MPI_UINT8_T;
 }

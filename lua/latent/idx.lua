@@ -196,6 +196,22 @@ function Reader:close() self.source:close() end
 
 Reader.__close = Reader.close
 
+--- Opens a plain IDX file and leaves its elements there: they are read when they are looked at, and what is written
+-- into the tensor stays out of the file. The file must not become shorter as long as the tensor is in use.
+-- @tparam string path
+-- @treturn ?Tensor u8, of the file's shape; nil where the file is none, damaged, or packed by gzip
+-- @treturn ?string the message then
+function M.map(path)
+  local reader, message = M.open(options.expect("idx.map", "path", path, "string"))
+  if not reader then return nil, message end
+  reader:close()
+  if reader.gzip then return nil, path .. ": is packed by gzip; unpack it to read it where it lies" end
+  local tensor
+  tensor, message = core.map_file(path, 4 + 4 * #reader.shape, reader.shape, "u8")
+  if not tensor then return nil, ("%s: %s"):format(path, message) end
+  return tensor
+end
+
 --- Reads a whole IDX file.
 -- @tparam string path
 -- @treturn ?Tensor u8, of the file's shape; nil where the file is none, or damaged

@@ -20,72 +20,32 @@
 -- @module latent.mpi
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
+local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
+local job = require "latent.mpi.job"
+local launcher = require "latent.mpi.launcher"
 local pack = require "latent.mpi.pack"
 
-local raise = core.raise
+job.start()
+local check, link, raise = job.check, job.link, core.raise
 
 local M = {}
 
 --- Which rank this process is, from 0.
-M.rank = 0
+M.rank = job.rank
 
 --- How many ranks there are.
-M.size = 1
+M.size = job.size
 
 --- The library that does the work, in its own words; "" without a launcher.
-M.library = ""
-
--- What launchers tell the processes that they start: Open MPI's and PMIx's, MPICH's and Slurm's PMI.
-local MARKS = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}
+M.library = job.library
 
 --- Whether this process was started by mpirun, or by another launcher that MPI understands.
+-- @function is_launched
 -- @treturn boolean
-function M.is_launched()
-  for _, name in ipairs(MARKS) do
-    if os.getenv(name) then return true end
-  end
-  return false
-end
-
--- ---- its beginning ----
-
-local function limit_of(text)
-  local seconds = tonumber(text or "600")
-  if seconds and seconds >= 0 then return seconds + 0.0 end
-  raise(("mpi: LATENT_MPI_TIMEOUT: expected seconds, got %s"):format(options.describe(text)))
-end
-
--- Ranks of one machine share its processors: by default each rank would start a thread for every one of them.
-local function share_threads()
-  local here = math.tointeger(tonumber(os.getenv "OMPI_COMM_WORLD_LOCAL_SIZE" or os.getenv "MPI_LOCALNRANKS" or "1"))
-  local from = core.info().threads_from
-  if here and here > 1 and not from:find "LATENT_NUM_THREADS" and from:find "processors of this machine" then
-    core.set_threads(math.max(1, core.threads() // here))
-  end
-end
-
-local link
-if M.is_launched() then
-  local ok, found = pcall(require, "latent.mpicore")
-  if not ok then
-    raise("mpi: this program was started by mpirun, and latent was built without MPI: install libopenmpi-dev and "
-      .. "openmpi-bin (Debian, Ubuntu), and build again")
-  end
-  link = found
-  local rank, size, library = link.init(function() end, limit_of(os.getenv "LATENT_MPI_TIMEOUT"))
-  if not rank then raise("mpi: " .. tostring(size)) end
-  M.rank, M.size = rank, size
-  M.library = library:match "^[^\n,]*"
-  share_threads()
-end
+M.is_launched = launcher.is_launched
 
 -- ---- calls that all ranks make ----
-
-local function check(name, ok, message)
-  if ok == nil then raise(("%s: %s"):format(name, message)) end
-  return ok
-end
 
 -- All ranks say which function they call with what: they wait for each other for ever if these differ.
 local function agree(name, what)
@@ -142,34 +102,15 @@ end
 
 local OPS = {sum = "sum", mean = "sum", max = "max", min = "min"}
 
--- The sum over the ranks in the order of a tree, which a number of ranks that is a power of two has.
-local function sum_in_order(name, x)
-  if M.size & (M.size - 1) == 0 then
-    check(name, link.tree_sum(x, core.zeros((x:numel() + 1) // 2)))
-    return
-  end
-  local other = core.zeros(x.shape)
-  local function sum(first, last)
-    if first == last then return end
-    local middle = (first + last) // 2
-    sum(first, middle)
-    sum(middle + 1, last)
-    if M.rank == middle + 1 then check(name, link.send(x, first)) end
-    if M.rank == first then
-      check(name, link.receive(other, middle + 1))
-      core.no_grad(function() x:add_(other) end)
-    end
-  end
-  sum(0, M.size - 1)
-  check(name, link.broadcast(x, 0))
-end
+local reduce_options = options.declare("mpi.all_reduce", {
+  {"order", options.one_of{"any", "tree"}, "any", '"tree" adds in the order of a binary tree of the ranks, so that the '
+    .. "bits depend on neither machines nor network; it moves as many bytes where the ranks are a power of two"},
+})
 
 --- Combines what all ranks have, element by element, and gives it to all of them.
 -- @tparam Tensor|number x a tensor, which is changed in place, of the same shape on every rank; or a number
 -- @tparam ?string op "sum" (the default), "mean", "max" or "min"
--- @tparam ?table opts `order` ("any"): "tree" adds float32 tensors in the order of a binary tree of the ranks, so
---   that the bits do not depend on the machines and the network. Where the number of ranks is a power of two this
---   moves no more bytes
+-- @tparam ?table opts
 -- @treturn Tensor|number x itself; a number where x was one
 function M.all_reduce(x, op, opts)
   local name = "mpi.all_reduce"
@@ -177,11 +118,7 @@ function M.all_reduce(x, op, opts)
   if not OPS[op] then
     raise(('%s: op: expected "sum", "mean", "max" or "min", got %s'):format(name, options.describe(op)))
   end
-  opts = options.check(name, opts, {"order"})
-  local order = opts.order or "any"
-  if order ~= "any" and order ~= "tree" then
-    raise(('%s: order: expected "any" or "tree", got %s'):format(name, options.describe(order)))
-  end
+  local order = reduce_options(opts).order
   if type(x) == "number" then
     local list = M.all_gather(x)
     local result = list[1]
@@ -197,7 +134,7 @@ function M.all_reduce(x, op, opts)
   if not link then return x end
   agree(name, ("%s %s, %s"):format(op, order, kind_of(x)))
   if order == "tree" and OPS[op] == "sum" then
-    sum_in_order(name, x)
+    job.sum_in_order(name, x)
   else
     check(name, link.all_reduce(x, OPS[op]))
   end
@@ -277,12 +214,14 @@ end
 
 local FIRST_TAG, MOST_TAGS = 16, 1 << 14 -- those below are the module's own
 
-local function tag_of(name, opts)
-  opts = options.check(name, opts, {"tag"})
-  local tag = options.expect(name, "tag", opts.tag or 0, "size")
-  if tag >= MOST_TAGS then raise(("%s: tag: expected at most %d, got %d"):format(name, MOST_TAGS - 1, tag)) end
-  return FIRST_TAG + tag
-end
+local TAG = options.kind("int", ("a whole number from 0 to %d"):format(MOST_TAGS - 1), function(value)
+  local tag = type(value) == "number" and math.tointeger(value)
+  return tag and tag >= 0 and tag < MOST_TAGS and tag or nil
+end)
+local TAG_ROW = {"tag", TAG, 0, "tells messages apart; those of one tag arrive in their order"}
+local send_options = options.declare("mpi.send", {TAG_ROW})
+local receive_options = options.declare("mpi.receive", {TAG_ROW})
+local probe_options = options.declare("mpi.probe", {TAG_ROW})
 
 local function other_rank(name, option, rank)
   if rank == nil then raise(("%s: %s: expected a rank, got nil"):format(name, option)) end
@@ -294,30 +233,30 @@ end
 --- Sends a value to a rank, which calls `receive`.
 -- @param value as for `all_gather`
 -- @tparam int to a rank
--- @tparam ?table opts `tag` (0): a whole number that tells messages apart; those of one tag arrive in their order
+-- @tparam ?table opts
 function M.send(value, to, opts)
   local name = "mpi.send"
-  local tag = tag_of(name, opts)
+  local tag = FIRST_TAG + send_options(opts).tag
   to = other_rank(name, "to", to)
   check(name, link.send_bytes(pack.pack(value, name), to, tag))
 end
 
 --- Waits for a value that a rank sends.
 -- @tparam int from a rank
--- @tparam ?table opts `tag` (0)
+-- @tparam ?table opts
 -- @return the value
 function M.receive(from, opts)
   local name = "mpi.receive"
-  local tag = tag_of(name, opts)
+  local tag = FIRST_TAG + receive_options(opts).tag
   from = other_rank(name, "from", from)
   return pack.unpack(check(name, link.receive_bytes(from, tag)))
 end
 
 --- Whether a value has arrived that `receive` would take without waiting.
--- @tparam ?table opts `tag` (0)
+-- @tparam ?table opts
 -- @treturn ?int the rank that has sent it; nil where there is none
 function M.probe(opts)
-  local tag = tag_of("mpi.probe", opts)
+  local tag = FIRST_TAG + probe_options(opts).tag
   return link and link.probe(-1, tag)
 end
 
@@ -341,4 +280,4 @@ function M.set_timeout(seconds)
   if link then link.limit(seconds) end
 end
 
-return setmetatable(M, require("latent.base.foreign").asked("mpi", "mpi"))
+return setmetatable(M, foreign.asked("mpi", "mpi"))

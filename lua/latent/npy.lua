@@ -178,6 +178,32 @@ function M.decode(bytes, opts)
   return decode(options.expect("npy.decode", "bytes", bytes, "string"), opts.exact)
 end
 
+--- Opens a file and leaves its elements there: they are read when they are looked at, and what is written into the
+-- tensor stays out of the file. The file must not become shorter as long as the tensor is in use.
+-- @tparam string path of an array of '<f4', '|u1' or '<i8' in C order
+-- @treturn ?Tensor float32, u8 or i64; nil where the file is missing or damaged, or would have to be converted
+-- @treturn ?string the message then
+function M.open(path)
+  options.expect("npy.open", "path", path, "string")
+  local file, size = files.open(path)
+  if not file then return nil, size end
+  local start = file:read(math.min(size, M.max_header)) or ""
+  file:close()
+  local header, message = read_header(start, size)
+  local dtype = header and dtypes.kept[header.dtype]
+  if header and not dtype or header and header.big then
+    message = ("its elements are %s, which npy.load converts; only '<f4', '|u1' and '<i8' can stay in the file"):format(
+      header.descr)
+  elseif header and header.fortran_order == "True" and #header.shape > 1 then
+    message = "its elements are in Fortran order, which npy.load turns round"
+  elseif header then
+    local tensor
+    tensor, message = core.map_file(path, header.at - 1, header.shape, dtype)
+    if tensor then return tensor end
+  end
+  return nil, ("%s: %s"):format(path, message)
+end
+
 --- The bytes of a .npy file (version 1.0, C order) with a tensor: '<f4' for float32, '|u1' for u8, '<i8' for i64.
 -- @tparam Tensor tensor
 -- @treturn string

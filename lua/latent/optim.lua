@@ -5,6 +5,7 @@
 -- @module latent.optim
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
+local gradients = require "latent.optim.gradients"
 local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
@@ -313,6 +314,7 @@ function M.Adagrad(parameters, opts) return new("Adagrad", parameters, opts) end
 -- @treturn number the norm before
 function M.clip_grad_norm(parameters, max_norm)
   check_parameters("optim.clip_grad_norm", parameters)
+  gradients.complete(parameters)
   return core.clip_grad_norm(parameters, max_norm)
 end
 

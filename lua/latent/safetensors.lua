@@ -254,6 +254,45 @@ function M.load(path)
   return tensors, options.beside(result)
 end
 
+-- The tensors of a file, those whose elements can stay there as such.
+local function open_file(path, file, size)
+  local header, names, metadata = read_layout(file, size)
+  if not header then return nil, names end
+  local tensors, begin = {}, file:seek()
+  for _, name in ipairs(names) do
+    local entry = header[name]
+    local offset, bytes = begin + entry.data_offsets[1], entry.data_offsets[2] - entry.data_offsets[1]
+    local x, message
+    local dtype = dtypes.tensor_dtype(entry.dtype)
+    local stays = dtypes.kept[entry.dtype] and offset % dtypes.kinds[entry.dtype].size == 0
+    if stays then
+      x, message = core.map_file(path, offset, entry.shape, dtype)
+    else
+      file:seek("set", offset)
+      x, message = dtypes.read(file, entry.dtype, bytes)
+      x = x and core.from_bytes(x, entry.shape, dtype)
+    end
+    if not x then return nil, ('"%s": %s'):format(options.shown(name), message) end
+    tensors[name] = x
+  end
+  return tensors, metadata
+end
+
+--- Opens a file and leaves the elements of F32, U8 and I64 tensors there: they are read when they are looked at, and
+-- what is written into a tensor stays out of the file. The others are converted, as `load` does. The file must not
+-- become shorter as long as the tensors are in use; `save` puts a new one in its place, which does no harm.
+-- @tparam string path
+-- @return as `load`
+function M.open(path)
+  options.expect("safetensors.open", "path", path, "string")
+  local file, size = files.open(path)
+  if not file then return nil, size end
+  local tensors, result = open_file(path, file, size)
+  file:close()
+  if not tensors then return nil, ("%s: %s"):format(path, result) end
+  return tensors, options.beside(result)
+end
+
 --- Reads and checks a file's header alone.
 -- @tparam string path
 -- @treturn ?table the metadata; nil where the file cannot be read

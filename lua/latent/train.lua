@@ -31,9 +31,12 @@ local attempt = require "latent.base.attempt"
 local checkpoint = require "latent.train.checkpoint"
 local core = require "latent.core"
 local disk = require "latent.train.disk"
+local job = require "latent.mpi.job"
 local logs = require "latent.train.log"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
+local parts = require "latent.train.parts"
+local ranks = require "latent.train.ranks"
 local schedule = require "latent.schedule"
 local Run = require "latent.train.run"
 local snapshot = require "latent.train.snapshot"
@@ -114,6 +117,19 @@ local ROWS = {
   {"callbacks", "any", nil, "`on_step(now, run)`, `on_epoch(entry, run)`, which may change the entry before it is "
     .. "logged, and `on_end(run)` when the loop has ended"},
 }
+-- Where the library has them: a batch in parts, and ranks that share them.
+local MPI = options.kind("table", 'require "latent.mpi"', function(value)
+  if type(value) == "table" and value == package.loaded["latent.mpi"] then return value end
+end)
+for _, row in ipairs{
+  {"parts", "count", nil, "cut each batch into so many parts: the body of the loop runs once for each, and the "
+    .. "gradient is the sum of theirs, weighted by their sizes, in a fixed order (default: the number of "
+    .. "ranks, if `parallel`)"},
+  {"parallel", MPI, nil, "`require \"latent.mpi\"`: the ranks of the job share the parts, whose number theirs divides; "
+    .. "the weights are the same, bit for bit, for any number of ranks. Files and progress are rank 0's"},
+  {"order", options.one_of{"tree", "any"}, "tree", 'of the sum over the ranks; "any": as MPI likes it, with other bits '
+    .. "for each number of ranks"},
+} do ROWS[#ROWS + 1] = row end
 local read_options = options.declare(NAME, ROWS)
 options.declared["train.new"] = options.declared[NAME]
 local read_every = options.reader(NAME .. ": every", {{"steps", "count"}, {"seconds", "positive"}})
@@ -189,6 +205,20 @@ local function read_files(run, opts)
   for name, object in pairs(run.states) do options.expect(NAME, "states." .. tostring(name), object, STATE) end
 end
 
+-- A batch in parts, and who shares them.
+local function read_sharing(run, opts)
+  local mpi, count = opts.parallel, opts.parts
+  if not mpi and not count then return end
+  run.parts_count = count or mpi.size
+  if mpi and run.parts_count % mpi.size ~= 0 then
+    raise(("%s: parts: expected a multiple of the %d ranks, got %d"):format(NAME, mpi.size, run.parts_count))
+  end
+  local shares = mpi ~= nil and mpi.size > 1
+  run.order, run.agreed = opts.order, {}
+  if shares then run.mpi, run.ranks = mpi, ranks end
+  run.parts = parts.new(run, run.parts_count, shares and job or {rank = 0, size = 1}, opts.order)
+end
+
 -- Compares a checkpoint with the run and takes it up: nil, or in words what keeps it from that.
 local function take_up(run, tensors, values)
   local different = snapshot.difference(values.settings, run.own_settings)
@@ -252,14 +282,17 @@ function M.new(opts)
   read_files(run, opts)
   local callbacks = read_callbacks(opts.callbacks)
   run.on_step, run.on_epoch, run.on_end = callbacks.on_step, callbacks.on_epoch, callbacks.on_end
+  read_sharing(run, opts)
   run.own_settings = snapshot.settings(run)
   run.probes = snapshot.probes(run.schedules, run.epochs * run.steps_per_epoch)
   local done = false
   local _ <close> = setmetatable({}, {__close = function()
     if not done then disk.release(run) end
   end})
+  if run.ranks then ranks.begin(run) end
   local ok, message = disk.take_locks(run)
-  if ok then ok, message = begin(run, opts.resume) end
+  if ok then ok, message = begin(run, opts.resume and run.path ~= nil) end
+  if run.ranks then ok, message = ranks.opened(run, ok, message) end
   if not ok then return nil, message end
   done = true
   return run

@@ -196,6 +196,10 @@ function M.tensor_dtype(dtype) return M.kinds[dtype].tensor or "float32" end
 --- The types that tensors are written as, by their own names.
 M.written = {float32 = "F32", u8 = "U8", i64 = "I64"}
 
+--- The types of files whose elements are those of a tensor as they stand, and the tensor's.
+M.kept = {}
+for dtype, name in pairs(M.written) do M.kept[name] = dtype end
+
 --- The number of bytes of a shape; more than `limit`, or a shape that no tensor can have (a zero among its sizes
 -- does not make the others small), is math.huge, before anything overflows.
 -- @tparam {int,...} shape

@@ -13,6 +13,7 @@ local fetch = require "latent.data.fetch"
 local image_folder = require "latent.data.image_folder"
 local loader = require "latent.data.loader"
 local sets = require "latent.data.set"
+local shards = require "latent.data.shards"
 local sources = require "latent.data.sources"
 local subset = require "latent.data.subset"
 local tensors = require "latent.data.tensors"
@@ -185,6 +186,19 @@ function M.average(set, f, opts) return whole.average(set, f, opts) end
 -- @tparam table parts u8 becomes float32
 -- @treturn Set
 function M.tensors(parts) return tensors.new(parts) end
+
+--- A set larger than memory, in files of some rows each: a few of them are open at a time, and their bytes stay on the
+-- disk. A loader shuffles the files, and the rows of the open ones among each other, in an order that the seed fixes;
+-- on several ranks each reads its own rows.
+-- @usage local list = {}
+-- for i = 1, 100 do list[i] = {x = ("images-%d.npy"):format(i), y = ("labels-%d.npy"):format(i)} end
+-- local set = assert(data.shards(list, {range = {-1, 1}}))
+-- @tparam {string|table,...} list paths of safetensors files, or {x = path, y = path} of .npy or plain IDX files (y may
+--   be missing); x and y have a row for each, u8 or float32, and rows of one shape in all files
+-- @tparam ?table opts
+-- @treturn ?Set nil where a file is missing, damaged or unlike the first
+-- @treturn ?string the message then
+function M.shards(list, opts) return shards.new(list, opts) end
 
 --- Some images of a set as a set of their own, a view that shares the memory of the other.
 -- @usage local thousand = data.subset(test, lt.arange(1, 1000))

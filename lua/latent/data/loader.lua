@@ -7,6 +7,7 @@ local lt = require "latent"
 local core = require "latent.core"
 local options = require "latent.base.options"
 local subset = require "latent.data.subset"
+local windows = require "latent.data.windows"
 local raise = core.raise
 
 local M = {}
@@ -41,6 +42,8 @@ local function draw(sums, count, generator)
   return core.tensor(order)
 end
 
+local PLACES = {dtype = "i64"}
+
 -- The positions of this epoch in order, [n]; made once an epoch.
 local function order_of(self)
   if not self.order then
@@ -53,8 +56,8 @@ end
 
 -- What a set that draws random numbers draws them from: seed, epoch and place fix them, so that a run that goes on
 -- sees the same.
-local function generator_of(self)
-  return self.set.random and core.generator(epoch_seed(epoch_seed(self.seed, self.epoch), self.position + 1)) or nil
+local function generator_of(self, first)
+  return self.set.random and core.generator(epoch_seed(epoch_seed(self.seed, self.epoch), first)) or nil
 end
 
 local function begin_epoch(self, epoch)
@@ -62,27 +65,45 @@ local function begin_epoch(self, epoch)
   self.epoch, self.position, self.order = epoch, 0, nil
 end
 
---- The next batch of the epoch, nil at its end (the call after that begins the next epoch).
--- @treturn ?table `x` float32 [b, size, size, 1] in [-1, 1], `y` float32 [b] labels,
---   `index` float32 [b] positions in the set
-function Loader:next()
+--- Goes on to the next batch without reading it.
+-- @treturn ?int the images in it; nil at the end of the epoch (the call after that begins the next one)
+function Loader:draw()
   self.resumed = false
   if self.position >= self.stop then
     begin_epoch(self, self.epoch + 1)
     return nil
   end
-  local first = self.position + 1
-  local last = math.min(self.position + self.batch, self.stop)
+  self.from = self.position + 1
+  self.position = math.min(self.position + self.batch, self.stop)
+  return self.position - self.from + 1
+end
+
+--- Reads some of the batch that was drawn last.
+-- @tparam int first from 1
+-- @tparam int last
+-- @treturn table as `next` gives it
+function Loader:fetch(first, last)
+  first, last = self.from + first - 1, self.from + last - 1
   local index
-  if self.shuffle then
+  if self.shuffle and self.window then
+    self.order = self.order or windows.new(self.set.blocks, self.window, epoch_seed(self.seed, self.epoch))
+    index = lt.tensor(self.order:positions(first, last), PLACES)
+  elseif self.shuffle then
     -- A copy, since the order is freed at the end of the epoch and a batch may be kept.
     index = order_of(self):slice(1, first, last):clone()
   else
-    index = lt.arange(first, last)
+    index = lt.arange(first, last, PLACES)
   end
-  local x, y = self.set:batch(index, generator_of(self))
-  self.position = last
+  local x, y = self.set:batch(index, generator_of(self, first))
   return {x = x, y = y, index = index}
+end
+
+--- The next batch of the epoch, nil at its end (the call after that begins the next epoch).
+-- @treturn ?table `x` float32 [b, size, size, 1] in [-1, 1], `y` float32 [b] labels,
+--   `index` i64 [b] positions in the set
+function Loader:next()
+  local count = self:draw()
+  return count and self:fetch(1, count)
 end
 
 function Loader:__call(_, previous)
@@ -98,7 +119,7 @@ function Loader:__tostring()
     #self, self.batch, self.epoch, self.position, self.stop)
 end
 
-local SAME = {"seed", "count", "batch", "shuffle"}
+local SAME = {"seed", "count", "batch", "shuffle", "window_mark"}
 
 --- Where the loader stands: a table of plain values that can be written as JSON. Taken after the
 -- last batch of an epoch, it stands at the beginning of the next.
@@ -109,6 +130,7 @@ function Loader:state()
     epoch = ended and self.epoch + 1 or self.epoch,
     position = ended and 0 or self.position,
     seed = self.seed, count = self.count, batch = self.batch, shuffle = self.shuffle,
+    window_mark = self.window_mark,
   }
 end
 
@@ -187,7 +209,10 @@ function M.new(set, opts)
   if opts.drop_last and count < batch then
     raise(("data.loader: batch: %d images make no batch of %d, and drop_last is set"):format(count, batch))
   end
+  -- A set in blocks, few of which are open at a time, is shuffled a few of them at a time.
+  local window = opts.shuffle and not opts.weights and set.blocks and set.open or nil
   return setmetatable({
+    window = window, window_mark = window and windows.mark(set.blocks, window),
     set = set, batch = batch, seed = opts.seed, count = count, shuffle = opts.shuffle,
     weights = sums_of(set, opts),
     stop = opts.drop_last and count // batch * batch or count,

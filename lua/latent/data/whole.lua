@@ -4,6 +4,7 @@ local lt = require "latent"
 local core = require "latent.core"
 local loader = require "latent.data.loader"
 local options = require "latent.base.options"
+local share = require "latent.data.share"
 
 local raise = core.raise
 
@@ -21,19 +22,25 @@ local function check(fname, set, f)
   options.expect(fname, "f", f, "function")
 end
 
+-- What f makes of each batch of a set.
+local function each_batch(set, batch, f)
+  local batches = loader.new(set, {batch = batch, shuffle = false})
+  local function draw() return batches:draw() end
+  return share.results(#batches, function() return f(batches:fetch(1, draw())) end, draw)
+end
+
 --- See latent.data.apply.
 function M.apply(set, f, opts)
   check("data.apply", set, f)
   local batch = apply_options(opts).batch
   return lt.no_grad(function()
-    local parts = {}
-    for b in loader.new(set, {batch = batch, shuffle = false}) do
+    local parts = each_batch(set, batch, function(b)
       local value = f(b.x, b.y)
       if not core.is_tensor(value) then
         raise("data.apply: f: expected a tensor as its result, got " .. options.describe(value))
       end
-      parts[#parts + 1] = value
-    end
+      return value
+    end)
     if #parts == 0 then raise "data.apply: set: it has no images" end
     return lt.cat(parts, 1)
   end)
@@ -46,18 +53,20 @@ function M.average(set, f, opts)
   local sums, n = {}, 0
   local run = opts.grad and function(g) g() end or lt.no_grad
   run(function()
-    for b in loader.new(set, {batch = opts.batch, shuffle = false}) do
-      local count = b.x:size(1)
+    local results = each_batch(set, opts.batch, function(b)
       local values = table.pack(f(b.x, b.y))
       for i = 1, math.max(values.n, 1) do
-        local value = values[i]
-        if core.is_tensor(value) then value = value:item() end
-        if type(value) ~= "number" then
-          raise("data.average: f: expected numbers as its results, got " .. options.describe(value))
+        if core.is_tensor(values[i]) then values[i] = values[i]:item() end
+        if type(values[i]) ~= "number" then
+          raise("data.average: f: expected numbers as its results, got " .. options.describe(values[i]))
         end
-        sums[i] = (sums[i] or 0) + value * count
       end
-      n = n + count
+      values.count = b.x:size(1)
+      return values
+    end)
+    for _, values in ipairs(results) do
+      for i = 1, math.max(values.n, 1) do sums[i] = (sums[i] or 0) + values[i] * values.count end
+      n = n + values.count
     end
   end)
   for i, sum in ipairs(sums) do sums[i] = sum / n end

@@ -48,6 +48,22 @@ function M.open(path)
   return self
 end
 
+--- Keeps what the script prints, and what the library says for it, from being seen at all: another rank says it.
+-- @return something to close, as `open` gives it
+function M.mute()
+  local self = setmetatable({print = _G.print, io = _G.io, file = false}, Capture)
+  local function nothing() end
+  self.own_print = nothing
+  rawset(_G, "print", nothing)
+  self.write = type(self.io) == "table" and self.io.write or nil
+  if self.write then
+    self.own_write = function() return io.stdout end
+    rawset(self.io, "write", self.own_write)
+  end
+  self.before = say.redirect(nothing)
+  return self
+end
+
 -- At the end of the program the file may have been collected before whom it is for.
 local function is_open(self) return io.type(self.file) == "file" end
 
@@ -58,7 +74,7 @@ end
 
 --- Ends it. What the script has put in the place of print or io.write in the meantime stays.
 function Capture:close()
-  if not self.file then return end
+  if self.file == nil then return end
   if is_open(self) then self.file:close() end
   self.file = nil
   say.redirect(self.before)

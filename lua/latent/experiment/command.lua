@@ -6,6 +6,7 @@ local compare = require "latent.experiment.compare"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local report = require "latent.experiment.report"
+local mpi = require "latent.mpi"
 local say = require "latent.experiment.say"
 local sweep = require "latent.experiment.sweep"
 
@@ -97,6 +98,7 @@ function M.sweep(words)
   elseif not ok then
     error(results, 0)
   end
+  if mpi.rank > 0 then return 0 end -- rank 0 says the rest, and ends the job where it failed
   if not results then return fail(message) end
   local records = {}
   for i, result in ipairs(results) do records[i] = assert(folder.read(result.folder)) end

@@ -32,6 +32,8 @@ local attempt = require "latent.base.attempt"
 local data = require "latent.data"
 local files = require "latent.base.files"
 local json = require "latent.json"
+local launcher = require "latent.mpi.launcher"
+local mpi = require "latent.mpi"
 local locks = require "latent.base.files.lock"
 local options = require "latent.base.options"
 local capture = require "latent.experiment.capture"
@@ -215,6 +217,7 @@ function Experiment:figure(name, figure, caption)
   end
   local file = name .. "." .. self.options.format
   local path = self:path(file)
+  if self.elsewhere then return path end
   local ok, message = attempt(figure.save, figure, path)
   if ok and self.pictures then
     local bytes
@@ -290,7 +293,7 @@ function Experiment:log(name)
   if not path then
     raise(("Experiment:log: %s: nothing of this name was trained here, or its log is missing"):format(name))
   end
-  local log, message = train.read_log(path)
+  local log, message = training.as_first(self, function() return train.read_log(path) end)
   return log or self:fail(message)
 end
 
@@ -356,7 +359,7 @@ local function finish(self, status, message)
   self.status = status
   if message and self.capture then self.capture:add(message) end
   local ok, trouble = self.record:finish(status, message)
-  if ok and status == "done" and self.answers and next(records.numbers(self.record.values)) then
+  if ok and not self.elsewhere and status == "done" and self.answers and next(records.numbers(self.record.values)) then
     ok, trouble = write_answers(self)
   end
   if self.capture then self.capture:close() end
@@ -382,9 +385,11 @@ end
 
 --- Ends the program with a message on standard error and exit status 1; the record says "failed".
 -- @tparam string message
-function Experiment:fail(message)
-  io.stderr:write(message, "\n")
+-- @tparam ?boolean everywhere whether all ranks of an MPI job fail alike: rank 0 alone says it then, and is waited for
+function Experiment:fail(message, everywhere)
+  if not (everywhere and self.elsewhere) then io.stderr:write(message, "\n") end
   finish(self, "failed", message)
+  if everywhere and self.mpi then self.mpi.barrier() end
   os.exit(1, true)
 end
 
@@ -393,6 +398,7 @@ end
 -- @tparam int code the exit status
 function Experiment:stop(why, code)
   finish(self, "stopped", "stopped by SIG" .. why)
+  if self.mpi then self.mpi.barrier() end -- they have all stopped; the others wait for rank 0's files
   os.exit(code, true)
 end
 
@@ -449,6 +455,37 @@ local function place(self)
   return path and hold(self, path) or refuse("--out: " .. message)
 end
 
+-- On several ranks: all run the script, rank 0 alone has files and says something.
+local function join(values)
+  local size = launcher.size()
+  if values.parts == 0 and launcher.is_mpirun() then values.parts = (7 // size + 1) * size end
+  if size == 1 then return nil end
+  if values.parts and values.parts % size ~= 0 then
+    refuse(("--parts: expected a multiple of the %d ranks, got %d"):format(size, values.parts))
+  end
+  return mpi
+end
+
+-- The run folder and what is printed; on the ranks that leave both to rank 0, its folder and silence.
+local function open(self)
+  if not self.elsewhere then self.folder = place(self) end
+  if self.mpi then
+    local told = self.mpi.broadcast{folder = self.folder, resumed = self.resumed}
+    self.folder, self.resumed = told.folder, told.resumed
+  end
+  if self.elsewhere then
+    self.capture = capture.mute()
+    return
+  end
+  local ok, message = self.record:begin(self.folder)
+  if ok then self.capture, message = capture.open(self:path "output.txt") end
+  if not self.capture then
+    if ok then finish(self, "failed", message) end
+    self.status = "failed"
+    refuse(message)
+  end
+end
+
 local begin_options = options.declare("experiment.begin", {
   {"options", "any", nil, "name -> default, or {default, help, min =, max =, above =, choices =}. Numbers are whole "
     .. "where their default is; a `false` is a flag. `false` for a common option such as `data` takes it away"},
@@ -488,20 +525,15 @@ function M.begin(opts)
     os.exit(0, true)
   end
   if values.threads and values.threads > 0 then lt.set_threads(values.threads) end
+  local ranks = join(values)
   if values.seed then lt.manual_seed(values.seed) end
   local self = setmetatable({options = values, name = name, resumed = false, logs = {}, pictures = opts.pictures,
-    answers = opts.answers, decisive = declared.decisive(values)}, Experiment)
+    answers = opts.answers, decisive = declared.decisive(values), mpi = ranks,
+    elsewhere = ranks and ranks.rank > 0 or nil}, Experiment)
   self.shipped = opts.weights and files.join(script and files.dirname(script) or ".", opts.weights)
   self.record = records.new{name = name, script = script, digest = folder.digest(script), question = question,
     options = values, given = given, git = machine.git(script and files.dirname(script) or ".")}
-  self.folder = place(self)
-  local ok, message = self.record:begin(self.folder)
-  if ok then self.capture, message = capture.open(self:path "output.txt") end
-  if not self.capture then
-    if ok then finish(self, "failed", message) end
-    self.status = "failed"
-    return refuse(message)
-  end
+  open(self)
   if values.resume and not self.resumed then
     say.print(("--resume: no run of %s in %s has had these options; this one begins anew"):format(name, values.out))
   end

@@ -20,6 +20,8 @@ local COMMON = {
   out = {"", "the folder of all runs (default: runs; runs/NAME where e:data() reads another set than mnist)"},
   resume = {false, "go on where a run with the same options stopped"},
   reuse = {false, "take weights that are there instead of training"},
+  parts = {0, "parts that each batch is cut into, for the same bits on any number of ranks; 0 for none, under mpirun "
+    .. "8 or the next number that the ranks divide", min = 0, max = 65536},
   format = {"png", "of the figures", choices = {"png", "svg", "pdf"}},
 }
 
@@ -250,7 +252,8 @@ end
 function M.decisive(values)
   local kept = {}
   for name, value in pairs(values) do
-    if not M.hidden[name] then kept[name] = value end
+    -- Without parts a run is what it was before there were any.
+    if not M.hidden[name] and not (name == "parts" and value == 0) then kept[name] = value end
   end
   return kept
 end

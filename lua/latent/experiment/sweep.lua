@@ -6,8 +6,11 @@ local core = require "latent.core"
 local declared = require "latent.experiment.options"
 local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
+local hands = require "latent.experiment.hands"
 local json = require "latent.json"
+local launcher = require "latent.mpi.launcher"
 local machine = require "latent.experiment.machine"
+local mpi = require "latent.mpi"
 local options = require "latent.base.options"
 local progress = require "latent.progress"
 local records = require "latent.experiment.record"
@@ -41,7 +44,8 @@ end
 -- The child looks for modules where this process does.
 local function command_of(script)
   local paths = ("package.path, package.cpath = %q, %q"):format(_G.package.path, _G.package.cpath)
-  return ("%s -e %s %s"):format(files.quote(machine.interpreter()), files.quote(paths), files.quote(script))
+  local outside = launcher.is_launched() and launcher.outside() .. " " or ""
+  return ("%s%s -e %s %s"):format(outside, files.quote(machine.interpreter()), files.quote(paths), files.quote(script))
 end
 
 -- All options that a run of the script would have, asked of the script itself.
@@ -77,36 +81,67 @@ local Temporary = {__close = function(self)
   for _, path in ipairs(self) do os.remove(path) end
 end}
 
--- Starts what is missing; xargs keeps so many going at a time. Each tells its number when it has ended.
-local function start(missing, script, jobs, shared, log, temporary)
+-- The commands of the runs that are missing; what each says goes into a file.
+local function commands_of(missing, script, shared, temporary)
   local out, commands = missing[1].options.out, {}
   local ok, message = files.mkdir_p(out)
   if not ok then return nil, message end
-  local list = files.temporary(files.join(out, "sweep"))
-  temporary[1] = list
   for i, run in ipairs(missing) do
     run.said = files.temporary(files.join(out, "sweep-said"))
-    temporary[i + 1] = run.said
-    commands[i] = ("%s %s %s --resume >%s 2>&1 </dev/null; echo %d\0"):format(command_of(script), run.words, shared,
-      files.quote(run.said), i)
+    temporary[#temporary + 1] = run.said
+    commands[i] = ("%s %s %s --resume >%s 2>&1 </dev/null"):format(command_of(script), run.words, shared,
+      files.quote(run.said))
   end
-  ok, message = files.write_atomic(list, table.concat(commands))
-  if not ok then return nil, message end
+  return commands
+end
+
+-- What tells of each run that has ended.
+local function teller(missing, log)
   local clock, ended = lt.clock(), 0
+  return function(run)
+    ended = ended + 1
+    local gone = lt.clock() - clock
+    log(("[%d/%d] %s: %s  (%s gone, about %s left)"):format(ended, #missing, run.label,
+      run.record and say.numbers(run.record.items, SHOWN) or "failed", progress.duration(gone),
+      progress.duration(gone / ended * (#missing - ended))))
+  end
+end
+
+-- Starts what is missing; xargs keeps so many going at a time. Each tells its number when it has ended.
+local function start(missing, commands, jobs, tell, temporary)
+  local list = files.temporary(files.join(missing[1].options.out, "sweep"))
+  temporary[#temporary + 1] = list
+  local lines = {}
+  for i, command in ipairs(commands) do lines[i] = ("%s; echo %d\0"):format(command, i) end
+  local ok, message = files.write_atomic(list, table.concat(lines))
+  if not ok then return nil, message end
   local pipe = assert(io.popen(("xargs -0 -n 1 -P %d sh -c <%s"):format(jobs, files.quote(list))))
   local heard, problem = pcall(function()
     for line in pipe:lines() do
       local run = missing[math.tointeger(tonumber(line))]
-      ended = ended + 1
       run.record = find(run, is_done)
-      local gone = lt.clock() - clock
-      log(("[%d/%d] %s: %s  (%s gone, about %s left)"):format(ended, #missing, run.label,
-        run.record and say.numbers(run.record.items, SHOWN) or "failed", progress.duration(gone),
-        progress.duration(gone / ended * (#missing - ended))))
+      tell(run)
     end
   end)
   pipe:close()
   if not heard then error(problem, 0) end -- Ctrl-C, which the runs have got as well: their checkpoints are written
+  return true
+end
+
+-- Has the ranks of the job run what is missing. A run that died, and has not said itself that it failed, is tried once
+-- more.
+local function start_on_ranks(missing, commands, tell, log)
+  hands.hand_out(commands, function(number)
+    local run = missing[number]
+    run.record = find(run, is_done)
+    local said = not run.record and find(run, function(record) return record.status == "failed" end)
+    if not run.record and not said and not run.again then
+      run.again = true
+      log(("%s: died, and is tried once more"):format(run.label))
+      return true
+    end
+    tell(run)
+  end)
   return true
 end
 
@@ -215,11 +250,8 @@ local function planned(script, given, common, shared)
   return run
 end
 
---- See latent.experiment.sweep.
-function M.run(script, list, opts)
-  options.expect(NAME, "script", script, "string")
-  options.expect(NAME, "list", list, "table")
-  local o = read_options(opts)
+-- The sweep, on one machine or as rank 0 of a job.
+local function run_all(script, list, o)
   if not files.exists(script) then return nil, script .. ": no such file" end
   local shared = ("--threads=%d"):format(o.threads) .. (o.out and " " .. word_of("out", o.out) or "")
   local runs, missing, known = {}, {}, {} -- what is asked for twice, in other words perhaps, runs once
@@ -233,9 +265,15 @@ function M.run(script, list, opts)
   end
   local temporary <close> = setmetatable({}, Temporary)
   if #missing > 0 then
+    local jobs = mpi.size > 1 and mpi.size or o.jobs
     o.log(("%d runs of %s, %d of them done already, %d at a time"):format(#runs, script, #runs - #missing,
-      math.min(o.jobs, #missing)))
-    local ok, message = start(missing, script, o.jobs, shared, o.log, temporary)
+      math.min(jobs, #missing)))
+    local commands, ok, message
+    commands, message = commands_of(missing, script, shared, temporary)
+    if not commands then return nil, message end
+    local tell = teller(missing, o.log)
+    if mpi.size > 1 then ok, message = start_on_ranks(missing, commands, tell, o.log)
+    else ok, message = start(missing, commands, jobs, tell, temporary) end
     if not ok then return nil, message end
   end
   local failures = {}
@@ -248,6 +286,23 @@ function M.run(script, list, opts)
     results[i] = {settings = list[i], options = run.record.options, numbers = records.numbers(run.record),
       folder = run.record.folder, seconds = run.record.seconds}
   end
+  return results
+end
+
+--- See latent.experiment.sweep.
+function M.run(script, list, opts)
+  options.expect(NAME, "script", script, "string")
+  options.expect(NAME, "list", list, "table")
+  local o = read_options(opts)
+  local results, message
+  if mpi.rank == 0 then
+    results, message = run_all(script, list, o)
+    hands.dismiss()
+  else
+    hands.serve()
+  end
+  results, message = table.unpack(mpi.broadcast{results or false, message}, 1, 2)
+  if not results then return nil, message end
   return M.runs(results)
 end
 

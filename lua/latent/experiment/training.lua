@@ -41,10 +41,16 @@ local function places(self, name)
   return list
 end
 
---- The file of a model's weights.
--- @treturn ?string nil where there is none
--- @treturn ?string a message then
-function M.find(self, name)
+-- On several ranks: what f returns on rank 0, for all of them.
+local function as_first(self, f)
+  local mpi = self.mpi
+  if not mpi then return f() end
+  local result = mpi.broadcast(mpi.rank == 0 and table.pack(f()) or nil)
+  return table.unpack(result, 1, result.n)
+end
+M.as_first = as_first
+
+local function find(self, name)
   local list = places(self, name)
   for _, path in ipairs(list) do
     if files.exists(path) then return path end
@@ -53,11 +59,16 @@ function M.find(self, name)
     self.shipped and " nor do they lie in " .. self.shipped or "")
 end
 
+--- The file of a model's weights.
+-- @treturn ?string nil where there is none
+-- @treturn ?string a message then
+function M.find(self, name) return as_first(self, function() return find(self, name) end) end
+
 --- Gives a model the weights of a name, and says which and how they were trained.
 function M.load(self, name, model)
   local path, message = M.find(self, name)
   if not path then return nil, message end
-  local state, made = safetensors.load(path)
+  local state, made = as_first(self, function() return safetensors.load(path) end)
   if not state then return nil, made end
   self.record:add_weights{name = name, file = path, trained = false, recipe = made.recipe, seed = made.seed,
     epochs = made.epochs, data = made.data}
@@ -70,7 +81,8 @@ local function save(self, name, model, epochs)
   local o = self.options
   local made = {recipe = o.recipe or "default", seed = tostring(o.seed), epochs = tostring(epochs), data = o.data}
   local path = self:path(name .. ".safetensors")
-  local ok, message = attempt(safetensors.save, path, model:state(), {metadata = made})
+  local ok, message = true, nil
+  if not self.elsewhere then ok, message = attempt(safetensors.save, path, model:state(), {metadata = made}) end
   if not ok then return self:fail(tostring(message)) end
   made.name, made.file, made.trained = name, path, true
   self.record:add_weights(made)
@@ -82,7 +94,7 @@ end
 -- Ends a training: what it leaves, and whether the script goes on.
 local function finish(self, run, name)
   if run.stopped == "diverged" then
-    self:fail(("%s: %s: try a lower learning rate"):format(name, run.message))
+    self:fail(("%s: %s: try a lower learning rate"):format(name, run.message), true)
   elseif STATUS[run.stopped] then
     say.print(("%s: %s; the same command with --resume goes on from there"):format(name, run.message))
     self:stop(run.stopped, STATUS[run.stopped])
@@ -148,6 +160,8 @@ function M.new(self, name, opts, fname)
     finish(self, run, name)
   end
   all.settings, all.callbacks, all.progress, all.resume = settings, callbacks, name, self.resumed
+  all.parallel = all.parallel or self.mpi
+  if o.parts and o.parts > 0 then all.parts = all.parts or o.parts end
   all.log, all.checkpoint = self:path(name .. ".jsonl"), self:path(name .. ".ckpt")
   self.logs[name] = all.log
   local run, message = train.new(all)

@@ -51,6 +51,7 @@ end
 -- @treturn ?boolean true; nil where it fails
 -- @treturn ?string the message then
 function Run:save()
+  if self.elsewhere then return true end -- rank 0 writes it
   if not self.path then raise "train: save: the run was made without the option checkpoint" end
   if self.batch then raise "train: save: a step is being made; call it in on_step or after the loop" end
   local ok, message = disk.write_checkpoint(self)
@@ -82,6 +83,14 @@ end
 
 -- ---- one step ----
 
+-- Adds a number of this step to the averages of the epoch.
+local function count_in(self, name, value, weight)
+  if value ~= value or math.abs(value) == math.huge then self.diverged = self.diverged or name end
+  local sum = self.sums[name] or {0, 0}
+  self.sums[name] = {sum[1] + value * weight, sum[2] + weight}
+  self.now[name] = value
+end
+
 --- Adds numbers of this step to the averages of the epoch, in which each batch counts as much as it has images.
 -- @tparam table values name -> number or tensor of one element
 -- @tparam ?number weight the batch's, if not its size
@@ -95,10 +104,12 @@ function Run:note(values, weight)
     end
     if core.is_tensor(value) then value = value:item() end
     options.expect("train: note", name, value, "number")
-    if value ~= value or math.abs(value) == math.huge then self.diverged = self.diverged or name end
-    local sum = self.sums[name] or {0, 0}
-    self.sums[name] = {sum[1] + value * weight, sum[2] + weight}
-    self.now[name] = value
+    if self.parts then
+      self.parts:note(name, value, weight)
+      self.now[name] = value
+    else
+      count_in(self, name, value, weight)
+    end
   end
 end
 
@@ -121,7 +132,8 @@ function Run:step(loss, values)
   if values then self:note(values) end
 end
 
---- Ends the run after this step, as a signal would: the checkpoint is written, and `resume` goes on from here.
+--- Ends the run after this step, as a signal would: the checkpoint is written, and `resume` goes on from here. On
+-- several ranks one is enough; all end after the next step at the latest.
 function Run:stop() self.asked = true end
 
 -- How much a batch counts in averages: its images.
@@ -130,9 +142,18 @@ local function weight_of(batch)
   return core.is_tensor(x) and x:dim() > 0 and x:size(1) or 1
 end
 
+local function next_part(self)
+  self.batch, self.weight = self.parts:next()
+  return self.batch, self.now
+end
+
 local function begin_step(self)
   self.now = now_at(self, self.steps + 1)
   if self.now.lr then self.optimizer.lr = self.now.lr else self.now.lr = self.optimizer.lr end
+  if self.parts then
+    self.parts:begin(self.loader)
+    return next_part(self)
+  end
   -- Its nil between two epochs is none here: the number of batches tells where an epoch ends.
   self.batch = self.loader:next() or self.loader:next()
   if self.batch == nil then raise "train: loader: it has no batch" end
@@ -144,7 +165,18 @@ local function write(self, entry)
   disk.heed(self, self.log_path, self.file:add(entry))
 end
 
+-- What the parts of a step have noted, and whether a rank is to end the run.
+local function gather_parts(self)
+  local means, said = self.parts:finish{signal = self.trapped and core.pending() or nil, asked = self.asked}
+  for _, mean in ipairs(means) do count_in(self, table.unpack(mean)) end
+  self.agreed = {}
+  for _, rank in ipairs(said) do
+    self.agreed.signal, self.agreed.asked = self.agreed.signal or rank.signal, self.agreed.asked or rank.asked
+  end
+end
+
 local function finish_step(self)
+  if self.parts then gather_parts(self) end
   self.steps, self.epoch_steps, self.batch = self.steps + 1, self.epoch_steps + 1, nil
   if self.bar then self.bar:step(self.now.loss) end
   if self.diverged then return end
@@ -215,6 +247,7 @@ end
 
 local function finish_epoch(self)
   local entry = epoch_entry(self)
+  if self.ranks then entry, self.diverged = self.ranks.same_epoch(self, entry) end
   if self.diverged then return end
   watch(self, entry)
   self.log[#self.log + 1] = entry
@@ -227,6 +260,7 @@ end
 
 local function pending(self)
   local signal = self.trapped and core.pending()
+  if self.ranks then signal = self.agreed.signal end -- all ranks end after the same step
   return signal and SIGNALS[signal] and signal
 end
 
@@ -235,7 +269,9 @@ local function reason(self)
   if self.diverged then return "diverged" end
   if self.epoch > self.epochs then return "done" end
   if self.patience and self.watching.waited and self.watching.waited >= self.patience then return "patience" end
-  return pending(self) or (self.asked and "asked") or nil
+  local asked = self.asked
+  if self.ranks then asked = self.agreed.asked end
+  return pending(self) or (asked and "asked") or nil
 end
 
 local function describe_end(self)
@@ -252,12 +288,14 @@ end
 
 -- The iterator's function: ends the step that the body has made, and begins the next one.
 local function advance(self)
+  if self.batch and self.parts and not self.parts:finish_part() then return next_part(self) end
   if self.batch then finish_step(self) end
   if self.epoch_steps == self.steps_per_epoch and not self.diverged then finish_epoch(self) end
   self.stopped = reason(self)
   if self.stopped then
     -- What has lost its way is not worth keeping: the checkpoint before stays.
     if self.path and self.stopped ~= "diverged" and self.saved_step ~= self.steps then self:save() end
+    if self.ranks then self.mpi.barrier() end -- none ends the job before rank 0 has written
     core.plainly(describe_end, self)
     return nil
   end
@@ -290,6 +328,7 @@ function Run:batches()
     self:restore(table.unpack(self.restored))
     self.restored = nil
   end
+  if self.parts then self.parts:take_over() end
   core.trap("INT", "TERM")
   self.trapped = true
   start_bar(self)
@@ -300,6 +339,7 @@ end
 function Run:close()
   if self.started and not self.stopped then self.stopped = "left" end
   self.batch = nil
+  if self.parts then self.parts:close() end
   if self.trapped then
     if SIGNALS[self.stopped] then core.clear_signal() end
     core.untrap()

@@ -29,15 +29,18 @@ function M.settings(run)
   add(out, "loader ", place)
   out["loader batches"] = #run.loader
   add(out, "", {clip = run.clip, watch = run.watch, goal = run.goal, patience = run.patience,
-    min_delta = run.min_delta, best = run.keeps_best,
-    accumulate = run.accumulate > 1 and run.accumulate or nil})
+    min_delta = run.min_delta, best = run.keeps_best, accumulate = run.accumulate > 1 and run.accumulate or nil,
+    parts = run.parts_count, order = run.parts_count and run.order ~= "tree" and run.order or nil})
   add(out, "settings ", run.settings)
   for name in pairs(run.states) do out["states " .. name] = true end
   for name in pairs(run.schedules) do out["schedule " .. name] = true end
   return out
 end
 
-local function describe(value) return value == nil and "none" or options.describe(value) end
+--- How a setting reads in a message.
+-- @param value nil where it is not set
+-- @treturn string
+function M.said(value) return value == nil and "none" or options.describe(value) end
 
 --- Where two tables of settings differ, in words.
 -- @tparam table saved
@@ -50,7 +53,7 @@ function M.difference(saved, own)
   for key in pairs(keys) do
     -- A flag that a checkpoint from before it lacks is off.
     if (saved[key] or false) ~= (own[key] or false) then
-      lines[#lines + 1] = ("%s: %s in the checkpoint, %s here"):format(key, describe(saved[key]), describe(own[key]))
+      lines[#lines + 1] = ("%s: %s in the checkpoint, %s here"):format(key, M.said(saved[key]), M.said(own[key]))
     end
   end
   table.sort(lines)

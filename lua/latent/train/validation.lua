@@ -2,37 +2,31 @@
 -- @module latent.train.validation
 local core = require "latent.core"
 local options = require "latent.base.options"
+local share = require "latent.data.share"
 
 local M = {}
 
--- Consecutive batches of a set, in its order.
-local function batches(set, size)
-  local first = 1 - size
-  return function()
-    first = first + size
-    if first > #set then return nil end
-    local last = math.min(first + size - 1, #set)
-    local index = core.arange(first, last)
-    local x, y = set:batch(index)
-    return {x = x, y = y, index = index}, last - first + 1
-  end
-end
-
 -- The means over a set of the loss and of what else the run's loss function returns, as val_<name>.
 local function over_set(run)
-  local sums, count = {}, 0
-  local function add(name, value, n)
-    if core.is_tensor(value) then value = value:item() end
-    sums["val_" .. name] = (sums["val_" .. name] or 0) + value * n
+  local set, size, sums = run.validate, run.validation_batch, {}
+  local results = share.results((#set + size - 1) // size, function(i)
+    local index = core.arange((i - 1) * size + 1, math.min(i * size, #set))
+    local x, y = set:batch(index)
+    local loss, values = run.loss({x = x, y = y, index = index}, run.now)
+    local found = {loss = loss}
+    for name, value in pairs(values or {}) do found[name] = value end
+    for name, value in pairs(found) do
+      if core.is_tensor(value) then found[name] = value:item() end
+    end
+    return found
+  end)
+  for i, found in ipairs(results) do
+    local n = math.min(i * size, #set) - (i - 1) * size
+    for name, value in pairs(found) do sums[name] = (sums[name] or 0) + value * n end
   end
-  for batch, n in batches(run.validate, run.validation_batch) do
-    local loss, values = run.loss(batch, run.now)
-    add("loss", loss, n)
-    for name, value in pairs(values or {}) do add(name, value, n) end
-    count = count + n
-  end
-  for name, sum in pairs(sums) do sums[name] = sum / count end
-  return sums
+  local means = {}
+  for name, sum in pairs(sums) do means["val_" .. name] = sum / #set end
+  return means
 end
 
 local function numbers(result)
@@ -57,10 +51,15 @@ function M.measure(run)
   local modes, generator = {}, core.rng_state()
   for _, entry in ipairs(run.model:modules()) do modes[entry[2]] = entry[2].training end
   run.model:eval()
-  local ok, result = pcall(core.no_grad, function()
-    if type(validate) == "function" then return numbers(validate(run.now)) end
-    return over_set(run)
-  end)
+  local function measure()
+    return core.no_grad(function()
+      if type(validate) == "function" then return numbers(validate(run.now)) end
+      return over_set(run)
+    end)
+  end
+  local ok, result
+  if run.parts then ok, result = pcall(share.with, run.parts:sharing(), measure)
+  else ok, result = pcall(measure) end
   for module, training in pairs(modes) do module.training = training end
   core.set_rng_state(generator)
   if not ok then error(result, 0) end
