@@ -46,7 +46,8 @@ describe("values by hand", function()
     it("of " .. name, function()
       for _, pair in ipairs(list) do
         local y = pair[1]()
-        assert.equal(OF_OTHER_TYPES[name] or "float32", y.dtype)
+        assert.equal(pair[3] or OF_OTHER_TYPES[name] or "float32", y.dtype)
+        assert.same(lt.tensor(pair[2]).shape, y.shape)
         assert.close(y, pair[2], 1e-6)
       end
     end)

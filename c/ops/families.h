@@ -22,5 +22,8 @@ extern const Op *const ISA_NAME(ops_resample)[];
 extern const Op *const ISA_NAME(ops_norm)[];
 extern const Op *const ISA_NAME(ops_loss)[];
 extern const Op *const ISA_NAME(ops_random)[];
+extern const Op *const ISA_NAME(ops_indexing)[];
+extern const Op *const ISA_NAME(ops_order)[];
+extern const Op *const ISA_NAME(ops_scan)[];
 
 #endif

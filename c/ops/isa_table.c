@@ -9,7 +9,8 @@ static const Op *const *const families[] = {
     ISA_NAME(ops_softmax),     ISA_NAME(ops_shape),          ISA_NAME(ops_matmul),
     ISA_NAME(ops_conv),        ISA_NAME(ops_conv_transpose), ISA_NAME(ops_block),
     ISA_NAME(ops_pool),        ISA_NAME(ops_resample),       ISA_NAME(ops_norm),
-    ISA_NAME(ops_loss),        ISA_NAME(ops_random),         NULL};
+    ISA_NAME(ops_loss),        ISA_NAME(ops_random),         ISA_NAME(ops_indexing),
+    ISA_NAME(ops_order),       ISA_NAME(ops_scan),           NULL};
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)

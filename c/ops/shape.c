@@ -306,72 +306,37 @@ static const Op op_cat = {.name = "cat",
                           .forward = cat_forward,
                           .backward = cat_backward};
 
-/* ---- gather_rows: y[i] = x[index[i]] ---- */
-
-static int64_t row_number(const Tensor *index, int64_t i) { return place_at(index, i) - 1; }
-
-static bool gather_shape(const Call *c, Shape *out, Error *e) {
-  const Tensor *x = c->in[0], *index = c->in[1];
-  char a[SHAPE_TEXT];
-  if (x->shape.dims < 1) return error_set(e, "x: expected at least one axis, got a scalar");
-  if (index->shape.dims != 1)
-    return error_set(e, "index: expected a list of row numbers [*], got %s",
-                     shape_text(&index->shape, a));
-  if (!places_check(index, 1, x->shape.size[0], "index", e)) return false;
-  *out = x->shape;
-  out->size[0] = index->numel;
-  return true;
-}
-
-static bool gather_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  int64_t rows = c->in[0]->shape.size[0];
-  size_t row = rows ? (size_t)(c->in[0]->numel / rows) * dtype_size(y->dtype) : 0;
-  for (int64_t i = 0; i < c->in[1]->numel; i++)
-    copy_bytes((char *)y->data + (size_t)i * row,
-               (const char *)c->in[0]->data + (size_t)row_number(c->in[1], i) * row, row);
-  return true;
-}
-
-static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
-                            Error *e) {
-  (void)y, (void)e;
-  if (dx[1]) zero(dx[1]);
-  if (!dx[0]) return true;
-  zero(dx[0]);
-  int64_t row = dx[0]->shape.size[0] ? dx[0]->numel / dx[0]->shape.size[0] : 0;
-  for (int64_t i = 0; i < c->in[1]->numel; i++) {
-    real *to = reals(dx[0]) + row_number(c->in[1], i) * row;
-    for (int64_t k = 0; k < row; k++) to[k] += reals(dy)[i * row + k];
-  }
-  return true;
-}
-static const Op op_gather_rows = {.name = "gather_rows",
-                                  .inputs = "x index",
-                                  .doc =
-                                      "The rows of x (along its first axis) that the index lists, "
-                                      "counted from 1; a row may occur several times.",
-                                  .flags = OP_ANY | OP_PLACES,
-                                  .save = SAVE_IN1,
-                                  .shape = gather_shape,
-                                  .dtype = same_dtype,
-                                  .forward = gather_forward,
-                                  .backward = gather_backward};
-
-/* ---- flip: an axis back to front ---- */
+/* ---- flip: axes back to front ---- */
 
 static bool flip_shape(const Call *c, Shape *out, Error *e) {
+  if (c->integer[0] == 0) return error_set(e, "axis: expected at least one axis");
+  if (!axes_shape(c, true, out, e)) return false;
   *out = c->in[0]->shape;
-  return axis_check(out, c->integer[0], e);
+  return true;
+}
+
+/* Where row o of the axes before `last` comes from. */
+static int64_t flip_source(const Call *c, const Shape *s, int last, int64_t o) {
+  int64_t from = 0, step = 1;
+  for (int d = last - 1; d >= 0; step *= s->size[d--]) {
+    int64_t at = o % s->size[d];
+    from += (axes_have(c, d) ? s->size[d] - 1 - at : at) * step;
+    o /= s->size[d];
+  }
+  return from;
 }
 
 static void flip(const Call *c, const Tensor *x, Tensor *y) {
-  AxisView v = axis_view(&x->shape, c->integer[0]);
+  int last = x->shape.dims - 1;
+  while (!axes_have(c, last)) last--;
+  AxisView v = axis_view(&x->shape, last);
   size_t run = (size_t)v.inner * dtype_size(x->dtype);
-  for (int64_t o = 0; o < v.outer; o++)
+  for (int64_t o = 0; o < v.outer; o++) {
+    int64_t from = c->integer[0] == 1 ? o : flip_source(c, &x->shape, last, o);
     for (int64_t i = 0; i < v.n; i++)
       copy_bytes((char *)y->data + (size_t)(o * v.n + i) * run,
-                 (const char *)x->data + (size_t)(o * v.n + v.n - 1 - i) * run, run);
+                 (const char *)x->data + (size_t)(from * v.n + v.n - 1 - i) * run, run);
+  }
 }
 static bool flip_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
@@ -386,9 +351,9 @@ static bool flip_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
 }
 static const Op op_flip = {.name = "flip",
                            .inputs = "x",
-                           .doc = "A copy with one axis back to front.",
+                           .doc = "A copy with one axis, or each of a list of axes, back to front.",
                            .flags = OP_ANY,
-                           .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                           .params = {{"axis", PARAM_AXES, true, 0, NULL}},
                            .shape = flip_shape,
                            .dtype = same_dtype,
                            .forward = flip_forward,
@@ -421,6 +386,5 @@ static const Op op_one_hot = {.name = "one_hot",
                               .shape = one_hot_shape,
                               .forward = one_hot_forward};
 
-const Op *const ISA_NAME(ops_shape)[] = {&op_reshape, &op_permute, &op_slice,
-                                         &op_select,  &op_cat,     &op_gather_rows,
-                                         &op_flip,    &op_one_hot, NULL};
+const Op *const ISA_NAME(ops_shape)[] = {&op_reshape, &op_permute, &op_slice,   &op_select,
+                                         &op_cat,     &op_flip,    &op_one_hot, NULL};

@@ -271,9 +271,69 @@ EXTREME(min, false, false)
 EXTREME(argmax, true, true)
 EXTREME(argmin, false, true)
 
-const Op *const ops_whole[] = {&whole_add,     &whole_sub,       &whole_mul,  &whole_maximum,
-                               &whole_minimum, &whole_where,     &whole_neg,  &whole_abs,
-                               &whole_div,     &whole_remainder, &whole_fmod, &whole_eq,
-                               &whole_ne,      &whole_lt,        &whole_le,   &whole_gt,
-                               &whole_ge,      &whole_sum,       &whole_max,  &whole_min,
-                               &whole_argmax,  &whole_argmin,    NULL};
+/* ---- running sums and products, and products: parameters axis, keepdim ---- */
+
+static bool running_shape(const Call *c, Shape *out, Error *e) {
+  *out = c->in[0]->shape;
+  return axis_check(out, c->integer[AXIS], e);
+}
+
+static bool running(const Call *c, Tensor *y, int64_t combine(int64_t, int64_t)) {
+  AxisView v = axis_view(&y->shape, c->integer[AXIS]);
+  const int64_t *x = int64s(c->in[0]);
+  for (int64_t i = 0; i < y->numel; i++) {
+    bool first = i / v.inner % v.n == 0;
+    int64s(y)[i] = first ? x[i] : combine(int64s(y)[i - v.inner], x[i]);
+  }
+  return true;
+}
+static bool cumsum_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return running(c, y, sum_of);
+}
+static bool cumprod_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return running(c, y, product);
+}
+
+static bool prod_shape(const Call *c, Shape *out, Error *e) {
+  if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
+  axis_reduce(&c->in[0]->shape, c->integer[AXIS], c->integer[KEEPDIM], out);
+  return true;
+}
+static bool prod_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t i = 0; i < y->numel; i++) {
+    const int64_t *x = int64s(c->in[0]) + i / v.inner * v.n * v.inner + i % v.inner;
+    int64_t all = 1;
+    for (int64_t k = 0; k < v.n; k++) all = product(all, x[k * v.inner]);
+    int64s(y)[i] = all;
+  }
+  return true;
+}
+
+static const Op whole_cumsum = {.name = "cumsum",
+                                .inputs = "x",
+                                .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                                .shape = running_shape,
+                                .forward = cumsum_forward};
+static const Op whole_cumprod = {.name = "cumprod",
+                                 .inputs = "x",
+                                 .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                                 .shape = running_shape,
+                                 .forward = cumprod_forward};
+static const Op whole_prod = {
+    .name = "prod",
+    .inputs = "x",
+    .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    .shape = prod_shape,
+    .forward = prod_forward};
+
+const Op *const ops_whole[] = {
+    &whole_cumsum, &whole_cumprod, &whole_prod,      &whole_add,    &whole_sub,
+    &whole_mul,    &whole_maximum, &whole_minimum,   &whole_where,  &whole_neg,
+    &whole_abs,    &whole_div,     &whole_remainder, &whole_fmod,   &whole_eq,
+    &whole_ne,     &whole_lt,      &whole_le,        &whole_gt,     &whole_ge,
+    &whole_sum,    &whole_max,     &whole_min,       &whole_argmax, &whole_argmin,
+    NULL};

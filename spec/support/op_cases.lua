@@ -319,5 +319,6 @@ end
 
 require "spec.support.argument_cases"(add, wide)
 require "spec.support.network_cases"(add)
+require "spec.support.index_cases"(add, wide)
 
 return M

@@ -141,5 +141,6 @@ for op, want in pairs(AT_SMALL) do M[op] = {{function() return lt[op] {0.3, -0.7
 for op, want in pairs(AT_POSITIVE) do M[op] = {{function() return lt[op] {0.5, 2, 7.5} end, want}} end
 
 for op, list in pairs(require "spec.support.network_values") do M[op] = list end
+for op, list in pairs(require "spec.support.index_values") do M[op] = list end
 
 return M

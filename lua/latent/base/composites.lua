@@ -1,6 +1,7 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
 -- @module latent.base.composites
+local axis_of = require("latent.base.axes").axis
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
@@ -8,15 +9,6 @@ local shapes = require "latent.base.shapes"
 -- @treturn {table,...} the list
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor
-
-  -- An axis as a number from 1 to dims.
-  local function axis_of(name, axis, dims, option)
-    if math.type(axis) ~= "integer" or axis == 0 or axis < -dims or axis > dims then
-      local expected = dims > 0 and ("expected 1..%d or -%d..-1"):format(dims, dims) or "a scalar has none"
-      raise(("%s: %s: %s, got %s"):format(name, option or "axis", expected, options.describe(axis)))
-    end
-    return axis > 0 and axis or dims + 1 + axis
-  end
 
   local function transpose(x, a, b)
     local dims = check(x, "transpose"):dim()

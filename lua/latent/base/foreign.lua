@@ -15,7 +15,6 @@ local function entries(list)
 end
 
 local NO_DEVICE = "leave it out: all tensors are the CPU's"
-local NO_SORT = "a Lua table: x:table(), then table.sort"
 local DTYPES = "x:float(), x:long(), x:byte() or x:u8()"
 
 --- Fields and methods of tensors.
@@ -25,7 +24,7 @@ M.tensor = entries{
   ["mm bmm mv dot inner"] = "x:matmul(y)",
   ["view view_as reshape_as resize resize_ unflatten ravel"] = "x:reshape(...), or x:flatten()",
   ["expand expand_as"] = "x:broadcast_to(shape)",
-  ["repeat tile repeat_interleave"] = "lt.cat{x, x}, or x:broadcast_to(shape) along axes of size 1",
+  ["repeat"] = "x:tile(...)",
   ["cuda cpu to device is_cuda pin_memory get_device"] = NO_DEVICE,
   ["double half bfloat16 int short bool char astype type type_as"] = DTYPES,
   ["numpy tolist totable"] = "x:table(), or npy.save(path, x)",
@@ -38,10 +37,16 @@ M.tensor = entries{
   ["grad_fn"] = "x.is_leaf",
   ["retain_grad"] = "lt.param(x:detach())",
   ["narrow"] = "x:slice(axis, first, last)",
-  ["index_select take index gather"] = "x:gather_rows(index), x[i] or x:slice(axis, first, last)",
-  ["chunk split unbind"] = "x:slice(axis, first, last), or x:rows()",
-  ["masked_fill masked_fill_ masked_select"] = "lt.where(mask, a, b)",
-  ["nonzero argsort sort topk kthvalue median unique"] = NO_SORT,
+  ["unbind"] = "x:rows()",
+  ["masked_fill_"] = "x:masked_fill(mask, value)",
+  ["masked_scatter masked_scatter_"] = "x:index_put({mask}, values)",
+  ["scatter_ scatter_add_ index_add_ index_copy_ index_put_"] = "y = x:scatter(...): what writes at places " ..
+    "gives a new tensor",
+  ["index_fill"] = "x:index_copy(axis, index, value)",
+  ["fliplr flipud"] = "x:flip(axis)",
+  ["argwhere"] = "x:nonzero()",
+  ["msort"] = "x:sort(1)",
+  ["take_along_dim take_along_axis"] = "x:gather(axis, index)",
   ["greater greater_than"] = "x:gt(y)",
   ["less less_than"] = "x:lt(y)",
   ["greater_equal"] = "x:ge(y)",
@@ -61,8 +66,6 @@ M.tensor = entries{
   ["amin"] = "x:min(axis)",
   ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
   ["normal_ uniform_ random_ bernoulli_ exponential_"] = "x:copy_(lt.randn(x)), or lt.rand(x)",
-  ["any"] = "x:ne(0):max()",
-  ["all"] = "x:ne(0):min()",
   ["addmm addmv baddbmm"] = "b + x:matmul(y)",
 }
 
@@ -78,12 +81,12 @@ M.lt = entries{
   ["randint"] = "(lt.rand(n) * count):floor()",
   ["concat concatenate vstack hstack row_stack column_stack"] = "lt.cat({x, y}, axis)",
   ["range"] = "lt.arange(first, last, step)",
-  ["mm bmm mv dot inner einsum tensordot"] = "lt.matmul(x, y)",
+  ["mm bmm mv dot inner tensordot"] = "lt.matmul(x, y), or lt.einsum(equation, x, y)",
   ["t swapaxes"] = "lt.transpose(x)",
   ["view"] = "x:reshape(...)",
   ["expand"] = "lt.broadcast_to(x, shape)",
-  ["tile"] = "lt.cat{x, x}",
-  ["sort argsort topk unique median nonzero"] = NO_SORT,
+  ["percentile nanquantile"] = "lt.quantile(x, q)",
+  ["digitize"] = "lt.bucketize(x, boundaries)",
   ["clip"] = "lt.clamp(x, min, max)",
   ["multiply"] = "x * y",
   ["divide"] = "x / y",
@@ -121,7 +124,6 @@ M.lt = entries{
   ["l1_loss"] = "(y - x):abs():mean()",
   ["upsample resize"] = 'lt.interpolate(x, {scale_factor = 2, mode = "bilinear"}), or lt.upsample_nearest(x, 2)',
   ["adaptive_avg_pool2d adaptive_avg_pool1d"] = 'lt.interpolate(x, {size = n, mode = "area"})',
-  ["unfold"] = "lt.conv2d(x, weight, bias)",
 }
 
 --- Layers.

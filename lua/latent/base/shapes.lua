@@ -14,4 +14,13 @@ end
 -- @treturn string "float32 [2, 3]"
 function M.typed(x) return x.dtype .. " " .. M.text(x) end
 
+--- The shape of so many axes of size 1.
+-- @tparam int dims
+-- @treturn {int,...}
+function M.ones(dims)
+  local shape = {}
+  for d = 1, dims do shape[d] = 1 end
+  return shape
+end
+
 return M

@@ -1,0 +1,325 @@
+/* Floor 3: elements and rows by their places, which count from 1: reading them (gather), writing
+ * them (scatter), and finding them (nonzero). Where a place is written twice, the later write
+ * stands, or, in sums, all are added in their order. */
+#include "simd/isa.h"
+#include "base/dtype.h"
+#include "base/places.h"
+#include "ops/axis.h"
+#include "ops/families.h"
+
+#include <string.h>
+
+enum { AXIS, ACCUMULATE };
+
+static Dtype same_dtype(const Call *c) { return c->in[0]->dtype; }
+
+static void copy(const Tensor *from, Tensor *to) {
+  memcpy(to->data, from->data, (size_t)to->numel * dtype_size(to->dtype));
+}
+
+/* to[i] += from[k], or = from[k] */
+static void put(Tensor *to, int64_t i, const Tensor *from, int64_t k, bool accumulate) {
+  size_t size = dtype_size(to->dtype);
+  if (!accumulate)
+    memcpy((char *)to->data + (size_t)i * size, (char *)from->data + (size_t)k * size, size);
+  else if (to->dtype == DTYPE_REAL) reals(to)[i] += reals(from)[k];
+  else int64s(to)[i] = (int64_t)((uint64_t)int64s(to)[i] + (uint64_t)int64s(from)[k]);
+}
+
+static bool check_source(const Call *c, const Shape *wanted, Error *e) {
+  const Tensor *x = c->in[0], *source = c->in[2];
+  char a[SHAPE_TEXT], b[SHAPE_TEXT];
+  if (source->dtype != x->dtype || !shape_equal(&source->shape, wanted))
+    return error_set(e, "src: expected %s %s, got %s %s", dtype_name(x->dtype),
+                     shape_text(wanted, a), dtype_name(source->dtype),
+                     shape_text(&source->shape, b));
+  if (c->integer[ACCUMULATE] && x->dtype == DTYPE_U8)
+    return error_set(e, "x: sums of u8 would not fit; use :long()");
+  return true;
+}
+
+/* ---- rows of an axis ---- */
+
+static bool index_check(const Tensor *index, int64_t n, Error *e) {
+  char text[SHAPE_TEXT];
+  if (index->shape.dims != 1)
+    return error_set(e, "index: expected a list of row numbers [*], got %s",
+                     shape_text(&index->shape, text));
+  return places_check(index, 1, n, "index", e);
+}
+
+static bool rows_shape(const Call *c, Shape *out, Error *e) {
+  const Shape *s = &c->in[0]->shape;
+  if (s->dims < 1) return error_set(e, "x: expected at least one axis, got a scalar");
+  if (!axis_check(s, c->integer[AXIS], e) || !index_check(c->in[1], s->size[c->integer[AXIS]], e))
+    return false;
+  *out = *s;
+  out->size[c->integer[AXIS]] = c->in[1]->numel;
+  return true;
+}
+
+/* to[o, i] = from[o, index[i]] */
+static void select_rows(const Tensor *from, const Tensor *index, int64_t axis, Tensor *to) {
+  AxisView v = axis_view(&from->shape, axis);
+  size_t row = (size_t)v.inner * dtype_size(from->dtype);
+  char *at = to->data;
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < index->numel; i++, at += row)
+      memcpy(at, (const char *)from->data + (size_t)(o * v.n + place_at(index, i) - 1) * row, row);
+}
+
+/* to[o, index[i]] = from[o, i], or += */
+static void put_rows(const Tensor *from, const Tensor *index, int64_t axis, bool accumulate,
+                     Tensor *to) {
+  AxisView v = axis_view(&to->shape, axis);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < index->numel; i++) {
+      int64_t target = (o * v.n + place_at(index, i) - 1) * v.inner;
+      int64_t source = (o * index->numel + i) * v.inner;
+      for (int64_t k = 0; k < v.inner; k++) put(to, target + k, from, source + k, accumulate);
+    }
+}
+
+/* A copy of the gradient to take parts out of: dx[0], or one of our own where nobody wants that. */
+static Tensor *gradient_copy(const Tensor *dy, Tensor *const *dx, Error *e) {
+  Tensor *t = dx[0] ? tensor_retain(dx[0]) : tensor_new(dy->dtype, &dy->shape, e);
+  if (t) copy(dy, t);
+  return t;
+}
+
+static bool gather_rows_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  select_rows(c->in[0], c->in[1], c->integer[AXIS], y);
+  return true;
+}
+static bool gather_rows_backward(const Call *c, const Tensor *y, const Tensor *dy,
+                                 Tensor *const *dx, Error *e) {
+  (void)y, (void)e;
+  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (!dx[0]) return true;
+  memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
+  put_rows(dy, c->in[1], c->integer[AXIS], true, dx[0]);
+  return true;
+}
+static const Op op_gather_rows = {.name = "gather_rows",
+                                  .inputs = "x index",
+                                  .doc =
+                                      "The rows of x (along its first axis, or another) that the "
+                                      "index lists, counted from 1; a row may occur several times.",
+                                  .flags = OP_ANY | OP_PLACES,
+                                  .save = SAVE_IN1,
+                                  .params = {{"axis", PARAM_AXIS, false, 1, NULL}},
+                                  .shape = rows_shape,
+                                  .dtype = same_dtype,
+                                  .forward = gather_rows_forward,
+                                  .backward = gather_rows_backward};
+
+static bool index_put_shape(const Call *c, Shape *out, Error *e) {
+  Shape wanted;
+  if (!rows_shape(c, &wanted, e) || !check_source(c, &wanted, e)) return false;
+  *out = c->in[0]->shape;
+  return true;
+}
+static bool index_put_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  copy(c->in[0], y);
+  put_rows(c->in[2], c->in[1], c->integer[AXIS], c->integer[ACCUMULATE], y);
+  return true;
+}
+
+/* The rows of dy that the index lists, from the last to the first; a row that stood in the result
+ * is taken out, and what an earlier source has written there is nowhere. */
+static void take_rows(Tensor *dy, const Tensor *index, int64_t axis, Tensor *to) {
+  AxisView v = axis_view(&dy->shape, axis);
+  size_t row = (size_t)v.inner * sizeof(real);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = index->numel - 1; i >= 0; i--) {
+      real *from = reals(dy) + (o * v.n + place_at(index, i) - 1) * v.inner;
+      if (to) memcpy(reals(to) + (o * index->numel + i) * v.inner, from, row);
+      memset(from, 0, row);
+    }
+}
+static bool index_put_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                               Error *e) {
+  (void)y;
+  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  Tensor *rest = gradient_copy(dy, dx, e);
+  if (!rest) return false;
+  if (!c->integer[ACCUMULATE]) take_rows(rest, c->in[1], c->integer[AXIS], dx[2]);
+  else if (dx[2]) select_rows(dy, c->in[1], c->integer[AXIS], dx[2]);
+  tensor_release(rest);
+  return true;
+}
+static const Op op_index_put = {
+    .name = "index_put",
+    .inputs = "x index src",
+    .doc = "x with the rows of an axis that the index lists replaced by, or with, those of src.",
+    .flags = OP_ANY | OP_PLACES | OP_HIDDEN,
+    .save = SAVE_IN1,
+    .params = {{"axis", PARAM_AXIS, true, 0, NULL}, {"accumulate", PARAM_BOOL, false, 0, NULL}},
+    .shape = index_put_shape,
+    .dtype = same_dtype,
+    .forward = index_put_forward,
+    .backward = index_put_backward};
+
+/* ---- single elements: element e of the index, at [.., i, ..], stands for the one of x at
+ * [.., index[e], ..] ---- */
+
+typedef struct Walk {
+  const Tensor *index;
+  int dims;
+  int64_t stride[MAX_DIMS]; /* of x; 0 along the axis */
+  int64_t along;            /* the stride of the axis */
+} Walk;
+
+static Walk walk_of(const Tensor *index, const Shape *x, int64_t axis) {
+  Walk w = {.index = index, .dims = x->dims};
+  for (int64_t d = x->dims - 1, step = 1; d >= 0; step *= x->size[d--]) {
+    w.stride[d] = d == axis ? 0 : step;
+    if (d == axis) w.along = step;
+  }
+  return w;
+}
+
+/* Sets `start` to where element e of the index begins in x, its axis left out. */
+static int64_t walk_start(const Walk *w, int64_t e) {
+  int64_t start = 0;
+  for (int d = w->dims - 1; d >= 0; d--) {
+    int64_t size = w->index->shape.size[d];
+    start += e % size * w->stride[d];
+    e /= size;
+  }
+  return start;
+}
+
+static int64_t walk_place(const Walk *w, int64_t e) {
+  return walk_start(w, e) + (place_at(w->index, e) - 1) * w->along;
+}
+
+static bool gather_shape(const Call *c, Shape *out, Error *e) {
+  const Tensor *x = c->in[0], *index = c->in[1];
+  int64_t axis = c->integer[AXIS];
+  char a[SHAPE_TEXT], b[SHAPE_TEXT];
+  if (x->shape.dims < 1) return error_set(e, "x: expected at least one axis, got a scalar");
+  if (!axis_check(&x->shape, axis, e)) return false;
+  bool fits = index->shape.dims == x->shape.dims;
+  for (int d = 0; fits && d < x->shape.dims; d++)
+    fits = d == axis || index->shape.size[d] <= x->shape.size[d];
+  if (!fits)
+    return error_set(e, "index: expected a shape within %s but for axis %lld, got %s",
+                     shape_text(&x->shape, a), (long long)axis + 1, shape_text(&index->shape, b));
+  if (!places_check(index, 1, x->shape.size[axis], "index", e)) return false;
+  *out = index->shape;
+  return true;
+}
+static bool gather_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  Walk w = walk_of(c->in[1], &c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t i = 0; i < y->numel; i++) put(y, i, c->in[0], walk_place(&w, i), false);
+  return true;
+}
+static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (!dx[0]) return true;
+  Walk w = walk_of(c->in[1], &dx[0]->shape, c->integer[AXIS]);
+  memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
+  for (int64_t i = 0; i < dy->numel; i++) reals(dx[0])[walk_place(&w, i)] += reals(dy)[i];
+  return true;
+}
+static const Op op_gather = {.name = "gather",
+                             .inputs = "x index",
+                             .doc = "The elements of x whose places along an axis the index gives.",
+                             .flags = OP_ANY | OP_PLACES | OP_HIDDEN,
+                             .save = SAVE_IN1,
+                             .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                             .shape = gather_shape,
+                             .dtype = same_dtype,
+                             .forward = gather_forward,
+                             .backward = gather_backward};
+
+static bool scatter_shape(const Call *c, Shape *out, Error *e) {
+  Shape index;
+  if (!gather_shape(c, &index, e) || !check_source(c, &index, e)) return false;
+  *out = c->in[0]->shape;
+  return true;
+}
+static bool scatter_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  Walk w = walk_of(c->in[1], &y->shape, c->integer[AXIS]);
+  copy(c->in[0], y);
+  for (int64_t i = 0; i < c->in[1]->numel; i++)
+    put(y, walk_place(&w, i), c->in[2], i, c->integer[ACCUMULATE]);
+  return true;
+}
+static bool scatter_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)y;
+  Walk w = walk_of(c->in[1], &dy->shape, c->integer[AXIS]);
+  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  Tensor *rest = gradient_copy(dy, dx, e);
+  if (!rest) return false;
+  for (int64_t i = c->in[1]->numel - 1; i >= 0; i--) { /* as in take_rows */
+    real *from = reals(rest) + walk_place(&w, i);
+    if (dx[2]) reals(dx[2])[i] = *from;
+    if (!c->integer[ACCUMULATE]) *from = 0;
+  }
+  tensor_release(rest);
+  return true;
+}
+static const Op op_scatter = {
+    .name = "scatter",
+    .inputs = "x index src",
+    .doc = "x with the elements whose places along an axis the index gives replaced by, or with, "
+           "those of src.",
+    .flags = OP_ANY | OP_PLACES | OP_HIDDEN,
+    .save = SAVE_IN1,
+    .params = {{"axis", PARAM_AXIS, true, 0, NULL}, {"accumulate", PARAM_BOOL, false, 0, NULL}},
+    .shape = scatter_shape,
+    .dtype = same_dtype,
+    .forward = scatter_forward,
+    .backward = scatter_backward};
+
+/* ---- nonzero: the places of what is not 0, [count, axes] ---- */
+
+static bool is_nonzero(const Tensor *t, int64_t i) {
+  switch (t->dtype) {
+  case DTYPE_U8: return bytes_of(t)[i] != 0;
+  case DTYPE_I64: return int64s(t)[i] != 0;
+  default: return value_at(t, i) != 0;
+  }
+}
+static bool nonzero_shape(const Call *c, Shape *out, Error *e) {
+  (void)e;
+  *out = (Shape){.dims = 2, .size = {0, c->in[0]->shape.dims}};
+  for (int64_t i = 0; i < c->in[0]->numel; i++) out->size[0] += is_nonzero(c->in[0], i);
+  return true;
+}
+static Dtype places_dtype(const Call *c) {
+  (void)c;
+  return DTYPE_I64;
+}
+static bool nonzero_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  const Shape *s = &c->in[0]->shape;
+  int64_t *to = int64s(y);
+  for (int64_t i = 0; i < c->in[0]->numel; i++) {
+    if (!is_nonzero(c->in[0], i)) continue;
+    int64_t rest = i;
+    for (int d = s->dims - 1; d >= 0; rest /= s->size[d--]) to[d] = rest % s->size[d] + 1;
+    to += s->dims;
+  }
+  return true;
+}
+static const Op op_nonzero = {
+    .name = "nonzero",
+    .inputs = "x",
+    .doc = "The places of all elements that are not 0, row by row: i64 [count, axes of x].",
+    .flags = OP_ANY,
+    .shape = nonzero_shape,
+    .dtype = places_dtype,
+    .forward = nonzero_forward};
+
+const Op *const ISA_NAME(ops_indexing)[] = {&op_gather_rows, &op_index_put, &op_gather,
+                                            &op_scatter,     &op_nonzero,   NULL};

@@ -1,0 +1,193 @@
+/* Floor 3: running sums and products along an axis, and the product of an axis. Sums and products
+ * of float32 are carried in double and rounded once an element. */
+#include "simd/isa.h"
+#include "base/parallel.h"
+#include "ops/axis.h"
+#include "ops/families.h"
+
+enum { AXIS, KEEPDIM };
+enum { COLUMNS = 64, SCAN_GRAIN = 1 << 15 };
+
+/* ---- one line is [n] with a step of inner; neighbouring lines are walked together ---- */
+
+typedef struct Scan Scan;
+/* The lines o * inner + i .. + count of x into y; count is at most COLUMNS. */
+typedef void LineKernel(const Scan *s, int64_t at, int64_t count);
+
+struct Scan {
+  AxisView v;
+  LineKernel *kernel;
+  const real *x, *y, *dy;
+  real *to;
+};
+
+static void scan_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Scan *s = context;
+  (void)thread;
+  for (int64_t o = begin; o < end; o++)
+    for (int64_t i = 0; i < s->v.inner; i += COLUMNS) {
+      int64_t left = s->v.inner - i;
+      s->kernel(s, o * s->v.n * s->v.inner + i, left < COLUMNS ? left : COLUMNS);
+    }
+}
+
+static bool scan(Scan *s) {
+  int64_t size = s->v.n * s->v.inner, grain = size < SCAN_GRAIN ? SCAN_GRAIN / (size + 1) + 1 : 1;
+  parallel_for(s->v.outer, grain, scan_chunk, s);
+  return true;
+}
+
+/* to_k = START combined with x_1 .. x_k, or with x_n .. x_k */
+#define RUNNING(NAME, START, BACKWARDS, COMBINE)                                                   \
+  static void NAME(const Scan *s, int64_t at, int64_t count) {                                     \
+    double carried[COLUMNS];                                                                       \
+    for (int64_t i = 0; i < count; i++) carried[i] = START;                                        \
+    for (int64_t step = 0; step < s->v.n; step++) {                                                \
+      int64_t k = at + (BACKWARDS ? s->v.n - 1 - step : step) * s->v.inner;                        \
+      for (int64_t i = 0; i < count; i++) {                                                        \
+        carried[i] COMBINE(double) s->x[k + i];                                                    \
+        s->to[k + i] = (real)carried[i];                                                           \
+      }                                                                                            \
+    }                                                                                              \
+  }
+RUNNING(running_sum, 0, false, +=)
+RUNNING(running_sum_back, 0, true, +=)
+RUNNING(running_product, 1, false, *=)
+
+static bool scan_shape(const Call *c, Shape *out, Error *e) {
+  *out = c->in[0]->shape;
+  return axis_check(out, c->integer[AXIS], e);
+}
+
+/* ---- cumsum: y_k = x_1 + .. + x_k,   dx_k = dy_k + .. + dy_n ---- */
+
+static bool cumsum_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return scan(&(Scan){.v = axis_view(&y->shape, c->integer[AXIS]),
+                      .kernel = running_sum,
+                      .x = reals(c->in[0]),
+                      .to = reals(y)});
+}
+static bool cumsum_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                            Error *e) {
+  (void)y, (void)e;
+  return scan(&(Scan){.v = axis_view(&dy->shape, c->integer[AXIS]),
+                      .kernel = running_sum_back,
+                      .x = reals(dy),
+                      .to = reals(dx[0])});
+}
+static const Op op_cumsum = {.name = "cumsum",
+                             .inputs = "x",
+                             .doc = "The running sums along an axis: y_k = x_1 + ... + x_k.",
+                             .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                             .shape = scan_shape,
+                             .forward = cumsum_forward,
+                             .backward = cumsum_backward};
+
+/* ---- cumprod: y_k = x_1 .. x_k,   dx_k = sum over i >= k of dy_i y_i / x_k; where x_z is the
+ * first zero, dx_z = sum over i >= z of dy_i times the product of the others up to i, and 0 behind
+ * it ----
+ */
+
+static bool cumprod_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  return scan(&(Scan){.v = axis_view(&y->shape, c->integer[AXIS]),
+                      .kernel = running_product,
+                      .x = reals(c->in[0]),
+                      .to = reals(y)});
+}
+
+static void cumprod_line(const Scan *s, int64_t at) {
+  int64_t n = s->v.n, step = s->v.inner, zero = 0;
+  double product = 1, sum = 0;
+  while (zero < n && s->x[at + zero * step] != 0) product *= (double)s->x[at + zero++ * step];
+  for (int64_t k = zero; k < n; k++) {
+    if (k > zero) product *= (double)s->x[at + k * step];
+    sum += (double)s->dy[at + k * step] * product;
+    s->to[at + k * step] = 0;
+  }
+  if (zero < n) s->to[at + zero * step] = (real)sum;
+  sum = 0;
+  for (int64_t k = zero - 1; k >= 0; k--) {
+    sum += (double)s->dy[at + k * step] * (double)s->y[at + k * step];
+    s->to[at + k * step] = (real)(sum / (double)s->x[at + k * step]);
+  }
+}
+static void cumprod_lines(const Scan *s, int64_t at, int64_t count) {
+  for (int64_t i = 0; i < count; i++) cumprod_line(s, at + i);
+}
+static bool cumprod_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                             Error *e) {
+  (void)e;
+  return scan(&(Scan){.v = axis_view(&dy->shape, c->integer[AXIS]),
+                      .kernel = cumprod_lines,
+                      .x = reals(c->in[0]),
+                      .y = reals(y),
+                      .dy = reals(dy),
+                      .to = reals(dx[0])});
+}
+static const Op op_cumprod = {.name = "cumprod",
+                              .inputs = "x",
+                              .doc = "The running products along an axis: y_k = x_1 * ... * x_k.",
+                              .save = SAVE_IN0 | SAVE_OUT,
+                              .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                              .shape = scan_shape,
+                              .forward = cumprod_forward,
+                              .backward = cumprod_backward};
+
+/* ---- prod: y = x_1 .. x_n,   dx_k = dy times the product of the others, also of zeros ---- */
+
+static bool prod_shape(const Call *c, Shape *out, Error *e) {
+  if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
+  axis_reduce(&c->in[0]->shape, c->integer[AXIS], c->integer[KEEPDIM], out);
+  return true;
+}
+
+static bool prod_forward(Call *c, Tensor *y, Error *e) {
+  (void)e;
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  for (int64_t o = 0; o < v.outer; o++)
+    for (int64_t i = 0; i < v.inner; i++) {
+      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
+      double product = 1;
+      for (int64_t k = 0; k < v.n; k++) product *= (double)x[k * v.inner];
+      reals(y)[o * v.inner + i] = (real)product;
+    }
+  return true;
+}
+
+/* dx_k gets the product of what stands before it, then times that of what stands behind. */
+static void prod_lines(const Scan *s, int64_t at, int64_t count) {
+  for (int64_t i = at; i < at + count; i++) {
+    double product = (double)s->dy[i / (s->v.n * s->v.inner) * s->v.inner + i % s->v.inner];
+    for (int64_t k = 0; k < s->v.n; k++) {
+      s->to[i + k * s->v.inner] = (real)product;
+      product *= (double)s->x[i + k * s->v.inner];
+    }
+    product = 1;
+    for (int64_t k = s->v.n - 1; k >= 0; k--) {
+      s->to[i + k * s->v.inner] *= (real)product;
+      product *= (double)s->x[i + k * s->v.inner];
+    }
+  }
+}
+static bool prod_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                          Error *e) {
+  (void)y, (void)e;
+  return scan(&(Scan){.v = axis_view(&c->in[0]->shape, c->integer[AXIS]),
+                      .kernel = prod_lines,
+                      .x = reals(c->in[0]),
+                      .dy = reals(dy),
+                      .to = reals(dx[0])});
+}
+static const Op op_prod = {
+    .name = "prod",
+    .inputs = "x",
+    .doc = "The product of all elements, or along an axis.",
+    .save = SAVE_IN0,
+    .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    .shape = prod_shape,
+    .forward = prod_forward,
+    .backward = prod_backward};
+
+const Op *const ISA_NAME(ops_scan)[] = {&op_cumsum, &op_cumprod, &op_prod, NULL};
