@@ -25,5 +25,7 @@ extern const Op *const ISA_NAME(ops_random)[];
 extern const Op *const ISA_NAME(ops_indexing)[];
 extern const Op *const ISA_NAME(ops_order)[];
 extern const Op *const ISA_NAME(ops_scan)[];
+extern const Op *const ISA_NAME(ops_fft)[];
+extern const Op *const ISA_NAME(ops_lapack)[];
 
 #endif

@@ -107,7 +107,10 @@ M.lt = entries{
   ["nn"] = 'require "latent.nn"',
   ["optim"] = 'require "latent.optim"',
   ["utils"] = 'require "latent.data"',
-  ["linalg fft"] = "lt.matmul and lt.norm: there is no more of linear algebra",
+  ["linalg"] = 'require "latent.linalg"',
+  ["solve inverse inv det slogdet cholesky qr svd eigh lstsq pinverse pinv matrix_rank"] =
+    'the function of that name of require "latent.linalg"',
+  ["fft stft istft hann_window hamming_window blackman_window view_as_complex"] = 'require "latent.fft"',
   ["autograd"] = "loss:backward(), and x.grad",
   ["Function"] = "lt.op{forward = ..., backward = ...}",
   ["enable_grad set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",

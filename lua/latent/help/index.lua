@@ -10,6 +10,7 @@ local M = {}
 --- The modules that are made for users; what is in none of them is the library's own business.
 M.modules = {"latent", "latent.nn", "latent.optim", "latent.schedule", "latent.data", "latent.plot", "latent.train",
   "latent.vae", "latent.map", "latent.safetensors", "latent.npy", "latent.npz", "latent.pt", "latent.image",
+  "latent.linalg", "latent.fft",
   "latent.experiment", "latent.metrics", "latent.json", "latent.idx", "latent.profile", "latent.progress",
   "latent.mpi", "latent.help"}
 
