@@ -87,6 +87,7 @@ describe("values", function()
     {function()
       return lt.cross_entropy(LOGITS, SURE, {weight = WEIGHTS, label_smoothing = 0.1, reduction = "sum"})
     end, {4.87883}},
+    {function() return lt.cross_entropy(LOGITS, {2, 0, 1}, "mean", nil, 0) end, {0.6342292}},
     {function() return lt.cross_entropy(LOGITS, {9, 9, 9}, {ignore_index = 9}) end, {nan}},
     {function() return lt.cross_entropy({{0, -inf}, {0, 0}}, {0, 1}, {weight = {1, 1}}) end, {math.log(2) / 2}},
     {function() return lt.cross_entropy(LOGITS[1], lt.tensor(2)) end, {0.1698460}},

@@ -17,6 +17,7 @@ typedef struct Pool {
   int64_t in[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
   bool padding_counts; /* of an average: in what the sum is divided by, */
   int64_t divisor;     /* unless that is given (0: it is not) */
+  real share;          /* one over that, where it is that of all windows; else 0 */
 } Pool;
 
 /* What a job works on; unused fields are NULL. */
@@ -62,6 +63,9 @@ static Pool avg_pool_of(const Call *c) {
   p.padding_counts = c->integer[AVG_PADDING_COUNTS];
   p.divisor = c->integer[AVG_DIVISOR];
   for (int d = 0; d < 2; d++) p.out[d] = window_count(&p, d, c->integer[AVG_CEIL]);
+  if (p.divisor != 0) p.share = 1 / (real)p.divisor;
+  else if (p.padding_counts && !c->integer[AVG_CEIL])
+    p.share = 1 / (real)(p.kernel[0] * p.kernel[1]);
   return p;
 }
 
@@ -284,7 +288,7 @@ static int64_t counted(const Pool *p, int d, int64_t o) {
   return p->padding_counts ? least(end, p->kernel[d]) : end_pixel(p, d, o) - first_pixel(p, d, o);
 }
 static real window_share(const Pool *p, int64_t i, int64_t j) {
-  return 1 / (real)(p->divisor != 0 ? p->divisor : counted(p, 0, i) * counted(p, 1, j));
+  return p->share != 0 ? p->share : 1 / (real)(counted(p, 0, i) * counted(p, 1, j));
 }
 
 /* dx[c] += dy[c] * scale */

@@ -42,6 +42,7 @@ return function(core)
   end
 
   local function clamp(x, low, high, ...)
+    if type(low) == "number" and type(high) == "number" then return ops.clamp(x, low, high, ...) end
     local least, most = low, high
     if type(low) == "table" and low[1] == nil then least, most = low.min, low.max end
     if not core.is_tensor(least) and not core.is_tensor(most) then return ops.clamp(x, low, high, ...) end

@@ -10,6 +10,7 @@ local REDUCTION = {name = "reduction", kind = "choice", choices = {"mean", "sum"
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
+  local is_tensor, dim = core.is_tensor, core.methods.dim
 
   -- Whether the arguments behind the tensors are those of a row: a reduction, by place or by name.
   local function is_plain(given, ...)
@@ -107,8 +108,7 @@ return function(core)
   end
 
   local function cross_entropy(x, labels, given, ...)
-    if is_plain(given, ...) and not (core.is_tensor(x) and x:dim() ~= 2)
-      and not (core.is_tensor(labels) and labels:dim() > 1) then
+    if is_plain(given, ...) and not (is_tensor(x) and dim(x) ~= 2) and not (is_tensor(labels) and dim(labels) > 1) then
       return ops.cross_entropy(x, labels, given)
     end
     local loss = general_cross_entropy(x, labels, given, ...) -- no tail call: errors are to speak of cross_entropy
