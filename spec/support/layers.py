@@ -175,6 +175,63 @@ def attention():
         put(f"sdpa/{key}", value)
 
 
+def losses():
+    """Values and gradients of losses, of the functions' options."""
+    def loss(name, f, *inputs):
+        inputs = [x.clone().requires_grad_(x.dtype.is_floating_point) for x in inputs]
+        y = f(*inputs)
+        dy = torch.rand_like(y) + 0.5
+        y.backward(dy)
+        put(f"loss_{name}/y", y)
+        put(f"loss_{name}/dy", dy)
+        for i, x in enumerate(inputs):
+            put(f"loss_{name}/in{i + 1}", x)
+            if x.grad is not None:
+                put(f"loss_{name}/d{i + 1}", x.grad)
+
+    a, b, c = torch.randn(6, 4), torch.randn(6, 4), torch.randn(6, 4)
+    labels, signs = torch.tensor([0, 3, 1, 1, 2, 0]), torch.tensor([1, -1, 1, -1, -1, 1])
+    weight = torch.tensor([1.0, 2.0, 0.5, 3.0])
+    p, q = torch.rand(6, 4), torch.softmax(torch.randn(6, 4), 1)
+    loss("l1", F.l1_loss, a, b)
+    loss("smooth", lambda x, y: F.smooth_l1_loss(x, y, beta=0.5), a, b)
+    loss("huber", lambda x, y: F.huber_loss(x, y, delta=0.5, reduction="none"), a, b)
+    loss("nll", F.nll_loss, a, labels)
+    loss("nll_weight", lambda x, y: F.nll_loss(x, y, weight), a, labels)
+    loss("nll_ignore", lambda x, y: F.nll_loss(x, y, weight, ignore_index=1), a, labels)
+    loss("kl", F.kl_div, a, q)
+    loss("kl_batch", lambda x, y: F.kl_div(x, y, reduction="batchmean", log_target=True), a, torch.log(q))
+    loss("bce", F.binary_cross_entropy, p, torch.rand(6, 4))
+    loss("bce_weight", lambda x, y: F.binary_cross_entropy(x, y, weight), p, (b > 0).float())
+    loss("cosine", lambda x, y: F.cosine_similarity(x, y), a, b)
+    loss("cosine_embedding", lambda x, y, s: F.cosine_embedding_loss(x, y, s, margin=0.1), a, b, signs)
+    loss("triplet", F.triplet_margin_loss, a, b, c)
+    loss("triplet_swap", lambda x, y, z: F.triplet_margin_loss(x, y, z, margin=0.5, p=3, swap=True), a, b, c)
+    loss("hinge", lambda x, s: F.hinge_embedding_loss(x, s, margin=0.7), a[:, 0], signs)
+    loss("ranking", lambda x, y, s: F.margin_ranking_loss(x, y, s, margin=0.2), a[:, 0], b[:, 0], signs)
+
+
+def norms_of_weights():
+    """The older functions, whose states have the names weight_orig, weight_u, weight_v and weight_g."""
+    import warnings
+    warnings.simplefilter("ignore")
+    spectral, split = nn.utils.spectral_norm, nn.utils.weight_norm
+    case("spectral_linear", spectral(nn.Linear(5, 3)).eval(), torch.randn(2, 5))
+    case("spectral_conv", spectral(nn.Conv2d(2, 3, (2, 3))).eval(), torch.randn(2, 4, 5, 2), channels_first=True)
+    case("spectral_transpose", spectral(nn.ConvTranspose2d(2, 3, (2, 3))).eval(), torch.randn(2, 3, 4, 2),
+         channels_first=True)
+    case("weight_linear", split(nn.Linear(5, 3)), torch.randn(2, 5))
+    case("weight_conv", split(nn.Conv1d(2, 3, 3)), torch.randn(2, 6, 2), channels_first=True)
+    # One step of the power method at a call in training.
+    layer = spectral(nn.Linear(5, 3))
+    x = torch.randn(2, 5)
+    for key, value in layer.state_dict().items():
+        put(f"spectral_step/state/{key}", value.clone())
+    put("spectral_step/x", x)
+    put("spectral_step/y", layer(x))
+    put("spectral_step/u", layer.weight_u)
+
+
 def optimisers():
     """Trajectories of 50 steps on sum(c (x - t)^2) + 0.1 sum(x^4), uphill on its negative."""
     c, t, x0 = torch.rand(6) + 0.2, torch.randn(6), torch.randn(6)
@@ -268,6 +325,8 @@ def write(path):
 if __name__ == "__main__":
     layers()
     attention()
+    losses()
+    norms_of_weights()
     optimisers()
     schedules()
     write(sys.argv[1] + "/layers.safetensors")

@@ -9,7 +9,8 @@ local M = {}
 
 -- The ops that are written in Lua, a family a file.
 local FAMILIES = {"composites", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses",
-  "attention", "indexing", "arranging", "ordering", "contraction"}
+  "attention", "indexing", "arranging", "ordering", "contraction",
+  "criteria"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",

@@ -121,10 +121,8 @@ M.lt = entries{
   ["nan"] = "0 / 0",
   ["functional F"] = "lt itself: lt.relu(x), lt.mse_loss(y, x)",
   ["mse"] = "lt.mse_loss(y, x)",
-  ["nll_loss"] = "lt.cross_entropy(logits, labels)",
-  ["binary_cross_entropy_with_logits bce binary_cross_entropy bce_loss"] = "lt.bce_with_logits(logits, targets)",
-  ["kl_div"] = "lt.gaussian_kl(mu, log_var)",
-  ["l1_loss"] = "(y - x):abs():mean()",
+  ["binary_cross_entropy_with_logits"] = "lt.bce_with_logits(logits, targets)",
+  ["bce bce_loss"] = "lt.binary_cross_entropy(probabilities, targets), or lt.bce_with_logits(logits, targets)",
   ["upsample resize"] = 'lt.interpolate(x, {scale_factor = 2, mode = "bilinear"}), or lt.upsample_nearest(x, 2)',
   ["adaptive_avg_pool2d adaptive_avg_pool1d"] = 'lt.interpolate(x, {size = n, mode = "area"})',
 }
@@ -152,13 +150,13 @@ M.nn = entries{
     "nn.MultiheadAttention(features, heads) in an nn.Module{...} of your own, or nn.TransformerEncoder",
   ["Dense"] = "nn.Linear(inputs, outputs)",
   ["Parameter"] = "lt.param(x)",
-  ["MSELoss MSECriterion"] = "lt.mse_loss(y, x)",
-  ["L1Loss SmoothL1Loss HuberLoss"] = "(y - x):abs():mean()",
-  ["CrossEntropyLoss NLLLoss CrossEntropyCriterion"] = "lt.cross_entropy(logits, labels)",
-  ["BCELoss BCEWithLogitsLoss BCECriterion"] = "lt.bce_with_logits(logits, targets)",
-  ["KLDivLoss"] = "lt.gaussian_kl(mu, log_var)",
   ["functional F"] = "lt itself: lt.relu(x), lt.mse_loss(y, x)",
-  ["init"] = "model:parameters(), and p:copy_(...) inside lt.no_grad",
+  ["MSECriterion"] = "nn.MSELoss() or lt.mse_loss(y, x)",
+  ["AbsCriterion SmoothL1Criterion"] = "nn.L1Loss(), nn.SmoothL1Loss()",
+  ["CrossEntropyCriterion ClassNLLCriterion"] = "nn.CrossEntropyLoss(), nn.NLLLoss()",
+  ["BCECriterion DistKLDivCriterion"] = "nn.BCELoss(), nn.KLDivLoss()",
+  ["CosineEmbeddingCriterion HingeEmbeddingCriterion MarginRankingCriterion"] =
+    "nn.CosineEmbeddingLoss(), nn.HingeEmbeddingLoss(), nn.MarginRankingLoss()",
   ["Swish"] = "nn.SiLU()",
 }
 

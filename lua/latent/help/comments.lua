@@ -5,9 +5,9 @@ local files = require "latent.base.files"
 local M = {}
 
 -- What stands before the names of a module's functions.
-local PREFIX = {["latent"] = "lt", ["latent.help.reference"] = "lt"}
+local PREFIX = {["latent"] = "lt", ["latent.help.reference"] = "lt", ["latent.nn.initial"] = "init"}
 for _, family in ipairs{"layers", "convolution", "pooling", "normalization", "activations", "recurrent",
-  "attention"} do
+  "attention", "losses", "reparameterize"} do
   PREFIX["latent.nn." .. family] = "nn"
 end
 
@@ -79,7 +79,7 @@ local function add(entries, entry)
   local prefix = M.prefix_of(entry.module)
   if entry.is_module then
     -- Several files may make up one module; the one of its own name speaks for it.
-    if not PREFIX[entry.module] or entry.module == "latent" then
+    if not PREFIX[entry.module] or entry.module == "latent" or entry.module == "latent.nn.initial" then
       entry.name = prefix
       entries[#entries + 1] = entry
     end

@@ -8,7 +8,8 @@ local declared = require("latent.base.options").declared
 local M = {}
 
 --- The modules that are made for users; what is in none of them is the library's own business.
-M.modules = {"latent", "latent.nn", "latent.optim", "latent.schedule", "latent.data", "latent.plot", "latent.train",
+M.modules = {"latent", "latent.nn", "latent.nn.initial", "latent.optim", "latent.schedule", "latent.data",
+  "latent.plot", "latent.train",
   "latent.vae", "latent.map", "latent.safetensors", "latent.npy", "latent.npz", "latent.pt", "latent.image",
   "latent.linalg", "latent.fft",
   "latent.experiment", "latent.metrics", "latent.json", "latent.idx", "latent.profile", "latent.progress",

@@ -3,6 +3,7 @@
 require "latent" -- tensors get their methods, and errors the user's line
 local core = require "latent.core"
 local options = require "latent.base.options"
+local initial = require "latent.nn.initial"
 local fuse = require "latent.nn.fuse"
 local module = require "latent.nn.module"
 local whole = require "latent.nn.whole"
@@ -13,9 +14,12 @@ local M = {Module = module.new, is_module = module.is_module}
 M.fuse = true
 
 for _, part in ipairs{"layers", "convolution", "pooling", "normalization", "activations", "recurrent",
-  "attention"} do
+  "attention", "losses", "reparameterize"} do
   for name, class in pairs(require("latent.nn." .. part)) do M[name] = class end
 end
+
+--- First values of weights: nn.init.xavier_uniform_(layer.weight) and its like.
+M.init = initial
 
 -- A plain function as a layer.
 local Function = module.class("Function", {})
