@@ -17,6 +17,7 @@ local OBJECTS = {
   Module = function() return setmetatable({}, getmetatable(nn.ReLU)) end,
   Optimizer = function() return optim.SGD({lt.param(lt.ones(1))}, {lr = 1}) end,
   Average = function() return optim.average{lt.param(lt.ones(1))} end,
+  Distribution = function() return require("latent.distributions").Normal(0, 1) end,
   Plateau = function() return optim.schedule.plateau(1) end,
   Set = function() return assert(data.mnist{split = "test", mini = true}) end,
   Subset = function() return (data.split(assert(data.mnist{split = "test", mini = true}), 5)) end,

@@ -1,0 +1,170 @@
+--- What all distributions share: shapes, checks of what is asked, and the face; each kind is a table of rules.
+-- @module latent.distributions.distribution
+local core = require "latent.core"
+local lt = require "latent"
+local options = require "latent.base.options"
+local shapes = require "latent.base.shapes"
+
+local raise = core.raise
+
+local M = {}
+
+--- A distribution. `batch_shape` is the shape of its parameters: so many distributions side by side, whose draws are
+-- independent; `event_shape` that of one draw.
+-- @type Distribution
+-- @tfield string kind its name: "Normal", "Categorical", ...
+-- @tfield {int,...} batch_shape
+-- @tfield {int,...} event_shape
+local Distribution = {}
+Distribution.__index = Distribution
+Distribution.__name = "distribution" -- in messages
+
+--- A distribution by its rules: functions of it, `draw(self, shape, generator)` (recorded where `reparameterized`),
+-- `log_prob(self, x)`, `entropy(self)`, `mean(self)`, `variance(self)`; what is missing it does not have.
+-- @local
+function M.new(kind, rules, fields)
+  fields.kind, fields._rules = kind, rules
+  fields.event_shape = fields.event_shape or {}
+  return setmetatable(fields, Distribution)
+end
+
+--- Whether a value is a distribution.
+-- @local
+function M.is_distribution(value) return getmetatable(value) == Distribution end
+
+--- The shapes one behind the other.
+-- @local
+function M.joined(...)
+  local all = {}
+  for _, shape in ipairs{...} do table.move(shape, 1, #shape, #all + 1, all) end
+  return all
+end
+
+-- The shape that two shapes broadcast to; nil where they do not.
+local function common(a, b)
+  local shape, n = {}, math.max(#a, #b)
+  for d = 1, n do
+    local m, k = a[d - n + #a] or 1, b[d - n + #b] or 1
+    if m ~= k and m ~= 1 and k ~= 1 then return nil end
+    shape[d] = m == 1 and k or m
+  end
+  return shape
+end
+
+--- Parameters (tensors, numbers or lists) as tensors of one shape.
+-- @local
+function M.parameters(name, names, ...)
+  local list, shape = {}, {}
+  for i, key in ipairs(names) do
+    local place = ("%s: %s"):format(name, key)
+    local value = (select(i, ...))
+    if value == nil then raise(place .. " is missing") end
+    list[i] = core.tensor_like(value, place)
+    if list[i].dtype:find "^float" == nil then list[i] = list[i]:float() end
+    local fits = common(shape, list[i].shape)
+    if not fits then
+      raise(("%s: %s does not fit to what comes before"):format(place, shapes.text(list[i])))
+    end
+    shape = fits
+  end
+  for i, x in ipairs(list) do
+    if shapes.text(x) ~= shapes.text(shape) then list[i] = lt.broadcast_to(x, shape) end
+  end
+  list[#list + 1] = shape
+  return table.unpack(list)
+end
+
+--- Raises unless all numbers of a parameter are above 0.
+-- @local
+function M.check_positive(name, option, x)
+  local least, _, _, nans = core.statistics(x)
+  if x:numel() > 0 and (nans > 0 or least <= 0) then
+    raise(("%s: %s: expected numbers above 0, got %s"):format(name, option, nans > 0 and "nan" or
+      core.plainly(string.format, "%g", least)))
+  end
+end
+
+-- A number of draws, or a shape of them.
+local function sample_shape(name, shape)
+  if shape == nil then return {} end
+  if type(shape) ~= "table" then return {options.expect(name, "shape", shape, "size")} end
+  local list = {}
+  for i, size in ipairs(shape) do list[i] = options.expect(name, ("shape[%d]"):format(i), size, "size") end
+  return list
+end
+
+-- options; {generator = g} without a shape is them too
+local read_options = options.reader("sample", {{"generator", "any", nil, "made by lt.generator"}})
+
+local function draw(self, name, shape, opts)
+  if type(shape) == "table" and shape.generator ~= nil and opts == nil then shape, opts = nil, shape end
+  opts = read_options(opts, name)
+  shape = M.joined(sample_shape(name, shape), self.batch_shape, self.event_shape)
+  return self._rules.draw(self, shape, opts.generator)
+end
+
+local function expect_rule(self, name)
+  local rule = self._rules[name]
+  if not rule then raise(("%s: %s has none"):format(name, self.kind)) end
+  return rule
+end
+
+--- Draws, without gradients.
+-- @tparam ?int|{int,...} shape how many (default: one)
+-- @tparam ?table opts {generator = made by lt.generator}
+-- @treturn Tensor [shape..., batch_shape..., event_shape...]
+function Distribution:sample(shape, opts)
+  return core.no_grad(function() return draw(self, "sample", shape, opts):detach() end)
+end
+
+--- Draws through which gradients go to the parameters.
+-- @tparam ?int|{int,...} shape how many (default: one)
+-- @tparam ?table opts {generator = made by lt.generator}
+-- @treturn Tensor [shape..., batch_shape..., event_shape...]
+-- @raise where the distribution has no such draws: those of a discrete one do not move with its parameters
+function Distribution:rsample(shape, opts)
+  if not self._rules.reparameterized and not self.reparameterized then
+    raise(("rsample: draws of %s have no gradient; sample has none either, or take log_prob"):format(self.kind))
+  end
+  return draw(self, "rsample", shape, opts)
+end
+
+--- The logarithm of the density, or of the probability.
+-- @tparam Tensor x broadcasts to the batch shape; its last axes are the event
+-- @treturn Tensor [..., batch_shape...]
+function Distribution:log_prob(x)
+  x = core.tensor_like(x, "log_prob: x")
+  local events, shape = #self.event_shape, x.shape
+  for d = 1, events do
+    if shape[#shape - events + d] ~= self.event_shape[d] then
+      raise(("log_prob: x: expected [..., %s], got %s"):format(table.concat(self.event_shape, ", "), shapes.text(x)))
+    end
+  end
+  local batch = table.move(shape, 1, #shape - events, 1, {})
+  if not common(batch, self.batch_shape) then
+    raise(("log_prob: x: %s does not fit to %s distributions"):format(shapes.text(x), shapes.text(self.batch_shape)))
+  end
+  return self._rules.log_prob(self, x)
+end
+
+--- The entropy, nats.
+-- @treturn Tensor [batch_shape...]
+-- @raise where it has no closed form
+function Distribution:entropy() return expect_rule(self, "entropy")(self) end
+
+--- The mean.
+-- @treturn Tensor [batch_shape..., event_shape...]
+function Distribution:mean() return expect_rule(self, "mean")(self) end
+
+--- The variance of each number by itself.
+-- @treturn Tensor [batch_shape..., event_shape...]
+function Distribution:variance() return expect_rule(self, "variance")(self) end
+
+function Distribution:__tostring()
+  return ("%s(batch %s, event %s)"):format(self.kind, shapes.text(self.batch_shape), shapes.text(self.event_shape))
+end
+
+--- @local
+M.common = common
+
+return M
