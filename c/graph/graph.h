@@ -13,8 +13,10 @@ typedef struct Var {
   int refs;
   bool requires_grad; /* a leaf whose gradient is wanted */
   Tensor *value;
-  Tensor *grad; /* of a leaf; NULL before the first backward */
-  Node *node;   /* what made the value; NULL if nothing wants its gradient */
+  Tensor *grad;    /* of a leaf; NULL before the first backward */
+  Node *node;      /* what made the value; NULL if nothing wants its gradient */
+  uint64_t key;    /* of a leaf whose gradient passes through hooks; 0 otherwise */
+  Tensor *pending; /* of such a leaf: what the backward that runs has gathered so far */
 } Var;
 
 /* Takes over the caller's reference to value, also when it fails. */
@@ -38,6 +40,26 @@ bool graph_apply_in_place(Call *c, Var *const *inputs, Error *e);
 /* Enters a result computed elsewhere (an op written in Lua) into the tape; c->in has the inputs'
  * values. Takes over c's extras. */
 bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e);
+
+/* What the floor above keeps for nodes and leaves, by their keys, and does when it is their turn.
+ */
+typedef struct GraphHost {
+  /* A gradient that is complete; the hooks may replace it. */
+  bool (*hooks)(uint64_t key, Tensor **grad, Error *e);
+  /* The output of a checkpoint, computed once more and recorded. */
+  Var *(*replay)(uint64_t key, Error *e);
+  void (*forget)(uint64_t key); /* the node will not come back */
+} GraphHost;
+void graph_set_host(const GraphHost *host);
+/* The key of the node that made v, or of a leaf; from now on the host is asked about it. */
+uint64_t graph_key(Var *v);
+
+/* The number of the newest node; those made later have larger ones. */
+uint64_t graph_count(void);
+/* y, which was computed since so many nodes, as the output of a single node in the place of all
+ * that computed it: backward asks the host to compute it again. NULL and e filled where memory is
+ * short. */
+Var *graph_checkpoint(Var *y, uint64_t since, Error *e);
 
 /* Adds d(root)/d(leaf), times seed, into every leaf; a NULL seed is 1 and asks for a scalar. */
 bool graph_backward(Var *root, const Tensor *seed, Error *e);

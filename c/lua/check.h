@@ -85,6 +85,7 @@ void open_tensor(lua_State *L);
 void open_access(lua_State *L);
 void open_ops(lua_State *L);
 void open_graph(lua_State *L);
+void open_nodes(lua_State *L);
 void open_custom(lua_State *L);
 void open_random(lua_State *L);
 void open_numeric(lua_State *L);

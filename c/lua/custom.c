@@ -20,8 +20,13 @@ typedef struct LuaOp {
 typedef struct Context {
   int count;
   Tensor *tensor[CALL_EXTRAS];
+  Var *var[CALL_EXTRAS]; /* the tensor with its history, where backward is recorded itself */
   double number[CALL_EXTRAS];
 } Context;
+
+/* What of a call's saved values is in its Call.integer: their count, then for each which input it
+ * is, from 1, or one of these. */
+enum { SAVED = 0, IS_NEITHER = 0, IS_OUTPUT = -1 };
 
 static Context *context_new(lua_State *L) {
   Context *ctx = lua_newuserdatauv(L, sizeof *ctx, 0);
@@ -32,7 +37,10 @@ static Context *context_new(lua_State *L) {
 
 static int l_context_gc(lua_State *L) {
   Context *ctx = luaL_checkudata(L, 1, META_CONTEXT);
-  for (int i = 0; i < ctx->count; i++) tensor_release(ctx->tensor[i]);
+  for (int i = 0; i < ctx->count; i++) {
+    tensor_release(ctx->tensor[i]);
+    var_release(ctx->var[i]);
+  }
   ctx->count = 0;
   return 0;
 }
@@ -56,7 +64,9 @@ static int l_saved(lua_State *L) {
   Context *ctx = luaL_checkudata(L, 1, META_CONTEXT);
   Error e;
   for (int i = 0; i < ctx->count; i++) {
-    if (ctx->tensor[i]) {
+    if (ctx->var[i]) {
+      box_new(L)->var = var_retain(ctx->var[i]);
+    } else if (ctx->tensor[i]) {
       Box *box = box_new(L);
       push_tensor(L, box, tensor_retain(ctx->tensor[i]), "ctx:saved", &e);
     } else {
@@ -103,7 +113,7 @@ static int run_backward(lua_State *L) {
   Error e;
   lua_rawgeti(L, LUA_REGISTRYINDEX, def->backward);
   Context *ctx = context_new(L);
-  for (ctx->count = 0; ctx->count < (int)b->call->integer[0]; ctx->count++) {
+  for (ctx->count = 0; ctx->count < (int)b->call->integer[SAVED]; ctx->count++) {
     Tensor *t = b->call->extra[ctx->count];
     ctx->tensor[ctx->count] = t ? tensor_retain(t) : NULL;
     ctx->number[ctx->count] = b->call->number[ctx->count];
@@ -147,6 +157,47 @@ static bool lua_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   error_set(e, "%s", text ? text : "error object is not a string");
   lua_pop(L, 1);
   return false;
+}
+
+bool is_custom(const Op *op) { return op->backward == lua_backward; }
+
+/* A saved value with its history; NULL for a number, and for what stays without one. */
+static Var *var_of(Node *n, int i, Error *e) {
+  Tensor *t = n->call.extra[i];
+  int64_t from = n->call.integer[SAVED + 1 + i];
+  const Edge *edge = from > 0 ? &n->edges[from - 1] : NULL;
+  Node *source = from == IS_OUTPUT ? n : edge ? edge->node : NULL;
+  if (edge && edge->leaf) return var_retain(edge->leaf);
+  Var *v = var_new(tensor_retain(t), e);
+  if (v && source) v->node = node_retain(source);
+  return v;
+}
+
+/* custom_backward(node, dy) -> what backward(ctx, dy) of an op written in Lua returns, recorded.
+ * Saved inputs and a saved output come back with their history; of another tensor nobody knows what
+ * it depends on. */
+static int l_custom_backward(lua_State *L) {
+  Node *n = check_node(L, 1);
+  const LuaOp *def = (const LuaOp *)n->call.op;
+  Error e;
+  if (!node_check(n, &e)) raise_error(L, "grad: %s", e.text);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, def->backward);
+  Context *ctx = context_new(L);
+  for (int i = 0; i < (int)n->call.integer[SAVED]; i++) {
+    Tensor *t = n->call.extra[i];
+    if (t && dtype_is_floating(t->dtype) && n->call.integer[SAVED + 1 + i] == IS_NEITHER)
+      raise_error(L,
+                  "grad: %s: its gradient has none: it saves a tensor that is neither an input of "
+                  "its nor its output, and may depend on them; save these, and compute the rest "
+                  "in backward",
+                  def->name);
+    ctx->number[i] = n->call.number[i];
+    if (t && !(ctx->var[i] = var_of(n, i, &e))) raise_error(L, "grad: %s", e.text);
+    ctx->count++;
+  }
+  lua_pushvalue(L, 2);
+  lua_call(L, 2, LUA_MULTRET);
+  return lua_gettop(L) - 2;
 }
 
 /* ---- forward ---- */
@@ -210,7 +261,12 @@ static int l_call(lua_State *L) {
   push_tensor(L, box, tensor_retain(result), def->name, &e);
   read_inputs(L, def, arguments, &c, inputs, in); /* again: forward may have closed some */
   if (!any_wants_grad(inputs, c.inputs)) return 1;
-  c.integer[0] = ctx->count;
+  c.integer[SAVED] = ctx->count;
+  for (int i = 0; i < ctx->count; i++) {
+    if (ctx->tensor[i] == result) c.integer[SAVED + 1 + i] = IS_OUTPUT;
+    for (int k = 0; k < c.inputs; k++)
+      if (ctx->tensor[i] == inputs[k]->value) c.integer[SAVED + 1 + i] = k + 1;
+  }
   memcpy(c.number, ctx->number, sizeof c.number);
   for (int i = 0; i < ctx->count; i++)
     c.extra[i] = ctx->tensor[i] ? tensor_retain(ctx->tensor[i]) : NULL;
@@ -277,4 +333,6 @@ void open_custom(lua_State *L) {
   lua_pop(L, 1);
   lua_pushcfunction(L, l_op);
   lua_setfield(L, -2, "op");
+  lua_pushcfunction(L, l_custom_backward);
+  lua_setfield(L, -2, "custom_backward");
 }

@@ -19,6 +19,15 @@ static int l_backward(lua_State *L) {
   return 0;
 }
 
+bool graph_run_in(lua_State *L, Node *n, const Tensor *dy, const bool *wanted, Tensor **dx,
+                  Error *e) {
+  lua_State *outer = host;
+  host = L;
+  bool ok = node_gradients(n, dy, wanted, dx, e);
+  host = outer;
+  return ok;
+}
+
 /* no_grad(f, ...): f's results, with nothing recorded meanwhile */
 static int l_no_grad(lua_State *L) {
   char got[80];

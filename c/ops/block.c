@@ -105,7 +105,7 @@ static const Op op_conv_block = {
     .doc = "Nearest upsampling, convolution of stride 1 (or its transpose), bias, activation and "
            "max pooling in one: the fused form of the chain, which it equals.",
     .flags = OP_HIDDEN,
-    .save = SAVE_IN0 | SAVE_IN1,
+    .save = SAVE_IN0 | SAVE_IN1 | SAVE_IN2, /* the bias for a gradient of the gradient */
     .params = {{"upsample", PARAM_PAIR, false, 1, NULL},
                {"padding", PARAM_PAIR, false, 0, NULL},
                {"transposed", PARAM_BOOL, false, 0, NULL},

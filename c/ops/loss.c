@@ -393,7 +393,7 @@ static const Op op_cross_entropy = {
     .doc = "-log softmax(x)[label] for logits x [batch, classes] and class labels [batch] with "
            "values 0..classes-1, averaged over the batch.",
     .flags = OP_PLACES,
-    .save = SAVE_IN1,
+    .save = SAVE_IN0 | SAVE_IN1, /* x for a gradient of the gradient */
     .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,

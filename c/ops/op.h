@@ -90,6 +90,8 @@ struct Op {
   /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
    * NULL: not differentiable. */
   bool (*backward)(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, Error *e);
+  /* Where element k of the output is one of input 0's, which `extra` says: its place, from 0. */
+  int64_t (*winner)(const Call *c, int64_t k);
 };
 
 #endif

@@ -136,6 +136,12 @@ static bool sort_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   return true;
 }
 
+static int64_t sort_winner(const Call *c, int64_t k) {
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  int64_t start = k / (v.n * v.inner) * v.n * v.inner + k % v.inner;
+  return start + (int64s(c->extra[0])[k] - 1) * v.inner;
+}
+
 static Dtype same_dtype(const Call *c) { return c->in[0]->dtype; }
 static Dtype places_dtype(const Call *c) {
   (void)c;
@@ -151,7 +157,8 @@ static const Op op_sort = {
     .shape = sort_shape,
     .dtype = same_dtype,
     .forward = sort_forward,
-    .backward = sort_backward};
+    .backward = sort_backward,
+    .winner = sort_winner};
 
 /* ---- searchsorted ---- */
 

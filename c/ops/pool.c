@@ -377,6 +377,16 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   return true;
 }
 
+static int64_t max_pool2d_winner(const Call *c, int64_t k) {
+  Pool p = max_pool_of(c);
+  const lane_int *place = c->extra[0]->data; /* in the window, whose corner may lie outside */
+  int64_t window = k / p.channels, line = window / p.out[1], image = line / p.out[0];
+  int64_t top = line % p.out[0] * p.stride[0] - p.padding[0];
+  int64_t left = window % p.out[1] * p.stride[1] - p.padding[1];
+  int64_t corner = (image * p.in[0] + top) * p.in[1] + left;
+  return (corner + place[k]) * p.channels + k % p.channels;
+}
+
 #define KERNEL                                                                                     \
   { "kernel", PARAM_PAIR, true, 0, NULL }
 #define STRIDES                                                                                    \
@@ -398,7 +408,8 @@ static const Op op_max_pool2d = {
     .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
     .shape = max_pool2d_shape,
     .forward = max_pool2d_forward,
-    .backward = pool_backward};
+    .backward = pool_backward,
+    .winner = max_pool2d_winner};
 
 static Dtype pixel_places(const Call *c) {
   (void)c;

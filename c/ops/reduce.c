@@ -257,6 +257,12 @@ static bool extreme_backward(const Call *c, const Tensor *y, const Tensor *dy, T
   return true;
 }
 
+static int64_t extreme_winner(const Call *c, int64_t k) {
+  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
+  const int64_t *at = c->extra[0]->data;
+  return (k / v.inner * v.n + at[k]) * v.inner + k % v.inner;
+}
+
 static bool max_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, true, e); }
 static bool min_forward(Call *c, Tensor *y, Error *e) { return extreme_forward(c, y, false, e); }
 
@@ -285,7 +291,7 @@ static bool argmin_forward(Call *c, Tensor *y, Error *e) {
   return extreme_places(c, y, false);
 }
 
-#define EXTREME(NAME, DTYPE, BACKWARD, DOC)                                                        \
+#define EXTREME(NAME, DTYPE, BACKWARD, WINNER, DOC)                                                \
   static const Op op_##NAME = {                                                                    \
       .name = #NAME,                                                                               \
       .inputs = "x",                                                                               \
@@ -294,15 +300,18 @@ static bool argmin_forward(Call *c, Tensor *y, Error *e) {
       .shape = axis_extreme_shape,                                                                 \
       .dtype = DTYPE,                                                                              \
       .forward = NAME##_forward,                                                                   \
-      .backward = BACKWARD};
+      .backward = BACKWARD,                                                                        \
+      .winner = WINNER};
 
 /* the gradient goes to the first of the extreme elements */
-EXTREME(max, NULL, extreme_backward, "The largest element, over all or along an axis.")
-EXTREME(min, NULL, extreme_backward, "The smallest element, over all or along an axis.")
-EXTREME(argmax, places_dtype, NULL,
+EXTREME(max, NULL, extreme_backward, extreme_winner,
+        "The largest element, over all or along an axis.")
+EXTREME(min, NULL, extreme_backward, extreme_winner,
+        "The smallest element, over all or along an axis.")
+EXTREME(argmax, places_dtype, NULL, NULL,
         "The position, counted from 1, of the first largest element, over all (row by row) or "
         "along an axis; i64.")
-EXTREME(argmin, places_dtype, NULL,
+EXTREME(argmin, places_dtype, NULL, NULL,
         "The position, counted from 1, of the first smallest element, over all (row by row) or "
         "along an axis; i64.")
 

@@ -3,6 +3,7 @@
 -- @module latent.base.face
 local foreign = require "latent.base.foreign"
 local format = require "latent.base.format"
+local grad = require "latent.base.grad"
 local options = require "latent.base.options"
 
 local M = {}
@@ -123,6 +124,7 @@ function M.build(core)
   -- @function lt.ops
   -- @treturn {table,...} each {name, inputs, params, doc, differentiable, elementwise}
   function lt.ops() return list end
+  grad(core, lt)
   add_methods(core, lt)
   add_operators(core, lt)
   refuse_operators(core)

@@ -111,7 +111,7 @@ M.lt = entries{
   ["solve inverse inv det slogdet cholesky qr svd eigh lstsq pinverse pinv matrix_rank"] =
     'the function of that name of require "latent.linalg"',
   ["fft stft istft hann_window hamming_window blackman_window view_as_complex"] = 'require "latent.fft"',
-  ["autograd"] = "loss:backward(), and x.grad",
+  ["autograd"] = "loss:backward(), and x.grad; lt.grad(y, x)",
   ["Function"] = "lt.op{forward = ..., backward = ...}",
   ["enable_grad set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",
   ["is_grad_enabled"] = "lt.is_recording()",

@@ -32,9 +32,13 @@ local function publish(entries, by_name)
   end
 end
 
+-- Whose functions and methods are `latent`'s and its tensors'.
+local FACE = {["latent.help.reference"] = true, ["latent.base.face"] = true, ["latent.base.grad"] = true,
+  ["latent.base.grad.keep"] = true}
+
 -- The public module that an entry belongs to, nil where it belongs to none.
 local function owner_of(entry)
-  if entry.module == "latent.help.reference" or entry.module == "latent.base.face" then return "latent" end
+  if FACE[entry.module] then return "latent" end
   local name = entry.module
   while name do
     for _, public in ipairs(M.modules) do

@@ -21,7 +21,8 @@ for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.
 end
 
 local function is(layer, class)
-  return layer ~= nil and getmetatable(layer) == class and rawget(layer, "forward") == nil
+  local hooks = layer and rawget(layer, "_hooks")
+  return layer ~= nil and getmetatable(layer) == class and rawget(layer, "forward") == nil and not (hooks and hooks[1])
     and class.forward == ORIGINAL[class]
 end
 
@@ -80,6 +81,8 @@ local function watch(list)
     local layer = note(list, i)
     if layer then
       note(layer, "forward")
+      local hooks = note(layer, "_hooks")
+      if hooks then note(hooks, 1) end
       for _, option in ipairs{"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope", "groups",
         "ceil_mode", "whole"} do
         local value = rawget(layer, option)

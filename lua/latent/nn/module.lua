@@ -307,14 +307,46 @@ local trace
 --- Whether a summary runs, which wants every call of a layer to be seen.
 function M.is_tracing() return trace ~= nil end
 
-function Module:__call(...)
-  if not self.forward then raise(self.kind .. ": has no forward function") end
+local function run(self, ...)
   if not trace then return self:forward(...) end
   local entry = {module = self}
   trace[#trace + 1] = entry
   local output = self:forward(...)
   entry.output = core.is_tensor(output) and output.shape or nil
   return output
+end
+
+-- The output behind the hooks of a layer, in the order in which they came.
+local function call_with_hooks(self, ...)
+  local results = table.pack(run(self, ...))
+  for _, hook in ipairs{table.unpack(self._hooks)} do
+    local fresh = table.pack(hook.f(self, {...}, table.unpack(results, 1, results.n)))
+    if fresh[1] ~= nil then results = fresh end
+  end
+  return table.unpack(results, 1, results.n)
+end
+
+--- Calls a function after each call of the module: f(module, inputs, output), the inputs as a list. What it returns,
+-- unless nil, takes the output's place. A layer with hooks is computed alone, not fused with its neighbours.
+-- @tparam function f
+-- @treturn table `handle:remove()` takes the hook away
+-- @usage net[3]:register_forward_hook(function(layer, inputs, y) print(layer, y:std():item()) end)
+function Module:register_forward_hook(f)
+  options.expect("register_forward_hook", "f", f, "function")
+  local hook, hooks = {f = f}, self._hooks or {}
+  self._hooks = hooks
+  hooks[#hooks + 1] = hook
+  return {remove = function()
+    for i, other in ipairs(hooks) do
+      if other == hook then return table.remove(hooks, i) end
+    end
+  end}
+end
+
+function Module:__call(...)
+  if not self.forward then raise(self.kind .. ": has no forward function") end
+  if self._hooks and self._hooks[1] then return call_with_hooks(self, ...) end
+  return run(self, ...)
 end
 
 --- A table of the parts, their output shapes for an input of the given shape, and parameter counts.

@@ -41,7 +41,7 @@ local function by_batch(self, x)
   end
   local y, mean, var = ops.batch_norm_train(x, self.weight or core.ones(self.channels),
     self.bias or core.zeros(self.channels), self.eps)
-  if self.training and self.running_mean then
+  if self.training and self.running_mean and not core.replaying then -- a batch counts once
     update_running(self.running_mean, mean, self.momentum)
     update_running(self.running_var, ops.mul(var, n / (n - 1)), self.momentum)
   end
