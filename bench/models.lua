@@ -1,6 +1,7 @@
 --- Models as people write them, beyond the exercises: each a function of no arguments that returns a function which
 -- makes one training step (Adam, lr 1e-3). Their peers are in peer_models.py.
 local lt, nn, optim = require "latent", require "latent.nn", require "latent.optim"
+local resnet = require "bench.resnet"
 
 local M = {}
 
@@ -35,34 +36,10 @@ function M.lenet()
   }, function(model) return lt.cross_entropy(model(x), y) end)
 end
 
-local function conv3(inputs, outputs, stride)
-  return nn.Conv2d(inputs, outputs, 3, {padding = 1, stride = stride or 1, bias = false})
-end
-
-local function residual(inputs, outputs, stride)
-  local same = inputs == outputs and stride == 1
-  return nn.Module{
-    conv1 = conv3(inputs, outputs, stride), norm1 = nn.BatchNorm2d(outputs),
-    conv2 = conv3(outputs, outputs), norm2 = nn.BatchNorm2d(outputs),
-    shortcut = not same and nn.Sequential{nn.Conv2d(inputs, outputs, 1, {stride = stride, bias = false}),
-      nn.BatchNorm2d(outputs)} or nil,
-    forward = function(self, x)
-      local h = self.norm1(self.conv1(x)):relu()
-      return (self.norm2(self.conv2(h)) + (self.shortcut and self.shortcut(x) or x)):relu()
-    end,
-  }
-end
-
 --- ResNet-20 on 64 colour images of 32 x 32 (He et al. 2016; shortcuts with 1 x 1 convolutions).
 function M.resnet20()
   local x, y = lt.rand(64, 32, 32, 3), labels(64)
-  return trainer(nn.Sequential{
-    conv3(3, 16), nn.BatchNorm2d(16), nn.ReLU(),
-    residual(16, 16, 1), residual(16, 16, 1), residual(16, 16, 1),
-    residual(16, 32, 2), residual(32, 32, 1), residual(32, 32, 1),
-    residual(32, 64, 2), residual(64, 64, 1), residual(64, 64, 1),
-    nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10),
-  }, function(model) return lt.cross_entropy(model(x), y) end)
+  return trainer(resnet(), function(model) return lt.cross_entropy(model(x), y) end)
 end
 
 local function down(inputs, outputs)

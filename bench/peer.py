@@ -307,4 +307,5 @@ def main():
         serve(Bench(options.compile))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 -- prints a table and writes runs/bench.json. See `--help` for the options.
 local core, lt = require "latent.core", require "latent"
 local files, json = require "latent.base.files", require "latent.json"
+local mpi = require "bench.mpi"
 local cases, harness, peers = require "bench.cases", require "bench.harness", require "bench.peer"
 
 local M = {}
@@ -11,7 +12,8 @@ local HERE = debug.getinfo(1, "S").source:match "^@(.*)run%.lua$"
 
 local USAGE = [[
 options, with their defaults:
-  --case all         names, separated by commas: a case (ae), the first word of names (conv), a pattern (conv.c16.*)
+  --case all         names, separated by commas: a case (ae), the first word of names (conv), a pattern (conv.c16.*);
+                     or mpi alone: steps on two ranks, beside threads and PyTorch's DistributedDataParallel
   --threads 1        numbers, separated by commas; ae runs with all cores too where nothing is said
   --pairs 7          repetitions of ours and of the peer, in turn
   --rep 0.1          seconds of a repetition, about
@@ -419,6 +421,7 @@ end
 function M.main(list)
   local o = M.options(list)
   o.lua, o.peak_program = os.getenv "LUA" or o.lua, os.getenv "LATENT_PEAK"
+  if #o.case == 1 and o.case[1]:find "^mpi" then return mpi.run(o, print) end
   if o.scale then
     o.peer = "none"
     if #o.case == 0 then o.case = SCALED end

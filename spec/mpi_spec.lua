@@ -142,6 +142,7 @@ describe("mpi without a launcher", function()
   end)
 
   it("says what is missing where it was started by mpirun, and built without MPI", function()
+    if os.getenv "LATENT_SANITIZE" then return pending "the library lies elsewhere" end
     local said = files.capture [[export OMPI_COMM_WORLD_RANK=0
       OMPI_COMM_WORLD_SIZE=2 LUA_CPATH="$(pwd)/build/core-only/?.so" sh -c '
       mkdir -p build/core-only/latent && ln -sf ../../latent/core.so ../../latent/blas.so build/core-only/latent/ &&

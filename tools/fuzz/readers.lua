@@ -69,6 +69,11 @@ M.list = {
   pt_own = {load = pt.load, format = "zip", seeds = written(function(path)
     return pt.save(path, {state = arrays(), epoch = 3, list = {1, json.null, "x"}})
   end)},
+  npy_open = {load = npy.open, format = "npy", seeds = written(
+    function(path) return npy.save(path, lt.rand(5, 3)) end,
+    function(path) return npy.save(path, lt.full({4, 2}, 7, "u8")) end)},
+  safetensors_open = {load = safetensors.open, format = "safetensors", seeds = written(
+    function(path) return safetensors.save(path, arrays(), {metadata = {made = "here"}}) end)},
   safetensors = {load = safetensors.load, format = "safetensors", seeds = written(
     function(path) return safetensors.save(path, arrays(), {metadata = {made = "here"}}) end,
     function(path) return safetensors.save(path, {}) end)},
