@@ -55,6 +55,35 @@ describe("repl.chunk", function()
     assert.equal(0, select("#", run "x = 1"))
   end)
 
+  it("gives the value of the last statement where it is an expression", function()
+    for source, expected in pairs{["local a = 5; a"] = 5, ["x = 2 x + 1"] = 3, ["x = 1; -x"] = -1,
+      ["t = {n = 1}; (t).n"] = 1, ["local f = function() return 7 end f()"] = 7, ["if true then x = 6 end x"] = 6,
+      ["x = 'a'; #x"] = 1, ["x = 1; not x, 2"] = false, ["for _ = 1, 2 do x = 8 end x"] = 8, ["x = 3; x - 1"] = 2,
+      ["x = 4; 'x'"] = "x", ["return 9"] = 9} do
+      assert.equal(expected, run(source), source)
+    end
+    -- These are one statement, whatever their ends would be alone.
+    for _, source in ipairs{"y = error == (2)", "f = pairs {3}", "f = pairs \n {3}", "x = 1; y, z = 3, 4", "x = 2 - 1",
+      "function g() return 1 end", "local h = 1"} do
+      assert.equal(0, select("#", run(source)), source)
+    end
+    local f, _, silent = chunk.compile("x = 1; x;", "prompt", scope)
+    assert.equal(1, f())
+    assert.is_true(silent)
+    assert.same({false, 2}, {run "x = 1; not x, 2"})
+    refuses("local u = 1\n-u", "arithmetic") -- Lua's own reading: local u = 1 - u
+  end)
+
+  it("loads a module when it is first mentioned", function()
+    scope = require("latent.repl.scope").new(globals, {metrics = "latent.metrics", json = "latent.json"})
+    run "local t = {metrics = 1} return t.json"
+    assert.is_nil(globals.json)
+    assert.equal(require "latent.metrics", run "metrics")
+    assert.equal(require "latent.json", scope.value "json")
+    run "local metrics = 5"
+    assert.equal(5, run "metrics")
+  end)
+
   it("keeps locals that stand outside of blocks, and leaves the globals alone", function()
     run "local a, b <const> = 1, 2"
     run "local function f(n) if n == 0 then local hidden = 1 return a end return f(n - 1) end"
@@ -181,7 +210,7 @@ describe("repl.complete", function()
   end)
 
   it("offers fields and methods", function()
-    offered("lt.max_p", {"max_pool2d"}, "max_p")
+    offered("lt.max_pool2", {"max_pool2d"}, "max_pool2")
     offered("(x:resh", {"reshape"}, "resh")
     offered("x.requires_grad", {"requires_grad", "requires_grad_"})
     offered("x:requires_grad", {"requires_grad_"})
@@ -205,7 +234,7 @@ describe("repl.complete", function()
   end)
 
   it("offers the names of options where a key may stand", function()
-    offered("lt.conv2d(x, x, nil, {", {"dilation = ", "padding = ", "stride = "})
+    offered("lt.conv2d(x, x, nil, {", {"dilation = ", "groups = ", "padding = ", "stride = "})
     offered("lt.conv2d(x, x, nil, {stride = {1, 2}, pa", {"padding = "}, "pa")
     offered("x:conv2d(x, nil, {pa", {"padding = "})
     offered("nn.Linear(1, 2, {b", {"bias = "})
@@ -254,6 +283,11 @@ describe("repl.print", function()
     local long = {}
     for i = 1, 1000 do long[i] = {i, ("name"):rep(10)} end
     assert.matches("\n  %.%.%. 976 more\n}$", text(long))
+    local numbers = {}
+    for i = 1, 2000 do numbers[i] = i end
+    local shown = text(numbers)
+    assert.matches("^{\n  1, 2, 3, .* 99,\n  100, %.%.%. 1900 more\n}$", shown)
+        for line in shown:gmatch "[^\n]+" do assert.is_true(#line <= 100) end
     for depth = 1, 3 do long = {long, long, long, long, depth} end
     assert.is_true(select(2, text(long):gsub("\n", "")) <= 60)
   end)
@@ -346,7 +380,8 @@ describe("help", function()
 
   it("knows ops, layers, methods and modules by name and by value", function()
     for _, what in ipairs{"conv2d", "lt.conv2d", "x:conv2d", lt.conv2d, lt.ones(1).conv2d} do
-      assert.matches("^lt%.conv2d%(x, weight, bias%?, {stride = 1, padding = 0, dilation = 1}%)\n", help.text(what))
+      assert.matches("^lt%.conv2d%(x, weight, bias%?, {stride = 1, padding = 0, dilation = 1, groups = 1}%)\n",
+        help.text(what))
     end
     for _, what in ipairs{"nn.Linear", nn.Linear, nn.Linear(1, 2)} do
       assert.matches("^nn%.Linear%(inputs, outputs, opts%)\n.*bias = true", help.text(what))
@@ -392,16 +427,16 @@ describe("help", function()
       names[i] = entry.name
       assert.is_string(entry.summary)
     end
-    assert.same({"lt.avg_pool2d", "lt.max_pool2d", "nn.AvgPool2d", "nn.MaxPool2d"}, {table.unpack(names, 1, 4)})
+    assert.same({"lt.avg_pool1d", "lt.avg_pool2d", "lt.avg_pool3d", "lt.max_pool1d"}, {table.unpack(names, 1, 4)})
     assert.same({}, help.apropos "qqqqqqqq")
     assert.error_matches(function() help.apropos(1) end, "apropos: expected a string, got 1$")
   end)
 
   it("finds what people ask for, the best first", function()
     for asked, expected in pairs{concat = "lt.cat", csv = "train.read_log", denoise = "data.noisy",
-      initial = "nn.Linear", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm",
+      initial = "init", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm",
       ["learning rate"] = "schedule", ["early stopping"] = "train.new", Dropout2d = "nn.Dropout",
-      tile = "lt.broadcast_to", lr_scheduler = "schedule", gpu = "lt.set_threads", nan = "lt.check_finite",
+      tile = "lt.tile", lr_scheduler = "schedule", gpu = "lt.set_threads", nan = "lt.check_finite",
       posterior = "map.sample", hist = "plot.histogram", ["save weights"] = "safetensors.save",
       crossentropy = "lt.cross_entropy", MSELoss = "lt.mse_loss", reproducible = "lt.manual_seed",
       state_dict = "nn.Module:state", ["images grid"] = "plot.image_grid", reshaping = "lt.reshape",
@@ -443,12 +478,12 @@ describe("help", function()
       end
     end
     assert.matches("\n  Methods:\n  backward ", help.text "Tensor")
-    assert.matches("\n  Methods:\n  load_state parameters settings state step zero_grad$", help.text "Optimizer")
+    assert.matches("\n  Methods:\n  load_state parameters rates settings state step zero_grad$", help.text "Optimizer")
     assert.is_nil(help.text "Tensor":find "[^%w]cat[^%w]")
   end)
 
   it("knows option names", function()
-    assert.same({"stride", "padding", "dilation"}, help.options(lt.conv2d))
+    assert.same({"stride", "padding", "dilation", "groups"}, help.options(lt.conv2d))
     assert.same({"bias"}, help.options "nn.Linear")
     assert.same({"split", "dir", "size", "mini", "verify"}, help.options(require("latent.data").mnist))
     assert.is_nil(help.options(lt.relu))

@@ -64,8 +64,8 @@ describe_prompt("the prompt", function()
   end)
 
   it("completes names, methods, options and files", function()
-    terminal:send "lt.conv_\t"
-    terminal:expect "lt%.conv_transpose2d"
+    terminal:send "lt.max_pool2\t"
+    terminal:expect "lt%.max_pool2d"
     terminal:send "\3"
     terminal:expect "%^C\n> "
     terminal:enter("t = lt.ones(2)", "^> ")
@@ -87,7 +87,35 @@ describe_prompt("the prompt", function()
     terminal:enter("help(lt.conv2d)", "^lt%.conv2d%(x, weight, bias%?, {stride = 1.-\n> ")
     terminal:enter('help "nn.Linear"', "^nn%.Linear%(inputs, outputs, opts%).-bias = true.-\n> ")
     terminal:enter('help "conv2"', '^no help for "conv2" %(did you mean "lt.conv2d"%?%)\n> ')
-    terminal:enter('apropos "max_pool"', "^lt%.max_pool2d +The maximum.-\n> ")
+    terminal:enter('apropos "max_pool2d"', "^lt%.max_pool2d +The maximum.-\n> ")
+  end)
+
+  it("shows the last value of several statements, times, and reaches the shell", function()
+    terminal:enter("local five = 5; five", "^5\n> ")
+    terminal:enter("x = lt.ones(2); x:sum()", "^tensor %[%] float32\n2\n> ")
+    terminal:enter("%time five + 1", "^6\nwall [%d.e-]+ [um]?s, processor [%d.e-]+ [um]?s\n> ")
+    terminal:enter("%time", "^%%time: expected Lua code behind it\n> ")
+    terminal:enter("%times 1", "^%%times: there is %%time code, and no other such command\n> ")
+    terminal:enter("!echo from the shell; exit 3", "^from the shell\nexit status 3\n> ")
+    terminal:enter('io.write "a line\\n"', "^a line\n> ")
+  end)
+
+  it("draws a figure that is a value", function()
+    terminal:enter("plot.lines{{y = {1, 2, 3}}, title = 'Rising'}", "^[^>]-Rising.-\n> ")
+    terminal:enter("plot.lines{{y = {1, 2}}};", "^> ")
+  end)
+
+  it("keeps the locals of what dofile runs, also after an error", function()
+    local script = scratch.write(folder, "script.lua",
+      "local found, twice = 1, 1\nlocal function count() found = found + 1 return found end\ncount()\n"
+      .. "local twice = twice + 1\ndo local inner = 1 end\nif stop then error 'stopped' end\nreturn 'given'")
+    terminal:enter(("dofile %q"):format(script), '^"given"\n> ')
+    terminal:enter("found, twice, inner, count()", "^2\n2\nnil\n3\n> ")
+    terminal:enter("stop, found = true, nil", "^> ")
+    terminal:enter(("dofile %q"):format(script), "^[^\n]*script.lua:6: stopped\n> ")
+    terminal:enter("found, twice", "^2\n2\n> ")
+    terminal:enter("dofile '/no/such.lua'", "^cannot open /no/such.lua")
+    terminal:expect "> "
   end)
 
   it("is interrupted in loops, coroutines, the core and backward, and everything is still there", function()
@@ -139,6 +167,25 @@ describe_prompt("the prompt", function()
   it("leaves in order when it is told to end", function()
     terminal:send 'require("latent.core").raise_signal "TERM"\n'
     terminal:expect 'interrupted\n.-Script done[^\n]-COMMAND_EXIT_CODE="0"'
+  end)
+end)
+
+describe_prompt("the words exit and quit", function()
+  it("leave, but where they are variables", function()
+    local folder, remove = scratch.folder()
+    local terminal
+    finally(remove)
+    for _, word in ipairs{"exit", "quit()"} do
+      os.remove(folder .. "/keys")
+      terminal = pty.open(COMMAND, folder, "LATENT_HISTORY=off")
+      terminal:expect "leaves%.\n> "
+      terminal:enter("quit, exit = 1, 2", "^> ")
+      terminal:enter("exit", "^2\n> ")
+      terminal:enter("quit, exit = nil, nil", "^> ")
+      terminal:send(word .. "\n")
+      terminal:expect 'Script done[^\n]-COMMAND_EXIT_CODE="0"'
+      terminal:close()
+    end
   end)
 end)
 
@@ -196,6 +243,42 @@ describe("the command latent", function()
     assert.equal("5\nstatus 0", run("", "print(5)"))
     assert.equal("6\nstatus 0", run("-", "print(6)"))
     assert.equal("1\n> 2\n> status 0", run("-e 'print(1) y = 2' -i", "y"))
+  end)
+
+  it("have what the prompt has: help, modules, and values that are printed", function()
+    assert.matches("^lt%.conv2d%(x, weight.*status 0$", run [[-e 'help "conv2d"']])
+    assert.matches("^data%.csv%(path.*status 0$", run("", 'help "data.csv"\n'))
+    for _, name in ipairs{"lt", "nn", "optim", "data", "plot", "vae", "train", "map", "image", "pt", "experiment",
+      "metrics"} do
+      assert.equal("true\nstatus 0", run(("-e 'type(%s) == \"table\"'"):format(name)))
+    end
+    assert.equal("tensor [] float32\n2\nstatus 0", run "-e 'local x = lt.ones(2)' -e 'x = x * 1; x:sum()'")
+    assert.equal("status 0", run "-e 'lt.ones(2);'")
+    assert.equal("3\nstatus 0", run("", "1 + 2"))
+    assert.equal("1\n4\nstatus 0", run("", "#!/usr/bin/env latent\nlocal x = 1\nprint(x)\nx + 3"))
+    assert.equal("lines figure, 900 x 600\nstatus 0", run "-e 'plot.lines{{y = {1, 2}}}'")
+  end)
+
+  it("leaves a script from a pipe as Lua has it", function()
+    assert.equal("1\nstatus 0", run("",
+      "local x = 1 local function f() return x end local x = 2 print(f()) f()"))
+    assert.equal("a b\nstatus 0", run("- a b", "print(table.concat({...}, ' '))"))
+    assert.matches("^latent: stdin:2: broken\nstack traceback:.-\nstatus 1$", run("", "\nerror 'broken'"))
+    assert.matches("^latent: stdin:1: unexpected symbol near '='\nstatus 1$", run("", "x = = 1"))
+  end)
+
+  it("keeps a script's locals for the prompt behind it, also after an error", function()
+    local script = scratch.write(folder, "kept.lua", "#!/usr/bin/latent\nlocal a, b = 1, {2}\n"
+      .. "local function f() a = a + 1 end f()\ndo local hidden = 1 end\nif ... then error 'stopped' end\nreturn a")
+    assert.equal("> 2\n> {2}\n> nil\n> nil\n> status 0", run("-i " .. script, "a\nb\nhidden\n_kept"))
+    local output = run("-i " .. script .. " stop", "a\nb\nhidden")
+    assert.matches("kept.lua:5: stopped\nstack traceback:.-in main chunk", output)
+    assert.matches("> 2\n> {2}\n> nil\n> ", output)
+    assert.matches("unexpected symbol", run("-i " .. scratch.write(folder, "wrong.lua", "x = = 1"), ""))
+    local locals = {}
+    for i = 1, 200 do locals[i] = ("local v%d = %d"):format(i, i) end
+    local crowded = scratch.write(folder, "crowded.lua", table.concat(locals, "\n") .. "\nprint(v200)")
+    assert.equal("200\n> nil\n> status 0", run("-i " .. crowded, "v1"))
   end)
 
   it("says what a misspelt function may have meant, and that there is no help for nil", function()

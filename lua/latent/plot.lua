@@ -144,6 +144,11 @@ function Figure:show(opts)
   return show("figure:show", self, opts)
 end
 
+-- What the prompt does with a figure that is a value.
+function Figure:__display()
+  return show("plot.show", self)
+end
+
 -- The title is in the picture too; here it names the figure for those who list them.
 local function figure_of(kind, panel, title)
   chart.check_size("plot." .. kind, panel.width, panel.height)

@@ -104,22 +104,46 @@ local function is_incomplete(message)
   return message:find("near <eof>", 1, true) ~= nil and not message:find("unfinished string", 1, true)
 end
 
--- A comment at the end would swallow what is put behind it.
-local function without_comment(source)
-  local tokens = tokens_of(source)
-  local last = tokens[#tokens]
-  return last and last.kind == "comment" and source:sub(1, last.first - 1) or source
+local function itself(f) return f end
+
+-- Behind `nil` the line is no tail call, and keeps its place in messages; the nil is dropped. What another function
+-- gives has no name in tracebacks, as a main chunk has none.
+local function valued(f)
+  return function(...) return select(2, itself(f)(...)) end
 end
 
-local function pass(...) return ... end
-
--- The values go through a function, so that the line is no tail call and keeps its place in messages.
 local function as_expression(source, name, scope)
-  local constants, environment = constants_of(source, scope, {}), scope.environment
-  local plain = load(constants .. "return " .. source, name, "t", environment)
-  local f = plain and load(constants .. "return (...)(" .. without_comment(source) .. ")", name, "t", environment)
-  if f then return function() return f(pass) end, nil, false end
-  return plain, nil, true
+  return load(constants_of(source, scope, {}) .. "return nil," .. source, name, "t", scope.environment)
+end
+
+local function is_silent(source)
+  local tokens = code_tokens(source)
+  return #tokens > 0 and tokens[#tokens].text == ";"
+end
+
+local ENDS = {[")"] = true, ["]"] = true, ["}"] = true, [";"] = true, ["..."] = true, ["end"] = true, ["nil"] = true,
+  ["true"] = true, ["false"] = true}
+local BEGINS = {["not"] = true, ["nil"] = true, ["true"] = true, ["false"] = true, ["function"] = true, ["#"] = true}
+local BRACKETS = {["("] = 1, ["{"] = 1, ["["] = 1, [")"] = -1, ["}"] = -1, ["]"] = -1}
+
+-- Whether a statement, or an expression in its place, begins with a token: where it could go on with what stands
+-- before (a bracket, a minus, a string), Lua lets it.
+local function begins(token, before)
+  local kind = before.kind
+  if before.text == ";" then return true end
+  if not (kind == "name" or kind == "number" or kind == "string" or ENDS[before.text]) then return false end
+  return token.kind == "name" or token.kind == "number" or BEGINS[token.text] == true
+end
+
+-- The source with `return nil,` before its last statement, which may be an expression; nil where it has but one.
+local function with_last_value(source)
+  local tokens, depth, start = code_tokens(source), 0, nil
+  for i, token in ipairs(tokens) do
+    if i > 1 and depth == 0 and begins(token, tokens[i - 1]) then start = token.first end
+    depth = depth + (token.kind == "keyword" and OPENS[token.text] or token.kind == "operator" and BRACKETS[token.text]
+      or 0)
+  end
+  return start and source:sub(1, start - 1) .. "return nil," .. source:sub(start)
 end
 
 -- A name whose value cannot be told from that of another of its name, which is not to be closed.
@@ -132,7 +156,34 @@ local function declared_twice(names)
   end
 end
 
---- Compiles an input.
+-- As it stands, so that Lua looks at its attributes; then as it runs.
+local function as_statements(source, name, scope)
+  local f, message = load(constants_of(source, scope, {}) .. source, name, "t", scope.environment)
+  if not f then return nil, message, is_incomplete(message) end
+  local shared, names = share_locals(source)
+  if #names == 0 then return f end
+  local twice = declared_twice(names)
+  if twice then
+    return nil, ("%s:1: '%s' is declared twice in one input, once <close>"):format(name:sub(2), twice), false
+  end
+  f, message = load(constants_of(source, scope, names) .. shared, name, "t", scope.environment)
+  if not f then return nil, message, false end
+  return function(...)
+    scope.declare(names)
+    return f(...)
+  end
+end
+
+-- Loads the modules that it mentions and that are not there yet.
+local function provide(source, scope)
+  local before
+  for _, token in ipairs(code_tokens(source)) do
+    if token.kind == "name" and before ~= "." and before ~= ":" then scope.provide(token.text) end
+    before = token.text
+  end
+end
+
+--- Compiles an input: an expression, or statements, the last of which may be an expression.
 -- @tparam string source one or several lines
 -- @tparam string name of the chunk, for messages
 -- @tparam table scope of latent.repl.scope
@@ -144,22 +195,36 @@ function M.compile(source, name, scope)
   scope.settle()
   source = source:gsub("^%s*=", " ")
   if not source:find "%S" then return function() end end
-  local f, _, silent = as_expression(source, "=" .. name, scope)
-  if f then return f, nil, silent end
-  -- As it stands, so that Lua looks at its attributes; then as it runs.
+  provide(source, scope)
+  name = "=" .. name
+  local f = as_expression(source, name, scope)
+  if f then return valued(f), nil, is_silent(source) end
+  local last = with_last_value(source)
+  f = last and as_statements(last, name, scope)
+  if f then return valued(f), nil, is_silent(source) end
+  return as_statements(source, name, scope)
+end
+
+--- Compiles a script that came through a pipe: as Lua does, with its locals its own. One that is an expression, or
+-- ends with one, gives its values.
+-- @tparam string source
+-- @tparam string name of the chunk
+-- @tparam table scope
+-- @treturn ?function
+-- @treturn ?string message
+function M.compile_script(source, name, scope)
+  source, name = source:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", ""), "=" .. name
+  if source:sub(1, 1) == "\27" then return load(source, name, "b", scope.environment) end
+  provide(source, scope)
+  local f = source:find "%S" and as_expression(source, name, scope)
+  if f then return valued(f) end
   local message
-  f, message = load(constants_of(source, scope, {}) .. source, "=" .. name, "t", scope.environment)
-  if not f then return nil, message, is_incomplete(message) end
-  local shared, names = share_locals(source)
-  if #names == 0 then return f end
-  local twice = declared_twice(names)
-  if twice then return nil, ("%s:1: '%s' is declared twice in one input, once <close>"):format(name, twice), false end
-  f, message = load(constants_of(source, scope, names) .. shared, "=" .. name, "t", scope.environment)
-  if not f then return nil, message, false end
-  return function()
-    scope.declare(names)
-    return f()
-  end
+  f, message = load(source, name, "t", scope.environment)
+  if f then return f end
+  local last = with_last_value(source)
+  f = last and load(last, name, "t", scope.environment)
+  if f then return valued(f) end
+  return nil, message
 end
 
 return M

@@ -2,11 +2,13 @@
 -- ends the line and not the session.
 -- @module latent.repl
 local chunk = require "latent.repl.chunk"
+local prefix_of = require("latent.help.comments").prefix_of
 local complete = require "latent.repl.complete"
 local core = require "latent.core"
 local guard = require "latent.tools.guard"
 local help = require "latent.help"
 local history = require "latent.repl.history"
+local kept = require "latent.repl.kept"
 local line = require "latent.repl.line"
 local new_scope = require("latent.repl.scope").new
 local printer = require "latent.repl.print"
@@ -18,13 +20,17 @@ local NAME = "prompt" -- of the chunks, in messages
 local FRAMES = 8 -- of a traceback
 local FOUND = 30 -- lines of apropos
 
---- What a session finds under these names.
-M.preloaded = {lt = "latent", nn = "latent.nn", optim = "latent.optim", data = "latent.data", plot = "latent.plot"}
+--- What a session finds under these names, those of the reference; each is loaded when an input first mentions it.
+M.provided = {}
+for _, module in ipairs(require("latent.help.index").modules) do M.provided[prefix_of(module)] = module end
 
 -- Taken now: a line at the prompt may overwrite any field of any module.
 local own, user, text_of, error_text = guard.own, guard.user, printer.text, guard.error_text
 local help_text, find_about, name_of = help.text, help.apropos, help.name_of
-local compile, append, write, flush = chunk.compile, history.append, line.write, line.flush
+local compile, compile_script, append, write, flush = chunk.compile, chunk.compile_script, history.append, line.write,
+  line.flush
+local load_kept, keep_locals = kept.load, kept.at_error
+local execute, clock, processor_time, stdout, run_file = os.execute, core.clock, os.clock, io.stdout, dofile
 local interruptible, pending, clear_signal, isatty = core.interruptible, core.pending, core.clear_signal, core.isatty
 
 local function pack_values(...) return {n = select("#", ...), ...} end
@@ -56,6 +62,7 @@ end
 
 -- The message handler: an error that is no string keeps its value, and both get their traceback.
 local function caught(value)
+  keep_locals()
   local ok, problem = own(located, value, debug.traceback("", 2))
   return ok and problem or {value = value, frames = {}}
 end
@@ -110,10 +117,26 @@ local function guarded(f)
   end
 end
 
--- Nothing is said of the nil where a message would have been.
+-- A value that can draw itself does so where somebody looks. Returns false where it cannot.
+local function is_drawn(value)
+  local meta = isatty(1) and debug.getmetatable(value)
+  local draw = type(meta) == "table" and rawget(meta, "__display")
+  if not draw then return false end
+  flush()
+  local ok, drawn, message = user(draw, value)
+  if not (ok and drawn) then
+    write(text_of(value, name_of), " (", error_text(ok and message or drawn), ")\n")
+  end
+  return true
+end
+
+-- Nothing is said of the nil where a message would have been, nor of the file that io.write gives.
 local function show(values)
   while values.n > 1 and values[values.n] == nil do values.n = values.n - 1 end
-  for i = 1, values.n do write(text_of(values[i], name_of), "\n") end
+  if values.n == 1 and rawequal(values[1], stdout) then values.n = 0 end
+  for i = 1, values.n do
+    if not is_drawn(values[i]) then write(text_of(values[i], name_of), "\n") end
+  end
   flush()
 end
 
@@ -122,7 +145,35 @@ end
 local Session = {}
 Session.__index = Session
 
-local function enter(session, source)
+-- ---- what is no Lua ----
+
+local function shell(command)
+  flush()
+  local ok, how, code = execute(command)
+  if not ok then write(how == "signal" and "signal " or "exit status ", tostring(code), "\n") end
+end
+
+-- `exit` or `quit`, also as a call, where no variable has that name.
+local function is_farewell(source, scope)
+  local word = source:match "^%s*(%a+)[%s();]*$"
+  return (word == "exit" or word == "quit") and scope.value(word) == nil
+end
+
+local function duration(seconds)
+  if seconds >= 1 then return ("%.3g s"):format(seconds) end
+  return seconds >= 1e-3 and ("%.3g ms"):format(seconds * 1e3) or ("%.3g us"):format(seconds * 1e6)
+end
+
+-- The Lua behind `%time`, which keeps its columns; or nil and what is wrong with the command.
+local function timed(source)
+  local head, word, rest = source:match "^(%s*%%(%a*))(.*)$"
+  if word ~= "time" then return nil, ("%%%s: there is %%time code, and no other such command\n"):format(word) end
+  if not rest:find "%S" then return nil, "%time: expected Lua code behind it\n" end
+  return (" "):rep(#head) .. rest
+end
+
+-- Computes Lua; true where it wants more lines.
+local function compute(session, source, is_timed)
   local scope = session.scope
   local f, message, more = compile(source, NAME, scope)
   if not f and more then return true end
@@ -130,12 +181,31 @@ local function enter(session, source)
     write(message, "\n")
     return false
   end
+  local wall, processor = clock(), processor_time()
   local values = guarded(f)
+  wall, processor = clock() - wall, processor_time() - processor
   if values and values.n > 0 then
     if values[1] ~= nil then rawset(scope.environment, "_", values[1]) end
     if not more then guarded(function() show(values) end) end -- a semicolon at the end keeps quiet
   end
+  if is_timed then write("wall ", duration(wall), ", processor ", duration(processor), "\n") end
   flush()
+  return false
+end
+
+local function enter(session, source)
+  local command = source:match "^%s*!(.*)$"
+  if command then
+    shell(command)
+  elseif is_farewell(source, session.scope) then
+    leaving = true
+  elseif source:find "^%s*%%" then
+    local code, message = timed(source)
+    if code then return compute(session, code, true) end
+    write(message)
+  else
+    return compute(session, source)
+  end
   return false
 end
 
@@ -147,6 +217,31 @@ function Session:enter(source)
   if not ok then write("the prompt itself failed: ", error_text(more), "\n") end
   return ok and more
 end
+
+--- Compiles a piece of code as the prompt does.
+-- @tparam string source
+-- @tparam string name of the chunk
+-- @treturn ?function whose values `show` prints
+-- @treturn ?string message
+-- @treturn ?boolean whether a semicolon at its end asks for silence
+function Session:compile(source, name) return compile(source, name, self.scope) end
+
+--- Compiles a script from a pipe, which has what the prompt has.
+-- @tparam string source
+-- @tparam string name of the chunk
+-- @treturn ?function whose values `show` prints
+-- @treturn ?string message
+function Session:compile_script(source, name) return compile_script(source, name, self.scope) end
+
+--- Loads a script whose locals the session keeps.
+-- @tparam string path
+-- @treturn ?function
+-- @treturn ?string message
+function Session:load(path) return load_kept(path, self.scope) end
+
+--- Prints values as the prompt does.
+-- @tparam table values with their number `n`
+function Session.show(_, values) own(show, values) end
 
 --- Closes the `<close>` variables, the latest first.
 function Session:finish()
@@ -184,26 +279,34 @@ local function add_help(environment)
   end))
 end
 
+-- Scripts keep their locals here; `dofile()` itself reads standard input.
+local function add_dofile(scope)
+  rawset(scope.environment, "dofile", function(path)
+    if type(path) ~= "string" then return run_file(path) end
+    local f, message = load_kept(path, scope)
+    if not f then error(message, 0) end
+    return f()
+  end)
+end
+
 M.greeting = [[
 Expressions print their value, and _ holds the last one. Tab completes names, methods, options and files.
   help "conv2d"    help(nn.Linear)    help(plot)     what a function, layer or module does
   apropos "pool"                                     searches names and texts
-  plot.show(figure)                                  draws in the terminal, or opens a window
+  plot.lines{...}                                    draws in the terminal, or opens a window
+  dofile "script.lua"                                runs a script and keeps its locals
+  %time f()    !ls    exit                           how long it takes; the shell; leaves, as Ctrl-D does
 A local stays for the lines that follow. One that is <const> keeps its value until it is declared again, and so does
-one that is <close>, which is closed when the session ends.
-Here are lt, nn, optim, data and plot. Ctrl-C interrupts, Ctrl-D leaves.]]
-
---- Makes the globals that the prompt has.
-function M.preload()
-  for name, module in pairs(M.preloaded) do rawset(_G, name, require(module)) end
-end
+one that is <close>, which is closed when the session ends. A semicolon at the end keeps a value from being printed.
+Here are lt, nn, optim, data, plot and the other modules (help "lt" names them). Ctrl-C interrupts; a third
+one ends latent where Lua itself cannot be interrupted.]]
 
 --- A session without a terminal: `enter` lines, then `finish`.
 -- @treturn Session field `scope` (of latent.repl.scope)
 function M.session()
-  local scope = new_scope(_G)
-  M.preload()
+  local scope = new_scope(_G, M.provided)
   add_help(scope.environment)
+  add_dofile(scope)
   return setmetatable({scope = scope}, Session)
 end
 
@@ -246,8 +349,7 @@ local function read_all(session, read, remember, path)
   end
 end
 
-local function run()
-  local session = M.session()
+local function run(session)
   local read, remember, editor = line.reader(complete.new(session.scope))
   local path = editor and history.path()
   for _, text in ipairs(history.load(path)) do remember(text) end
@@ -263,8 +365,9 @@ local function run()
 end
 
 --- Runs the prompt until the end of the input.
-function M.run()
-  local ok, message = own(run)
+-- @tparam ?Session session
+function M.run(session)
+  local ok, message = own(run, session or M.session())
   if not ok then error(message, 0) end
 end
 

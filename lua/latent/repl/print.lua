@@ -16,7 +16,7 @@ local foreign_text, error_text = guard.text, guard.error_text
 
 local WIDTH = 100 -- a table that fits stands in one line
 local DEPTH = 4 -- of nested tables
-local ITEMS = 24 -- of a table
+local ITEMS, NUMBERS = 24, 100 -- of a table; of a list of numbers
 local SORTED = 5000 -- keys of a table; of more, the first that come
 local LINES, BYTES = 60, 20000 -- of anything
 local STRING, INNER_STRING = 1000, 80 -- bytes of a string, alone and within a table
@@ -98,15 +98,27 @@ local function key_text(key, state)
   return "[" .. text_of(key, state, DEPTH) .. "]"
 end
 
+-- Whether what is shown of a table is a list of numbers.
+local function are_numbers(t)
+  local n = 0
+  for key, value in next, t do
+    n = n + 1
+    if math.type(key) ~= "integer" or type(value) ~= "number" then return false end
+    if n > NUMBERS then return true end
+  end
+  return true
+end
+
 -- The items of a table as texts, the list first.
 local function items_of(t, state, depth)
   local items, n = {}, 0
   while rawget(t, n + 1) ~= nil do n = n + 1 end
-  for i = 1, math.min(n, ITEMS) do items[i] = text_of(rawget(t, i), state, depth + 1) end
+  local most = are_numbers(t) and NUMBERS or ITEMS
+  for i = 1, math.min(n, most) do items[i] = text_of(rawget(t, i), state, depth + 1) end
   local keys, left = sorted_keys(t, n)
   left = left + n - #items
   for _, key in ipairs(keys) do
-    if #items < ITEMS then
+    if #items < most then
       items[#items + 1] = key_text(key, state) .. " = " .. text_of(rawget(t, key), state, depth + 1)
     else
       left = left + 1
@@ -116,8 +128,20 @@ local function items_of(t, state, depth)
   return items
 end
 
--- In one line where it fits, else a line an item.
-local function braces(items, indent)
+-- As many to a line as fit.
+local function filled(items, inner)
+  local lines = {}
+  for i, item in ipairs(items) do
+    local last = lines[#lines]
+    local text = i < #items and item .. "," or item
+    local fits = last and #inner + #last + 1 + #text <= WIDTH
+    lines[fits and #lines or #lines + 1] = fits and last .. " " .. text or text
+  end
+  return lines
+end
+
+-- In one line where it fits, else a line an item; numbers fill their lines.
+local function braces(items, indent, numbers)
   local total, nested = 0, false
   for _, item in ipairs(items) do
     total = total + #item + 2
@@ -125,7 +149,8 @@ local function braces(items, indent)
   end
   if not nested and total + #indent + 2 <= WIDTH then return "{" .. table.concat(items, ", ") .. "}" end
   local inner = indent .. "  "
-  return "{\n" .. inner .. table.concat(items, ",\n" .. inner) .. "\n" .. indent .. "}"
+  local lines = numbers and table.concat(filled(items, inner), "\n" .. inner) or table.concat(items, ",\n" .. inner)
+  return "{\n" .. inner .. lines .. "\n" .. indent .. "}"
 end
 
 local function table_text(t, state, depth)
@@ -135,7 +160,7 @@ local function table_text(t, state, depth)
   state.seen[t] = true
   local items = items_of(t, state, depth)
   state.seen[t] = nil
-  return braces(items, ("  "):rep(depth - 1))
+  return braces(items, ("  "):rep(depth - 1), are_numbers(t))
 end
 
 function text_of(value, state, depth)

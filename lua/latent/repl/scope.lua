@@ -25,11 +25,13 @@ end
 
 --- Makes an empty scope.
 -- @tparam table globals
+-- @tparam ?table later modules that become globals when an input first mentions them: their names, by the global's
 -- @treturn table `environment` for chunks: reads names of the session, then globals; writes globals, unless the name
 -- was declared. Functions `declare(names)` before a chunk runs (each {name, attribute}), `settle()` after it,
--- `is_constant(name)`, `own(name)` and `value(name)` (its own, or also a global),
--- `names()`, and `closing()`, the values to close, in their order
-function M.new(globals)
+-- `is_constant(name)`, `own(name)` and `value(name)` (its own, or also a global), `keep(name, value)`,
+-- `provide(name)` for the modules, `names()`, and `closing()`, the values to close, in their order
+function M.new(globals, later)
+  later = later or {}
   local attributes = {} -- of declared names: "plain", "const" or "close"
   local pending = {} -- of those that the running chunk declares: the attribute that they had before
   local open = {} -- the values of <close> variables, in the order of their declaration
@@ -93,8 +95,22 @@ function M.new(globals)
 
   function scope.is_constant(name) return attributes[name] == "const" or attributes[name] == "close" end
 
+  -- A plain variable, as if it had been declared here.
+  function scope.keep(name, value)
+    place(name, value, "plain")
+    attributes[name], pending[name] = "plain", nil
+  end
+
+  function scope.provide(name)
+    local module = later[name]
+    if module and own_value(name) == nil and rawget(globals, name) == nil then
+      rawset(globals, name, require(module))
+    end
+  end
+
   -- Runs nothing of the user's.
   function scope.value(name)
+    scope.provide(name)
     local value = own_value(name)
     if value == nil then value = rawget(globals, name) end
     return value
@@ -102,7 +118,7 @@ function M.new(globals)
 
   function scope.names()
     local names = {}
-    for _, place_of in ipairs{environment, constants, globals} do
+    for _, place_of in ipairs{environment, constants, globals, later} do
       for name in next, place_of do names[#names + 1] = name end
     end
     return names

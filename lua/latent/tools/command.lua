@@ -15,13 +15,13 @@ usage: latent                       the prompt
                                     runs an experiment with many settings; what is done is not done again
        latent report [FOLDER]       one page of the newest run of each script, FOLDER/report.html
 
-  -e CODE         runs a piece of Lua, with lt, nn, optim, data and plot
-  -i              the prompt after the script or the code
+  -e CODE         runs a piece of Lua as the prompt does: with its names, and printing what it gives
+  -i              the prompt after the script or the code, with their locals
   -v, --version   versions
   -h, --help      this text
-  -               a script from standard input, as where that is no terminal
+  -               a script from standard input, as where that is no terminal; it has the prompt's names
 Scripts are plain Lua that finds the library: local lt = require "latent".
-At the prompt lt, nn, optim, data and plot are there already.]]
+At the prompt lt, nn, optim, data, plot and the other modules are there already, and help.]]
 
 -- Before any code of the user's runs.
 local stderr = io.stderr
@@ -33,9 +33,16 @@ local function fail(message)
 end
 
 -- What calls the script is of no interest.
-local function trimmed(traceback) return (traceback:gsub("\n%s+%[C%]: in function 'xpcall'.*$", "")) end
+local function trimmed(traceback)
+  return (traceback:gsub("\n%s+%[C%]: in function 'xpcall'.*$", "")
+    :gsub("\n[^\n]*latent/repl/chunk[^\n]*", ""))
+end
+
+-- What a session does in the message handler: it looks at the locals of scripts.
+local keep_locals = function() end
 
 local function traceback(value)
+  keep_locals()
   local message = guard.error_text(value)
   if type(value) ~= "string" and not guard.has_text(value) then return message end
   local text = traceback_of(message, 2)
@@ -43,11 +50,13 @@ local function traceback(value)
   return ok and short or text
 end
 
--- Runs a chunk as lua5.4 does: message and traceback on standard error.
+-- Runs a chunk as lua5.4 does: message and traceback on standard error. Returns the exit status and, packed, what
+-- the chunk gives.
 local function run(f, message, ...)
   if not f then return fail(message) end
-  local ok, problem = xpcall(f, traceback, ...)
-  return ok and 0 or fail(guard.error_text(problem))
+  local results = table.pack(xpcall(f, traceback, ...))
+  if not results[1] then return fail(guard.error_text(results[2])) end
+  return 0, {n = results.n - 1, table.unpack(results, 2, results.n)}
 end
 
 -- By hand, as lua5.4 reads its own: what follows the script is the script's, "-e" may be glued to its Lua, and all of
@@ -88,10 +97,28 @@ local function set_arg(arguments, script)
   return table.unpack(shifted)
 end
 
-local function run_script(arguments, index)
+local function new_session()
+  keep_locals = require("latent.repl.kept").at_error
+  return require("latent.repl").session()
+end
+
+-- Runs a chunk, and has a session show what it gives.
+local function run_shown(session, f, message, silent, ...)
+  local status, values = run(f, message, ...)
+  if status == 0 and not silent then session:show(values) end
+  return status
+end
+
+local function run_script(arguments, index, session)
   local path = arguments[index]
-  local f, message = loadfile(path ~= "-" and path or nil)
-  return run(f, message, set_arg(arguments, index))
+  if path == "-" then
+    session = session or new_session()
+    local f, message = session:compile_script(io.read "a", "stdin")
+    return run_shown(session, f, message, false, set_arg(arguments, index))
+  end
+  local f, message
+  if session then f, message = session:load(path) else f, message = loadfile(path) end
+  return (run(f, message, set_arg(arguments, index)))
 end
 
 local function version_text()
@@ -129,17 +156,22 @@ function M.main(arguments)
   elseif o.script and arguments[o.script] == "run" and arguments[o.script + 1] then
     o.script = o.script + 1
   end
-  local status = 0
-  if #o.code > 0 then require("latent.repl").preload() end
+  local status, session = 0, (#o.code > 0 or o.prompt) and new_session() or nil
   for _, code in ipairs(o.code) do
-    local f, why = load(code, "=(command line)")
-    status = run(f, why)
+    local f, why, silent = session:compile(code, "(command line)")
+    status = run_shown(session, f, why, silent)
     if status ~= 0 then break end
   end
-  if status == 0 and o.script and arguments[o.script] then status = run_script(arguments, o.script) end
+  if status == 0 and o.script and arguments[o.script] then
+    status = run_script(arguments, o.script, o.prompt and session)
+  end
   local bare = #o.code == 0 and not o.script
   if bare and not o.prompt and not require("latent.core").isatty(0) then return run_script({[0] = "-"}, 0) end
-  if o.prompt or bare then require("latent.repl").run() end
+  if o.prompt or bare then
+    require("latent.repl").run(session)
+  elseif session then
+    session:finish()
+  end
   return status
 end
 
