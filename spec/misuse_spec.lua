@@ -9,7 +9,7 @@ local INTERNAL = {core = true, core64 = true, face = true, composites = true, el
   convolutions = true, pooling = true, resampling = true, losses = true, spatial = true, arguments = true,
   format = true, options = true, files = true, names = true, dtypes = true, pickle = true, zip = true, command = true,
   doctor = true, sealed = true, guard = true, foreign = true,
-  attention = true, criteria = true}
+  attention = true, criteria = true, draws = true}
 
 local function modules()
   local list = {}

@@ -38,8 +38,8 @@ describe("the registry", function()
   end)
 end)
 
-local OF_OTHER_TYPES = {argmax = "i64", argmin = "i64", eq = "u8", ne = "u8", lt = "u8", le = "u8", gt = "u8",
-  ge = "u8", isnan = "u8", isinf = "u8", isfinite = "u8"}
+local OF_OTHER_TYPES = {multinomial = "i64", argmax = "i64", argmin = "i64", eq = "u8", ne = "u8", lt = "u8", le = "u8",
+  gt = "u8", ge = "u8", isnan = "u8", isinf = "u8", isfinite = "u8"}
 
 describe("values by hand", function()
   for name, list in pairs(by_hand) do

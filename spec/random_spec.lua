@@ -137,7 +137,84 @@ describe("random numbers", function()
     for v = 1, 3 do assert(math.abs(first[v] - 1000) < 120, "permutations are not uniform") end
   end)
 
+  it("draw whole numbers, both ends included", function()
+    local x = lt.randint(-2, 3, {200, 30})
+    assert.equal("i64", x.dtype)
+    assert.same({200, 30}, x.shape)
+    local seen = {}
+    for _, row in ipairs(x:table()) do
+      for _, v in ipairs(row) do seen[v] = (seen[v] or 0) + 1 end
+    end
+    for v = -2, 3 do assert(math.abs(seen[v] - 1000) < 150, v) end
+    assert.same({}, lt.randint(1, 2).shape)
+    assert.same({0, 3}, lt.randint(1, 2, {0, 3}).shape)
+    assert.equal(7, lt.randint(7, 7):item())
+    local far = lt.randint(0, 1 << 40, 1000, {generator = lt.generator(1)})
+    assert.equal(far:bytes(), lt.randint(0, 1 << 40, 1000, {generator = lt.generator(1)}):bytes())
+    assert.is_true(far:max():item() > 1 << 39)
+  end)
+
+  it("draw places by their weights", function()
+    local weights = lt.tensor{{1, 0, 3, 4}, {5, 5, 0, 0}}
+    local counts = {{0, 0, 0, 0}, {0, 0, 0, 0}}
+    for row, places in ipairs(lt.multinomial(weights, 8000, {replacement = true}):table()) do
+      for _, place in ipairs(places) do counts[row][place] = counts[row][place] + 1 end
+    end
+    for row, wanted in ipairs{{1000, 0, 3000, 4000}, {4000, 4000, 0, 0}} do
+      for place, n in ipairs(wanted) do
+        local count = counts[row][place]
+        assert(math.abs(count - n) < 200 and (n > 0 or count == 0))
+      end
+    end
+    -- Without replacement the first of two is as with it, the second by what is left.
+    local firsts, both = 0, 0
+    for _ = 1, 3000 do
+      local places = lt.multinomial({1, 2, 1}, 2):table()
+      assert(places[1] ~= places[2])
+      firsts = firsts + (places[1] == 2 and 1 or 0)
+      both = both + ((places[1] == 2 or places[2] == 2) and 1 or 0)
+    end
+    assert(math.abs(firsts / 3000 - 0.5) < 0.03 and math.abs(both / 3000 - (0.5 + 0.5 * 2 / 3)) < 0.03)
+    local a = lt.multinomial(lt.ones(50), 50, {generator = lt.generator(3)})
+    assert.equal(a:bytes(), lt.multinomial(lt.ones(50), 50, {generator = lt.generator(3)}):bytes())
+    assert.same({2, 0}, lt.multinomial(weights, 0).shape)
+  end)
+
+  it("fill tensors in place, and follow a generator", function()
+    local x = lt.zeros(20000)
+    assert.equal(x, x:normal_(3, 2, {generator = lt.generator(4)}))
+    assert.close(x:mean():item(), 3, 0.03)
+    assert.close(x:std():item(), 2, 0.03)
+    assert.equal(x:bytes(), lt.zeros(20000):normal_(3, 2, {generator = lt.generator(4)}):bytes())
+    x:uniform_(-1, 3)
+    assert.is_true(x:min():item() >= -1 and x:max():item() < 3)
+    assert.close(x:mean():item(), 1, 0.05)
+    lt.manual_seed(6)
+    local plain = lt.zeros(5):normal_()
+    lt.manual_seed(6)
+    assert.close(lt.randn(5), plain, 0)
+    local p = lt.full({1000}, 0.3)
+    local g = {generator = lt.generator(9)}
+    local b = lt.bernoulli(p, g)
+    assert.not_equal(b:bytes(), lt.bernoulli(p, g):bytes())
+    assert.equal(b:bytes(), p:bernoulli{generator = lt.generator(9)}:bytes())
+    lt.set_rng_state{9, 0}
+    assert.equal(b:bytes(), lt.bernoulli(p):bytes())
+  end)
+
   it("are refused with bad arguments", function()
+    assert.misuse(function() lt.randint(3, 1) end, "randint: last: expected at least 3, got 1")
+    assert.misuse(function() lt.randint(1.5, 2) end, "randint: first: expected a whole number, got 1.5")
+    assert.misuse(function() lt.randint(1, 2, {-1}) end, "randint: shape%[1%]: expected a whole number of at least 0")
+    assert.misuse(function() lt.multinomial({1, 0}, 2) end,
+      "multinomial: n: expected at most 1, the places with a weight")
+    assert.misuse(function() lt.multinomial({1, -1}, 1) end,
+      "multinomial: probs: expected finite numbers of at least 0")
+    assert.misuse(function() lt.multinomial(lt.ones(1, 1, 1), 1) end, "multinomial: probs: expected %[places%] or")
+    assert.misuse(function() lt.zeros(2):normal_(0, -1) end, "normal_: std: expected at least 0, got %-1")
+    assert.misuse(function() lt.zeros(2):uniform_(2, 1) end, "uniform_: high: expected at least 2, got 1")
+    assert.misuse(function() lt.bernoulli(lt.full({1}, 2), {generator = lt.generator(1)}) end,
+      "bernoulli: p: expected probabilities in %[0, 1%], got 2")
     assert.misuse(function() lt.manual_seed(1.5) end, "manual_seed: seed: expected a whole number, got 1.5")
     assert.misuse(function() lt.generator() end, "generator: seed: expected a whole number, got nil")
     assert.misuse(function() lt.randperm(-1) end, "randperm: n: expected 0")

@@ -9,7 +9,8 @@ local M = {}
 M.described, M.parameter_names = comments.described, comments.parameter_names
 
 -- The entries of ops, as if they had been written as comments.
-local KINDS = {tensor = "Tensor|number|{number,...}", sizes = "int|{int,...}", scales = "number|{number,...}",
+local KINDS = {generator = "Generator",
+  tensor = "Tensor|number|{number,...}", sizes = "int|{int,...}", scales = "number|{number,...}",
   padding = "int|{int,...}|string", number = "number", int = "int", bool = "boolean", axis = "int",
   axes = "int|{int,...}", ints = "{int,...}", pair = "int|{int,int}", choice = "string", text = "string",
   numbers = "{number,...}", tensors = "{Tensor,...}"}

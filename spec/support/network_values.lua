@@ -31,4 +31,8 @@ return {
     return lt.hinge_embedding_loss({2, 0.25}, {1, -1}, {reduction = "none"})
   end, {2, 0.75}}},
   margin_ranking_loss = {{function() return lt.margin_ranking_loss({1, 2}, {3, 1}, {1, 1}, 0.5, "none") end, {2.5, 0}}},
+  multinomial = {{function()
+    return lt.multinomial({{0, 3, 0}, {0, 0, 1}}, 2, {replacement = true})
+  end, {{2, 2}, {3, 3}}},
+    {function() return lt.multinomial({0, 1, 0}, 1) end, {2}}},
 }

@@ -11,7 +11,7 @@ local M = {}
 -- The ops that are written in Lua, a family a file.
 local FAMILIES = {"composites", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses",
   "attention", "indexing", "arranging", "ordering", "contraction",
-  "criteria"}
+  "criteria", "draws"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
@@ -22,6 +22,41 @@ local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "fro
 -- These the core reads itself.
 for _, name in ipairs{"rand", "randn", "randperm"} do
   options.declare("lt." .. name, {{"generator", "any", nil, "one made by `lt.generator` (default: the global one)"}})
+end
+
+-- Random numbers in place, outside of the tape as other ways to fill a tensor are.
+local function add_draws(methods, core)
+  local function spread(x, name, opts, draw, scale, shift)
+    opts = options.check(name, opts, {"generator"})
+    return x:copy_(core.ops.add(core.ops.mul(draw(x, {generator = opts.generator}), scale), shift))
+  end
+  local function number(name, option, value, default)
+    return options.expect(name, option, value == nil and default or value, "finite")
+  end
+  --- Fills a tensor from the normal distribution, in place.
+  -- @function Tensor:normal_
+  -- @tparam ?number mean 0 unless said
+  -- @tparam ?number std the standard deviation: 1 unless said
+  -- @tparam ?table opts {generator = made by lt.generator}
+  -- @treturn Tensor itself
+  function methods.normal_(x, mean, std, opts)
+    core.check_tensor(x, "normal_")
+    mean, std = number("normal_", "mean", mean, 0), number("normal_", "std", std, 1)
+    if std < 0 then core.raise(("normal_: std: expected at least 0, got %g"):format(std)) end
+    return spread(x, "normal_", opts, core.randn, std, mean)
+  end
+  --- Fills a tensor from the uniform distribution on [low, high), in place.
+  -- @function Tensor:uniform_
+  -- @tparam ?number low 0 unless said
+  -- @tparam ?number high 1 unless said
+  -- @tparam ?table opts {generator = made by lt.generator}
+  -- @treturn Tensor itself
+  function methods.uniform_(x, low, high, opts)
+    core.check_tensor(x, "uniform_")
+    low, high = number("uniform_", "low", low, 0), number("uniform_", "high", high, 1)
+    if high < low then core.raise(("uniform_: high: expected at least %g, got %g"):format(low, high)) end
+    return spread(x, "uniform_", opts, core.rand, high - low, low)
+  end
 end
 
 local function add_methods(core, lt)
@@ -41,6 +76,7 @@ local function add_methods(core, lt)
       if i <= n then return i, x[i] end
     end
   end
+  add_draws(methods, core)
   --- Makes every element 0, in place.
   -- @function Tensor:zero_
   -- @treturn Tensor itself
@@ -118,7 +154,16 @@ function M.build(core)
   local list = core.registry()
   for _, op in ipairs(list) do lt[op.name] = core.ops[op.name] end
   for _, family in ipairs(FAMILIES) do
-    for _, op in ipairs(require("latent.base." .. family)(core)) do add_composite(lt, list, op) end
+    local entries, randint = require("latent.base." .. family)(core)
+    for _, op in ipairs(entries) do add_composite(lt, list, op) end
+    --- Random whole numbers from first to last, both included, each as likely as the others.
+    -- @function lt.randint
+    -- @tparam int first
+    -- @tparam int last
+    -- @tparam ?int|{int,...} shape of the result (default: one number, no axes)
+    -- @tparam ?table opts {generator = made by lt.generator}
+    -- @treturn Tensor i64
+    lt.randint = randint or lt.randint
   end
   --- Every op, in a fixed order.
   -- @function lt.ops

@@ -65,7 +65,7 @@ M.tensor = entries{
   ["amax"] = "x:max(axis), also x:max{1, 2}",
   ["amin"] = "x:min(axis)",
   ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
-  ["normal_ uniform_ random_ bernoulli_ exponential_"] = "x:copy_(lt.randn(x)), or lt.rand(x)",
+  ["random_ bernoulli_ exponential_"] = "x:copy_(lt.rand(x)), or x:uniform_()",
   ["addmm addmv baddbmm"] = "b + x:matmul(y)",
 }
 
@@ -78,7 +78,6 @@ M.lt = entries{
   ["full_like"] = "lt.full(x.shape, value)",
   ["rand_like uniform"] = "lt.rand(x)",
   ["randn_like normal"] = "lt.randn(x)",
-  ["randint"] = "(lt.rand(n) * count):floor()",
   ["concat concatenate vstack hstack row_stack column_stack"] = "lt.cat({x, y}, axis)",
   ["range"] = "lt.arange(first, last, step)",
   ["mm bmm mv dot inner tensordot"] = "lt.matmul(x, y), or lt.einsum(equation, x, y)",
