@@ -26,6 +26,12 @@ local CASES = {
   mixture_vectors = {{"logits", "loc", "scale"}, function(p)
     return D.MixtureSameFamily(D.Categorical{logits = p.logits}, D.Independent(D.Laplace(p.loc, p.scale), 1))
   end},
+  multivariate_tril = {{"loc", "tril"}, function(p)
+    return D.MultivariateNormal(p.loc, {scale_tril = lt.tril(p.tril)})
+  end},
+  multivariate_covariance = {{"loc", "covariance"}, function(p)
+    return D.MultivariateNormal(p.loc, {covariance_matrix = (p.covariance + p.covariance:transpose()) / 2})
+  end},
 }
 
 local function parameters_of(name)
@@ -61,6 +67,8 @@ describe("a distribution agrees with PyTorch's:", function()
     bernoulli = {D.Bernoulli{logits = logits}, D.Bernoulli{probs = 0.3}},
     categorical = {D.Categorical{logits = wide}, D.Categorical{logits = lt.zeros(4)}},
     independent = {D.Independent(normal), D.Independent(D.Normal(lt.zeros(3), 1))},
+    multivariate = {D.MultivariateNormal(loc, {scale_tril = lt.eye(3) * scale + lt.tril(lt.full({3, 3}, 0.1), -1)}),
+      D.MultivariateNormal(lt.zeros(3), {covariance_matrix = at "kl/covariance"})},
   } do
     it("divergence, " .. name, function()
       assert.close(D.kl_divergence(pair[1], pair[2]), at("kl_" .. name .. "/kl"), 2e-5)
@@ -92,6 +100,11 @@ describe("draws", function()
       assert.close(mean, d:mean(), 0.05)
       assert.close(var, d:variance(), 0.05)
     end
+    local covariance = lt.tensor{{2, 1}, {1, 3}}
+    local x = D.MultivariateNormal(lt.tensor{1, -1}, {covariance_matrix = covariance}):sample(40000,
+      {generator = lt.generator(6)})
+    local centred = x - lt.tensor{1, -1}
+    assert.close(centred:transpose():matmul(centred) / 40000, covariance, 0.05)
     assert.same({2, 3, 4}, D.Normal(lt.zeros(4), 1):sample{2, 3}.shape)
     assert.same({4}, D.Normal(lt.zeros(4), 1):sample().shape)
     assert.same({5, 2, 3}, D.RelaxedOneHotCategorical(1, {logits = lt.zeros(2, 3)}):sample(5).shape)
@@ -165,6 +178,12 @@ describe("distributions", function()
       ['Categorical: unknown option "prob" %(did you mean "probs"'] = function() D.Categorical{prob = {1}} end,
       ["RelaxedOneHotCategorical: temperature: expected a number above 0"] = function()
         D.RelaxedOneHotCategorical(0, {logits = {1}}) end,
+      ["MultivariateNormal: give covariance_matrix or scale_tril"] = function()
+        D.MultivariateNormal(lt.zeros(2), {}) end,
+      ["MultivariateNormal: expected loc %[..., n%] and scale_tril %[..., n, n%], got %[2%] and %[3, 3%]"] = function()
+        D.MultivariateNormal(lt.zeros(2), {scale_tril = lt.eye(3)}) end,
+      ["MultivariateNormal: scale_tril: expected numbers above 0, got 0"] = function()
+        D.MultivariateNormal(lt.zeros(2), {scale_tril = lt.zeros(2, 2)}) end,
       ["Independent: axes: expected at most 1, those of the batch %[3%], got 2"] = function()
         D.Independent(D.Normal(lt.zeros(3), 1), 2) end,
       ["MixtureSameFamily: mixture: expected a Categorical, got Normal"] = function()

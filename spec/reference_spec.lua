@@ -28,6 +28,7 @@ local OBJECTS = {
   Profile = function() return lt.profile(function() end, {quiet = true}) end,
   Squared = function() return require("latent.vae").squared() end,
   Gaussian = function() return require("latent.vae").gaussian() end,
+  Likelihood = function() return require("latent.vae").distribution(print) end,
   Bernoulli = function() return require("latent.vae").bernoulli() end,
   Reader = function()
     local sources = require "latent.data.sources"
@@ -154,7 +155,8 @@ describe("the reference", function()
   for _, class in ipairs(model.classes) do
     it("has the methods of " .. class.name .. ", and nothing else", function()
       local methods = methods_of(assert(OBJECTS[class.name], "no example of the class")())
-      local base = (class.name == "Gaussian" or class.name == "Bernoulli" or class.name == "Squared")
+      local base = (class.name == "Gaussian" or class.name == "Bernoulli" or class.name == "Squared"
+        or class.name == "Likelihood")
         and names_in(model.classes.Module.methods) or {}
       local documented = names_in(class.methods)
       assert.same({}, lacking(methods, setmetatable(documented, {__index = base})))

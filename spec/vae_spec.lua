@@ -51,6 +51,87 @@ local function small_vae(likelihood, outputs)
     decoder = nn.Sequential{nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, outputs or 4)}, likelihood = likelihood}
 end
 
+describe("a prior of one's own", function()
+  local distributions = require "latent.distributions"
+  local x = some_images(6)
+
+  it("that is N(0, 1) changes nothing but rounding: in closed form, and by draws", function()
+    local plain, model = small_vae(vae.gaussian{sigma = 0.5}), small_vae(vae.gaussian{sigma = 0.5})
+    local closed = distributions.Independent(distributions.Normal(lt.zeros(2), 1))
+    local drawn = distributions.MixtureSameFamily(distributions.Categorical{logits = {0}},
+      distributions.Independent(distributions.Normal(lt.zeros(1, 2), 1)))
+    for prior, tolerance in pairs{[closed] = 1e-5, [drawn] = 0.1, [distributions.Normal(0, 1)] = 1e-5} do
+      lt.manual_seed(9)
+      local want = vae.elbo(plain, x)
+      lt.manual_seed(9)
+      local got = vae.elbo(model, x, {prior = prior})
+      assert.close(got.reconstruction, want.reconstruction, 0)
+      if tolerance < 0.1 then assert.close(got.kl, want.kl, tolerance) end
+      assert.is_nil(got.kl_per_dimension)
+      lt.manual_seed(4)
+      local bound = vae.importance_bound(plain, x, {samples = 20})
+      lt.manual_seed(4)
+      assert.close(vae.importance_bound(model, x, {samples = 20, prior = prior}), bound, 1e-5)
+    end
+    local sum = 0
+    for _ = 1, 400 do sum = sum + vae.elbo(model, x, {prior = drawn}).kl:item() end
+    assert.close(sum / 400, vae.elbo(plain, x).kl:item(), 0.1)
+  end)
+
+  it("is the model's, learned with it, and where samples come from", function()
+    lt.manual_seed(2)
+    local model = vae.new{encoder = nn.Linear(4, 4), decoder = nn.Linear(2, 4), likelihood = vae.gaussian{sigma = 1},
+      parts = {means = lt.param(lt.randn(3, 2))},
+      prior = function(self)
+        return distributions.MixtureSameFamily(distributions.Categorical{logits = lt.zeros(3)},
+          distributions.Independent(distributions.Normal(self.means, 0.1)))
+      end}
+    assert.equal(3 * 2 + 20 + 12, model:count())
+    vae.elbo(model, x).total:backward()
+    assert.is_true(model.means.grad:abs():max():item() > 0)
+    local _, z = vae.prior_samples(model, 50)
+    assert.same({50, 2}, z.shape)
+    local nearest = lt.knn(model.means:detach(), z)
+    assert.equal(50, #nearest)
+    assert.is_number((vae.nll(model, x, {samples = 3})))
+    local report = vae.report(model, x, {samples = 3})
+    assert.is_nil(report.within_prior)
+    assert.close(report.rate, vae.elbo(model, x).kl:item(), 0.5)
+    assert.matches("rate", tostring(report))
+  end)
+
+  it("is refused where it is none", function()
+    local model = small_vae()
+    refuses("vae.elbo: prior: expected a distribution or a function that makes one, got 3", vae.elbo, model, x,
+      {prior = 3})
+    refuses("vae.elbo: free_bits: there are none with a prior of one's own", vae.elbo, model, x,
+      {prior = distributions.Normal(0, 1), free_bits = 1})
+    refuses("vae.prior_samples: temperature: a prior of one's own has none", vae.prior_samples, model, 2,
+      {prior = distributions.Normal(lt.zeros(2), 1), temperature = 2})
+    refuses("vae.new: parts: decode is a field of every VAE", vae.new, {encoder = nn.Linear(4, 4),
+      decoder = nn.Linear(2, 4), parts = {decode = nn.Linear(1, 1)}})
+  end)
+end)
+
+describe("vae.distribution", function()
+  local distributions = require "latent.distributions"
+
+  it("is the likelihood of any distribution", function()
+    local x, output = some_images(6), lt.param(lt.randn(6, 4))
+    local rule = vae.distribution(function(y) return distributions.Normal(y, 0.5) end)
+    local gaussian = vae.gaussian{sigma = 0.5}
+    assert.close(rule:log_prob(output, x), gaussian:log_prob(output, x))
+    assert.close(rule:loss(output, x), gaussian:loss(output, x))
+    assert.close(rule:mean(output), output, 0)
+    assert.equal("nats an image", rule.unit)
+    local model = small_vae(vae.distribution(function(y) return distributions.Laplace(y, 1) end))
+    vae.elbo(model, x).total:backward()
+    refuses("vae.distribution: make: expected a distribution of its output, got 3", rule.log_prob,
+      vae.distribution(function() return 3 end), output, x)
+    refuses("vae.distribution: make: expected a function, got nil", vae.distribution)
+  end)
+end)
+
 describe("vae.elbo", function()
   local x = some_images(6)
 

@@ -12,7 +12,8 @@ local model = api.read()
 local WORDS = {int = "integer", ["function"] = "function", table = "table", ["..."] = "any"}
 local OPERATORS = {"add", "sub", "mul", "div"}
 -- What a class is besides its fields: its base, and what calling or indexing it gives.
-local BASES = {Subset = "Set", Squared = "Module", Gaussian = "Module", Bernoulli = "Module"}
+local BASES = {Subset = "Set", Squared = "Module", Gaussian = "Module", Bernoulli = "Module",
+  Likelihood = "Module"}
 local CALLS = {Module = "fun(...: any): any", Loader = "fun(): table"}
 
 -- Sizes and axes may be written without braces.

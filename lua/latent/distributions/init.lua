@@ -11,10 +11,12 @@ local discrete = require "latent.distributions.discrete"
 local distribution = require "latent.distributions.distribution"
 local kl = require "latent.distributions.kl"
 local made = require "latent.distributions.made"
+local multivariate = require "latent.distributions.multivariate"
 local options = require "latent.base.options"
 
 local M = {
   Normal = continuous.Normal, Laplace = continuous.Laplace, Uniform = continuous.Uniform,
+  MultivariateNormal = multivariate.MultivariateNormal,
   Bernoulli = discrete.Bernoulli, Categorical = discrete.Categorical,
   RelaxedOneHotCategorical = discrete.RelaxedOneHotCategorical,
   Independent = made.Independent, MixtureSameFamily = made.MixtureSameFamily,

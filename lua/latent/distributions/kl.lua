@@ -1,6 +1,7 @@
 --- Kullback-Leibler divergences in closed form, by the kinds of both distributions.
 -- @module latent.distributions.kl
 local lt = require "latent"
+local multivariate = require "latent.distributions.multivariate"
 
 local M = {}
 
@@ -42,6 +43,8 @@ function closed.Categorical_Categorical(p, q)
   local weights = p.logits:exp()
   return lt.where(weights:eq(0), 0, weights * (p.logits - q.logits)):sum(-1)
 end
+
+closed.MultivariateNormal_MultivariateNormal = multivariate.divergence
 
 function closed.Independent_Independent(p, q)
   if p.axes ~= q.axes then return nil, "kl_divergence: no closed form for events of different axes" end

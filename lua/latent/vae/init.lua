@@ -15,6 +15,7 @@
 -- `vae.beta_of_sigma` converts.
 -- @module latent.vae
 local core = require "latent.core"
+local distributions = require "latent.distributions"
 local likelihood = require "latent.vae.likelihood"
 local lt = require "latent"
 local measure = require "latent.vae.measure"
@@ -26,6 +27,7 @@ local raise, expect, declare = core.raise, options.expect, options.declare
 
 local M = {
   gaussian = likelihood.gaussian, bernoulli = likelihood.bernoulli, squared = likelihood.squared,
+  distribution = likelihood.distribution,
   beta_of_sigma = likelihood.beta_of_sigma, sigma_of_beta = likelihood.sigma_of_beta,
   active_units = measure.active_units, collapse = measure.collapse, knn_accuracy = measure.knn_accuracy,
   within_prior = measure.within_prior, prior_radius = measure.prior_radius,
@@ -45,9 +47,43 @@ end
 
 -- Options that several functions have; no default of a likelihood is known before the model is.
 local LIKELIHOOD = {"likelihood", "any", nil, "default: the model's own, else vae.squared()"}
+local PRIOR = {"prior", "any", nil, "of the codes: a distribution of vectors [latent], or function(model) that makes "
+  .. "one of parameters of the model (default: the model's own, else N(0, 1))"}
 local GENERATOR = {"generator", "any", nil, "where the draws come from, one made by lt.generator"}
 local SAMPLES = {"samples", "count", 50, "draws of a code for each image"}
 local BATCH = {"batch", "count", 250, "images at a time"}
+
+-- The prior of a call: nil for N(0, 1).
+local function prior_of(name, model, given)
+  local prior = given
+  if prior == nil then prior = model.prior end
+  if type(prior) == "function" then prior = prior(model) end
+  if prior ~= nil and not distributions.is_distribution(prior) then
+    raise(("%s: prior: expected a distribution or a function that makes one, got %s"):format(name,
+      options.describe(prior)))
+  end
+  return prior
+end
+
+-- log p(z) of codes [n, latent]; a prior of single numbers is summed over them.
+local function log_prior(name, prior, z)
+  local value = prior:log_prob(z)
+  if value:dim() == 2 then value = value:sum(2) end
+  if value:dim() ~= 1 then
+    raise(("%s: prior: expected a distribution of vectors of %d numbers, got %s"):format(name, z:size(2),
+      tostring(prior)))
+  end
+  return value
+end
+
+-- The divergence of the posterior from a prior, mean over the batch: in closed form, or else by the one draw.
+local function kl_from(name, prior, mu, log_var, z)
+  local posterior = distributions.Normal(mu, (log_var / 2):exp())
+  local closed = distributions.kl_divergence(posterior, prior)
+    or distributions.kl_divergence(distributions.Independent(posterior), prior)
+  if closed then return (closed:dim() == 2 and closed:sum(2) or closed):mean() end
+  return (posterior:log_prob(z):sum(2) - log_prior(name, prior, z)):mean()
+end
 
 local function check_model(name, model, methods)
   for _, method in ipairs(methods) do
@@ -95,6 +131,9 @@ local new_options = declare("vae.new", {
   {"encoder", MODULE, nil, "gives means and log-variances, or one tensor [n, 2 latent], means first", required = true},
   {"decoder", MODULE, nil, "from codes [n, latent] to what the likelihood wants", required = true},
   {"likelihood", "any", nil, "default: vae.squared()"},
+  {"prior", "any", nil, "of the codes: a distribution of vectors [latent], or function(model) that makes one (default: "
+    .. "N(0, 1))"},
+  {"parts", "table", {}, "further fields of the model by name: the parameters of such a prior"},
 })
 
 --- A VAE of two networks.
@@ -103,9 +142,12 @@ local new_options = declare("vae.new", {
 -- @raise unless encoder and decoder are modules
 function M.new(parts)
   parts = new_options(options.expect("vae.new", "parts", parts, "table"))
-  return module.new{
+  if type(parts.prior) ~= "function" then prior_of("vae.new", parts) end
+  local model = {}
+  for name, part in pairs(parts.parts) do model[name] = part end
+  local own = {
     kind = "VAE", encoder = parts.encoder, decoder = parts.decoder,
-    likelihood = likelihood_of("vae.new", parts),
+    likelihood = likelihood_of("vae.new", parts), prior = parts.prior,
     encode = function(self, x)
       local mu, log_var = self.encoder(x)
       if log_var then return mu, log_var end
@@ -123,6 +165,11 @@ function M.new(parts)
       return self:decode(self:sample(mu, log_var)), mu, log_var
     end,
   }
+  for name, part in pairs(own) do
+    if model[name] ~= nil then raise(("vae.new: parts: %s is a field of every VAE"):format(name)) end
+    model[name] = part
+  end
+  return module.new(model)
 end
 
 -- KL divergence from the prior of every latent number of every image: [n, latent], nats.
@@ -134,7 +181,7 @@ local elbo_options = declare("vae.elbo", {
   {"beta", "not negative", 1, "the weight of the KL divergence"}, LIKELIHOOD,
   {"free_bits", "not negative", 0, "a latent dimension whose KL divergence, mean over the batch, lies below so many "
     .. "nats costs that much all the same, so that nothing is won by emptying it (Kingma et al., 2016)"},
-  GENERATOR,
+  PRIOR, GENERATOR,
 })
 
 --- The training loss of a batch, split into its terms.
@@ -142,8 +189,8 @@ local elbo_options = declare("vae.elbo", {
 -- @tparam Tensor x [n, ...]
 -- @tparam ?table opts
 -- @treturn table total = reconstruction + beta kl (with free bits the raised kl), reconstruction, kl: tensors of one
--- element with gradients; kl_per_dimension [latent], detached, nats; unit: that of reconstruction and total;
--- output, mu, log_var, z
+-- element with gradients; kl_per_dimension [latent], detached, nats (not with a prior of one's own); unit: that of
+-- reconstruction and total; output, mu, log_var, z
 function M.elbo(model, x, opts)
   local name = "vae.elbo"
   opts = elbo_options(opts)
@@ -151,18 +198,21 @@ function M.elbo(model, x, opts)
   local beta, free = opts.beta, opts.free_bits
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
+  local prior = prior_of(name, model, opts.prior)
+  if prior and free > 0 then raise(name .. ": free_bits: there are none with a prior of one's own") end
   local z = M.sample(mu, log_var, {generator = opts.generator})
   local output = model:decode(z)
-  local reconstruction, kl = rule:loss(output, x), lt.gaussian_kl(mu, log_var)
+  local reconstruction = rule:loss(output, x)
+  local kl = prior and kl_from(name, prior, mu, log_var, z) or lt.gaussian_kl(mu, log_var)
   local charged = free > 0 and kl_each(mu, log_var):mean(1):clamp(free, math.huge):sum() or kl
   return {
     total = reconstruction + beta * charged, reconstruction = reconstruction, kl = kl, beta = beta, unit = rule.unit,
-    kl_per_dimension = lt.no_grad(function() return kl_each(mu, log_var):mean(1) end),
+    kl_per_dimension = not prior and lt.no_grad(function() return kl_each(mu, log_var):mean(1) end) or nil,
     output = output, mu = mu, log_var = log_var, z = z,
   }
 end
 
-local bound_options = declare("vae.importance_bound", {SAMPLES, LIKELIHOOD, GENERATOR})
+local bound_options = declare("vae.importance_bound", {SAMPLES, LIKELIHOOD, PRIOR, GENERATOR})
 
 --- The importance-weighted bound on log p(x) (Burda, Grosse and Salakhutdinov, 2016): the log of the mean of k
 -- weights p(x | z) p(z) / q(z | x). With one sample it is the ELBO, with more it rises towards log p(x).
@@ -177,18 +227,23 @@ function M.importance_bound(model, x, opts)
   local samples = opts.samples
   local rule = likelihood_of(name, model, opts.likelihood)
   local mu, log_var = encoded(name, model, x)
-  local log_weights = {}
+  local prior, log_weights = prior_of(name, model, opts.prior), {}
   for i = 1, samples do
     local z, eps = M.sample(mu, log_var, {generator = opts.generator})
     -- log p(z) - log q(z | x): both have log(2 pi) / 2 a dimension, which cancels
-    local log_ratio = (eps:square() + log_var - z:square()):sum(2) / 2
+    local log_ratio
+    if prior then
+      log_ratio = (eps:square() + log_var + math.log(2 * math.pi)):sum(2) / 2 + log_prior(name, prior, z)
+    else
+      log_ratio = (eps:square() + log_var - z:square()):sum(2) / 2
+    end
     log_weights[i] = rule:log_prob(model:decode(z), x) + log_ratio
   end
   return lt.stack(log_weights, 1):logsumexp(1) - math.log(samples) -- [samples, n] -> [n]
 end
 
 local nll_options = declare("vae.nll", {SAMPLES, LIKELIHOOD,
-  {"images", "count", nil, "only so many, from the first on (default: all)"}, BATCH, GENERATOR})
+  {"images", "count", nil, "only so many, from the first on (default: all)"}, BATCH, PRIOR, GENERATOR})
 
 --- An estimate of -log p(x), mean over images: the negative importance-weighted bound, computed in batches and
 -- without recording. It is too high on average, less so with more samples. Of a density it may be negative.
@@ -205,7 +260,7 @@ function M.nll(model, x, opts)
   for batch in measure.batches("vae.nll", x, opts) do
     local bound = lt.no_grad(function()
       return M.importance_bound(model, batch, {samples = opts.samples, likelihood = opts.likelihood,
-        generator = opts.generator})
+        prior = opts.prior, generator = opts.generator})
     end)
     for _, value in ipairs(bound:table()) do nats[#nats + 1] = -value end
   end
@@ -217,11 +272,11 @@ function M.nll(model, x, opts)
 end
 
 local prior_options = declare("vae.prior_samples", {
-  {"latent", "count", nil, "how many numbers a code has", required = true},
+  {"latent", "count", nil, "how many numbers a code has, which a prior of one's own knows"}, PRIOR,
   {"temperature", "not negative", 1, "standard deviation of the codes"}, LIKELIHOOD, GENERATOR,
 })
 
---- Images of codes drawn from the prior N(0, 1).
+--- Images of codes drawn from the prior, N(0, 1) unless the model or the call has another.
 -- @tparam Module model with decode
 -- @tparam int n
 -- @tparam table opts
@@ -233,7 +288,11 @@ function M.prior_samples(model, n, opts)
   check_model(name, model, {"decode"})
   local rule = likelihood_of(name, model, opts.likelihood)
   return lt.no_grad(function()
-    local z = lt.randn({expect(name, "n", n, "count"), opts.latent}, {generator = opts.generator}) * opts.temperature
+    expect(name, "n", n, "count")
+    local prior = prior_of(name, model, opts.prior)
+    if prior and opts.temperature ~= 1 then raise(name .. ": temperature: a prior of one's own has none") end
+    local z = prior and prior:sample(n, {generator = opts.generator})
+      or lt.randn({n, expect(name, "latent", opts.latent, "count")}, {generator = opts.generator}) * opts.temperature
     return rule:mean(model:decode(z)), z
   end)
 end
@@ -353,12 +412,12 @@ local report_options = declare("vae.report", {
 -- @tparam ?table opts
 -- @treturn table images; mse: of the pictures of the means; sampled_mse: of those of sampled codes, the distortion
 -- that belongs to the rate; reconstruction: -log p(x | z) of sampled codes; rate: the KL divergence;
--- kl_per_dimension [latent]; elbo = -(reconstruction + rate), a lower bound of log p(x); nll, an estimate of
--- -log p(x) and so of the other sign; nll_error: its standard error over the images it was measured with; all these
--- in nats an image; sigma, where all pixels share one; active_units, of `latent`; spread: standard deviation of the
--- means, mean over the dimensions; total_spread: the same of sampled codes; within_prior: share of the sampled codes
--- within the ball that holds 95 % of the prior, %; knn_accuracy, %, with `train`; warning: text, where the posterior
--- has collapsed
+-- kl_per_dimension [latent], from N(0, 1); elbo = -(reconstruction + rate), a lower bound of log p(x); nll, an
+-- estimate of -log p(x) and so of the other sign; nll_error: its standard error over the images it was measured with;
+-- all these in nats an image; sigma, where all pixels share one; active_units, of `latent`; spread: standard deviation
+-- of the means, mean over the dimensions; total_spread: the same of sampled codes; within_prior: share of the sampled
+-- codes within the ball that holds 95 % of the prior N(0, 1), %, where that is the prior; knn_accuracy, %, with
+-- `train`; warning: text, where the posterior has collapsed
 function M.report(model, set, opts)
   local name = "vae.report"
   opts = report_options(opts)
@@ -373,7 +432,9 @@ function M.report(model, set, opts)
     reconstruction = pass.pixels / 2 * (math.log(2 * math.pi * variance) + 1)
   end
   local kl_per_dimension = lt.no_grad(function() return kl_each(pass.mu, pass.log_var):mean(1) end)
-  local rate = kl_per_dimension:sum():item()
+  local prior = prior_of(name, model)
+  local rate = prior and lt.no_grad(function() return kl_from(name, prior, pass.mu, pass.log_var, pass.z) end):item()
+    or kl_per_dimension:sum():item()
   local r = setmetatable({
     images = pass.images, mse = pass.mse, sampled_mse = pass.sampled_mse, reconstruction = reconstruction,
     rate = rate, elbo = -(reconstruction + rate), kl_per_dimension = kl_per_dimension,
@@ -381,7 +442,9 @@ function M.report(model, set, opts)
     -- one image has no spread
     spread = pass.images > 1 and pass.mu:std(1):mean():item() or 0,
     total_spread = pass.images > 1 and pass.z:std(1):mean():item() or 0,
-    within_prior = measure.within_prior(pass.z), warning = (measure.collapse(kl_per_dimension)),
+    -- Both know N(0, 1) alone.
+    within_prior = not prior and measure.within_prior(pass.z) or nil,
+    warning = not prior and measure.collapse(kl_per_dimension) or nil,
   }, Report)
   r.nll, r.nll_error = M.nll(model, set, {samples = opts.samples, likelihood = rule, batch = opts.batch,
     images = opts.nll_images, generator = opts.generator})

@@ -2,6 +2,7 @@
 -- A likelihood is a module, so that a scale that is learned is trained with the model it is part of.
 -- @module latent.vae.likelihood
 local core = require "latent.core"
+local distributions = require "latent.distributions"
 local lt = require "latent"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
@@ -218,6 +219,56 @@ function Bernoulli:mean(output) return output:sigmoid() * self._width + self._lo
 -- @tparam ?table opts
 -- @treturn Bernoulli
 function M.bernoulli(opts) return Bernoulli(opts) end
+
+-- ---- any distribution ----
+
+--- What any distribution says of an image, made of the decoder's output.
+-- @type Likelihood
+-- @tfield string unit of its loss
+local Likelihood = module.class("Likelihood", {unit = "nats an image"})
+
+function Likelihood:init(make)
+  self._make = expect("vae.distribution", "make", make, "function")
+end
+
+-- The distribution of an output.
+local function made(self, output)
+  local d = self._make(output)
+  if not distributions.is_distribution(d) then
+    raise(("vae.distribution: make: expected a distribution of its output, got %s"):format(options.describe(d)))
+  end
+  return d
+end
+
+--- log p(x | z), summed over the pixels.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats [n], recorded
+function Likelihood:log_prob(output, x)
+  local each = made(self, output):log_prob(x)
+  if each:dim() < 1 or each:size(1) ~= x:size(1) then
+    raise(("vae.distribution: make: expected a distribution a image, got log-probabilities %s of images %s"):format(
+      shapes.text(each), shapes.text(x)))
+  end
+  return per_image(each)
+end
+
+--- The reconstruction term: -log p(x | z), mean over the images.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @tparam Tensor x the images [n, ...]
+-- @treturn Tensor nats, one element, recorded
+function Likelihood:loss(output, x) return -self:log_prob(output, x):mean() end
+
+--- The picture: the distribution's mean.
+-- @tparam Tensor output of the decoder [n, ...]
+-- @treturn Tensor [n, ...]
+function Likelihood:mean(output) return made(self, output):mean() end
+
+--- A likelihood of any distribution: `make(output)` gives that of the images, from the decoder's output.
+-- @usage vae.distribution(function(output) return distributions.Laplace(output, 0.1) end)
+-- @tparam function make
+-- @treturn Likelihood
+function M.distribution(make) return Likelihood(make) end
 
 --- The beta of "mean squared error a pixel + beta KL" that weighs as a Gaussian likelihood of this sigma
 -- does: multiplying the negative ELBO by 2 sigma^2 / pixels leaves beta = 2 sigma^2 / pixels.
