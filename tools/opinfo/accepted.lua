@@ -5,10 +5,10 @@ local M = {}
 
 --- Errors that we raise where PyTorch computes: patterns of the message.
 M.refusals = {
+  {'^pad: pad: "replicate" reaches at most 0', "nothing is left to repeat"},
   {": a scalar has none, got ", "a scalar has no axis"},
   {"^matmul: expected %[%.%.%., m, k%] and", "vectors and several batch axes are reshaped by hand"},
   {"^linear: weight: expected %[in, out%]", "a weight has two axes"},
-  {"^gather_rows: x: expected at least one axis", "a scalar has no rows"},
   {"^cat: axis: expected 1%.%.1 or", "an empty list is no image"},
   {"^layer_norm: eps: expected a[%w ]* number >= 0", "a negative eps is a mistake"},
   {"^clamp: expected min, max or both, min not above max", "bounds that cross, or none, are a mistake"},

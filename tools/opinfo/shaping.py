@@ -102,9 +102,7 @@ def narrow(sample):
 @handles("index_select")
 def index_select(sample):
     dim, index = sample.args
-    if dim != 0:
-        raise Inexpressible("index_select: an inner axis")
-    return Case("lt.gather_rows(a, lt.add(b, 1))", [sample.input, index])
+    return Case("lt.index_select(a, %s, lt.add(b, 1))" % axis(dim), [sample.input, index])
 
 
 @handles("nn.functional.embedding")

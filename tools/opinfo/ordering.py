@@ -1,0 +1,160 @@
+"""Order, places, running sums, masks, triangles, padding, and linear algebra. Places count from 1 in latent."""
+import torch
+
+from case import Case, Inexpressible, arguments, axis, boolean, first_of_tuple, handles, listed, number, same
+
+VALUES = first_of_tuple(same)
+ALONE = "the values alone"
+
+
+def along(dim):
+    return "nil" if dim is None else axis(dim)
+
+
+# ---- order ----
+
+@handles("sort")
+def sort(sample):
+    values = arguments(sample, "dim", "descending", "stable")
+    return Case("lt.sort(a, %s, %s)" % (along(values.get("dim", -1)), boolean(values.get("descending"))),
+                [sample.input], VALUES, ALONE)
+
+
+@handles("topk")
+def topk(sample):
+    values = arguments(sample, "k", "dim", "largest", "sorted")
+    return Case("lt.topk(a, %d, %s, %s)" % (values["k"], along(values.get("dim", -1)),
+                                            boolean(values.get("largest", True))), [sample.input], VALUES, ALONE)
+
+
+@handles("kthvalue")
+def kthvalue(sample):
+    values = arguments(sample, "k", "dim", "keepdim")
+    return Case("lt.kthvalue(a, %d, %s, %s)" % (values["k"], along(values.get("dim", -1)),
+                                                boolean(values.get("keepdim"))), [sample.input], VALUES, ALONE)
+
+
+@handles("median")
+def median(sample):
+    values = arguments(sample, "dim", "keepdim")
+    return Case("lt.median(a, %s, %s)" % (along(values.get("dim")), boolean(values.get("keepdim"))),
+                [sample.input], VALUES, ALONE)
+
+
+# ---- running and whole products, truth ----
+
+def scan(ours):
+    def handler(sample):
+        return Case("lt.%s(a, %s)" % (ours, axis(arguments(sample, "dim")["dim"])), [sample.input])
+    return handler
+
+
+for name in ("cumsum", "cumprod"):
+    handles(name)(scan(name))
+
+
+def over_one(ours):
+    def handler(sample):
+        values = arguments(sample, "dim", "keepdim")
+        dim = values.get("dim")
+        where = listed(map(axis, dim)) if isinstance(dim, (tuple, list)) else along(dim)
+        return Case("lt.%s(a, %s, %s)" % (ours, where, boolean(values.get("keepdim"))), [sample.input])
+    return handler
+
+
+for name in ("prod", "any", "all"):
+    handles(name)(over_one(name))
+
+
+# ---- places ----
+
+@handles("gather")
+def gather(sample):
+    dim, index = sample.args
+    if index.dim() != sample.input.dim():
+        raise Inexpressible("gather: an empty index of other axes")
+    return Case("lt.gather(a, %s, lt.add(b, 1))" % axis(dim), [sample.input, index])
+
+
+def scattered(ours):
+    def handler(sample):
+        dim, index, source = sample.args
+        if sample.kwargs:
+            raise Inexpressible("scatter: reduce")
+        code = "lt.%s(a, %s, lt.add(b, 1), %%s)" % (ours, axis(dim))
+        if torch.is_tensor(source):
+            return Case(code % "c", [sample.input, index, source])
+        return Case(code % number(source), [sample.input, index])
+    return handler
+
+
+handles("scatter")(scattered("scatter"))
+handles("scatter_add")(scattered("scatter_add"))
+
+
+@handles("take")
+def take(sample):
+    index = sample.args[0]
+    return Case("lt.take(a, lt.add(b, 1))", [sample.input, index % max(sample.input.numel(), 1)])
+
+
+@handles("masked_fill")
+def masked_fill(sample):
+    mask, value = sample.args
+    if torch.is_tensor(value):
+        return Case("lt.where(b, c, a)", [sample.input, mask, value], note="a tensor as value: where")
+    if torch.broadcast_shapes(mask.shape, sample.input.shape) != sample.input.shape:
+        return Case("lt.where(b, %s, a)" % number(value), [sample.input, mask], note="x is broadcast: where")
+    return Case("lt.masked_fill(a, b, %s)" % number(value), [sample.input, mask])
+
+
+@handles("masked_select")
+def masked_select(sample):
+    return Case("lt.masked_select(a, b)", [sample.input, sample.args[0]])
+
+
+# ---- triangles, diagonals, copies ----
+
+for name in ("tril", "triu", "diag"):
+    handles(name)(lambda sample, ours=name: Case("lt.%s(a, %d)" % (
+        ours, arguments(sample, "diagonal").get("diagonal", 0)), [sample.input]))
+
+
+@handles("diagonal")
+def diagonal(sample):
+    values = arguments(sample, "offset", "dim1", "dim2")
+    return Case("lt.diagonal(a, %d, %s, %s)" % (values.get("offset", 0), axis(values.get("dim1", 0)),
+                                                axis(values.get("dim2", 1))), [sample.input])
+
+
+@handles("trace")
+def trace(sample):
+    return Case("lt.trace(a)", [sample.input])
+
+
+@handles("roll")
+def roll(sample):
+    values = arguments(sample, "shifts", "dims")
+    shifts, dims = values["shifts"], values.get("dims")
+    shifts = shifts if isinstance(shifts, (tuple, list)) else [shifts]
+    if dims is None or dims == ():
+        return Case("lt.roll(a, %s)" % listed(shifts), [sample.input])
+    dims = dims if isinstance(dims, (tuple, list)) else [dims]
+    return Case("lt.roll(a, %s, %s)" % (listed(shifts), listed(map(axis, dims))), [sample.input])
+
+
+@handles("tile")
+def tile(sample):
+    repeats = sample.args[0] if isinstance(sample.args[0], (tuple, list)) else sample.args
+    if not repeats:
+        return Case("lt.clone(a)", [sample.input])
+    return Case("lt.tile(a, %s)" % listed(repeats), [sample.input])
+
+
+@handles("nn.functional.pad")
+def pad(sample):
+    values = arguments(sample, "pad", "mode", "value")
+    options = ['pad = %s' % listed(values["pad"]), 'mode = "%s"' % values.get("mode", "constant")]
+    if values.get("value") is not None:
+        options.append("value = %s" % number(values["value"]))
+    return Case("lt.pad(a, {%s})" % ", ".join(options), [sample.input])
