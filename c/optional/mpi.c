@@ -208,10 +208,11 @@ static int l_abort(lua_State *L) {
   return 0;
 }
 
-/* limit(seconds) */
+/* limit(seconds) -> what it was before */
 static int l_limit(lua_State *L) {
+  lua_pushnumber(L, job.limit);
   job.limit = luaL_checknumber(L, 1);
-  return 0;
+  return 1;
 }
 
 /* ---- bytes ---- */

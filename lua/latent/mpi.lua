@@ -275,9 +275,10 @@ end
 
 --- How long a rank may wait for others before it fails.
 -- @tparam number seconds 0: for ever
+-- @treturn number what it was before; 0 where there is one rank
 function M.set_timeout(seconds)
   options.expect("mpi.set_timeout", "seconds", seconds, "not negative")
-  if link then link.limit(seconds) end
+  return link and link.limit(seconds) or 0
 end
 
 return setmetatable(M, foreign.asked("mpi", "mpi"))

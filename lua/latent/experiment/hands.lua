@@ -10,13 +10,14 @@ local PAUSE = "sleep 0.05"
 
 --- On a rank other than 0: runs what it is handed, until there is no more.
 function M.serve()
-  mpi.set_timeout(0) -- others may work for hours
+  local limit = mpi.set_timeout(0) -- others may work for hours
   while true do
     local task = mpi.receive(0)
-    if not task then return end
+    if not task then break end
     os.execute(task.command)
     mpi.send(task.number, 0)
   end
+  mpi.set_timeout(limit)
 end
 
 --- On rank 0, in the end: lets the others go.
@@ -41,7 +42,7 @@ function M.hand_out(commands, ended)
   local function finish(number)
     if ended(number) then queue[#queue + 1] = number else left = left - 1 end
   end
-  mpi.set_timeout(0)
+  local limit = mpi.set_timeout(0)
   while left > 0 do
     while #queue > 0 and #idle > 0 do
       local number = table.remove(queue)
@@ -64,6 +65,7 @@ function M.hand_out(commands, ended)
       os.execute(PAUSE)
     end
   end
+  mpi.set_timeout(limit)
 end
 
 return M
