@@ -66,6 +66,15 @@ describe("a loss has PyTorch's value and gradients:", function()
       lt.cross_entropy(x, lt.tensor{0, 3, 1}, {label_smoothing = 0.1}), 0)
   end)
 
+  it("cosines of what broadcasts", function()
+    local x = lt.randn(4, 3)
+    assert.close(lt.cosine_similarity(x, x[1]), lt.cosine_similarity(x, lt.stack{x[1], x[1], x[1], x[1]}))
+    assert.close(lt.cosine_similarity(x, 2), lt.cosine_similarity(x, lt.full({4, 3}, 2)))
+    assert.misuse(function() lt.cosine_similarity(x, lt.ones(2)) end,
+      "cosine_similarity: shapes %[4, 3%] and %[2%] do not fit together")
+    assert.misuse(function() lt.cosine_similarity(x, x, 3) end, "cosine_similarity: axis: expected %-2 to 2 and not 0")
+  end)
+
   it("finite where a probability is 0 or 1", function()
     assert.close(lt.binary_cross_entropy(lt.tensor{0, 1, 1}, lt.tensor{1, 0, 1}, "none"), {100, 100, 0})
     assert.close(lt.nll_loss(lt.tensor{{0, -math.huge}}, lt.tensor{0}), 0)

@@ -154,19 +154,23 @@ return function(core)
   local function cosine_similarity(a, b, ...)
     local o = arguments.read("cosine_similarity", COSINE, ...)
     a, b = like(a, "cosine_similarity: a"), like(b, "cosine_similarity: b")
-    local m, n = a.shape, b.shape
+    local m, n, common = a.shape, b.shape, {}
     local dims = math.max(#m, #n)
-    for d = 0, math.min(#m, #n) - 1 do
-      local x, y = m[#m - d], n[#n - d]
+    for d = 1, dims do
+      local x, y = m[d - dims + #m] or 1, n[d - dims + #n] or 1
       if x ~= y and x ~= 1 and y ~= 1 then
         raise(("cosine_similarity: shapes %s and %s do not fit together"):format(shapes.text(m), shapes.text(n)))
       end
+      common[d] = x == 1 and y or x
     end
     if o.axis == 0 or math.abs(o.axis) > dims then
       raise(("cosine_similarity: axis: expected -%d to %d and not 0, got %d"):format(dims, dims, o.axis))
     end
-    if not a.dtype:find "^float" then a = a:float() end
-    return cosine(a, b.dtype:find "^float" and b or b:float(), o.axis, o.eps)
+    local function wide(x)
+      if not x.dtype:find "^float" then x = x:float() end
+      return shapes.text(x) == shapes.text(common) and x or ops.add(x, core.zeros(common))
+    end
+    return cosine(wide(a), wide(b), o.axis, o.eps)
   end
 
   local COSINE_EMBEDDING = {{name = "margin", kind = "number", default = 0}, REDUCTION}
