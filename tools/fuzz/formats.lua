@@ -83,6 +83,31 @@ function M.png(r, whole)
   return table.concat(out)
 end
 
+-- WAV: chunks of a name, a length and data; numbers of the format, or a length that says another thing.
+function M.wav(r, whole)
+  local at, list = 13, {}
+  while at + 8 <= #whole do
+    local length = ("<I4"):unpack(whole, at + 4)
+    list[#list + 1] = {whole:sub(at, at + 3), whole:sub(at + 8, at + 7 + length)}
+    at = at + 8 + length + length % 2
+  end
+  local chosen, way = r:pick(list), r:int(1, 6)
+  if way == 1 then table.insert(list, r:int(1, #list), chosen)
+  elseif way == 2 then chosen[1] = r:pick{"fmt ", "data", "fact", "LIST", r:bytes(4)}
+  elseif way <= 4 and #list[1][2] >= 16 then
+    local field = r:pick{{1, "<I2"}, {3, "<I2"}, {5, "<I4"}, {13, "<I2"}, {15, "<I2"}}
+    local value = r:pick{0, 1, 2, 3, 8, 24, 32, 64, 0xFFFE, 0xFFFF, r:int(0, 0xFFFF)}
+    local fmt = list[1][2]
+    list[1][2] = fmt:sub(1, field[1] - 1) .. field[2]:pack(value) .. fmt:sub(field[1] + field[2]:packsize())
+  else chosen[2] = bytes.damage(r, chosen[2]) end
+  local out = {"RIFF" .. ("<I4"):pack(r:chance(0.8) and #whole - 8 or r:integer() & 0xFFFFFFFF) .. "WAVE"}
+  for _, chunk in ipairs(list) do
+    local length = r:chance(0.85) and #chunk[2] or r:pick{0, 1, 0xFFFFFFFF, r:integer() & 0xFFFFFFFF}
+    out[#out + 1] = chunk[1] .. ("<I4"):pack(length) .. chunk[2] .. ("\0"):rep(#chunk[2] % 2)
+  end
+  return table.concat(out)
+end
+
 -- IDX: sizes of four bytes, plain or in gzip.
 function M.idx(r, whole)
   local plain = whole:sub(1, 2) == "\31\139" and assert(core.inflate(whole)) or whole

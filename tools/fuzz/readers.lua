@@ -1,4 +1,5 @@
 -- What reads files, and real files for it.
+local audio = require "latent.audio"
 local core = require "latent.core"
 local data = require "latent.data"
 local files = require "latent.base.files"
@@ -92,6 +93,11 @@ M.list = {
   pgm = {load = image.read, format = "text",
     seeds = texts("P5\n# by hand\n3 2\n255\n\0\51\102\153\204\255", "P2 2 2 255\n1 2 # c\n3 4\n",
       "P5 2 1 65535\n\51\51\255\255", "P6 1 2 255\n\0\51\102\153\204\255", "P3 1 1 9\n1 2 3\n")},
+  wav = {load = audio.read, format = "wav", seeds = written(
+    function(path) return audio.write(path, lt.rand(2, 9) - 0.5, 8000) end,
+    function(path) return audio.write(path, lt.rand(1, 7) - 0.5, 44100, {bits = 24}) end,
+    function(path) return audio.write(path, lt.rand(5), 16000, {bits = 8}) end,
+    function(path) return audio.write(path, lt.rand(3, 4), 16000, {bits = 32, format = "float"}) end)},
   csv = {load = data.csv, format = "text",
     seeds = texts('a,"b, c"\r\n1,"x ""y"""\r\n-2e3,\r\n', "1;2\n3;4\n", "\239\187\191n,m\nNA,inf\n0.5,.5\n")},
   json = {format = "text", seeds = texts('{"a":[1,2.5e3,{"b":null}],"c":"\\u00e9\\ud83d\\ude00","d":true}', "[[],{}]"),
