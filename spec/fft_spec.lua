@@ -220,6 +220,7 @@ describe("wrong use of fft", function()
     {"fft.istft: window: expected one whose copies leave no sample out", function()
       local _ = fft.istft(lt.ones(5, 4, 2), {n_fft = 8, hop_length = 8, window = fft.hann_window(8), center = false})
     end},
+    {"fft.fftfreq: d: expected a number above 0, got 0", function() local _ = fft.fftfreq(4, 0) end},
     {"fft.hann_window: n: expected a whole number of at least 1, got 0", function() local _ = fft.hann_window(0) end},
     {"fft.spectrogram: unknown option \"hop\"", function() local _ = fft.spectrogram(SIG, {n_fft = 8, hop = 2}) end},
   }

@@ -32,7 +32,9 @@ static void scan_chunk(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 static bool scan(Scan *s) {
-  int64_t size = s->v.n * s->v.inner, grain = size < SCAN_GRAIN ? SCAN_GRAIN / (size + 1) + 1 : 1;
+  int64_t size = s->v.n * s->v.inner;
+  if (size == 0) return true; /* of no lines there may be as many as any */
+  int64_t grain = size < SCAN_GRAIN ? SCAN_GRAIN / (size + 1) + 1 : 1;
   parallel_for(s->v.outer, grain, scan_chunk, s);
   return true;
 }

@@ -101,8 +101,9 @@ return function(core)
   end
 
   local function trace(x, ...)
+    check(x, "trace")
     arguments.read("trace", {}, ...)
-    if check(x, "trace"):dim() ~= 2 then
+    if x:dim() ~= 2 then
       raise(("trace: x: expected a matrix, got %s"):format(shapes.text(x.shape)))
     end
     return ops.sum(diagonal(x))

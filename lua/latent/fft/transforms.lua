@@ -265,8 +265,10 @@ end
 
 -- ---- what the numbers of a spectrum stand for ----
 
-local function check_length(name, n)
-  return options.expect("fft." .. name, "n", n, "count")
+-- n and the time that a whole signal takes.
+local function period(name, n, d)
+  options.expect("fft." .. name, "n", n, "count")
+  return n * (d == nil and 1 or options.expect("fft." .. name, "d", d, "positive"))
 end
 
 --- The frequencies of fft's numbers, in cycles a unit of time: 0, 1, ..., -2, -1 divided by n d.
@@ -274,9 +276,9 @@ end
 -- @tparam ?number d the time between samples, default 1
 -- @treturn Tensor [n]
 function M.fftfreq(n, d)
-  check_length("fftfreq", n)
+  local whole = period("fftfreq", n, d)
   local k = lt.arange(0, n - 1)
-  return lt.where(k:gt((n - 1) // 2), k - n, k) / (n * (d or 1))
+  return lt.where(k:gt((n - 1) // 2), k - n, k) / whole
 end
 
 --- The frequencies of rfft's numbers.
@@ -284,8 +286,8 @@ end
 -- @tparam ?number d the time between samples, default 1
 -- @treturn Tensor [n // 2 + 1]
 function M.rfftfreq(n, d)
-  check_length("rfftfreq", n)
-  return lt.arange(0, n // 2) / (n * (d or 1))
+  local whole = period("rfftfreq", n, d)
+  return lt.arange(0, n // 2) / whole
 end
 
 local function shift(name, x, axis, direction)
