@@ -277,6 +277,8 @@ M.apply.dropout = function(lt, x, args)
   return lt.dropout(x[1], args[1])
 end
 
+require "tools.fuzz.index_steps"(M.choose, M.apply, step, any_axis)
+
 --- The names, in a fixed order.
 M.names = {}
 for name in pairs(M.choose) do M.names[#M.names + 1] = name end
