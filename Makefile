@@ -29,7 +29,6 @@ JOBS = $(shell getconf _NPROCESSORS_ONLN)
 # Compiling is a make of its own: it runs after setup, and it alone is parallel.
 COMPILE = @+$(MAKE) -s --no-print-directory COMPILING=yes $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 CORE = $(BUILD)/latent/core.so
-CORE64 = $(BUILD)/latent/core64.so
 BLAS = $(BUILD)/latent/blas.so
 READLINE = $(BUILD)/latent/readline.so
 MPI = $(BUILD)/latent/mpicore.so
@@ -39,15 +38,15 @@ ALLOCATIONS = $(BUILD)/faults/allocations.so
 C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
-.PHONY: all build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
+.PHONY: all build spec-build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
 .PHONY: calibration lint format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb
 .PHONY: clean help
 
 all: build ## the library (default)
 build:
 	$(COMPILE) $(CORE) $(BLAS) prompt mpi
-build64: $(DISK) ## the library, and its double precision twin for the specs
-	$(COMPILE) $(CORE) $(CORE64) $(BLAS) prompt mpi
+# And what the specs load beside it.
+spec-build build64: build $(DISK)
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
 setup-dev: setup ## ... and those of lint and sanitize
@@ -65,19 +64,19 @@ demo: setup build ## every picture within a minute, no download and no training
 report: setup build ## runs/report.html: the newest run of each exercise on one page (ARGS=runs/demo: the demo's)
 	@$(LUA) bin/latent report --title 'Autoencoders' $(ARGS)
 
-test: setup build64 ## the specs
+test: setup spec-build ## the specs
 	@$(BUSTED)
-test-isas: setup build64 ## ... those not tagged slow, with each instruction set but the default
+test-isas: setup spec-build ## ... those not tagged slow, with each instruction set but the default
 	@default=$$($(LUA) -e 'io.write(require("latent").info().isa)'); \
 	for isa in baseline avx2 avx512; do \
 	  [ $$isa = $$default ] && continue; \
 	  LATENT_ISA=$$isa $(LUA) -e 'require "latent"' >/dev/null 2>&1 || continue; \
 	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(BUSTED) --exclude-tags=slow || exit; \
 	done
-gradcheck: setup build64 ## every gradient against central differences
+gradcheck: setup spec-build ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 # Each part in a program of its own; what is not there yet is left out.
-faults: setup build64 ## starved of memory and disk, and killed: a part of it (ARGS=--all: the whole, long)
+faults: setup spec-build ## starved of memory and disk, and killed: a part of it (ARGS=--all: the whole, long)
 	@for part in allocations disk kills; do \
 	  ! test -f tools/faults/$$part.lua || $(LUA) tools/faults/$$part.lua $(ARGS) || exit; \
 	done
@@ -105,11 +104,11 @@ $(BUILD)/faults/disk.so: tools/faults/disk.c
 	@mkdir -p $(@D)
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -fPIC -shared -Wall -Wextra -Wshadow -Werror $< -o $@ -ldl
 
-lint: setup-dev build64 ## compiler warnings, formatting, luacheck, cppcheck
+lint: setup-dev spec-build ## compiler warnings, formatting, luacheck, cppcheck
 	clang-format --dry-run -Werror $(C_FILES)
 	luacheck --quiet $(wildcard bin/latent lua exercises spec tools bench)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-	  --error-exitcode=1 --suppress=unknownMacro -Ic -DLATENT_ISA=baseline -j$(JOBS) c bench tools
+	  --error-exitcode=1 --suppress=unknownMacro -Ic -DLATENT_ISA=baseline -DLATENT_REAL=float32 -j$(JOBS) c bench tools
 
 format: setup-dev ## lay the C files out as lint wants them
 	clang-format -i $(C_FILES)
@@ -121,7 +120,7 @@ SAN = build/san
 SAN_RUN = PATH=$(call quoted,$(CURDIR)/$(SAN)/bin):"$$PATH" LUA_CPATH=$(call quoted,$(HERE)/$(SAN)/?.so;;) LATENT_SANITIZE=1 \
   UBSAN_OPTIONS=print_stacktrace=1
 sanitized: setup-dev
-	@$(MAKE) --no-print-directory build64 BUILD=$(SAN) OPTIMIZE='-O1 -g -fno-omit-frame-pointer' \
+	@$(MAKE) --no-print-directory spec-build BUILD=$(SAN) OPTIMIZE='-O1 -g -fno-omit-frame-pointer' \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 	@mkdir -p $(SAN)/bin
 	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
@@ -142,7 +141,7 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@tools/aarch64.sh $(ARM)/root
 	@PKG_CONFIG_SYSROOT_DIR=$(CURDIR)/$(ARM)/root \
 	  PKG_CONFIG_LIBDIR=$(ARM_LIB)/pkgconfig:$(ARM_LIB)/openblas-pthread/pkgconfig \
-	  $(MAKE) --no-print-directory build64 BUILD=$(ARM) READLINE_PC= MPI_PC= MPICC= \
+	  $(MAKE) --no-print-directory spec-build BUILD=$(ARM) READLINE_PC= MPI_PC= MPICC= \
 	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden

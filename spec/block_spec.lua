@@ -4,7 +4,7 @@ local lt64 = require "spec.support.lt64"
 require "spec.support.close"
 
 local float = {core = require "latent.core", face = lt}
-local double = {core = require "latent.core64", face = lt64}
+local double = {core = float.core, face = lt64}
 
 local function conv_block(lib) return lib.core.ops.conv_block end
 

@@ -1,4 +1,4 @@
--- The element types: i64 and u8 beside the floating ones.
+-- The element types: i64 and u8 beside the floating ones, and float64 beside float32.
 require "spec.support.close"
 require "spec.support.misuse"
 local lt = require "latent"
@@ -7,6 +7,8 @@ local npz = require "latent.npz"
 local pt = require "latent.pt"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
+local nn = require "latent.nn"
+local optim = require "latent.optim"
 
 local BIG = (1 << 53) + 1 -- no double is this number
 
@@ -15,7 +17,7 @@ local function i64(values) return lt.tensor(values, {dtype = "i64"}) end
 describe("i64", function()
   it("is made by name, in PyTorch's spellings too", function()
     for name, dtype in pairs{i64 = "i64", int64 = "i64", long = "i64", u8 = "u8", uint8 = "u8", byte = "u8",
-      float32 = "float32", float = "float32"} do
+      float32 = "float32", float = "float32", float64 = "float64", double = "float64"} do
       for what, x in pairs{tensor = lt.tensor({1, 2}, {dtype = name}), zeros = lt.zeros(2, {dtype = name}),
         ones = lt.ones({2}, {dtype = name}), full = lt.full({2}, 3, {dtype = name}), bare = lt.full({2}, 3, name),
         arange = lt.arange(2, {dtype = name}), eye = lt.eye(2, {dtype = name})} do
@@ -174,17 +176,170 @@ describe("i64", function()
   it("comes back from every format as it went", function()
     local folder, remove = scratch.folder()
     local x, u = i64{{BIG, -BIG}, {math.maxinteger, math.mininteger}}, lt.tensor({1, 255}, {dtype = "u8"})
+    local d = lt.tensor({0.1, 1e300}, {dtype = "float64"})
     npy.save(folder .. "/x.npy", x)
-    npz.save(folder .. "/x.npz", {x = x, u = u}, {compress = true})
-    pt.save(folder .. "/x.pt", {x = x, u = u})
-    safetensors.save(folder .. "/x.safetensors", {x = x, u = u})
+    npz.save(folder .. "/x.npz", {x = x, u = u, d = d}, {compress = true})
+    pt.save(folder .. "/x.pt", {x = x, u = u, d = d})
+    safetensors.save(folder .. "/x.safetensors", {x = x, u = u, d = d})
     local files = {{x = assert(npy.load(folder .. "/x.npy"))}, assert(npz.load(folder .. "/x.npz")),
       assert(pt.load(folder .. "/x.pt")), (assert(safetensors.load(folder .. "/x.safetensors")))}
     for _, got in ipairs(files) do
       assert.equal("i64", got.x.dtype)
       assert.same(x:table(), got.x:table())
-      if got.u then assert.equal("u8", got.u.dtype) end
+      if got.u then
+        assert.equal("u8", got.u.dtype)
+        assert.same(d:table(), got.d:table())
+      end
     end
+    remove()
+  end)
+end)
+
+describe("float64", function()
+  after_each(function() lt.set_default_dtype "float32" end)
+
+  it("is the default type where that is asked for", function()
+    assert.equal("float32", lt.get_default_dtype())
+    lt.set_default_dtype "double"
+    assert.equal("float64", lt.get_default_dtype())
+    assert.equal(0.1, lt.tensor(0.1):item())
+    for _, x in ipairs{lt.zeros(2), lt.randn(2), lt.rand(2), lt.arange(3), lt.linspace(0, 1, 3), lt.eye(2),
+      lt.full({1}, 2), lt.one_hot({1}, 3), lt.tensor{1}:eq(1):mean()} do
+      assert.equal("float64", x.dtype)
+    end
+    lt.set_default_dtype "float32"
+    assert.equal("float32", lt.zeros(2).dtype)
+    for _, name in ipairs{"i64", "f64", 3} do
+      assert.misuse(function() lt.set_default_dtype(name) end,
+        'set_default_dtype: expected "float32" or "float64", got ')
+    end
+  end)
+
+  it("draws the random numbers of float32", function()
+    for _, name in ipairs{"rand", "randn"} do
+      lt.manual_seed(3)
+      local single = lt[name](1001)
+      lt.manual_seed(3)
+      local double = lt[name](1001, {dtype = "float64"})
+      assert.equal("float64", double.dtype)
+      assert.same(single:table(), double:table())
+    end
+    assert.equal("float64", lt.randn(lt.ones(2, {dtype = "float64"})).dtype)
+  end)
+
+  it("does not mix with float32", function()
+    local a, b = lt.ones(2), lt.ones(2, {dtype = "float64"})
+    assert.misuse(function() return a + b end,
+      "[^:]*: a is float32 and b float64; make them one type, with a:double%(%) or b:float%(%)")
+    assert.misuse(function() b:reshape(1, 2):matmul(lt.ones(2, 2)) end,
+      "matmul: a is float64 and b float32; make them one type, with b:double%(%) or a:float%(%)")
+    assert.misuse(function() return lt.cat{a, b} end,
+      "cat: item 1 is float32 and item 2 float64; make them one type, with :double%(%) or :float%(%)")
+    assert.misuse(function() lt.knn(lt.ones(2, 1), lt.ones(1, 1, {dtype = "float64"})) end,
+      "knn: train is float32 and query float64; make them one type")
+    assert.misuse(function() a:copy_(b) end, "copy_: expected float32 %[2%], got float64 %[2%]")
+    assert.equal("float64", (b * 2 + 0.5).dtype)
+    assert.equal(1.1, (0.1 + b)[1])
+  end)
+
+  it("has gradients of its own type, through conversions too", function()
+    local x, w = lt.param(lt.tensor{1, 2}), lt.param(lt.tensor({0.1, 0.2}, {dtype = "float64"}))
+    local loss = (x:double() * w):sum()
+    assert.equal("float64", loss.dtype)
+    loss:backward()
+    assert.equal("float32", x.grad.dtype)
+    assert.close(x.grad, {0.1, 0.2}, 1e-7)
+    assert.equal("float64", w.grad.dtype)
+    assert.same({1, 2}, w.grad:table())
+    w:zero_grad()
+    w:float():square():sum():backward()
+    assert.equal("float64", w.grad.dtype)
+    assert.close(w.grad, {0.2, 0.4}, 1e-7)
+    assert.equal(w, w:double())
+    assert.misuse(function() x:sum():backward(lt.tensor(1.0, {dtype = "float64"})) end,
+      "backward: gradient: expected float32, got float64")
+    assert.misuse(function() x.grad = lt.zeros(2, {dtype = "float64"}) end,
+      "grad: expected a tensor of the same shape and dtype")
+  end)
+
+  it("is finer than float32 in every kind of op", function()
+    local function worst(f)
+      lt.manual_seed(1)
+      local x = lt.randn(4, 6)
+      return (f(x):double() - f(x:double())):abs():max():item()
+    end
+    for name, f in pairs{exp = lt.exp, softmax = function(x) return x:softmax(2) end,
+      matmul = function(x) return x:matmul(x:transpose()) end, sum = function(x) return x:sum(1) end,
+      norm = function(x) return lt.layer_norm(x, lt.ones(x:slice(1, 1, 1):reshape(-1)), lt.zeros(x[1])) end} do
+      local error = worst(f)
+      assert.is_true(error > 0 and error < 1e-5, name .. " " .. error)
+    end
+    local x = lt.tensor({{1, 2}, {4, 6}}, {dtype = "float64"})
+    local index, distance = lt.knn(x, {{1.0, 2.1}}, 2)
+    assert.same({{1, 2}}, index:table())
+    assert.close(distance, {{0.1, math.sqrt(9 + 3.9 ^ 2)}}, 1e-14)
+    local p = lt.param(x)
+    p:square():sum():backward()
+    local norm = lt.clip_grad_norm({p}, 1)
+    assert.close(lt.tensor(norm, {dtype = "float64"}), 2 * math.sqrt(57), 1e-13)
+    assert.close(p.grad:square():sum(), 1, 1e-6)
+  end)
+
+  local function model()
+    lt.manual_seed(5)
+    return nn.Sequential{nn.Conv2d(1, 3, 3, {padding = 1}), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(),
+      nn.Linear(48, 4)}
+  end
+
+  -- The losses of some steps.
+  local function train(m, optimiser, x, steps)
+    local losses = {}
+    for i = 1, steps do
+      optimiser:zero_grad()
+      local loss = lt.mse_loss(m(x), lt.zeros(2, 4, {dtype = x.dtype}))
+      loss:backward()
+      optimiser:step()
+      losses[i] = loss:item()
+    end
+    return losses
+  end
+
+  it("trains a model that was converted, or made so", function()
+    lt.manual_seed(6)
+    local x = lt.randn(2, 4, 4, 1)
+    local single = model()
+    local want = train(single, optim.Adam(single:parameters(), {lr = 0.01}), x, 5)
+    local double = model():double()
+    for _, p in ipairs(double:parameters()) do assert.equal("float64", p.dtype) end
+    local got = train(double, optim.Adam(double:parameters(), {lr = 0.01}), x:double(), 5)
+    for i, loss in ipairs(want) do
+      assert.is_true(math.abs(loss - got[i]) < 1e-5 * loss and loss ~= got[i], i)
+    end
+    assert.equal("float64", double[2].running_mean.dtype)
+    lt.set_default_dtype "float64"
+    local born = model()
+    lt.set_default_dtype "float32"
+    assert.equal("float64", born[1].weight.dtype)
+    assert.equal("float32", born:float()[1].weight.dtype)
+    assert.misuse(function() single(x:double()) end, "[^:]*: .*float64.* make them one type")
+    assert.equal("float32", single:float():load_state(double:state())[1].weight.dtype)
+  end)
+
+  it("goes on from a checkpoint to the same bits", function()
+    local folder, remove = scratch.folder()
+    lt.manual_seed(7)
+    local x = lt.randn(2, 4, 4, 1):double()
+    local m = model():double()
+    local o = optim.Adam(m:parameters(), {lr = 0.01})
+    train(m, o, x, 3)
+    safetensors.save(folder .. "/model", m:state())
+    local state = o:state()
+    safetensors.save(folder .. "/optimiser", state.arrays)
+    local want = train(m, o, x, 3)
+    local n = model():double():load_state(assert(safetensors.load(folder .. "/model")))
+    local p = optim.Adam(n:parameters(), {lr = 0.01})
+    p:load_state{steps = 3, lr = 0.01, arrays = assert(safetensors.load(folder .. "/optimiser"))}
+    assert.same(want, train(n, p, x, 3))
     remove()
   end)
 end)

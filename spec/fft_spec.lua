@@ -2,7 +2,7 @@
 require "spec.support.close"
 require "spec.support.misuse"
 local fft = require "latent.fft"
-local fft64 = require "spec.support.lt64_module" "latent.fft"
+local fft64 = require "spec.support.in_double"(require "latent.fft")
 local gradcheck = require "spec.support.gradcheck"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"

@@ -30,7 +30,8 @@ describe("the floors of c/", function()
 
   it("have headers that compile alone #slow", function()
     local flags = files.capture "pkg-config --cflags lua5.4 openblas zlib 2>/dev/null" or ""
-    local command = "${CC:-cc} -std=c11 -D_GNU_SOURCE -DLATENT_ISA=baseline -fsyntax-only -Ic %s -x c %s 2>&1; echo %s"
+    local command = "${CC:-cc} -std=c11 -D_GNU_SOURCE -DLATENT_ISA=baseline -DLATENT_REAL=float32 -fsyntax-only "
+      .. "-Ic %s -x c %s 2>&1; echo %s"
     for _, path in ipairs(sources "*.h") do
       local said = files.capture(command:format(flags:gsub("\n", " "), path, "done"))
       assert(not said:find "error", path .. ":\n" .. said)

@@ -1,5 +1,4 @@
 -- L-BFGS and its line search: known minima, the conditions themselves, and why it stopped.
-local files = require "latent.base.files"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
 local optim = require "latent.optim"
@@ -261,21 +260,12 @@ local CLASSICS = {
   end},
 }
 
--- The method over the double precision library: its own source, with that library as the one that it requires.
-local function in_double()
-  local twins = {latent = lt64, ["latent.core"] = require "latent.core64"}
-  local environment = setmetatable({require = function(name) return twins[name] or require(name) end}, {__index = _G})
-  local path = package.searchpath("latent.optim.lbfgs", package.path)
-  return assert(load(assert(files.read_all(path)), "@" .. path, "t", environment))().minimize
-end
-
 describe("optim.lbfgs finds the minimum of", function()
-  for name, method in pairs{float32 = {lt, optim.lbfgs}, float64 = {lt64, in_double()}} do
-    local library, minimize = table.unpack(method)
+  for name, library in pairs{float32 = lt, float64 = lt64} do
     for _, case in ipairs(CLASSICS) do
       local title, start, minimum, f = table.unpack(case)
       it(title .. " in " .. name, function()
-        local result = minimize(function(x)
+        local result = optim.lbfgs(function(x)
           local columns = {}
           for i = 1, #start do columns[i] = x:slice(2, i, i) end
           return f(library, table.unpack(columns)):sum(2)

@@ -3,7 +3,7 @@ require "spec.support.close"
 require "spec.support.misuse"
 local gradcheck = require "spec.support.gradcheck"
 local linalg = require "latent.linalg"
-local linalg64 = require "spec.support.lt64_module" "latent.linalg"
+local linalg64 = require "spec.support.in_double"(require "latent.linalg")
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
 local values = require "spec.support.values"

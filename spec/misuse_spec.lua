@@ -5,7 +5,7 @@ local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
 -- Parts of modules, what only the library itself calls, and the command.
-local INTERNAL = {core = true, core64 = true, face = true, composites = true, elementwise = true, reductions = true,
+local INTERNAL = {core = true, face = true, composites = true, elementwise = true, reductions = true,
   convolutions = true, pooling = true, resampling = true, losses = true, spatial = true, arguments = true,
   format = true, options = true, files = true, names = true, dtypes = true, pickle = true, zip = true, command = true,
   doctor = true, sealed = true, guard = true, foreign = true,

@@ -36,7 +36,8 @@ describe("npy", function()
       local expected = assert(npz.load(FIXTURES .. "arrays_float32.npz"))
       local count = 0
       for name, x in pairs(arrays) do
-        assert.equal(name:find "u1" and "u8" or (name:find "i8" or name == "ties") and "i64" or "float32", x.dtype)
+        assert.equal(name:find "u1" and "u8" or (name:find "i[48]" or name:find "u4" or name == "ties") and "i64"
+          or name:find "f8" and "float64" or "float32", x.dtype)
         assert.same(expected[name].shape, x.shape, name)
         assert.equal(expected[name]:bytes(), x:float():bytes(), name)
         count = count + 1
@@ -72,7 +73,7 @@ describe("npy", function()
     local many, values = {}, {}
     for i = 1, 70001 do many[i], values[i] = (">i8"):pack(-i), -i end -- more than one block
     assert.same(values, assert(npy.decode(forge(header("'>i8'", "False", "(70001,)"), table.concat(many)))):table())
-    assert.is_truthy(select(2, npy.decode(forge(header("'>f8'"), (">d"):pack(0.1)), {exact = true})):find "^0.1 of")
+    assert.equal(0.1, assert(npy.decode(forge(header("'>f8'"), (">d"):pack(0.1)), {exact = true})):item())
   end)
 
   it("refuses what is no array of numbers", function()
@@ -111,12 +112,15 @@ describe("npy", function()
       return loose:table(), message
     end
     local values, message = two("i4", "'<i4'", 1 << 24, (1 << 24) + 1)
+    assert.same({1 << 24, (1 << 24) + 1}, values)
+    assert.is_nil(message)
+    values, message = two("i8", "'<u8'", 1 << 24, (1 << 24) + 1)
     assert.same({2.0 ^ 24, 2.0 ^ 24}, values)
-    assert.equal("16777217 of I32 cannot be held by float32 (exact = true asks for that)", message)
+    assert.equal("16777217 of U64 cannot be held by float32 (exact = true asks for that)", message)
     assert.same({(1 << 60) + 1, math.mininteger}, (two("i8", "'<i8'", (1 << 60) + 1, math.mininteger)))
     values, message = two("d", "'<f8'", 0.5, 0.1)
-    assert.equal(("<f"):unpack(("<f"):pack(0.1)), values[2])
-    assert.is_truthy(message:find "^0.1 of F64")
+    assert.equal(0.1, values[2])
+    assert.is_nil(message)
     assert.is_nil(select(2, two("d", "'<f8'", 0.5, 0 / 0)))
     -- The way through a double would round this tie's neighbour down.
     assert.same({2.0 ^ 60 + 2.0 ^ 37, 2.0 ^ 61 + 2.0 ^ 38},
@@ -126,8 +130,8 @@ describe("npy", function()
     assert.is_truthy(message:find "^0xFFFFFFFFFFFFFFFF of U64")
     assert.is_nil(select(2, two("i8", "'<u8'", math.mininteger, 5)))
     values, message = two("I4", "'<u4'", 0xFFFFFFFF, 0xFFFFFF00)
-    assert.same({2.0 ^ 32, 0xFFFFFF00}, values)
-    assert.is_truthy(message:find "^4294967295 of U32")
+    assert.same({0xFFFFFFFF, 0xFFFFFF00}, values)
+    assert.is_nil(message)
   end)
 
   it("refuses headers that are no dictionary of the three fields", function()

@@ -27,7 +27,7 @@ end
 -- One tensor of a dtype: its values after loading.
 local function values_of(dtype, count, data)
   local tensors = assert(safetensors.load(forge({x = entry(dtype, {count}, 0, #data)}, data)))
-  assert.equal(dtype == "I64" and "i64" or "float32", tensors.x.dtype)
+  assert.equal(({I64 = "i64", I32 = "i64", F64 = "float64"})[dtype] or "float32", tensors.x.dtype)
   return tensors.x:table()
 end
 
@@ -134,8 +134,8 @@ describe("safetensors", function()
     assert.matches("none: No such file", select(2, safetensors.read_metadata(folder .. "/none")))
   end)
 
-  it("keeps I64 and converts the other dtypes to float32", function()
-    assert.same({1.5, -2, 0.25}, values_of("F64", 3, ("<ddd"):pack(1.5, -2, 0.25)))
+  it("keeps F64 and I64, widens I32 and converts the other dtypes to float32", function()
+    assert.same({1.5, -2, 0.1}, values_of("F64", 3, ("<ddd"):pack(1.5, -2, 0.1)))
     assert.same({1, -2, 0.5, 65504, 2.0 ^ -24, 1 / 0, -1 / 0, 0}, values_of("F16", 8,
       ("<I2I2I2I2I2I2I2I2"):pack(0x3C00, 0xC000, 0x3800, 0x7BFF, 1, 0x7C00, 0xFC00, 0)))
     assert.same({1, -2, 3.140625}, values_of("BF16", 3, ("<I2I2I2"):pack(0x3F80, 0xC000, 0x4049)))

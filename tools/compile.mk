@@ -20,9 +20,9 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werr
 FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trapping-math -ffp-contract=fast \
   -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(SANITIZE) -Ic $(DEPS_CFLAGS) $(CPPFLAGS)
 
-# Numeric files are compiled once per instruction set, the others once per library. The symbols of
-# each instruction set carry its name; c/ops/dispatch.c picks one set when the library is loaded.
-ONCE := $(patsubst %,c/ops/%.c,broadcast dispatch picture whole)
+# Numeric files are compiled once per instruction set and floating type, the others once. The symbols
+# carry both names; c/ops/dispatch.c picks one set when the library is loaded.
+ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 COMMON := $(ONCE) $(wildcard c/base/*.c c/graph/*.c c/lua/*.c)
 FLAGS_avx2 = -mavx2 -mfma
@@ -40,28 +40,26 @@ ifneq ($(findstring darwin,$(MACHINE)),)
 SHARED = -bundle -undefined dynamic_lookup
 endif
 
-# $(call compile,library,set of objects,flags)
+# $(call compile,set of objects,flags)
 define compile
-$(BUILD)/obj/$1/$2/%.o: c/%.c Makefile tools/compile.mk
+$(BUILD)/obj/core/$1/%.o: c/%.c Makefile tools/compile.mk
 	@mkdir -p $$(@D)
-	@echo 'cc $$< ($1, $2)'
-	@$$(CC) $$(FLAGS) $3 -MMD -MP -c $$< -o $$@
+	@echo 'cc $$< ($1)'
+	@$$(CC) $$(FLAGS) $2 -MMD -MP -c $$< -o $$@
 endef
-# $(call library,name,instruction sets,flags)
-define library
-OBJECTS_$1 := $(COMMON:c/%.c=$(BUILD)/obj/$1/common/%.o) \
-  $(foreach isa,$2,$(NUMERIC:c/%.c=$(BUILD)/obj/$1/$(isa)/%.o))
-$(call compile,$1,common,$3)
-$(foreach isa,$2,$(eval $(call compile,$1,$(isa),$3 -DLATENT_ISA=$(isa) $(FLAGS_$(isa)))))
-$(BUILD)/latent/$1.so: $$(OBJECTS_$1)
-	@mkdir -p $$(@D)
-	@echo 'ld $$@'
-	@$$(CC) $$(SHARED) -pthread $$(SANITIZE) $$(LDFLAGS) $$^ -o $$@.new $$(DEPS_LIBS) -lm
-	@mv $$@.new $$@
--include $$(OBJECTS_$1:.o=.d)
-endef
-$(eval $(call library,core,$(ISAS),$(X86)))
-$(eval $(call library,core64,baseline,-DLATENT_DOUBLE))
+FLAGS_float64 = -DLATENT_DOUBLE
+SETS := $(foreach isa,$(ISAS),$(isa)_float32 $(isa)_float64)
+OBJECTS := $(COMMON:c/%.c=$(BUILD)/obj/core/common/%.o) \
+  $(foreach set,$(SETS),$(NUMERIC:c/%.c=$(BUILD)/obj/core/$(set)/%.o))
+$(eval $(call compile,common,$(X86)))
+$(foreach isa,$(ISAS),$(foreach real,float32 float64,$(eval $(call compile,$(isa)_$(real),\
+  -DLATENT_ISA=$(isa) -DLATENT_REAL=$(real) $(FLAGS_$(isa)) $(FLAGS_$(real))))))
+$(CORE): $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo 'ld $@'
+	@$(CC) $(SHARED) -pthread $(SANITIZE) $(LDFLAGS) $^ -o $@.new $(DEPS_LIBS) -lm
+	@mv $@.new $@
+-include $(OBJECTS:.o=.d)
 
 # The BLAS, which the core loads when it first multiplies: a library of its own.
 $(BLAS): c/blas/module.c c/blas/table.h Makefile tools/compile.mk

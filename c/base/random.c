@@ -32,11 +32,12 @@ Generator *random_default(void) { return &shared; }
 
 void random_seed(Generator *g, uint64_t seed) { *g = (Generator){.seed = seed}; }
 
-typedef void Convert(const Words *words, real out[BLOCK], double p);
+typedef void Convert(const Words *words, float out[BLOCK], double p);
 
 typedef struct Fill {
   Generator generator;
-  real *out;
+  float *floats;   /* these ... */
+  double *doubles; /* ... or these */
   int64_t n;
   Convert *convert;
   double p;
@@ -47,46 +48,57 @@ static void fill_body(void *context, int64_t begin, int64_t end, int thread) {
   const Fill *f = context;
   for (int64_t b = begin; b < end; b++) {
     Words words = philox(f->generator.seed, f->generator.block + (uint64_t)b);
-    real four[BLOCK];
+    float four[BLOCK];
     f->convert(&words, four, f->p);
-    for (int64_t i = 0; i < BLOCK && BLOCK * b + i < f->n; i++) f->out[BLOCK * b + i] = four[i];
+    for (int64_t i = 0, at = BLOCK * b; i < BLOCK && at < f->n; i++, at++) {
+      if (f->floats) f->floats[at] = four[i];
+      else f->doubles[at] = (double)four[i];
+    }
   }
 }
 
-static void fill(Generator *g, real *out, int64_t n, Convert *convert, double p) {
-  Fill f = {*g, out, n, convert, p};
-  int64_t blocks = (n + BLOCK - 1) / BLOCK;
+static void fill(Generator *g, Fill f) {
+  int64_t blocks = (f.n + BLOCK - 1) / BLOCK;
+  f.generator = *g;
   parallel_for(blocks, FILL_GRAIN, fill_body, &f);
   g->block += (uint64_t)blocks;
 }
 
-static real unit(uint32_t w) { return (real)(w >> 8) * (real)0x1p-24; }
+static float unit(uint32_t w) { return (float)(w >> 8) * 0x1p-24f; }
 
-static void to_uniform(const Words *words, real out[BLOCK], double p) {
+static void to_uniform(const Words *words, float out[BLOCK], double p) {
   (void)p;
   for (int i = 0; i < BLOCK; i++) out[i] = unit(words->w[i]);
 }
 
-static void to_bernoulli(const Words *words, real out[BLOCK], double p) {
-  for (int i = 0; i < BLOCK; i++) out[i] = unit(words->w[i]) < (real)p;
+static void to_bernoulli(const Words *words, float out[BLOCK], double p) {
+  for (int i = 0; i < BLOCK; i++) out[i] = unit(words->w[i]) < (float)p;
 }
 
-static void to_normal(const Words *words, real out[BLOCK], double p) {
+static void to_normal(const Words *words, float out[BLOCK], double p) {
   (void)p;
   for (int i = 0; i < BLOCK; i += 2) {
     /* 1 - u lies in (0, 1]: the logarithm stays finite */
     float radius = sqrtf(-2.0f * logf(1.0f - (float)(words->w[i] >> 8) * 0x1p-24f));
     float angle = 6.28318530717958648f * ((float)(words->w[i + 1] >> 8) * 0x1p-24f);
-    out[i] = (real)(radius * cosf(angle));
-    out[i + 1] = (real)(radius * sinf(angle));
+    out[i] = radius * cosf(angle);
+    out[i + 1] = radius * sinf(angle);
   }
 }
 
-void random_uniform(Generator *g, real *out, int64_t n) { fill(g, out, n, to_uniform, 0); }
-void random_normal(Generator *g, real *out, int64_t n) { fill(g, out, n, to_normal, 0); }
-void random_bernoulli(Generator *g, real *out, int64_t n, double p) {
-  fill(g, out, n, to_bernoulli, p);
-}
+#define FILLS(TYPE, FIELD)                                                                         \
+  void random_uniform_##TYPE(Generator *g, TYPE *out, int64_t n) {                                 \
+    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_uniform});                                  \
+  }                                                                                                \
+  void random_normal_##TYPE(Generator *g, TYPE *out, int64_t n) {                                  \
+    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_normal});                                   \
+  }                                                                                                \
+  void random_bernoulli_##TYPE(Generator *g, TYPE *out, int64_t n, double p) {                     \
+    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_bernoulli, .p = p});                        \
+  }
+
+FILLS(float, floats)
+FILLS(double, doubles)
 
 void random_permutation(Generator *g, int64_t *out, int64_t n, int64_t first) {
   for (int64_t i = 0; i < n; i++) out[i] = first + i;

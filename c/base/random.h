@@ -17,12 +17,21 @@ typedef struct Generator {
 Generator *random_default(void);
 
 void random_seed(Generator *g, uint64_t seed);
-/* n numbers from [0, 1), 24 random bits each. */
-void random_uniform(Generator *g, real *out, int64_t n);
-/* n numbers from N(0, 1), by Box and Muller. */
-void random_normal(Generator *g, real *out, int64_t n);
-/* n zeros and ones, P(1) = p. */
-void random_bernoulli(Generator *g, real *out, int64_t n, double p);
+/* n numbers from [0, 1), 24 random bits each; from N(0, 1), by Box and Muller; zeros and ones,
+ * P(1) = p. Of float and of double they are the same numbers. */
+void random_uniform_float(Generator *g, float *out, int64_t n);
+void random_uniform_double(Generator *g, double *out, int64_t n);
+void random_normal_float(Generator *g, float *out, int64_t n);
+void random_normal_double(Generator *g, double *out, int64_t n);
+void random_bernoulli_float(Generator *g, float *out, int64_t n, double p);
+void random_bernoulli_double(Generator *g, double *out, int64_t n, double p);
+
+/* The one for the type of `out`. */
+#define RANDOM_OF(what, out) _Generic((out), double * : what##_double, float * : what##_float)
+#define random_uniform(g, out, n) RANDOM_OF(random_uniform, out)(g, out, n)
+#define random_normal(g, out, n) RANDOM_OF(random_normal, out)(g, out, n)
+#define random_bernoulli(g, out, n, p) RANDOM_OF(random_bernoulli, out)(g, out, n, p)
+
 /* A permutation of first .. first + n - 1. */
 void random_permutation(Generator *g, int64_t *out, int64_t n, int64_t first);
 

@@ -10,26 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The element type. A second build of the same sources with LATENT_DOUBLE is the oracle of the
- * specs: every gradient is checked in double precision against central differences. */
-#ifdef LATENT_DOUBLE
-typedef double real;
-#define REAL_NAME "float64"
-#else
-typedef float real;
-#define REAL_NAME "float32"
-#endif
-
 enum { MAX_DIMS = 8, SHAPE_TEXT = 160, RANGE_TEXT = 32 };
 
 /* Two floating types and two of whole numbers. What a type can hold, and how it is named, stands in
  * dtype.h; how an op's type is chosen, in ops/op.h. */
 typedef enum { DTYPE_F32, DTYPE_F64, DTYPE_U8, DTYPE_I64 } Dtype;
 
+/* The floating type of the numeric files, which are compiled once for each: see simd/isa.h. */
+#ifdef LATENT_REAL
 #ifdef LATENT_DOUBLE
+typedef double real;
 #define DTYPE_REAL DTYPE_F64
 #else
+typedef float real;
 #define DTYPE_REAL DTYPE_F32
+#endif
 #endif
 
 typedef struct Error {
@@ -78,7 +73,9 @@ typedef struct Tensor {
   void *data;       /* first element, inside storage->data */
 } Tensor;
 
+#ifdef LATENT_REAL
 static inline real *reals(const Tensor *t) { return t->data; }
+#endif
 static inline uint8_t *bytes_of(const Tensor *t) { return t->data; }
 static inline int64_t *int64s(const Tensor *t) { return t->data; }
 static inline size_t dtype_size(Dtype d) { return d == DTYPE_U8 ? 1 : d == DTYPE_F32 ? 4 : 8; }

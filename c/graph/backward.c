@@ -1,6 +1,5 @@
 #include "graph/node.h"
 
-#include "ops/broadcast.h"
 #include "ops/dispatch.h"
 #include "base/dtype.h"
 #include "graph/profile.h"
@@ -50,18 +49,12 @@ static Node *heap_pop(Heap *h) {
   return top;
 }
 
-static void add_into(Tensor *to, const Tensor *from) {
-  real *restrict a = reals(to);
-  const real *restrict b = reals(from);
-  for (int64_t i = 0; i < to->numel; i++) a[i] += b[i];
-  to->storage->version++;
-}
-
 /* *slot += dx; takes over dx. A first gradient is kept as it is unless others share its storage. */
 static bool gather(Tensor **slot, Tensor *dx, Error *e) {
   bool shared = dx->refs > 1 || dx->storage->refs > 1;
   if (*slot) {
-    add_into(*slot, dx);
+    isa(dx->dtype)->add_into(*slot, dx);
+    (*slot)->storage->version++;
   } else if (!shared) {
     *slot = dx;
     return true;
@@ -108,7 +101,7 @@ static void forget_touched(bool discard) {
 static bool sum_down(Tensor **dx, const Shape *shape, Error *e) {
   if (shape_equal(&(*dx)->shape, shape)) return true;
   Tensor *sum = tensor_new((*dx)->dtype, shape, e);
-  if (!sum || !broadcast_sum(*dx, sum, 1, e)) {
+  if (!sum || !isa((*dx)->dtype)->broadcast_sum(*dx, sum, 1, e)) {
     tensor_release(sum);
     return false;
   }

@@ -213,8 +213,7 @@ Var *check_places(lua_State *L, int index, const char *name, const char *arg) {
 static Dtype dtype_at(lua_State *L, int index, const char *name) {
   char got[80];
   Dtype dtype;
-  if (lua_type(L, index) == LUA_TSTRING && dtype_named(lua_tostring(L, index), &dtype) &&
-      (dtype == DTYPE_REAL || !dtype_is_floating(dtype)))
+  if (lua_type(L, index) == LUA_TSTRING && dtype_named(lua_tostring(L, index), &dtype))
     return dtype;
   raise_error(L, "%s: dtype: expected " DTYPE_NAMES ", got %s", name,
               describe(L, index, got, sizeof got));

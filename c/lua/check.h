@@ -10,12 +10,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-/* Each build has its own metatables, so that both can live in one process. */
-#ifdef LATENT_DOUBLE
-#define META_PREFIX "latent.core64."
-#else
 #define META_PREFIX "latent.core."
-#endif
 #define META_TENSOR META_PREFIX "Tensor"
 #define META_SHAPE META_PREFIX "Shape"
 #define META_GENERATOR META_PREFIX "Generator"

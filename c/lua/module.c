@@ -1,15 +1,9 @@
-/* Floor 5: the module, latent.core or, in double precision, latent.core64. */
+/* Floor 5: the module, latent.core. */
 #include "base/blas.h"
 #include "lua/check.h"
 
-#ifdef LATENT_DOUBLE
-int luaopen_latent_core64(lua_State *L);
-__attribute__((visibility("default"))) int luaopen_latent_core64(lua_State *L)
-#else
 int luaopen_latent_core(lua_State *L);
-__attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L)
-#endif
-{
+__attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L) {
   blas_prepare();
   lua_newtable(L);
   open_errors(L);

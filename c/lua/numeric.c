@@ -17,9 +17,10 @@ static int count_numbers(const Optimizer *o) {
   return n;
 }
 
-static const Optimizer *optimizer_at(lua_State *L, int index) {
+/* The row of that name for a floating type. */
+static const Optimizer *optimizer_at(lua_State *L, int index, Dtype dtype) {
   const char *name = luaL_checkstring(L, index);
-  for (const Optimizer *const *o = isa()->optimizers; *o; o++)
+  for (const Optimizer *const *o = isa(dtype)->optimizers; *o; o++)
     if (strcmp((*o)->name, name) == 0) return *o;
   raise_error(L, "optim: no optimiser is called %s", name);
   return NULL;
@@ -33,8 +34,9 @@ static int l_optimizers(lua_State *L) {
                                       [NUMBER_FLAG] = "flag",
                                       [NUMBER_FIXED] = "fixed"};
   lua_newtable(L);
-  for (int i = 0; isa()->optimizers[i]; i++) {
-    const Optimizer *o = isa()->optimizers[i];
+  const Optimizer *const *all = isa(DTYPE_F32)->optimizers;
+  for (int i = 0; all[i]; i++) {
+    const Optimizer *o = all[i];
     lua_createtable(L, 0, 4);
     lua_pushstring(L, o->name);
     lua_setfield(L, -2, "name");
@@ -83,7 +85,7 @@ static void read_numbers(lua_State *L, int index, const Optimizer *o, double *nu
 /* optimizer_check(name, numbers) -> nil, or what is wrong with them together */
 static int l_optimizer_check(lua_State *L) {
   double numbers[OPTIMIZER_NUMBERS] = {0};
-  const Optimizer *o = optimizer_at(L, 1);
+  const Optimizer *o = optimizer_at(L, 1, DTYPE_F32);
   read_numbers(L, 2, o, numbers);
   lua_pushstring(L, o->check ? o->check(numbers) : NULL);
   return 1;
@@ -100,18 +102,20 @@ static Var *item(lua_State *L, int index, int64_t i, const char *what) {
 
 /* What is needed for parameter i, checked; false where it has no gradient or wants none any more
  * (it may have kept one from before it was frozen). */
-static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep *s) {
+static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep *s, Dtype *dtype) {
   enum { WEIGHTS = 4, ARRAYS = 5 };
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
   Var *weight = item(L, WEIGHTS, i, "parameter");
   for (int k = 0; o->arrays[k]; k++) {
     Var *v = item(L, ARRAYS + k, i, "state");
-    if (v && !shape_equal(&v->value->shape, &weight->value->shape))
-      raise_error(L, "optim: state %d: expected shape %s, got %s", (int)i,
-                  shape_text(&weight->value->shape, want), shape_text(&v->value->shape, got));
+    if (v && (!shape_equal(&v->value->shape, &weight->value->shape) ||
+              v->value->dtype != weight->value->dtype))
+      raise_error(L, "optim: state %d: expected %s of shape %s, got %s %s", (int)i,
+                  dtype_name(weight->value->dtype), shape_text(&weight->value->shape, want),
+                  dtype_name(v->value->dtype), shape_text(&v->value->shape, got));
     if (v) v->value->storage->version++;
-    s->array[k] = v ? reals(v->value) : NULL;
+    s->array[k] = v ? v->value->data : NULL;
   }
   if (!weight->grad || !weight->requires_grad) return false;
   bool recording = graph_recording();
@@ -119,21 +123,24 @@ static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep
   bool ok = graph_change(weight, NULL, 0, &e);
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
+  *dtype = weight->value->dtype;
   s->n = weight->value->numel;
-  s->weight = reals(weight->value);
-  s->grad = reals(weight->grad);
+  s->weight = weight->value->data;
+  s->grad = weight->grad->data;
   return true;
 }
 
 /* optimizer_step(name, numbers, step, weights, arrays...): lists of equal length */
 static int l_optimizer_step(lua_State *L) {
-  const Optimizer *o = optimizer_at(L, 1);
+  const Optimizer *of[] = {optimizer_at(L, 1, DTYPE_F32), optimizer_at(L, 1, DTYPE_F64)},
+                  *o = of[0];
+  Dtype dtype;
   OptimizerStep s = {.step = check_whole(L, 3, "optim", "step")};
   read_numbers(L, 2, o, s.number);
   int64_t n = (int64_t)lua_rawlen(L, 4);
   Span span = profile_begin();
   for (int64_t i = 1; i <= n; i++)
-    if (read_step(L, i, o, &s)) o->step(&s);
+    if (read_step(L, i, o, &s, &dtype)) of[dtype]->step(&s);
   profile_end(span, o->name, PROFILE_OTHER);
   return 0;
 }
@@ -151,13 +158,13 @@ static int l_clip_grad_norm(lua_State *L) {
                 describe(L, 1, got, sizeof got));
   for (int64_t i = 1; i <= n; i++) {
     const Var *v = item(L, 1, i, "parameter");
-    if (v->grad) sum += isa()->sum_squares(reals(v->grad), v->grad->numel);
+    if (v->grad) sum += isa(v->grad->dtype)->sum_squares(v->grad->data, v->grad->numel);
   }
   double norm = sqrt(sum), scale = limit / (norm + 1e-6);
   for (int64_t i = 1; i <= n && scale < 1; i++) {
     const Var *v = item(L, 1, i, "parameter");
     if (!v->grad) continue;
-    for (int64_t k = 0; k < v->grad->numel; k++) reals(v->grad)[k] *= (real)scale;
+    isa(v->grad->dtype)->scale(v->grad, scale);
     v->grad->storage->version++;
   }
   lua_pushnumber(L, norm);
@@ -166,12 +173,16 @@ static int l_clip_grad_norm(lua_State *L) {
 
 /* ---- nearest neighbours ---- */
 
+/* Points of the type that the other argument's are, where it has one. */
 static const Tensor *check_points(lua_State *L, int index, const char *arg) {
-  const Tensor *t = check_tensor_like(L, index, "knn", arg)->value;
+  const Tensor *other =
+      is_tensor(L, 3 - index) ? check_tensor(L, 3 - index, "knn", NULL)->value : NULL;
+  Dtype like = other && dtype_is_floating(other->dtype) ? other->dtype : dtype_default();
+  const Tensor *t = check_tensor_as(L, index, "knn", arg, like)->value;
   char text[SHAPE_TEXT];
-  if (t->dtype != DTYPE_REAL || t->shape.dims != 2)
-    raise_error(L, "knn: %s: expected %s [points, dimensions], got %s %s", arg, REAL_NAME,
-                dtype_name(t->dtype), shape_text(&t->shape, text));
+  if (!dtype_is_floating(t->dtype) || t->shape.dims != 2)
+    raise_error(L, "knn: %s: expected %s [points, dimensions], got %s %s", arg,
+                dtype_name(dtype_default()), dtype_name(t->dtype), shape_text(&t->shape, text));
   return t;
 }
 
@@ -182,6 +193,9 @@ static int l_knn(lua_State *L) {
   const Tensor *train = check_points(L, 1, "train"), *query = check_points(L, 2, "query");
   int64_t k = lua_isnoneornil(L, 3) ? 1 : check_whole(L, 3, "knn", "k");
   int64_t n = train->shape.size[0], m = query->shape.size[0], dims = train->shape.size[1];
+  if (query->dtype != train->dtype)
+    raise_error(L, "knn: train is %s and query %s; make them one type, with :double() or :float()",
+                dtype_name(train->dtype), dtype_name(query->dtype));
   if (query->shape.size[1] != dims)
     raise_error(L, "knn: query: expected %d dimensions, got %d", (int)dims,
                 (int)query->shape.size[1]);
@@ -197,18 +211,18 @@ static int l_knn(lua_State *L) {
   Box *spare = box_new(L), *index = box_new(L), *distance = box_new(L);
   push_tensor(L, spare, tensor_new(DTYPE_U8, &raw, &e), "knn", &e);
   push_tensor(L, index, tensor_new(DTYPE_I64, &shape, &e), "knn", &e);
-  push_tensor(L, distance, tensor_new(DTYPE_REAL, &shape, &e), "knn", &e);
+  push_tensor(L, distance, tensor_new(train->dtype, &shape, &e), "knn", &e);
   train = check_points(L, 1, "train"); /* again: a finaliser may have closed one */
   query = check_points(L, 2, "query");
   int32_t *at = spare->var->value->data;
-  real *d = reals(distance->var->value);
+  Tensor *d = distance->var->value;
   parallel_may_stop();
-  bool ok = isa()->knn(reals(train), n, reals(query), m, (int)dims, (int)k, at, d, &e);
+  bool ok = isa(d->dtype)->knn(train->data, n, query->data, m, (int)dims, (int)k, at, d->data, &e);
   if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
   if (!ok) raise_error(L, "knn: %s", e.text);
   for (int64_t i = 0; i < m * k; i++) {
     int64s(index->var->value)[i] = at[i] + 1;
-    d[i] = (real)sqrt((double)d[i]);
+    tensor_put(d, i, number_real(sqrt(value_at(d, i))));
   }
   return 2;
 }
@@ -267,13 +281,15 @@ static int l_resize_bilinear(lua_State *L) {
   t = check_tensor(L, 1, "resize_bilinear", "images")->value; /* a finaliser may have closed it */
   Images in = images_of(t), out = images_of(box->var->value);
   parallel_may_stop();
-  bool ok = isa()->resize_bilinear(&in, &out, &e);
+  Dtype dtype = t->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32; /* bytes by the faster one */
+  bool ok = isa(dtype)->resize_bilinear(&in, &out, &e);
   if (parallel_was_stopped()) ok = error_set(&e, "interrupted");
   if (!ok) raise_error(L, "resize_bilinear: %s", e.text);
   return 1;
 }
 
-/* gather_scaled(u8 [n, ...], index [b], scale, shift) -> real [b, ...]: rows * scale + shift */
+/* gather_scaled(u8 [n, ...], index [b], scale, shift) -> [b, ...] of the default type: rows * scale
+ * + shift */
 static int l_gather_scaled(lua_State *L) {
   const char *name = "gather_scaled";
   const Tensor *t = check_tensor(L, 1, name, "x")->value;
@@ -294,11 +310,12 @@ static int l_gather_scaled(lua_State *L) {
   Shape shape = t->shape;
   shape.size[0] = count;
   Box *box = box_new(L);
-  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
+  push_tensor(L, box, tensor_new(dtype_default(), &shape, &e), name, &e);
   t = check_tensor(L, 1, name, "x")->value; /* a finaliser may have closed it */
   parallel_may_stop();
-  isa()->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
-                      reals(box->var->value));
+  isa(dtype_default())
+      ->gather_bytes(bytes_of(t), n ? t->numel / n : 0, rows, count, scale, shift,
+                     box->var->value->data);
   if (parallel_was_stopped()) raise_error(L, "%s: interrupted", name);
   return 1;
 }

@@ -418,7 +418,7 @@ static void push_op(lua_State *L, const Op *op) {
 static int l_registry(lua_State *L) {
   lua_newtable(L);
   int count = 0;
-  for (const Op *const *const *f = isa()->families; *f; f++)
+  for (const Op *const *const *f = isa(DTYPE_F32)->families; *f; f++)
     for (const Op *const *op = *f; *op; op++) {
       if ((*op)->flags & OP_HIDDEN) continue;
       push_op(L, *op);
@@ -435,7 +435,7 @@ void open_ops(lua_State *L) {
   lua_pushcfunction(L, l_check_op);
   lua_setfield(L, -2, "check_op");
   lua_newtable(L);
-  for (const Op *const *const *f = isa()->families; *f; f++)
+  for (const Op *const *const *f = isa(DTYPE_F32)->families; *f; f++)
     for (const Op *const *op = *f; *op; op++) {
       bool list = strchr((*op)->inputs, '*') != NULL;
       lua_pushlightuserdata(L, (void *)*op);

@@ -1,5 +1,6 @@
 /* Floor 5: pixels of pictures as tensors. Headers and chunks are Lua's: see lua/latent/image. */
 #include "lua/check.h"
+#include "ops/dispatch.h"
 #include "ops/picture.h"
 
 /* A whole number of the table at index 1; what it means was checked in Lua. */
@@ -45,16 +46,22 @@ static void read_png(lua_State *L, Png *p) {
 
 /* The tensor (height, width), or (height, width, channels) of several, that a picture goes into, in
  * a new box on the stack. */
-static real *new_picture(lua_State *L, int height, int width, int channels, const char *name) {
+static float *new_picture(lua_State *L, int height, int width, int channels, const char *name) {
   Error e;
   Shape shape = {.dims = channels > 1 ? 3 : 2, .size = {height, width, channels}};
   Box *box = box_new(L);
-  push_tensor(L, box, tensor_new(DTYPE_REAL, &shape, &e), name, &e);
-  return reals(box->var->value);
+  push_tensor(L, box, tensor_new(DTYPE_F32, &shape, &e), name, &e);
+  return box->var->value->data;
 }
 
-/* The tensor on the stack's top, or nil and what is wrong with the picture. */
+/* The tensor on the stack's top, in the default type, or nil and what is wrong with the picture. */
 static int finish(lua_State *L, bool ok, const Error *e) {
+  if (ok && dtype_default() != DTYPE_F32) {
+    Error full;
+    Box *box = box_new(L);
+    const Tensor *t = check_tensor(L, -2, "picture", NULL)->value;
+    return push_tensor(L, box, tensor_as(t, dtype_default(), &full), "picture", &full);
+  }
   if (ok) return 1;
   lua_pushnil(L);
   lua_pushstring(L, e->text);
@@ -78,7 +85,7 @@ static int l_png_pixels(lua_State *L) {
   read_png(L, &p);
   if ((int64_t)size != png_size(&p)) raise_error(L, "png_pixels: %zu bytes of rows", size);
   uint8_t *scratch = lua_newuserdatauv(L, 2 * (size_t)png_row_size(&p), 0);
-  real *out = new_picture(L, p.height, p.width, p.in_color ? 3 : 1, "png_pixels");
+  float *out = new_picture(L, p.height, p.width, p.in_color ? 3 : 1, "png_pixels");
   Error e;
   return finish(L, png_pixels(&p, (const uint8_t *)rows, scratch, out, &e), &e);
 }
@@ -95,7 +102,7 @@ static int l_pgm_pixels(lua_State *L) {
   bool text = lua_toboolean(L, 3);
   if (at < 1 || left < (text ? 0 : count * (most > 255 ? 2 : 1)))
     raise_error(L, "pgm_pixels: %zu bytes", size);
-  real *out = new_picture(L, height, width, channels, "pgm_pixels");
+  float *out = new_picture(L, height, width, channels, "pgm_pixels");
   bytes += at - 1;
   Error e;
   bool ok = text ? pgm_text(bytes, (size_t)left, count, most, out, &e)

@@ -77,7 +77,17 @@ static void read_random(lua_State *L, const char *name, Shape *shape, Making *m)
   if (!is_tensor(L, 1)) check_shape(L, 1, last, name, shape);
 }
 
-typedef void Draw(Generator *g, real *out, int64_t n);
+typedef void Draw(Generator *g, Tensor *t);
+
+static void draw_uniform(Generator *g, Tensor *t) {
+  if (t->dtype == DTYPE_F64) random_uniform_double(g, t->data, t->numel);
+  else random_uniform_float(g, t->data, t->numel);
+}
+
+static void draw_normal(Generator *g, Tensor *t) {
+  if (t->dtype == DTYPE_F64) random_normal_double(g, t->data, t->numel);
+  else random_normal_float(g, t->data, t->numel);
+}
 
 static int push_random(lua_State *L, const char *name, Draw *draw) {
   Shape shape;
@@ -90,7 +100,7 @@ static int push_random(lua_State *L, const char *name, Draw *draw) {
   if (t) {
     Generator before = *g;
     parallel_may_stop();
-    draw(g, reals(t), t->numel);
+    draw(g, t);
     if (parallel_was_stopped()) {
       *g = before;
       tensor_release(t);
@@ -101,8 +111,8 @@ static int push_random(lua_State *L, const char *name, Draw *draw) {
 }
 
 /* rand(sizes..., [{generator = g}]): uniform on [0, 1); randn: N(0, 1) */
-static int l_rand(lua_State *L) { return push_random(L, "rand", random_uniform); }
-static int l_randn(lua_State *L) { return push_random(L, "randn", random_normal); }
+static int l_rand(lua_State *L) { return push_random(L, "rand", draw_uniform); }
+static int l_randn(lua_State *L) { return push_random(L, "randn", draw_normal); }
 
 /* randperm(n, [{generator = g}]): the numbers 1..n in random order, i64 */
 static int l_randperm(lua_State *L) {

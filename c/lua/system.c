@@ -68,11 +68,11 @@ static void set_count(lua_State *L, const char *key, size_t n) {
 static int l_info(lua_State *L) {
   MemoryStats m = memory_stats();
   lua_newtable(L);
-  lua_pushstring(L, isa()->name);
+  lua_pushstring(L, isa(DTYPE_F32)->name);
   lua_setfield(L, -2, "isa");
-  lua_pushstring(L, REAL_NAME);
+  lua_pushstring(L, dtype_name(dtype_default()));
   lua_setfield(L, -2, "dtype");
-  set_count(L, "vector_bytes", (size_t)isa()->vector_bytes);
+  set_count(L, "vector_bytes", (size_t)isa(DTYPE_F32)->vector_bytes);
   set_count(L, "threads", (size_t)parallel_threads());
   lua_pushstring(L, parallel_threads_from());
   lua_setfield(L, -2, "threads_from");

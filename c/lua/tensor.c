@@ -1,5 +1,7 @@
 /* Floor 5: making tensors, and what they are made of as bytes and tables. */
 #include "lua/check.h"
+#include "lua/graph.h"
+#include "ops/convert.h"
 #include "ops/dispatch.h"
 
 #include <math.h>
@@ -245,20 +247,28 @@ static int l_item(lua_State *L) {
 
 /* ---- conversions and copies ---- */
 
-/* x converted; itself where it has the type already */
+/* x converted; itself where it has the type already. Between floating types it is an op. */
 static int convert(lua_State *L, Dtype dtype, const char *name) {
-  const Tensor *t = check_tensor(L, 1, name, NULL)->value;
+  Var *v = check_tensor(L, 1, name, NULL);
   lua_settop(L, 1);
-  if (t->dtype == dtype) return 1;
+  if (v->value->dtype == dtype) return 1;
   Error e;
   Box *box = box_new(L);
-  t = check_tensor(L, 1, name, NULL)->value; /* a finaliser may have closed it */
-  return push_tensor(L, box, tensor_as(t, dtype, &e), name, &e);
+  v = check_tensor(L, 1, name, NULL); /* a finaliser may have closed it */
+  if (!dtype_is_floating(dtype) || !dtype_is_floating(v->value->dtype))
+    return push_tensor(L, box, tensor_as(v->value, dtype, &e), name, &e);
+  Call c = {.op = &op_convert, .inputs = 1, .integer = {dtype}};
+  graph_trace(L);
+  box->var = graph_apply(&c, &v, &e);
+  if (!box->var) raise_error(L, "%s: %s", name, e.text);
+  box_filled(L);
+  return 1;
 }
 
-/* x:float(), x:long(), x:byte(): the same values in another type, the fraction dropped by the whole
- * ones; a value that the type cannot hold is an error */
-static int l_float(lua_State *L) { return convert(L, DTYPE_REAL, "float"); }
+/* x:float(), x:double(), x:long(), x:byte(): the same values in another type, the fraction dropped
+ * by the whole ones; a value that the type cannot hold is an error */
+static int l_float(lua_State *L) { return convert(L, DTYPE_F32, "float"); }
+static int l_double(lua_State *L) { return convert(L, DTYPE_F64, "double"); }
 static int l_long(lua_State *L) { return convert(L, DTYPE_I64, "long"); }
 static int l_byte(lua_State *L) { return convert(L, DTYPE_U8, "byte"); }
 
@@ -338,6 +348,25 @@ static int l_fill_in_place(lua_State *L) {
   return 1;
 }
 
+/* set_default_dtype(name): the floating type of what is made without saying one */
+static int l_set_default_dtype(lua_State *L) {
+  char got[80];
+  Dtype dtype;
+  check_count(L, 1, "set_default_dtype");
+  if (lua_type(L, 1) != LUA_TSTRING || !dtype_named(lua_tostring(L, 1), &dtype) ||
+      !dtype_is_floating(dtype))
+    raise_error(L, "set_default_dtype: expected \"float32\" or \"float64\", got %s",
+                describe(L, 1, got, sizeof got));
+  dtype_set_default(dtype);
+  return 0;
+}
+
+/* get_default_dtype() -> "float32" or "float64" */
+static int l_get_default_dtype(lua_State *L) {
+  lua_pushstring(L, dtype_name(dtype_default()));
+  return 1;
+}
+
 static int l_is_tensor(lua_State *L) {
   lua_pushboolean(L, is_tensor(L, 1));
   return 1;
@@ -353,12 +382,16 @@ static const luaL_Reg makers[] = {{"tensor", l_tensor},
                                   {"from_bytes", l_from_bytes},
                                   {"is_tensor", l_is_tensor},
                                   {"param", l_param},
+                                  {"set_default_dtype", l_set_default_dtype},
+                                  {"get_default_dtype", l_get_default_dtype},
                                   {NULL, NULL}};
 
-static const luaL_Reg methods[] = {
-    {"bytes", l_bytes},         {"table", l_table},         {"item", l_item}, {"float", l_float},
-    {"long", l_long},           {"byte", l_byte},           {"u8", l_u8},     {"detach", l_detach},
-    {"copy_", l_copy_in_place}, {"fill_", l_fill_in_place}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"bytes", l_bytes},         {"table", l_table},
+                                   {"item", l_item},           {"float", l_float},
+                                   {"double", l_double},       {"long", l_long},
+                                   {"byte", l_byte},           {"u8", l_u8},
+                                   {"detach", l_detach},       {"copy_", l_copy_in_place},
+                                   {"fill_", l_fill_in_place}, {NULL, NULL}};
 
 void open_tensor(lua_State *L) {
   luaL_setfuncs(L, makers, 0);

@@ -1,11 +1,5 @@
 #include "ops/broadcast.h"
 
-#include "base/parallel.h"
-
-#include <stdlib.h>
-
-enum { GRAIN = 16384 /* elements of a parallel chunk */ };
-
 void broadcast_plan(BroadcastPlan *p, const Shape *out, const Shape *const *in, int inputs) {
   *p = (BroadcastPlan){.inputs = inputs};
   int64_t step[BROADCAST_INPUTS];
@@ -51,73 +45,4 @@ void broadcast_offsets(const BroadcastPlan *p, int64_t r, int64_t offset[BROADCA
     r /= p->size[d];
     for (int i = 0; i < p->inputs; i++) offset[i] += at * p->stride[i][d];
   }
-}
-
-typedef struct Apply {
-  const BroadcastPlan *plan;
-  real *y;
-  const real *in[BROADCAST_INPUTS];
-  RowKernel *kernel;
-} Apply;
-
-static void apply_part(const Apply *a, int64_t r, int64_t first, int64_t n) {
-  const BroadcastPlan *p = a->plan;
-  int64_t offset[BROADCAST_INPUTS], step[BROADCAST_INPUTS];
-  const real *in[BROADCAST_INPUTS];
-  broadcast_offsets(p, r, offset);
-  for (int i = 0; i < p->inputs; i++) {
-    step[i] = p->stride[i][p->dims - 1];
-    in[i] = a->in[i] + offset[i] + first * step[i];
-  }
-  a->kernel(a->y + r * p->row + first, in, step, n);
-}
-
-static void apply_rows(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  const Apply *a = context;
-  for (int64_t r = begin; r < end; r++) apply_part(a, r, 0, a->plan->row);
-}
-
-static void apply_elements(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  apply_part(context, 0, begin, end - begin);
-}
-
-void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *kernel) {
-  if (y->numel == 0) return;
-  const Shape *shape[BROADCAST_INPUTS];
-  BroadcastPlan plan;
-  Apply a = {&plan, reals(y), {0}, kernel};
-  for (int i = 0; i < inputs; i++) {
-    shape[i] = &in[i]->shape;
-    a.in[i] = reals(in[i]);
-  }
-  broadcast_plan(&plan, &y->shape, shape, inputs);
-  if (plan.rows == 1) parallel_for(plan.row, GRAIN, apply_elements, &a);
-  else parallel_for(plan.rows, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_rows, &a);
-}
-
-bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e) {
-  const Shape *shape[] = {&to->shape};
-  BroadcastPlan p;
-  broadcast_plan(&p, &from->shape, shape, 1);
-  /* In double precision: a bias may gather a million terms. */
-  double *sum = calloc((size_t)to->numel + 1, sizeof *sum);
-  if (!sum) return error_set(e, "out of memory");
-  const real *x = reals(from);
-  for (int64_t r = 0; r < p.rows && from->numel > 0; r++, x += p.row) {
-    int64_t offset[BROADCAST_INPUTS];
-    broadcast_offsets(&p, r, offset);
-    double *s = sum + offset[0];
-    if (p.stride[0][p.dims - 1] == 0) {
-      double row = 0;
-      for (int64_t i = 0; i < p.row; i++) row += (double)x[i];
-      *s += row;
-    } else {
-      for (int64_t i = 0; i < p.row; i++) s[i] += (double)x[i];
-    }
-  }
-  for (int64_t i = 0; i < to->numel; i++) reals(to)[i] = (real)(sum[i] / n);
-  free(sum);
-  return true;
 }

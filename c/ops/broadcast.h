@@ -19,6 +19,11 @@ void broadcast_plan(BroadcastPlan *p, const Shape *out, const Shape *const *in, 
 /* Where row number r of each input begins, in elements. */
 void broadcast_offsets(const BroadcastPlan *p, int64_t r, int64_t offset[BROADCAST_INPUTS]);
 
+#ifdef LATENT_ISA
+#include "simd/isa.h"
+#define broadcast_apply ISA_NAME(broadcast_apply)
+#define broadcast_sum ISA_NAME(broadcast_sum)
+
 /* One row: n elements of y from rows of the inputs whose steps are 0 or 1. */
 typedef void RowKernel(real *y, const real *const *in, const int64_t *step, int64_t n);
 /* y = kernel(in...) with broadcasting to y's shape, on the threads. y may be one of the inputs that
@@ -27,5 +32,7 @@ void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *
 
 /* to = from summed over the axes along which `to` was broadcast, divided by n. */
 bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e);
+
+#endif
 
 #endif

@@ -7,32 +7,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const Isa isa_baseline;
+/* Of one instruction set, by floating type. */
+typedef const Isa *Pair[2];
+
+#define PAIR(set)                                                                                  \
+  extern const Isa isa_##set##_float32, isa_##set##_float64;                                       \
+  static Pair set = {[DTYPE_F32] = &isa_##set##_float32, [DTYPE_F64] = &isa_##set##_float64};
+
+PAIR(baseline)
 #ifdef LATENT_X86
-extern const Isa isa_avx2, isa_avx512;
+PAIR(avx2)
+PAIR(avx512)
 #endif
 
-static const Isa *chosen;
-static Dtype default_dtype = DTYPE_REAL;
+static const Pair *chosen;
+static Dtype default_dtype = DTYPE_F32;
 
 Dtype dtype_default(void) { return default_dtype; }
 void dtype_set_default(Dtype dtype) { default_dtype = dtype; }
 
-static bool machine_has(const Isa *candidate) {
+static bool machine_has(const Pair *candidate) {
 #ifdef LATENT_X86
-  if (candidate == &isa_avx2)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (candidate == &isa_avx512)
+  if (candidate == &avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (candidate == &avx512)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
-  return candidate == &isa_baseline;
+  return candidate == &baseline;
 }
 
 /* ---- the rows of one name, found from any of them ---- */
 
 typedef struct Rows {
-  const Op *real, *whole; /* whole: NULL where there is none */
+  const Op *real[2], *whole; /* real: by floating type; whole: NULL where there is none */
 } Rows;
 
 enum { MOST_ROWS = 1024, SLOTS = 4096 /* more than there are pointers to rows */ };
@@ -62,49 +69,47 @@ static const Op *whole_row(const char *name) {
   return NULL;
 }
 
+/* The rows of the two floating types stand at the same places: their files are the same. */
 static bool index_rows(Error *e) {
   int count = 0;
-  for (const Op *const *const *f = chosen->families; *f; f++)
-    for (const Op *const *op = *f; *op; op++) {
+  for (int f = 0; isa(DTYPE_F32)->families[f]; f++)
+    for (int i = 0; isa(DTYPE_F32)->families[f][i]; i++) {
       if (count == MOST_ROWS) return error_set(e, "the table of ops is full");
-      rows[count] = (Rows){*op, whole_row((*op)->name)};
-      remember(rows[count].real, &rows[count]);
-      remember(rows[count].whole, &rows[count]);
-      count++;
+      Rows *r = &rows[count++];
+      for (Dtype d = DTYPE_F32; d <= DTYPE_F64; d++) r->real[d] = isa(d)->families[f][i];
+      r->whole = whole_row(r->real[0]->name);
+      for (int d = 0; d < 2; d++) remember(r->real[d], r);
+      remember(r->whole, r);
     }
   return true;
 }
 
-const Isa *isa_choose(Error *e) {
-  static const Isa *const all[] = {
+bool isa_choose(Error *e) {
+  static const Pair *const all[] = {
 #ifdef LATENT_X86
-      &isa_avx512, &isa_avx2,
+      &avx512, &avx2,
 #endif
-      &isa_baseline};
+      &baseline};
   enum { COUNT = sizeof all / sizeof all[0] };
   const char *wanted = getenv("LATENT_ISA");
-#ifdef LATENT_DOUBLE
-  wanted = NULL; /* there is only the baseline */
-#endif
   for (int i = 0; i < COUNT; i++) {
-    if (wanted && *wanted && strcmp(wanted, all[i]->name) != 0) continue;
-    if (machine_has(all[i])) return (chosen = all[i], index_rows(e)) ? chosen : NULL;
-    if (wanted && *wanted) {
-      error_set(e, "LATENT_ISA=%s: this machine does not have these instructions", wanted);
-      return NULL;
+    if (wanted && *wanted && strcmp(wanted, (*all[i])[0]->name) != 0) continue;
+    if (machine_has(all[i])) {
+      chosen = all[i];
+      return index_rows(e);
     }
+    if (wanted && *wanted)
+      return error_set(e, "LATENT_ISA=%s: this machine does not have these instructions", wanted);
   }
-  error_set(e, "LATENT_ISA=%s: expected baseline%s", wanted ? wanted : "",
-            COUNT > 1 ? ", avx2 or avx512" : "");
-  return NULL;
+  return error_set(e, "LATENT_ISA=%s: expected baseline%s", wanted ? wanted : "",
+                   COUNT > 1 ? ", avx2 or avx512" : "");
 }
 
-const Isa *isa(void) { return chosen; }
+const Isa *isa(Dtype dtype) { return (*chosen)[dtype]; }
 
 const Op *isa_op(const char *name) {
-  for (const Op *const *const *f = chosen->families; *f; f++)
-    for (const Op *const *op = *f; *op; op++)
-      if (strcmp((*op)->name, name) == 0) return *op;
+  for (int i = 0; i < MOST_ROWS && rows[i].real[0]; i++)
+    if (strcmp(rows[i].real[0]->name, name) == 0) return rows[i].real[0];
   return NULL;
 }
 
@@ -124,6 +129,9 @@ static bool refuse_mixture(const Op *op, const Tensor *const *in, int i, int k, 
   op_input_name(op, i, a, sizeof a);
   op_input_name(op, k, b, sizeof b);
   bool first = in[i]->dtype == DTYPE_F32;
+  if (strchr(op->inputs, '*'))
+    return error_set(e, "%s is %s and %s %s; make them one type, with :double() or :float()", a,
+                     dtype_name(in[i]->dtype), b, dtype_name(in[k]->dtype));
   return error_set(e, "%s is %s and %s %s; make them one type, with %s:double() or %s:float()", a,
                    dtype_name(in[i]->dtype), b, dtype_name(in[k]->dtype), first ? a : b,
                    first ? b : a);
@@ -164,8 +172,8 @@ bool op_choose(Call *c, int *convert, Error *e) {
   if (!deciding(c->op, c->in, c->inputs, &floating, &whole, e)) return false;
   *convert = -1;
   c->dtype = floating >= 0 ? c->in[floating]->dtype : default_dtype;
-  c->op = r->real;
-  if (whole < 0) return true;
+  if (r) c->op = r->real[c->dtype];
+  if (!r || whole < 0) return true; /* one without rows takes what it gets */
   if (r->whole && (floating < 0 || r->whole->flags & OP_ANY)) {
     c->op = r->whole;
     c->dtype = DTYPE_I64;

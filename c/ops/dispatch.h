@@ -1,4 +1,5 @@
-/* Floor 3: the kernels in use. Chosen once: the best instruction set that the machine has, or the
+/* Floor 3: the kernels in use, and which row of the op table an application runs. The kernels are
+ * chosen once: the best instruction set that the machine has, or the
  * one that the environment variable LATENT_ISA names. */
 #ifndef LATENT_DISPATCH_H
 #define LATENT_DISPATCH_H
@@ -7,7 +8,9 @@
 #include "ops/op.h"
 #include "ops/optimizer.h"
 #include "ops/resize.h"
+#include "ops/rows.h"
 
+/* What there is for one instruction set and floating type. */
 typedef struct Isa {
   const char *name;
   int vector_bytes;
@@ -17,12 +20,16 @@ typedef struct Isa {
   SumSquaresFunction *sum_squares;
   ResizeFunction *resize_bilinear;
   GatherBytesFunction *gather_bytes;
+  BroadcastSumFunction *broadcast_sum;
+  AddIntoFunction *add_into;
+  ScaleFunction *scale;
 } Isa;
 
-/* NULL (and e filled) when LATENT_ISA names one that does not exist or that the machine lacks. */
-const Isa *isa_choose(Error *e);
-/* The one chosen. */
-const Isa *isa(void);
+/* False (and e filled) when LATENT_ISA names one that does not exist or that the machine lacks. */
+bool isa_choose(Error *e);
+/* The one chosen, for a floating type; its name and the names of its rows are those of the other.
+ */
+const Isa *isa(Dtype dtype);
 /* The row of the op table with this name, or NULL. */
 const Op *isa_op(const char *name);
 

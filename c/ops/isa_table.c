@@ -1,4 +1,5 @@
-/* Floor 3: all that one instruction set offers; compiled once for each. */
+/* Floor 3: all that one instruction set offers for one floating type; compiled once for each. */
+#include "ops/broadcast.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
 #include "simd/vec.h"
@@ -38,4 +39,7 @@ const Isa ISA_NAME(isa) = {.name = TEXT(LATENT_ISA),
                            .optimizers = ISA_NAME(optimizers),
                            .sum_squares = ISA_NAME(optimizer_sum_squares),
                            .resize_bilinear = ISA_NAME(resize_bilinear),
-                           .gather_bytes = ISA_NAME(gather_bytes)};
+                           .gather_bytes = ISA_NAME(gather_bytes),
+                           .broadcast_sum = broadcast_sum,
+                           .add_into = ISA_NAME(add_into),
+                           .scale = ISA_NAME(scale)};

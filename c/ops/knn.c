@@ -125,8 +125,8 @@ static bool tree_pays(const Search *s, int64_t queries) {
          s->k <= s->n / 32;
 }
 
-bool ISA_NAME(knn)(const real *train, int64_t n, const real *query, int64_t m, int dims, int k,
-                   int32_t *index, real *distance, Error *e) {
+bool ISA_NAME(knn)(const void *train, int64_t n, const void *query, int64_t m, int dims, int k,
+                   int32_t *index, void *distance, Error *e) {
   if (n > INT32_MAX) return error_set(e, "train: more than %d points", INT32_MAX);
   if (k < 1 || k > n)
     return error_set(e, "k: expected 1 to %lld (the training points), got %d", (long long)n, k);

@@ -319,7 +319,7 @@ static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
   s->part[begin / s->grain] = sum;
 }
 
-double ISA_NAME(optimizer_sum_squares)(const real *x, int64_t n) {
+double ISA_NAME(optimizer_sum_squares)(const void *x, int64_t n) {
   Sum s = {.x = x, .grain = (n + SUM_CHUNKS - 1) / SUM_CHUNKS};
   if (s.grain < STEP_GRAIN) s.grain = STEP_GRAIN;
   parallel_for(n, s.grain, sum_chunk, &s);

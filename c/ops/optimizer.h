@@ -26,9 +26,10 @@ typedef struct OptimizerNumber {
 typedef struct OptimizerStep {
   double number[OPTIMIZER_NUMBERS]; /* in the order of the row */
   int64_t step, n;
-  real *weight;
-  const real *grad;
-  real *array[OPTIMIZER_ARRAYS]; /* in the order of the row; zeros before the first step */
+  /* of the floating type of the Isa */
+  void *weight;
+  const void *grad;
+  void *array[OPTIMIZER_ARRAYS]; /* in the order of the row; zeros before the first step */
 } OptimizerStep;
 
 typedef struct Optimizer {
@@ -41,7 +42,7 @@ typedef struct Optimizer {
 } Optimizer;
 
 /* The sum of x^2 in double precision, for a gradient's norm: the same for any number of threads. */
-typedef double SumSquaresFunction(const real *x, int64_t n);
+typedef double SumSquaresFunction(const void *x, int64_t n);
 
 #ifdef LATENT_ISA
 extern const Optimizer *const ISA_NAME(optimizers)[]; /* then NULL */

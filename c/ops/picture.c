@@ -88,15 +88,15 @@ static int sample(const uint8_t *row, int64_t i, int depth) {
 
 /* The grey of every value that a sample of 8 bits or less can have; of a palette, of its colours.
  */
-static void fill_greys(const Png *p, real greys[256]) {
+static void fill_greys(const Png *p, float greys[256]) {
   for (int v = 0; v < 256; v++) {
     if (p->color != PNG_PALETTE) {
       bool clear = p->has_clear && v == p->clear[0];
-      greys[v] = (real)(clear ? 1 : (double)v / ((1 << p->depth) - 1));
+      greys[v] = (float)(clear ? 1 : (double)v / ((1 << p->depth) - 1));
     } else if (v < p->colours) {
       const uint8_t *c = p->palette + 3 * v;
       int alpha = v < p->alpha_count ? p->alphas[v] : 255;
-      greys[v] = (real)blend(luma(c[0], c[1], c[2]) / 255, alpha / 255.0);
+      greys[v] = (float)blend(luma(c[0], c[1], c[2]) / 255, alpha / 255.0);
     }
   }
 }
@@ -115,7 +115,7 @@ static double pixel(const Png *p, const uint8_t *row, int64_t x) {
 }
 
 /* Pixel x of any row as red, green and blue; false where a palette lacks it. */
-static bool pixel_in_color(const Png *p, const uint8_t *row, int64_t x, real *out) {
+static bool pixel_in_color(const Png *p, const uint8_t *row, int64_t x, float *out) {
   double most = (1 << p->depth) - 1, alpha = 1;
   int n = channels_of(p), s[4] = {0};
   for (int c = 0; c < n; c++) s[c] = sample(row, x * n + c, p->depth);
@@ -130,20 +130,20 @@ static bool pixel_in_color(const Png *p, const uint8_t *row, int64_t x, real *ou
   if (p->color == PNG_GREY_ALPHA || p->color == PNG_RGB_ALPHA) alpha = s[n - 1] / most;
   bool clear = p->has_clear && s[0] == p->clear[0] && p->color != PNG_PALETTE;
   if (clear && (n == 1 || (s[1] == p->clear[1] && s[2] == p->clear[2]))) alpha = 0;
-  for (int c = 0; c < 3; c++) out[c] = (real)blend(rgb[c], alpha);
+  for (int c = 0; c < 3; c++) out[c] = (float)blend(rgb[c], alpha);
   return true;
 }
 
 /* The row's pixels, `dx` apart; false where a palette lacks one of the colours. */
-static bool put_row(const Png *p, const real greys[256], const uint8_t *row, int width, int dx,
-                    real *out) {
+static bool put_row(const Png *p, const float greys[256], const uint8_t *row, int width, int dx,
+                    float *out) {
   if (p->in_color) {
     for (int64_t x = 0; x < width; x++)
       if (!pixel_in_color(p, row, x, out + 3 * x * dx)) return false;
     return true;
   }
   if (channels_of(p) > 1 || p->depth == 16) {
-    for (int64_t x = 0; x < width; x++) out[x * dx] = (real)pixel(p, row, x);
+    for (int64_t x = 0; x < width; x++) out[x * dx] = (float)pixel(p, row, x);
     return true;
   }
   int most = p->color == PNG_PALETTE ? p->colours - 1 : 255;
@@ -155,8 +155,8 @@ static bool put_row(const Png *p, const real greys[256], const uint8_t *row, int
   return true;
 }
 
-bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, real *out, Error *e) {
-  real greys[256];
+bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, float *out, Error *e) {
+  float greys[256];
   fill_greys(p, greys);
   int64_t step = channels_of(p) * p->depth / 8 > 0 ? channels_of(p) * p->depth / 8 : 1;
   uint8_t *row = scratch, *above = scratch + png_row_size(p);
@@ -169,7 +169,7 @@ bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, real *out, 
       if (!unfilter(rows[0], rows + 1, above, n, step, row))
         return error_set(e, "row %d has filter %d, which does not exist", y + 1, rows[0]);
       int64_t place = (int64_t)(s->y0 + y * s->dy) * p->width + s->x0;
-      real *to = out + (p->in_color ? 3 : 1) * place;
+      float *to = out + (p->in_color ? 3 : 1) * place;
       if (!put_row(p, greys, row, width, s->dx, to))
         return error_set(e, "a pixel has a colour that its palette lacks");
       uint8_t *next = above;
@@ -181,15 +181,15 @@ bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, real *out, 
 
 /* ---- PGM ---- */
 
-static bool put_value(int64_t i, int64_t value, int most, real *out, Error *e) {
+static bool put_value(int64_t i, int64_t value, int most, float *out, Error *e) {
   if (value > most)
     return error_set(e, "pixel %lld is %lld, above its largest value %d", (long long)i + 1,
                      (long long)value, most);
-  out[i] = (real)((double)value / most);
+  out[i] = (float)((double)value / most);
   return true;
 }
 
-bool pgm_bytes(const uint8_t *bytes, int64_t count, int most, real *out, Error *e) {
+bool pgm_bytes(const uint8_t *bytes, int64_t count, int most, float *out, Error *e) {
   for (int64_t i = 0; i < count; i++) {
     int value = most > 255 ? bytes[2 * i] << 8 | bytes[2 * i + 1] : bytes[i];
     if (!put_value(i, value, most, out, e)) return false;
@@ -208,7 +208,7 @@ static const char *skip_space(const char *at, const char *end) {
   return at;
 }
 
-bool pgm_text(const char *text, size_t size, int64_t count, int most, real *out, Error *e) {
+bool pgm_text(const char *text, size_t size, int64_t count, int most, float *out, Error *e) {
   const char *at = text, *end = text + size;
   for (int64_t i = 0; i < count; i++) {
     at = skip_space(at, end);

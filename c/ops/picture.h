@@ -24,11 +24,11 @@ int64_t png_size(const Png *p);
 int64_t png_row_size(const Png *p);
 /* out (height, width), or (height, width, 3) in colour, from png_size bytes of rows; scratch has
  * twice png_row_size bytes. */
-bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, real *out, Error *e);
+bool png_pixels(const Png *p, const uint8_t *rows, uint8_t *scratch, float *out, Error *e);
 
 /* Of a PGM's pixels: out (count) = value / most, of bytes (two each, high one first, where most is
  * above 255) or of decimal numbers with white space and comments between them. */
-bool pgm_bytes(const uint8_t *bytes, int64_t count, int most, real *out, Error *e);
-bool pgm_text(const char *text, size_t size, int64_t count, int most, real *out, Error *e);
+bool pgm_bytes(const uint8_t *bytes, int64_t count, int most, float *out, Error *e);
+bool pgm_text(const char *text, size_t size, int64_t count, int most, float *out, Error *e);
 
 #endif

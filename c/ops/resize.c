@@ -143,7 +143,7 @@ static void gather_chunk(void *context, int64_t begin, int64_t end, int thread) 
 }
 
 void ISA_NAME(gather_bytes)(const uint8_t *bytes, int64_t row, const int64_t *rows, int64_t n,
-                            double scale, double shift, real *out) {
+                            double scale, double shift, void *out) {
   Gather g = {bytes, row, rows, scale, shift, out};
   parallel_for(n, row > 0 && row < CHUNK_ELEMENTS ? CHUNK_ELEMENTS / row : 1, gather_chunk, &g);
 }

@@ -21,7 +21,7 @@ typedef bool ResizeFunction(const Images *in, const Images *out, Error *e);
 /* out (n, row) = bytes[rows[i]] * scale + shift, each value rounded once; rows count from 0 and
  * are in range. rows == NULL: the first n rows. */
 typedef void GatherBytesFunction(const uint8_t *bytes, int64_t row, const int64_t *rows, int64_t n,
-                                 double scale, double shift, real *out);
+                                 double scale, double shift, void *out);
 
 #ifdef LATENT_ISA
 extern ResizeFunction ISA_NAME(resize_bilinear);

@@ -16,6 +16,12 @@
 #define VEC_BYTES 16
 #endif
 enum { LANES = VEC_BYTES / (int)sizeof(real) };
+/* The bytes of a lane: the preprocessor knows no sizeof. */
+#ifdef LATENT_DOUBLE
+#define VEC_REAL 8
+#else
+#define VEC_REAL 4
+#endif
 
 #ifdef LATENT_DOUBLE
 typedef int64_t lane_int;
@@ -125,26 +131,20 @@ VEC_INLINE double vec_sum_wide(VecWide v) {
 }
 /* Lanes added as a tree, always in the same order: each half onto the other. */
 VEC_INLINE real vec_sum(Vec v) {
-#if VEC_BYTES == 64 && !defined LATENT_DOUBLE
+#if VEC_BYTES / VEC_REAL == 16
   v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
   v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
   v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1);
-#elif VEC_BYTES == 32 && !defined LATENT_DOUBLE
+#elif VEC_BYTES / VEC_REAL == 8
   v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
   v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 0, 1, 0, 1);
-#elif !defined LATENT_DOUBLE
+#elif VEC_BYTES / VEC_REAL == 4
   v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
 #endif
   return v[0] + v[1];
 }
 
-/* The halves of two vectors interleaved: what stands at which place. The preprocessor knows no
- * sizeof. */
-#ifdef LATENT_DOUBLE
-#define VEC_REAL 8
-#else
-#define VEC_REAL 4
-#endif
+/* The halves of two vectors interleaved: what stands at which place. */
 #if VEC_BYTES / VEC_REAL == 16
 #define VEC_FIRST 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define VEC_SECOND 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31

@@ -24,7 +24,7 @@ local function with_channels(x, color)
   local h, w = x:size(1), x:size(2)
   if color == (x:dim() == 3) then return x end
   if color then return x:reshape(h, w, 1):broadcast_to(h, w, 3) end
-  return x:matmul(core.tensor{{0.299}, {0.587}, {0.114}}):reshape(h, w)
+  return x:matmul(core.tensor({{0.299}, {0.587}, {0.114}}, {dtype = x.dtype})):reshape(h, w)
 end
 
 --- Reads a PNG, PGM or PPM file; its content tells which. Colours become grey as 0.299 R + 0.587 G + 0.114 B unless

@@ -1,6 +1,6 @@
 --- latent: tensors, automatic differentiation and autoencoders.
--- Tensors are float32 (or u8 for data), row-major and contiguous; axes, elements and ranges count from 1.
--- Every op is a function `lt.name(x, ...)` and a method `x:name(...)`.
+-- Tensors are float32 (or float64, i64 or u8: `dtype`), row-major and contiguous; axes, elements and ranges count from
+-- 1. Every op is a function `lt.name(x, ...)` and a method `x:name(...)`.
 -- @module latent
 local core = require "latent.core"
 local profile = require "latent.profile"

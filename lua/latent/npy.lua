@@ -1,7 +1,7 @@
 --- NumPy's .npy files: one array each.
 -- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 becomes a
--- u8 tensor, i8 an i64 one, everything else float32; what float32 cannot hold is rounded to the nearest
--- (latent.base.dtypes) unless `exact = true` asks for an error. Headers are parsed, never executed, and compared with
+-- u8 tensor, f8 a float64 one, i4, i8 and u4 i64, everything else float32; of u8 (uint64) what float32 cannot hold is
+-- rounded to the nearest unless `exact = true` asks for an error. Headers are parsed, never executed, and compared with
 -- the file's size.
 -- @module latent.npy
 
@@ -21,7 +21,7 @@ M.max_header = 1 << 17
 
 local DTYPES = {b1 = "BOOL", i1 = "I8", i2 = "I16", i4 = "I32", i8 = "I64", u1 = "U8", u2 = "U16", u4 = "U32",
   u8 = "U64", f2 = "F16", f4 = "F32", f8 = "F64"}
-local DESCR = {float32 = "<f4", u8 = "|u1", i64 = "<i8"}
+local DESCR = {float32 = "<f4", float64 = "<f8", u8 = "|u1", i64 = "<i8"}
 local WORDS = {c = "complex numbers", O = "Python objects", U = "text", S = "byte strings", V = "records",
   M = "dates", m = "time spans"}
 
@@ -180,8 +180,8 @@ end
 
 --- Opens a file and leaves its elements there: they are read when they are looked at, and what is written into the
 -- tensor stays out of the file. The file must not become shorter as long as the tensor is in use.
--- @tparam string path of an array of '<f4', '|u1' or '<i8' in C order
--- @treturn ?Tensor float32, u8 or i64; nil where the file is missing or damaged, or would have to be converted
+-- @tparam string path of an array of '<f4', '<f8', '|u1' or '<i8' in C order
+-- @treturn ?Tensor of the array's type; nil where the file is missing or damaged, or would have to be converted
 -- @treturn ?string the message then
 function M.open(path)
   options.expect("npy.open", "path", path, "string")
@@ -192,7 +192,7 @@ function M.open(path)
   local header, message = read_header(start, size)
   local dtype = header and dtypes.kept[header.dtype]
   if header and not dtype or header and header.big then
-    message = ("its elements are %s, which npy.load converts; only '<f4', '|u1' and '<i8' can stay in the file"):format(
+    message = ("its elements are %s, which load converts; only '<f4', '<f8', '|u1' and '<i8' can stay in it"):format(
       header.descr)
   elseif header and header.fortran_order == "True" and #header.shape > 1 then
     message = "its elements are in Fortran order, which npy.load turns round"
@@ -204,7 +204,8 @@ function M.open(path)
   return nil, ("%s: %s"):format(path, message)
 end
 
---- The bytes of a .npy file (version 1.0, C order) with a tensor: '<f4' for float32, '|u1' for u8, '<i8' for i64.
+--- The bytes of a .npy file (version 1.0, C order) with a tensor: '<f4' for float32, '<f8' for float64, '|u1' for u8,
+-- '<i8' for i64.
 -- @tparam Tensor tensor
 -- @treturn string
 function M.encode(tensor)

@@ -66,7 +66,7 @@ local function check_parameters(name, parameters, seen)
     local i = seen.count
     local place = ("%s: parameter %d"):format(name, i)
     core.check_tensor(p, place)
-    if not p.is_leaf or p.dtype ~= "float32" then
+    if not p.is_leaf or not core.fits(p, 0, 8) then
       raise(("%s: expected a tensor made by lt.param, got %s"):format(place,
         p.is_leaf and p.dtype or "the result of an op"))
     elseif seen[p] then
@@ -185,7 +185,7 @@ local function new(row_name, parameters, opts)
       local needed = row.needs[array]
       local list = (not needed or hyper[needed] == true or type(hyper[needed]) == "number" and hyper[needed] ~= 0)
         and {} or nil
-      for j, p in ipairs(list and group.parameters or {}) do list[j] = core.zeros(p.shape) end
+      for j, p in ipairs(list and group.parameters or {}) do list[j] = core.zeros(p) end
       group.state[k] = list
     end
     self._groups[i] = group

@@ -1,9 +1,8 @@
 --- PyTorch's .pt and .pth files: state dicts and checkpoints, read without executing anything, and written.
 -- Read is the zip format (PyTorch 1.6 and later) with tensors, dictionaries, lists, tuples, sets, numbers, strings,
 -- booleans and None in it, and nothing else: a file with a whole model, or with anything that Python would have to
--- call, is refused by name. Tensors become float32, of bytes (uint8) u8, of int64 i64; what float32 cannot hold is
--- rounded to the nearest (see latent.base.dtypes). Views, also transposed and overlapping ones, become tensors of
--- their own.
+-- call, is refused by name. Tensors become float32, of float64 float64, of bytes (uint8) u8, of int64 and int32 i64.
+-- Views, also transposed and overlapping ones, become tensors of their own.
 -- @usage model:load_state(assert(pt.load "weights.pt"), {layout = "torch"})
 -- @module latent.pt
 
@@ -34,7 +33,7 @@ local STORAGES = {Float = "F32", Double = "F64", Half = "F16", BFloat16 = "BF16"
 
 -- Reading: the names that may occur in a pickle, and what stands for them.
 
-local WRITTEN = {float32 = "Float", u8 = "Byte", i64 = "Long"}
+local WRITTEN = {float32 = "Float", float64 = "Double", u8 = "Byte", i64 = "Long"}
 
 local function is_size(n) return math.type(n) == "integer" and n >= 0 end
 

@@ -7,7 +7,7 @@ local shapes = require "latent.base.shapes"
 
 local MOST_PIECES = 1 << 24 -- of a list of tensors
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor

@@ -3,7 +3,7 @@
 local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
@@ -32,7 +32,7 @@ return function(core)
   -- Of u8 the mask tells which keys are seen; of other types it is added to the scores.
   local function masked(scores, mask)
     if mask.dtype ~= "u8" then return ops.add(scores, mask) end
-    return ops.where(mask:float(), scores, -math.huge)
+    return ops.where(mask, scores, -math.huge)
   end
 
   -- A query that sees nothing gets zeros, and its scores no gradient: not NaN.
@@ -62,6 +62,6 @@ return function(core)
       differentiable = true,
       doc = "softmax(query key^T scale) value for query [..., l, e], key [..., s, e] and value [..., s, v], scale \z
         1 / sqrt(e) unless given; returns the weights [..., l, s] beside it. attn_mask, which broadcasts to them: u8, \z
-        1 where a key is seen, or float32 and added to the scores; is_causal: keys at a later place are not seen."},
+        1 where a key is seen, or of the scores' type and added; is_causal: keys at a later place are not seen."},
   }
 end

@@ -5,7 +5,7 @@ local axis_of = require("latent.base.axes").axis
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor

@@ -34,7 +34,7 @@ local function labels_of(text, hidden)
   return labels
 end
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor

@@ -5,7 +5,7 @@ local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
 local spatial = require "latent.base.spatial"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise = core.ops, core.raise
@@ -170,8 +170,7 @@ return function(core)
         index[#index + 1] = d and d >= 0 and d < depths and item * depths + d + 1 or empty
       end
     end
-    local nothing = core.zeros(1, shape[2], shape[3], shape[4])
-    if nothing.dtype ~= x.dtype then nothing = nothing:to(x.dtype) end
+    local nothing = core.zeros({1, shape[2], shape[3], shape[4]}, {dtype = x.dtype})
     return ops.gather_rows(ops.cat{x, nothing}, index)
   end
 

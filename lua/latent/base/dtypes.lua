@@ -1,6 +1,6 @@
---- The element types of other programs' files and how each becomes float32 (or stays u8 or i64).
--- float32 holds whole numbers up to 2^24 exactly; wider integers and float64 are rounded to the nearest float32,
--- and what is too large becomes an infinity. `exact = true` makes such a value an error instead.
+--- The element types of other programs' files and what becomes of each: uint8 stays u8, float64 and int64 stay what
+-- they are, int32 and uint32 become i64, and all others float32. That holds whole numbers up to 2^24 exactly: of these
+-- others uint64 alone has more, and is rounded to the nearest. `exact = true` makes such a value an error instead.
 -- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
 -- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
 -- @module latent.base.dtypes
@@ -28,11 +28,13 @@ local function by_table(pattern, convert)
 end
 
 -- Wider types: unpack and pack a few hundred at a time, as many as the stack takes without growing.
+-- `to` is the letter of what they become, "f" unless it is said.
 -- `wide` is the letter of 64-bit integers: from those Lua rounds twice, to a double and to a float.
 -- A sticky bit in the double makes the second rounding the right one.
-local function by_unpack(order, letter, size, wide)
+local function by_unpack(order, letter, size, to, wide)
   local many = 240
-  local unpack_many, pack_many = order .. letter:rep(many), "<" .. ("f"):rep(many)
+  to = to or "f"
+  local unpack_many, pack_many = order .. letter:rep(many), "<" .. to:rep(many)
   local function pack(format, ...)
     if not wide then return format:pack(...) end
     local values = {...}
@@ -47,7 +49,7 @@ local function by_unpack(order, letter, size, wide)
     end
     local rest = (stop - at) // size
     if rest > 0 then
-      out[#out + 1] = pack("<" .. ("f"):rep(rest), (order .. letter:rep(rest)):unpack(block, at))
+      out[#out + 1] = pack("<" .. to:rep(rest), (order .. letter:rep(rest)):unpack(block, at))
     end
     return table.concat(out)
   end
@@ -89,7 +91,7 @@ local function same(block) return block end
 local function turned(block) return (block:gsub("(.)(.)(.)(.)(.)(.)(.)(.)", "%8%7%6%5%4%3%2%1")) end
 
 -- For `exact`: the letter of types that hold more than float32 does.
-local WIDE = {F64 = "d", I32 = "i4", U32 = "I4", U64 = "I8"}
+local WIDE = {U64 = "I8"}
 
 -- What a number of two bytes becomes.
 local function by_pair(order, letter, convert)
@@ -104,14 +106,14 @@ end
 local function ordered(order)
   return {
     F32 = {size = 4, convert = order == "<" and same or by_unpack(order, "f", 4)},
-    F64 = {size = 8, convert = by_unpack(order, "d", 8)},
+    F64 = {size = 8, tensor = "float64", convert = order == "<" and same or turned},
     F16 = {size = 2, convert = by_pair(order, "I2", half_to_number)},
     I16 = {size = 2, convert = by_pair(order, "i2")},
-    I32 = {size = 4, convert = by_unpack(order, "i4", 4)},
+    I32 = {size = 4, tensor = "i64", convert = by_unpack(order, "i4", 4, "j")},
     I64 = {size = 8, tensor = "i64", convert = order == "<" and same or turned},
     U16 = {size = 2, convert = by_pair(order, "I2")},
-    U32 = {size = 4, convert = by_unpack(order, "I4", 4)},
-    U64 = {size = 8, convert = by_unpack(order, "i8", 8, "I8")},
+    U32 = {size = 4, tensor = "i64", convert = by_unpack(order, "I4", 4, "j")},
+    U64 = {size = 8, convert = by_unpack(order, "i8", 8, "f", "I8")},
   }
 end
 
@@ -190,11 +192,11 @@ end
 
 --- The dtype of the tensor that elements become.
 -- @tparam string dtype a name in `kinds`
--- @treturn string "float32", "u8" or "i64"
+-- @treturn string "float32", "float64", "u8" or "i64"
 function M.tensor_dtype(dtype) return M.kinds[dtype].tensor or "float32" end
 
 --- The types that tensors are written as, by their own names.
-M.written = {float32 = "F32", u8 = "U8", i64 = "I64"}
+M.written = {float32 = "F32", float64 = "F64", u8 = "U8", i64 = "I64"}
 
 --- The types of files whose elements are those of a tensor as they stand, and the tensor's.
 M.kept = {}

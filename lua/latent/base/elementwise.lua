@@ -3,7 +3,7 @@
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, like = core.ops, core.tensor_like

@@ -1,5 +1,4 @@
---- The Lua face of a core: functions, methods and operators of tensors. Made once for `latent.core`
--- (the module `latent`) and, in the specs, once for its double precision twin.
+--- The Lua face of the core: functions, methods and operators of tensors.
 -- @module latent.base.face
 local foreign = require "latent.base.foreign"
 local format = require "latent.base.format"
@@ -15,13 +14,18 @@ local FAMILIES = {"composites", "elementwise", "reductions", "convolutions", "po
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
-  "generator", "info", "is_recording", "is_tensor", "knn", "linspace", "manual_seed", "no_grad", "ones", "op", "param",
-  "rand", "randn", "randperm", "resize_bilinear", "rng_state", "set_rng_state", "set_threads", "tensor", "threads",
-  "trim", "zeros"}
+  "generator", "get_default_dtype", "info", "is_recording", "is_tensor", "knn", "linspace", "manual_seed", "no_grad",
+  "ones", "op", "param", "rand", "randn", "randperm", "resize_bilinear", "rng_state", "set_default_dtype",
+  "set_rng_state", "set_threads", "tensor", "threads", "trim", "zeros"}
 
 -- These the core reads itself.
-for _, name in ipairs{"rand", "randn", "randperm"} do
-  options.declare("lt." .. name, {{"generator", "any", nil, "one made by `lt.generator` (default: the global one)"}})
+local GENERATOR = {"generator", "any", nil, "one made by `lt.generator` (default: the global one)"}
+local DTYPE = {"dtype", options.one_of{"float32", "float64", "i64", "u8"}, nil, "the type (default: "
+  .. "`lt.get_default_dtype()`)"}
+options.declare("lt.randperm", {GENERATOR})
+for _, name in ipairs{"rand", "randn"} do options.declare("lt." .. name, {GENERATOR, DTYPE}) end
+for _, name in ipairs{"arange", "eye", "from_bytes", "full", "linspace", "ones", "tensor", "zeros"} do
+  options.declare("lt." .. name, {DTYPE})
 end
 
 -- Random numbers in place, outside of the tape as other ways to fill a tensor are.
@@ -146,7 +150,7 @@ local function add_composite(lt, list, op)
 end
 
 --- Builds the face of a core.
--- @tparam table core latent.core or latent.core64
+-- @tparam table core latent.core
 -- @treturn table the module: every function of the library that works on tensors
 function M.build(core)
   local lt = {}

@@ -15,7 +15,7 @@ local function entries(list)
 end
 
 local NO_DEVICE = "leave it out: all tensors are the CPU's"
-local DTYPES = "x:float(), x:long(), x:byte() or x:u8()"
+local DTYPES = "x:float(), x:double(), x:long(), x:byte() or x:u8()"
 
 --- Fields and methods of tensors.
 M.tensor = entries{
@@ -26,7 +26,7 @@ M.tensor = entries{
   ["expand expand_as"] = "x:broadcast_to(shape)",
   ["repeat"] = "x:tile(...)",
   ["cuda cpu to device is_cuda pin_memory get_device"] = NO_DEVICE,
-  ["double half bfloat16 int short bool char astype type type_as"] = DTYPES,
+  ["half bfloat16 int short bool char astype type type_as"] = DTYPES,
   ["numpy tolist totable"] = "x:table(), or npy.save(path, x)",
   ["ndim ndimension nDimension"] = "x:dim()",
   ["nelement nElement"] = "x:numel()",

@@ -6,7 +6,7 @@ local shapes = require "latent.base.shapes"
 
 local REDUCTION = {name = "reduction", kind = "choice", choices = {"mean", "sum", "none"}}
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
@@ -157,7 +157,7 @@ return function(core)
   end
 
   local function broadcast(x, shape)
-    return same(x.shape, shape) and x or ops.add(x, core.zeros(shape))
+    return same(x.shape, shape) and x or ops.add(x, core.zeros(shape, {dtype = x.dtype}))
   end
 
   local function gaussian_nll(mu, log_var, target, ...)

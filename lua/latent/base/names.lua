@@ -19,7 +19,7 @@ function M.of(f)
   if name then return name end
   for module, t in next, package.loaded do
     local tail = module:match "^latent%.([%w_]+)$"
-    local key = tail and tail ~= "core" and tail ~= "core64" and key_of(t, f)
+    local key = tail and tail ~= "core" and key_of(t, f)
     if key then return tail .. "." .. key end
   end
 end

@@ -5,7 +5,7 @@ local axes = require "latent.base.axes"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, check, like = core.ops, core.raise, core.check_tensor, core.tensor_like

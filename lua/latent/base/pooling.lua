@@ -3,7 +3,7 @@
 local arguments = require "latent.base.arguments"
 local spatial = require "latent.base.spatial"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops = core.ops

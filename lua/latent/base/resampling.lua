@@ -10,7 +10,7 @@ local MODES = {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "b
 local AXES = {linear = 1, bilinear = 2, trilinear = 3, bicubic = 2}
 local ALONG = {linear = "linear", bilinear = "linear", trilinear = "linear", bicubic = "cubic"}
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise = core.ops, core.raise

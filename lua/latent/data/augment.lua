@@ -65,7 +65,7 @@ function M.new(opts)
       if o.shift > 0 then x = shift(x, o.shift, o.fill, generator) end
       if o.contrast > 0 then x = x * (each(o.contrast) + 1) end
       if o.brightness > 0 then x = x + each(o.brightness) end
-      if o.noise > 0 then x = x + lt.randn(x.shape, {generator = generator}) * o.noise end
+      if o.noise > 0 then x = x + lt.randn(x, {generator = generator}) * o.noise end
       return x, y
     end)
   end

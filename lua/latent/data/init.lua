@@ -143,7 +143,7 @@ function M.noisy(x, sigma, opts)
   if type(sigma) ~= "number" or not (sigma >= 0 and sigma < math.huge) then
     raise("data.noisy: sigma: expected a number from 0, got " .. options.describe(sigma))
   end
-  return x + lt.randn(x.shape, {generator = opts.generator}) * sigma
+  return x + lt.randn(x, {generator = opts.generator}) * sigma
 end
 
 --- Hands out a set in batches: `for batch in data.loader(set, {batch = 64}) do ... end`, where

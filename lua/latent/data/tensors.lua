@@ -17,7 +17,7 @@ Tensors.__name = "data set" -- in messages
 function Tensors:batch(index)
   if type(index) == "table" and #index > 0 then index = core.tensor(index) end
   local x = self.x:gather_rows(index)
-  if x.dtype == "u8" then x = x:float() end
+  if x.dtype == "u8" then x = core.tensor(x, {dtype = core.get_default_dtype()}) end
   local y = self.y and self.y:gather_rows(index)
   return x, y and y.dtype == "u8" and y:float() or y
 end

@@ -4,61 +4,78 @@
 
 -- ---- making tensors ----
 
---- A tensor of the given values; of a tensor, a copy.
+--- A tensor of the given values; of a tensor, a copy. All makers of tensors take `{dtype = name}` last: "float32",
+-- "float64", "i64" or "u8", or PyTorch's other names of them ("float", "double", "int64", "long", "uint8", "byte").
+-- Without it the type is the default one, or the floating type of a tensor that gives the shape.
 -- @function lt.tensor
 -- @tparam number|table|Tensor data a number (shape []), or tables nested as deep as the shape
--- @treturn Tensor float32
--- @raise where the tables are ragged or hold something else than numbers
+-- @tparam ?table opts
+-- @treturn Tensor of the default type
+-- @raise where the tables are ragged or hold something else than numbers of the type
 -- @usage lt.tensor{{1, 2}, {3, 4}}
 
 --- A tensor of zeros: `lt.zeros(2, 3)`, `lt.zeros{2, 3}`, or `lt.zeros(x)` for the shape of x.
 -- @function lt.zeros
 -- @tparam int|{int,...}|Tensor shape
--- @treturn Tensor float32
+-- @tparam ?table opts
+-- @treturn Tensor of the default type
 
 --- A tensor of ones; its shape is given as to `lt.zeros`.
 -- @function lt.ones
 -- @tparam int|{int,...}|Tensor shape
--- @treturn Tensor float32
+-- @tparam ?table opts
+-- @treturn Tensor of the default type
 
---- A tensor of one value.
+--- A tensor of one value. The name of a type may stand in the place of the options.
 -- @function lt.full
 -- @tparam {int,...} shape
 -- @tparam number value
--- @tparam ?string dtype "float32" (unless said) or "u8"
--- @treturn Tensor
+-- @tparam ?table opts
+-- @treturn Tensor of the default type
 
 --- The numbers first, first + step, ... up to and including last; `lt.arange(n)` gives 1..n. Whole numbers in whole
--- steps are exact: those beyond 2^24 that float32 would round are refused.
+-- steps are exact: those beyond 2^24 that float32 would round are refused, `{dtype = "i64"}` holds them.
 -- @function lt.arange
 -- @tparam number first
 -- @tparam ?number last
 -- @tparam ?number step 1 unless said; not 0
--- @treturn Tensor float32 [n]
+-- @tparam ?table opts
+-- @treturn Tensor [n], of the default type
 
 --- n numbers evenly spaced, both ends included.
 -- @function lt.linspace
 -- @tparam number first
 -- @tparam number last
 -- @tparam int n at least 1
--- @treturn Tensor float32 [n]
+-- @tparam ?table opts
+-- @treturn Tensor [n], of the default type
 
 --- The identity matrix.
 -- @function lt.eye
 -- @tparam int n
--- @treturn Tensor float32 [n, n]
+-- @tparam ?table opts
+-- @treturn Tensor [n, n], of the default type
 
---- A tensor from raw elements, little-endian and row by row, as `x:bytes()` gives them.
+--- A tensor from raw elements, little-endian and row by row, as `x:bytes()` gives them. The name of a type may stand
+-- in the place of the options.
 -- @function lt.from_bytes
 -- @tparam string bytes
 -- @tparam {int,...} shape
--- @tparam ?string dtype "float32" (unless said) or "u8"
--- @treturn Tensor
+-- @tparam ?table opts
+-- @treturn Tensor of the default type
 
 --- A leaf on the elements of x whose gradient is wanted; shares the storage of x.
 -- @function lt.param
--- @tparam Tensor|number|table x float32
+-- @tparam Tensor|number|table x of a floating type
 -- @treturn Tensor
+
+--- The type of tensors that are made without saying one; two floating types do not mix in an op.
+-- @function lt.set_default_dtype
+-- @tparam string name "float32", as it is at first, or "float64"
+
+--- The type of tensors that are made without saying one.
+-- @function lt.get_default_dtype
+-- @treturn string "float32" or "float64"
 
 --- Whether a value is a tensor (a closed one too).
 -- @function lt.is_tensor
@@ -72,19 +89,19 @@
 -- @function lt.rand
 -- @tparam int|{int,...}|Tensor shape
 -- @tparam ?table opts
--- @treturn Tensor float32
+-- @treturn Tensor of the default type, or the floating type of a tensor that gives the shape
 
 --- Random numbers of the normal distribution N(0, 1); arguments as for `lt.rand`.
 -- @function lt.randn
 -- @tparam int|{int,...}|Tensor shape
 -- @tparam ?table opts
--- @treturn Tensor float32
+-- @treturn Tensor of the default type, or the floating type of a tensor that gives the shape
 
 --- The numbers 1..n in random order.
 -- @function lt.randperm
--- @tparam int n at most 2^24
+-- @tparam int n
 -- @tparam ?table opts
--- @treturn Tensor float32 [n]
+-- @treturn Tensor i64 [n]
 
 --- A stream of random numbers of its own, independent of the default one.
 -- @function lt.generator
@@ -148,10 +165,10 @@
 
 --- The nearest points of a set, exactly; of equally near ones the first.
 -- @function lt.knn
--- @tparam Tensor train float32 [n, dimensions], n at most 2^24: float32 counts exactly no further
--- @tparam Tensor query float32 [m, dimensions]
+-- @tparam Tensor train [n, dimensions], of a floating type
+-- @tparam Tensor query [m, dimensions], of the same type
 -- @tparam ?int k how many for each; 1 unless said
--- @treturn Tensor their positions in train, from 1, nearest first [m, k]
+-- @treturn Tensor their positions in train, from 1, nearest first [m, k], i64
 -- @treturn Tensor the Euclidean distances [m, k]
 
 --- Images at another size, bilinearly interpolated between the centres of the pixels.
@@ -242,6 +259,10 @@
 
 --- The same values as float32; itself where it has them already.
 -- @function Tensor:float
+-- @treturn Tensor
+
+--- The same values as float64; itself where it has them already. Gradients pass, converted back, as through float().
+-- @function Tensor:double
 -- @treturn Tensor
 
 --- The same values as i64, fractions dropped; itself where it is i64 already.

@@ -176,7 +176,7 @@ end
 -- f of each column of draws [draws, chains, ...]: a tensor of the remaining shape.
 local function columns(name, draws, f)
   core.check_tensor(draws, name .. ": draws")
-  if draws.dtype ~= "float32" or draws:dim() < 2 or #draws < 4 then
+  if draws.dtype ~= core.get_default_dtype() or draws:dim() < 2 or #draws < 4 then
     core.raise(("%s: draws: expected float32 [draws, chains, ...] with at least 4 draws, got %s"):format(name,
       shapes.typed(draws)))
   end

@@ -39,7 +39,7 @@ end
 --- See latent.map.estimate_noise.
 function M.estimate(images, mask)
   core.check_tensor(images, "map.estimate_noise: images")
-  if images.dtype ~= "float32" or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
+  if images.dtype ~= core.get_default_dtype() or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
     core.raise(("map.estimate_noise: images: expected float32 [n, height, width, channels] of at least 2 x 2 pixels, "
       .. "got %s"):format(shapes.typed(images)))
   end

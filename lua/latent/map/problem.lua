@@ -107,7 +107,7 @@ function M.new(opts)
   opts = problem_options(opts)
   local self = setmetatable({evaluations = 0}, Problem)
   local y = opts.measured:detach()
-  if y.dtype ~= "float32" or y:dim() < 2 or y:numel() == 0 then
+  if y.dtype ~= core.get_default_dtype() or y:dim() < 2 or y:numel() == 0 then
     raise(("map.problem: measured: expected float32 [n, ...], got %s"):format(shapes.typed(y)))
   end
   self.decode, self.images, self.latent = opts.decode, #y, opts.latent
@@ -128,7 +128,7 @@ end
 -- The rows' numbers as a tensor; nil where each image has one row, in order.
 local function index(self, z, rows)
   core.check_tensor(z, "map.problem: z")
-  if z.dtype ~= "float32" or z:dim() ~= 2 or z:size(2) ~= self.latent then
+  if z.dtype ~= core.get_default_dtype() or z:dim() ~= 2 or z:size(2) ~= self.latent then
     raise(("map.problem: z: expected codes, float32 [*, %d], got %s"):format(self.latent, shapes.typed(z)))
   end
   if rows == nil then

@@ -63,7 +63,7 @@ local function acceptance(run, state, p, p_end, energy, gradient)
   return lt.where(sound, change, -1e4):minimum(0):exp() * sound
 end
 
-local function momenta(run, q) return lt.randn(q.shape, {generator = run.generator}) / run.scale:sqrt() end
+local function momenta(run, q) return lt.randn(q, {generator = run.generator}) / run.scale:sqrt() end
 
 -- One iteration of all chains; returns the probabilities with which they accepted, [R, 1].
 local function transition(run, state)
@@ -76,7 +76,7 @@ local function transition(run, state)
   end
   local q, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, steps)
   local probability = acceptance(run, state, p, p_end, energy, gradient)
-  local accepted = lt.rand(probability.shape, generator):lt(probability)
+  local accepted = lt.rand(probability, generator):lt(probability)
   state.q = lt.where(accepted, q, state.q)
   state.energy = lt.where(accepted, energy, state.energy)
   state.gradient = lt.where(accepted, gradient, state.gradient)
@@ -100,7 +100,7 @@ end
 
 local function new_averaging(run, window)
   local step = run.step
-  return {centre = step:log(), gamma = window.gamma, t = 0, error = lt.zeros(step.shape), mean = lt.zeros(step.shape)}
+  return {centre = step:log(), gamma = window.gamma, t = 0, error = lt.zeros(step), mean = lt.zeros(step)}
 end
 
 -- Moves the logarithm of each chain's step so that its acceptance comes to `target`.
@@ -222,7 +222,7 @@ local function start_of(run, start)
   local n, d = run.problem.images, run.problem.latent
   if start == nil then return lt.randn({run.chains * n, d}, {generator = run.generator}) end
   core.check_tensor(start, NAME .. ": start")
-  local fits = start.dtype == "float32" and start:dim() == 2 and start:size(2) == d
+  local fits = start.dtype == core.get_default_dtype() and start:dim() == 2 and start:size(2) == d
   if not fits or (#start ~= n and #start ~= run.chains * n) then
     raise(("%s: start: expected float32 [%d, %d], or one such block a chain, got %s"):format(NAME, n, d,
       shapes.typed(start)))

@@ -19,7 +19,7 @@ local function starts(problem, opts)
   local z = lt.randn({restarts * n, problem.latent}, {generator = opts.generator})
   local start = opts.start
   if core.is_tensor(start) then
-    if start.dtype ~= "float32" or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
+    if start.dtype ~= core.get_default_dtype() or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
         or #start == 0 or #start > #z then
       raise(("%s: start: expected float32 [%d, %d]%s, got %s"):format(NAME, n, problem.latent,
         restarts > 1 and " or a multiple of its rows, one start each" or "", shapes.typed(start)))

@@ -24,10 +24,10 @@ local MASKS = {
 }
 local mask_options = options.reader("attention", MASKS)
 
--- A mask of either kind as what is added to the scores.
-local function additive(mask)
+-- A mask of either kind as what is added to the scores, of their type.
+local function additive(mask, dtype)
   if mask.dtype ~= "u8" then return mask end
-  return ops.where(mask:float(), -math.huge, core.zeros(1))
+  return ops.where(mask, -math.huge, core.zeros(1, {dtype = dtype}))
 end
 
 local function expect_shape(self, name, mask, ...)
@@ -40,15 +40,15 @@ end
 
 -- All masks as one that is added to scores [batch, heads, queries, keys]; nil where there is none.
 local function mask_of(self, opts, batch, queries, keys)
-  local sum
+  local dtype, sum = self.in_proj_weight.dtype, nil
   if opts.attn_mask then
     expect_shape(self, "attn_mask", opts.attn_mask, {queries, keys}, {batch * self.heads, queries, keys})
-    sum = additive(opts.attn_mask)
+    sum = additive(opts.attn_mask, dtype)
     if sum:dim() == 3 then sum = ops.reshape(sum, {batch, self.heads, queries, keys}) end
   end
   if opts.key_padding_mask then
     expect_shape(self, "key_padding_mask", opts.key_padding_mask, {batch, keys})
-    local padding = ops.reshape(additive(opts.key_padding_mask), {batch, 1, 1, keys})
+    local padding = ops.reshape(additive(opts.key_padding_mask, dtype), {batch, 1, 1, keys})
     sum = sum and ops.add(sum, padding) or padding
   end
   return sum
@@ -243,7 +243,7 @@ function M.SinusoidalPositions:init(features, opts)
   self.features = options.expect("nn.SinusoidalPositions", "features", features, "count")
 end
 
-local function positions(time, features)
+local function positions(time, features, dtype)
   local rows = {}
   for t = 1, time do
     local row = {}
@@ -253,13 +253,15 @@ local function positions(time, features)
     end
     rows[t] = row
   end
-  return core.tensor(rows)
+  return core.tensor(rows, {dtype = dtype})
 end
 
 function M.SinusoidalPositions:forward(x)
   local time = input.check(self, x, input.STEPS, self.features).shape[2]
   if time == 0 then return x end
-  if not self._table or #self._table < time then self._table = positions(time, self.features) end
+  if not self._table or #self._table < time or self._table.dtype ~= x.dtype then
+    self._table = positions(time, self.features, x.dtype)
+  end
   return ops.add(x, ops.slice(self._table, 1, 1, time))
 end
 

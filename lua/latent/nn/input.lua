@@ -9,7 +9,7 @@ local MOST = 8 -- axes of a tensor
 
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
 -- number of axes, `least` the least number, `most` the greatest.
-M.ANY = {text = "a float32 tensor"}
+M.ANY = {text = "a tensor of a floating type"}
 M.BATCH = {text = "[batch, ...]", least = 1}
 M.ROWS = {text = "[*, %d]", least = 1}
 M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
@@ -32,7 +32,6 @@ function M.check(layer, x, pattern, size)
   local shape = x.shape
   local fits = (not pattern.dims or #shape == pattern.dims) and #shape >= (pattern.least or 0)
     and #shape <= (pattern.most or MOST) and (not size or shape[#shape] == size)
-  if fits and x.dtype == "float32" then return x end
   local text = pattern.text:format(size, size)
   if fits and pattern ~= M.ANY then text = "float32 " .. text end
   core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,

@@ -171,6 +171,8 @@ function Module:state(opts)
   return opts.names and torch.rename_back(state, opts.names) or state
 end
 
+local function is_floating(x) return x.dtype == "float32" or x.dtype == "float64" end
+
 -- What keeps a state from being loaded, as the lines of a table.
 local function mismatches(wanted, state)
   local lines = {}
@@ -183,7 +185,8 @@ local function mismatches(wanted, state)
       line("missing", name, "expected " .. shapes.text(own))
     elseif not core.is_tensor(given) then
       line("wrong type", name, "expected a tensor, got " .. options.describe(given))
-    elseif shapes.text(given) ~= shapes.text(own) or given.dtype ~= own.dtype then
+    elseif shapes.text(given) ~= shapes.text(own) or not (given.dtype == own.dtype or is_floating(given)
+        and is_floating(own)) then
       line("wrong shape", name, ("expected %s, got %s"):format(shapes.typed(own), shapes.typed(given)))
     end
   end
@@ -196,7 +199,8 @@ local function mismatches(wanted, state)
   return lines
 end
 
---- Copies a state into the model. Every name must be there, with its shape, and no other.
+--- Copies a state into the model. Every name must be there, with its shape, and no other; one floating type is
+-- converted to the other.
 -- @tparam {[string]=Tensor} state as `state()` gives it, or as read from a file
 -- @tparam ?table opts
 -- @treturn Module itself
@@ -216,10 +220,39 @@ function Module:load_state(state, opts)
     raise("load_state: the state does not fit the model:\n" .. table.concat(lines, "\n"))
   end
   core.no_grad(function()
-    for name, own in pairs(wanted) do own:copy_(state[name]) end
+    for name, own in pairs(wanted) do
+      local given = state[name]
+      own:copy_(given.dtype == own.dtype and given or core.tensor(given, {dtype = own.dtype}))
+    end
   end)
   return self
 end
+
+-- Every parameter and buffer of a floating type anew, of the given one; what stands in two places stays one.
+local function convert(self, dtype)
+  local made, list = {}, {}
+  each_tensor(self, function(_, value, module, field, buffer) list[#list + 1] = {value, module, field, buffer} end)
+  for _, entry in ipairs(list) do
+    local value, module, field, buffer = table.unpack(entry)
+    if is_floating(value) and value.dtype ~= dtype then
+      if not made[value] then
+        local new = core.tensor(value:detach(), {dtype = dtype})
+        made[value] = buffer and new or core.param(new):requires_grad_(value.requires_grad)
+      end
+      module[field] = made[value]
+    end
+  end
+  return self
+end
+
+--- Converts all parameters and buffers to float64: they are new tensors, without gradients, so that an optimiser is
+-- made after it.
+-- @treturn Module itself
+function Module:double() return convert(self, "float64") end
+
+--- Converts all parameters and buffers to float32, as `double` does to float64.
+-- @treturn Module itself
+function Module:float() return convert(self, "float32") end
 
 --- Zeroes all gradients, in place.
 function Module:zero_grad()

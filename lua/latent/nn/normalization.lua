@@ -39,8 +39,8 @@ local function by_batch(self, x)
   if n < 2 then
     raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
   end
-  local y, mean, var = ops.batch_norm_train(x, self.weight or core.ones(self.channels),
-    self.bias or core.zeros(self.channels), self.eps)
+  local y, mean, var = ops.batch_norm_train(x, self.weight or core.ones({self.channels}, {dtype = x.dtype}),
+    self.bias or core.zeros({self.channels}, {dtype = x.dtype}), self.eps)
   if self.training and self.running_mean and not core.replaying then -- a batch counts once
     update_running(self.running_mean, mean, self.momentum)
     update_running(self.running_var, ops.mul(var, n / (n - 1)), self.momentum)

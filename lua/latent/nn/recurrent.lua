@@ -60,7 +60,7 @@ local function masks_of(self, lengths, batch, time)
     end
     list[i], least = length, math.min(least, length)
   end
-  local masks, all = {}, ops.reshape(core.tensor(list), {batch, 1})
+  local masks, all = {}, ops.reshape(core.tensor(list, {dtype = "i64"}), {batch, 1})
   for t = least + 1, time do masks[t] = ops.ge(all, t) end
   return masks
 end
@@ -110,7 +110,7 @@ end
 local function states_of(self, given, batch)
   local count, states = self.layers * self.directions, {}
   if given == nil then
-    local zero = core.zeros(batch, self.hidden)
+    local zero = core.zeros({batch, self.hidden}, {dtype = self.weight_ih_l0.dtype})
     for i = 1, count do states[i] = {zero, zero} end
     return states
   end

@@ -107,7 +107,8 @@ local function search_all(run, state, d, slopes)
     end
     local at = indices(places)
     local direction_there = d:gather_rows(at)
-    local values, g, enough = evaluate(run, state.x:gather_rows(at) + lt.tensor(steps) * direction_there, rows)
+    local along = lt.tensor(steps, {dtype = state.x.dtype}) * direction_there
+    local values, g, enough = evaluate(run, state.x:gather_rows(at) + along, rows)
     count(run, rows, values)
     local slopes_there = dots(g, direction_there):reshape(-1):table()
     all_gradients[#all_gradients + 1] = g
@@ -193,7 +194,7 @@ local function start_again(state)
     keep[i] = {state.restart[i] and 0 or 1}
     state.fresh[i] = state.restart[i] or state.fresh[i]
   end
-  keep = lt.tensor(keep)
+  keep = lt.tensor(keep, {dtype = state.x.dtype})
   for _, h in ipairs(state.history) do h.rho = h.rho * keep end
   state.scale = state.scale * keep + (1 - keep)
   state.restart = {}
@@ -209,7 +210,7 @@ local function iterate(run, state)
     steps[i], old[i], state.values[i] = {point.step}, state.values[i], point.value
     run.searches[why[i]] = (run.searches[why[i]] or 0) + 1
   end
-  local s = lt.tensor(steps) * d
+  local s = lt.tensor(steps, {dtype = d.dtype}) * d
   remember(state, s, g - state.g, run.o.memory)
   state.x, state.g, state.iteration = state.x + s, g, state.iteration + 1
   local largest = g:abs():max(2):table()
@@ -247,8 +248,8 @@ local function begin(run, x)
   for i = 1, n do rows[i], run.evaluations[i] = i, 0 end
   local values, g, enough = evaluate(run, x, rows)
   count(run, rows, values)
-  local state = {rows = rows, x = x, g = g, values = values, scale = lt.ones(n, 1), history = {}, fresh = {},
-    restart = {}, first = {}, iteration = 0}
+  local state = {rows = rows, x = x, g = g, values = values, scale = lt.ones(n, 1, {dtype = x.dtype}),
+    history = {}, fresh = {}, restart = {}, first = {}, iteration = 0}
   local largest, reasons = g:abs():max(2):table(), {}
   for i = 1, n do
     state.fresh[i] = true
@@ -293,9 +294,9 @@ function M.minimize(f, start, opts)
   while going do going = iterate(run, state) end
   local stopped = {}
   for _, reason in ipairs(run.reasons) do stopped[reason] = (stopped[reason] or 0) + 1 end
-  return {x = lt.stack(run.x, 1):reshape(start.shape), values = lt.tensor(run.values), reasons = run.reasons,
-    iterations = run.iterations, evaluations = run.evaluations, stopped = stopped, searches = run.searches,
-    trace = trace_of(run, n)}
+  return {x = lt.stack(run.x, 1):reshape(start.shape), values = lt.tensor(run.values, {dtype = start.dtype}),
+    reasons = run.reasons, iterations = run.iterations, evaluations = run.evaluations, stopped = stopped,
+    searches = run.searches, trace = trace_of(run, n)}
 end
 
 return M

@@ -122,7 +122,7 @@ function M.sample(mu, log_var, opts)
   opts = sample_options(opts)
   core.check_tensor(mu, "vae.sample: mu")
   core.check_tensor(log_var, "vae.sample: log_var")
-  local eps = lt.randn(mu.shape, {generator = opts.generator})
+  local eps = lt.randn(mu, {generator = opts.generator})
   return mu + (log_var / 2):exp() * eps, eps
 end
 

@@ -103,7 +103,7 @@ local function split(self, output, x)
   if self.scale ~= "pixel" then
     check_target("gaussian", output, x)
     if self.log_sigma then return output, (bent(self.log_sigma) * 2):broadcast_to(x.shape) end
-    return output, lt.full(x.shape, 2 * math.log(self.scale))
+    return output, lt.full(x.shape, 2 * math.log(self.scale), {dtype = x.dtype})
   end
   local shape = x.shape
   local channels = shape[#shape]

@@ -188,7 +188,7 @@ function M.pass(name, model, set, opts, rule, encode)
   for x, y in M.batches(name, set, {batch = opts.batch}) do
     lt.no_grad(function()
       local mu, log_var = encode(model, x)
-      local z = mu + (log_var / 2):exp() * lt.randn(mu.shape, {generator = opts.generator})
+      local z = mu + (log_var / 2):exp() * lt.randn(mu, {generator = opts.generator})
       local output = model:decode(z)
       r.mse = r.mse + lt.mse_loss(rule:mean(model:decode(mu)), x):item() * #x
       r.sampled_mse = r.sampled_mse + lt.mse_loss(rule:mean(output), x):item() * #x

@@ -7,7 +7,7 @@ local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 local walking = require "latent.base.grad.walk"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @tparam table lt the face to which the functions are added
 return function(core, lt)
   local ops, raise, describe = core.ops, core.raise, options.describe
