@@ -9,7 +9,7 @@ local MOST = 8 -- axes of a tensor
 
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
 -- number of axes, `least` the least number, `most` the greatest.
-M.ANY = {text = "a tensor of a floating type"}
+M.ANY = {text = "a float32 or float64 tensor"}
 M.BATCH = {text = "[batch, ...]", least = 1}
 M.ROWS = {text = "[*, %d]", least = 1}
 M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
