@@ -4,7 +4,7 @@
 -- local S = fft.spectrogram(assert(x, rate)[1], {n_fft = 512})
 -- audio.write("quiet.wav", x / 2, rate)
 -- @module latent.audio
-require "latent" -- tensors get their methods
+local lt = require "latent"
 local core = require "latent.core"
 local dtypes = require "latent.base.dtypes"
 local files = require "latent.base.files"
@@ -119,7 +119,7 @@ local function pcm(x, bits)
   whole = whole % (1 << bits) -- negative ones as their complement
   local parts = {}
   for i = 1, bits // 8 do parts[i] = (whole // (1 << 8 * (i - 1)) % 256):byte() end
-  return require("latent").stack(parts, -1):bytes()
+  return lt.stack(parts, -1):bytes()
 end
 
 local BITS = options.kind("8|16|24|32", "8, 16, 24 or 32", function(value)

@@ -9,6 +9,9 @@ local M = {}
 local OWN = "_kept" -- the variable whose closing tells that a script ends
 local getinfo, getlocal, setupvalue = debug.getinfo, debug.getlocal, debug.setupvalue
 
+-- A call costs as many steps as its level is deep: of a stack that overflowed only its two ends are looked at.
+local AN_END = 200
+
 local running = {} -- scopes by the scripts' main functions
 
 -- Keeps the locals of the function at a level of the stack, as the caller counts.
@@ -22,13 +25,25 @@ local function keep(level, scope)
   end
 end
 
+-- How many levels the caller's stack has.
+local function depth()
+  local low, high = 1, 2
+  while getinfo(high + 1, "l") do low, high = high, 2 * high end
+  while low + 1 < high do
+    local middle = (low + high) // 2
+    if getinfo(middle + 1, "l") then low = middle else high = middle end
+  end
+  return low
+end
+
 -- Keeps the locals of the scripts that run: of one, or of all.
 local function keep_running(only)
-  local level = 2
-  while true do
+  if not next(running) then return end
+  local last, level = depth(), 2
+  while level <= last do
+    if level == AN_END then level = math.max(level, last - AN_END) end
     local info = getinfo(level, "f")
-    if not info then return end
-    local scope = running[info.func]
+    local scope = info and running[info.func]
     if scope and (not only or info.func == only) then keep(level, scope) end
     level = level + 1
   end
