@@ -1,4 +1,4 @@
-/* A library of its own, which the core loads when it first multiplies: a BLAS that is linked with
+/* A library of its own, which the core loads when it first needs it: a BLAS that is linked with
  * the core would start its threads and take their memory before the core could ask for none. */
 #include "blas/table.h"
 
@@ -11,18 +11,6 @@ extern void blas_memory_free(void *buffer) __attribute__((weak));
 #define LAPACK_EXTERN(name, parameters) extern void name##_ parameters __attribute__((weak));
 LAPACK_ROUTINES(float, s, LAPACK_EXTERN)
 LAPACK_ROUTINES(double, d, LAPACK_EXTERN)
-
-static void sgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
-                  float alpha, const float *a, int lda, const float *b, int ldb, float beta,
-                  float *c, int ldc) {
-  cblas_sgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
-static void dgemm(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
-                  double alpha, const double *a, int lda, const double *b, int ldb, double beta,
-                  double *c, int ldc) {
-  cblas_dgemm(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
 
 static void strsm(CBLAS_ORDER order, CBLAS_SIDE side, CBLAS_UPLO half, CBLAS_TRANSPOSE ta,
                   CBLAS_DIAG diagonal, int m, int n, float alpha, const float *a, int lda, float *b,
@@ -41,8 +29,6 @@ static void dtrsm(CBLAS_ORDER order, CBLAS_SIDE side, CBLAS_UPLO half, CBLAS_TRA
 BlasFill latent_blas_fill;
 __attribute__((visibility("default"))) void latent_blas_fill(BlasTable *table) {
   *table = (BlasTable){
-      .sgemm = sgemm,
-      .dgemm = dgemm,
       .strsm = strsm,
       .dtrsm = dtrsm,
       LAPACK_ROUTINES(float, s, LAPACK_ENTRY) LAPACK_ROUTINES(double, d, LAPACK_ENTRY).set_threads =

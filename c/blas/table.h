@@ -25,15 +25,9 @@
            const int *size, int *whole, const int *whole_size, int *info, size_t, size_t))
 #define LAPACK_MEMBER(name, parameters) void(*name) parameters;
 
-/* Products and triangular systems as CBLAS has them; the rest is OpenBLAS's own (and LAPACK's), and
+/* Triangular systems as CBLAS has them; the rest is OpenBLAS's own (and LAPACK's), and
  * NULL in a BLAS that is another. */
 typedef struct BlasTable {
-  void (*sgemm)(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
-                float alpha, const float *a, int lda, const float *b, int ldb, float beta, float *c,
-                int ldc);
-  void (*dgemm)(CBLAS_ORDER order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
-                double alpha, const double *a, int lda, const double *b, int ldb, double beta,
-                double *c, int ldc);
   void (*strsm)(CBLAS_ORDER order, CBLAS_SIDE side, CBLAS_UPLO half, CBLAS_TRANSPOSE ta,
                 CBLAS_DIAG diagonal, int m, int n, float alpha, const float *a, int lda, float *b,
                 int ldb);

@@ -5,7 +5,7 @@ local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
---- @tparam table core latent.core or latent.core64
+--- @tparam table core latent.core
 -- @treturn {table,...} the list, as latent.base.composites has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
