@@ -4,18 +4,11 @@
 local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
--- Parts of modules, what only the library itself calls, and the command.
-local INTERNAL = {core = true, face = true, composites = true, elementwise = true, reductions = true,
-  convolutions = true, pooling = true, resampling = true, losses = true, spatial = true, arguments = true,
-  format = true, options = true, files = true, names = true, dtypes = true, pickle = true, zip = true, command = true,
-  doctor = true, sealed = true, guard = true, foreign = true,
-  attention = true, criteria = true, draws = true}
-
 local function modules()
   local list = {}
   for path in assert(files.capture "cd lua && find latent -maxdepth 2 -name '*.lua' | sort"):gmatch "[^\n]+" do
     local name = path:match "^latent/([%w_]+)%.lua$" or path:match "^latent/([%w_]+)/init%.lua$"
-    if name and not INTERNAL[name] then list[#list + 1] = name == "init" and "latent" or "latent." .. name end
+    if name then list[#list + 1] = name == "init" and "latent" or "latent." .. name end
   end
   return list
 end

@@ -7,10 +7,9 @@ local options = require "latent.base.options"
 
 local M = {}
 
--- The ops that are written in Lua, a family a file.
-local FAMILIES = {"composites", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses",
-  "attention", "indexing", "arranging", "ordering", "contraction",
-  "criteria", "draws"}
+-- The ops that are written in Lua, a family a file of ops/.
+local FAMILIES = {"shape", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses", "attention",
+  "indexing", "arranging", "ordering", "contraction", "criteria", "draws"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
@@ -158,7 +157,7 @@ function M.build(core)
   local list = core.registry()
   for _, op in ipairs(list) do lt[op.name] = core.ops[op.name] end
   for _, family in ipairs(FAMILIES) do
-    local entries, randint = require("latent.base." .. family)(core)
+    local entries, randint = require("latent.base.ops." .. family)(core)
     for _, op in ipairs(entries) do add_composite(lt, list, op) end
     --- Random whole numbers from first to last, both included, each as likely as the others.
     -- @function lt.randint

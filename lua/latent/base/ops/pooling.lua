@@ -1,10 +1,10 @@
 --- Pools along one axis and along three, made of max_pool2d and avg_pool2d, and the places of the maxima.
--- @module latent.base.pooling
+-- @module latent.base.ops.pooling
 local arguments = require "latent.base.arguments"
-local spatial = require "latent.base.spatial"
+local spatial = require "latent.base.ops.spatial"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops = core.ops
 

@@ -1,9 +1,9 @@
 --- Reductions over several axes, where the core's rows take one.
--- @module latent.base.reductions
+-- @module latent.base.ops.reductions
 local options = require "latent.base.options"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, like = core.ops, core.tensor_like
 

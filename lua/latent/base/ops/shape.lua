@@ -1,6 +1,6 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
--- @module latent.base.composites
+-- @module latent.base.ops.shape
 local axis_of = require("latent.base.axes").axis
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"

@@ -1,5 +1,5 @@
 --- What the functions of images with one to three axes share that are written in Lua: their checks.
--- @module latent.base.spatial
+-- @module latent.base.ops.spatial
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 

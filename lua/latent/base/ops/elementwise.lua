@@ -1,10 +1,10 @@
 --- Functions of single elements that are made of other ops.
--- @module latent.base.elementwise
+-- @module latent.base.ops.elementwise
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, like = core.ops, core.tensor_like
   local DECIMALS = {{name = "decimals", kind = "int", default = 0}}

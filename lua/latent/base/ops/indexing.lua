@@ -1,11 +1,11 @@
 --- Elements and rows by their places, which count from 1 and are i64 (or whole numbers of another type).
--- @module latent.base.indexing
+-- @module latent.base.ops.indexing
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, check, like = core.ops, core.raise, core.check_tensor, core.tensor_like
 

@@ -1,9 +1,9 @@
 --- Images of another size: interpolate, axis by axis.
--- @module latent.base.resampling
+-- @module latent.base.ops.resampling
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
-local spatial = require "latent.base.spatial"
+local spatial = require "latent.base.ops.spatial"
 
 -- The modes, for how many axes each is (0: any), and what each does along one.
 local MODES = {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"}
@@ -11,7 +11,7 @@ local AXES = {linear = 1, bilinear = 2, trilinear = 3, bicubic = 2}
 local ALONG = {linear = "linear", bilinear = "linear", trilinear = "linear", bicubic = "cubic"}
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise = core.ops, core.raise
 

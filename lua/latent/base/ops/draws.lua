@@ -1,12 +1,12 @@
 --- Random draws that are made of other functions. All follow the generator alone: the same bits for any number of
 -- threads.
--- @module latent.base.draws
+-- @module latent.base.ops.draws
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
 

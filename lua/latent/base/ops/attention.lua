@@ -1,10 +1,10 @@
 --- Attention as a function.
--- @module latent.base.attention
+-- @module latent.base.ops.attention
 local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
 

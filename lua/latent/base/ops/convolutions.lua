@@ -1,12 +1,12 @@
 --- Convolutions that are made of conv2d and its transpose: in groups, with the padding that keeps sizes, along one axis
 -- and along three.
--- @module latent.base.convolutions
+-- @module latent.base.ops.convolutions
 local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
-local spatial = require "latent.base.spatial"
+local spatial = require "latent.base.ops.spatial"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise = core.ops, core.raise
 

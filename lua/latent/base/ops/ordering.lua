@@ -1,12 +1,12 @@
 --- Order and counts: sorting, ranks, what occurs how often. NaN is the largest of numbers, and equals keep their order.
--- @module latent.base.ordering
+-- @module latent.base.ops.ordering
 local arguments = require "latent.base.arguments"
 local axes = require "latent.base.axes"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, check, like = core.ops, core.raise, core.check_tensor, core.tensor_like
   local axis_of = axes.axis

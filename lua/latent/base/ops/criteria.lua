@@ -1,10 +1,10 @@
 --- Losses that are made of other ops.
--- @module latent.base.criteria
+-- @module latent.base.ops.criteria
 local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
 

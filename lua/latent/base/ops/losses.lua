@@ -1,5 +1,5 @@
 --- Losses with more arguments than the core's rows, whose work they are where none of these is given.
--- @module latent.base.losses
+-- @module latent.base.ops.losses
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
@@ -7,7 +7,7 @@ local shapes = require "latent.base.shapes"
 local REDUCTION = {name = "reduction", kind = "choice", choices = {"mean", "sum", "none"}}
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, like = core.ops, core.raise, core.tensor_like
   local is_tensor, dim = core.is_tensor, core.methods.dim

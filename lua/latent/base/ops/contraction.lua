@@ -1,5 +1,5 @@
 --- Sums of products over named axes, and distances between points.
--- @module latent.base.contraction
+-- @module latent.base.ops.contraction
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
@@ -35,7 +35,7 @@ local function labels_of(text, hidden)
 end
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor
 

@@ -1,5 +1,5 @@
 --- Elements moved about: rolled, padded, repeated, cut into pieces, windows and triangles.
--- @module latent.base.arranging
+-- @module latent.base.ops.arranging
 local arguments = require "latent.base.arguments"
 local axes = require "latent.base.axes"
 local options = require "latent.base.options"
@@ -8,7 +8,7 @@ local shapes = require "latent.base.shapes"
 local MOST_PIECES = 1 << 24 -- of a list of tensors
 
 --- @tparam table core latent.core
--- @treturn {table,...} the list, as latent.base.composites has it
+-- @treturn {table,...} the list, as latent.base.ops.shape has it
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor
   local axis_of, whole_numbers, pair = axes.axis, axes.whole_numbers, axes.pair
