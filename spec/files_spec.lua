@@ -1,5 +1,6 @@
 -- What is written: whole or not at all, whatever the name stands for, and nothing else changed.
 local core = require "latent.core"
+local fails = require("spec.support.data_files").fails
 local files = require "latent.base.files"
 local image, npy, npz = require "latent.image", require "latent.npy", require "latent.npz"
 local locks = require "latent.base.files.lock"
@@ -245,5 +246,69 @@ describe("a lock", function()
     assert.equal("taken", child(none .. take:format(path)))
     scratch.write(folder, "run.ckpt.locked", "1 another.host 2020-01-01T00:00:00Z 1\n")
     assert.matches("in use by process 1 on another.host", child(none .. take:format(path)))
+  end)
+end)
+
+describe("files", function()
+  local folder, remove
+  setup(function() folder, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
+  it("writes whole or not at all", function()
+    local path = folder .. "/whole"
+    assert(files.write_atomic(path, "old"))
+    local before = scratch.list(folder)
+    assert.has_error(function()
+      files.write_atomic(path, function(file)
+        file:write "half"
+        error "stop"
+      end)
+    end)
+    fails("whole: cannot be written: no luck",
+      files.write_atomic(path, function() return nil, "no luck" end))
+    assert.equal("old", files.read_all(path))
+    assert.same(before, scratch.list(folder))
+    assert(files.write_atomic(path, "new"))
+    assert.equal("new", files.read_all(path))
+  end)
+
+  it("writes with the old content kept, brought to the disk, once it has been looked at", function()
+    local place, clear = scratch.folder()
+    local path = place .. "/x"
+    local opts = {sync = true, keep = path .. ".old"}
+    for _, text in ipairs {"one", "two", "three"} do assert(files.write_atomic(path, text, opts)) end
+    assert.equal("three", files.read_all(path))
+    assert.equal("two", files.read_all(path .. ".old"))
+    fails("no luck", files.write_atomic(path, function() return nil, "no luck" end, opts))
+    function opts.check(name)
+      assert.equal("four", files.read_all(name))
+      return nil, "too bad"
+    end
+    fails("x: cannot be written: too bad", files.write_atomic(path, "four", opts))
+    assert.equal("three", files.read_all(path))
+    assert.equal("two", files.read_all(path .. ".old"))
+    assert.same({"x", "x.old"}, scratch.list(place))
+    assert.error_matches(function() files.write_atomic(path, "", {sinc = true}) end, 'did you mean "sync"')
+    clear()
+  end)
+
+  it("quotes any name for the shell", function()
+    local odd = folder .. "/it's $HOME `x`; \"q\" -n\n\\"
+    assert(files.mkdir_p(odd .. "/a/b"))
+    assert.is_true(files.is_dir(odd .. "/a/b"))
+    assert.equal(odd, files.capture("printf %s " .. files.quote(odd)))
+    local path = scratch.write(odd, "-f", "abc")
+    assert.equal("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+      files.sha256(path))
+  end)
+
+  it("tells what is wrong with a file", function()
+    fails("No such file", files.read_all(folder .. "/none"))
+    fails("is a folder", files.read_all(folder))
+    fails("No such file", files.sha256(folder .. "/none"))
+    scratch.write(folder, "plain", "x")
+    assert.is_nil(files.mkdir_p(folder .. "/plain/below"))
+    assert.error_matches(function() files.read_all "a\0b" end, "holds a zero byte")
+    assert.error_matches(function() files.read_all(nil) end, "path: expected a string")
   end)
 end)
