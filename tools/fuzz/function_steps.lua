@@ -2,18 +2,6 @@
 -- tables this file fills further.
 local M = {}
 
---- What has no step yet, by why. The specs check its values and gradients.
-M.left = {
-  -- the value jumps where rounding may decide
-  "remainder", "fmod", "trunc", "nan_to_num",
-  -- labels or targets in a range of their own
-  "nll_loss", "kl_div", "binary_cross_entropy", "cosine_embedding_loss", "triplet_margin_loss",
-  "hinge_embedding_loss", "margin_ranking_loss", "cosine_similarity",
-  -- made of ops that have steps, with shapes that are seldom met by chance
-  "conv1d", "conv_transpose1d", "conv3d", "conv_transpose3d", "max_pool1d", "avg_pool1d", "max_pool3d", "avg_pool3d",
-  "interpolate", "scaled_dot_product_attention",
-}
-
 local function step(inputs, ...) return {inputs = inputs, args = table.pack(...)} end
 
 local function within(low, high) return function(n) return n.least > low and n.largest < high end end
@@ -28,9 +16,71 @@ local DOMAINS = {
   digamma = within(0.2, 1e3),
 }
 
+-- A number for each row of a value: 1 or -1.
+local function signs(r, n)
+  local list = {}
+  for k = 1, n do list[k] = r:pick{1, -1} end
+  return list
+end
+
+local function rows(n) return #n.shape == 2 end
+
+-- Losses of pairs of rows, and of targets in a range of their own.
+local function add_losses(choose, apply)
+  local function reduction(r) return r:pick{"mean", "sum", "none"} end
+  function choose.nll_loss(r, g)
+    local i = g:where(rows)
+    if not i then return nil end
+    local labels, s = {}, g.nodes[i].shape
+    for k = 1, s[1] do labels[k] = r:int(0, s[2] - 1) end
+    return step({i}, labels, {reduction = reduction(r)})
+  end
+  function choose.kl_div(r, g)
+    local i, logarithm = g:any(), r:chance(0.5)
+    local target = g:input(g.nodes[i].shape, logarithm and "any" or "unit")
+    return step({i, target}, {reduction = reduction(r), log_target = logarithm})
+  end
+  function choose.binary_cross_entropy(r, g)
+    local i = g:where(within(0.02, 0.98)) or g:input(g.nodes[g:any()].shape, "unit")
+    return step({i, g:input(g.nodes[i].shape, "unit")}, {reduction = reduction(r)})
+  end
+  function choose.cosine_similarity(r, g)
+    local i = g:where(function(n) return #n.shape > 0 and n.size > 0.05 end)
+    return i and step({i, g:like(i)}, r:int(1, #g.nodes[i].shape))
+  end
+  function choose.triplet_margin_loss(r, g)
+    local i = g:where(rows)
+    local options = {margin = r:real() * 2, swap = r:chance(0.5), reduction = reduction(r)}
+    return i and step({i, g:like(i), g:like(i)}, options)
+  end
+  -- The target is no input: it has no gradient, and noise would make it another.
+  function choose.cosine_embedding_loss(r, g)
+    local i = g:where(function(n) return rows(n) and n.size > 0.05 end)
+    return i and step({i, g:like(i)}, signs(r, g.nodes[i].shape[1]), {margin = r:real() / 2, reduction = reduction(r)})
+  end
+  function choose.margin_ranking_loss(r, g)
+    local i = g:any()
+    return step({i, g:like(i)}, signs(r, g.nodes[i].numel), {margin = r:real(), reduction = reduction(r)})
+  end
+  function choose.hinge_embedding_loss(r, g)
+    local i = g:any()
+    return step({i}, signs(r, g.nodes[i].numel), {margin = r:real(), reduction = reduction(r)})
+  end
+  for name, inputs in pairs{cosine_embedding_loss = 2, margin_ranking_loss = 2, hinge_embedding_loss = 1} do
+    apply[name] = function(lt, x, args)
+      local target = lt.tensor(args[1])
+      if name ~= "cosine_embedding_loss" then target = target:reshape(x[1].shape) end
+      if inputs == 1 then return lt[name](x[1], target, args[2]) end
+      return lt[name](x[1], x[2], target, args[2])
+    end
+  end
+end
+
 --- Adds the steps.
 -- @tparam table choose name -> function(r, g)
-function M.add(choose)
+-- @tparam table apply name -> function(lt, inputs, args), where a call is not lt.name(inputs..., args...)
+function M.add(choose, apply)
+  add_losses(choose, apply)
   for name, domain in pairs(DOMAINS) do
     choose[name] = function(_, g)
       local i = g:where(domain)
@@ -49,6 +99,16 @@ function M.add(choose)
     local j = g:where(function(n) return g:broadcasts(i, n) end)
     return j and step({i, j}, r:real())
   end
+  -- Where rounding decides, a value jumps: noise makes it jump too, and nothing is said of it.
+  for _, name in ipairs{"remainder", "fmod"} do
+    choose[name] = function(r, g)
+      local i = g:where(within(-50, 50))
+      local j = i and g:where(function(n) return n.least > 0.2 and g:broadcasts(i, n) end)
+      return i and (j and step{i, j} or step({i}, r:pick{-2, 0.7, 3}))
+    end
+  end
+  function choose.trunc(_, g) return step{g:any()} end
+  function choose.nan_to_num(r, g) return step({g:any()}, {nan = r:real(), posinf = 9}) end
   for _, name in ipairs{"l1_loss", "smooth_l1_loss", "huber_loss"} do
     choose[name] = function(_, g)
       local i = g:any()

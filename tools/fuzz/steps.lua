@@ -277,7 +277,8 @@ M.apply.dropout = function(lt, x, args)
   return lt.dropout(x[1], args[1])
 end
 
-require("tools.fuzz.function_steps").add(M.choose)
+require("tools.fuzz.function_steps").add(M.choose, M.apply)
+require("tools.fuzz.spatial_steps").add(M.choose, M.apply)
 require "tools.fuzz.index_steps"(M.choose, M.apply, step, any_axis)
 
 --- The names, in a fixed order.
