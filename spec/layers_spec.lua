@@ -3,6 +3,7 @@
 local lt = require "latent"
 local nn = require "latent.nn"
 local safetensors = require "latent.safetensors"
+local layer_cases = require "spec.support.layer_cases"
 require "spec.support.close"
 require "spec.support.misuse"
 
@@ -367,4 +368,26 @@ describe("layers of sequences and norms refuse", function()
   } do
     it(pattern, function() assert.misuse(f, pattern) end)
   end
+end)
+
+describe("every layer", function()
+  for _, name in ipairs(layer_cases.classes()) do
+    it("has a small case, the same each time, for the walks over all of them: " .. name, function()
+      local function bytes()
+        lt.manual_seed(2)
+        local layer, given = layer_cases.made(name)
+        return (layer(table.unpack(given, 1, given.n))):bytes()
+      end
+      assert.equal(bytes(), bytes())
+    end)
+  end
+end)
+
+describe("the cases of `make faults`", function()
+  it("hold every op of the core and every layer", function()
+    local held = {}
+    for _, case in ipairs(require "tools.faults.cases".all()) do held[case.name:match "^(op %S+)" or case.name] = true end
+    for _, op in ipairs(require "latent.core".registry()) do assert.is_truthy(held["op " .. op.name], op.name) end
+    for _, name in ipairs(layer_cases.classes()) do assert.is_truthy(held["nn." .. name], name) end
+  end)
 end)

@@ -4,7 +4,8 @@
 local core = require "latent.core"
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local files = require "latent.base.files"
-local op_cases, small_run = require "spec.support.op_cases", require "spec.support.small_run"
+local op_cases, layer_cases = require "spec.support.op_cases", require "spec.support.layer_cases"
+local small_run = require "spec.support.small_run"
 local values = require "spec.support.values"
 
 local M = {}
@@ -43,6 +44,8 @@ local OTHERS = {
     lt.manual_seed(3)
     return lt.bernoulli(lt.full({4, 5}, 0.5))
   end,
+  nonzero = function() return lt.nonzero(any(3, 4):gt(0)) end,
+  searchsorted = function() return lt.searchsorted(lt.arange(1, 9), any(3, 4)) end,
 }
 for _, name in ipairs{"eq", "ne", "lt", "le", "gt", "ge"} do
   OTHERS[name] = function() return lt[name](any(3, 4), values.tensor(lt, {4}, 2)) end
@@ -82,47 +85,16 @@ end
 
 -- ---- layers ----
 
--- Of each class of nn: what makes it, and the shape of its input.
-local LAYERS = {
-  AvgPool2d = {function() return nn.AvgPool2d(2) end, {2, 4, 4, 3}},
-  BatchNorm2d = {function() return nn.BatchNorm2d(3) end, {2, 4, 4, 3}},
-  Conv2d = {function() return nn.Conv2d(3, 5, 3, {padding = 1}) end, {2, 4, 4, 3}},
-  ConvTranspose2d = {function() return nn.ConvTranspose2d(3, 5, 2, {stride = 2}) end, {2, 4, 4, 3}},
-  Dropout = {function() return nn.Dropout(0.3) end, {4, 6}},
-  Flatten = {function() return nn.Flatten() end, {2, 4, 4, 3}},
-  LayerNorm = {function() return nn.LayerNorm(6) end, {4, 6}},
-  Linear = {function() return nn.Linear(6, 5) end, {4, 6}},
-  MaxPool2d = {function() return nn.MaxPool2d(2) end, {2, 4, 4, 3}},
-  Reshape = {function() return nn.Reshape(2, 3) end, {4, 6}},
-  Upsample = {function() return nn.Upsample(2) end, {2, 4, 4, 3}},
-  Module = {function()
-    local scale = nn.Module()
-    scale.weight = lt.param(lt.ones(6))
-    function scale:forward(x) return x * self.weight end
-    return scale
-  end, {4, 6}},
-  -- the fused block, which falls back only where its arguments are refused, and the plain layers around it
-  Sequential = {function()
-    return nn.Sequential{nn.Upsample(2), nn.Conv2d(2, 3, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2),
-      nn.ConvTranspose2d(3, 2, 3), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(72, 2)}
-  end, {2, 4, 4, 2}},
-}
-
 local function add_layers()
-  local names = {}
-  for name, class in pairs(nn) do
-    if type(class) == "table" then names[#names + 1] = name end
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local made = LAYERS[name] or {function() return nn[name]() end, {4, 6}}
+  for _, name in ipairs(layer_cases.classes()) do
     add("nn." .. name, function()
       lt.manual_seed(2)
-      local layer = made[1]()
-      local x = lt.param(values.tensor(lt, made[2], 3))
+      local layer, given = layer_cases.made(name)
       local inputs = layer:parameters()
-      table.insert(inputs, 1, x)
-      return forward_and_back(layer(x), inputs) .. tell(layer:state()) .. layer:eval()(x):bytes()
+      if given[1].requires_grad then table.insert(inputs, 1, given[1]) end
+      local y = layer(table.unpack(given, 1, given.n))
+      local result = #inputs > 0 and forward_and_back(y, inputs) or tell(y)
+      return result .. tell(layer:state()) .. tell((layer:eval()(table.unpack(given, 1, given.n))))
     end)
   end
 end
@@ -130,8 +102,11 @@ end
 -- ---- optimisers ----
 
 local function add_optimizers()
-  for _, name in ipairs{"SGD", "Adam", "AdamW", "RMSprop"} do
-    local opts = {lr = 0.1, momentum = name == "SGD" and 0.9 or nil}
+  for _, row in ipairs(core.optimizers()) do
+    local name, opts = row.name, {lr = 0.1}
+    for _, number in ipairs(row.numbers) do
+      if number.name == "momentum" then opts.momentum = 0.9 end
+    end
     add("optim." .. name, function()
       local w = lt.param(any(3, 4))
       local opt = optim[name]({w}, opts)

@@ -1,0 +1,116 @@
+--- Of each class of nn: what makes a small one, and what it is called with. The walks over all layers take them from
+-- here, and spec/layers_spec.lua says which class has none.
+local lt, nn = require "latent", require "latent.nn"
+local values = require "spec.support.values"
+
+local M = {}
+
+local ROWS, MAPS, SEQUENCE = {4, 6}, {2, 4, 4, 3}, {2, 5, 6}
+
+local function rows() return values.tensor(lt, ROWS, 5) end
+local function probabilities() return rows():sigmoid() end
+local function signs() return lt.tensor{1, -1, 1, -1} end
+
+--- By class: make() -> layer; shape of its first argument, or input() where random values will not do; and more() ->
+-- the arguments after it.
+M.cases = {
+  AvgPool1d = {make = function() return nn.AvgPool1d(2) end, shape = SEQUENCE},
+  AvgPool2d = {make = function() return nn.AvgPool2d(2) end, shape = MAPS},
+  BCELoss = {make = function() return nn.BCELoss() end, input = probabilities, more = probabilities},
+  BCEWithLogitsLoss = {make = function() return nn.BCEWithLogitsLoss() end, shape = ROWS, more = probabilities},
+  BatchNorm1d = {make = function() return nn.BatchNorm1d(6) end, shape = ROWS},
+  BatchNorm2d = {make = function() return nn.BatchNorm2d(3) end, shape = MAPS},
+  Conv1d = {make = function() return nn.Conv1d(6, 4, 3, {padding = 1}) end, shape = SEQUENCE},
+  Conv2d = {make = function() return nn.Conv2d(3, 5, 3, {padding = 1}) end, shape = MAPS},
+  ConvTranspose1d = {make = function() return nn.ConvTranspose1d(6, 4, 2, {stride = 2}) end, shape = SEQUENCE},
+  ConvTranspose2d = {make = function() return nn.ConvTranspose2d(3, 5, 2, {stride = 2}) end, shape = MAPS},
+  CosineEmbeddingLoss = {make = function() return nn.CosineEmbeddingLoss() end, shape = ROWS,
+    more = function() return rows(), signs() end},
+  CosineSimilarity = {make = function() return nn.CosineSimilarity() end, shape = ROWS, more = rows},
+  CrossEntropyLoss = {make = function() return nn.CrossEntropyLoss() end, shape = ROWS,
+    more = function() return lt.tensor{0, 2, 5, 3} end},
+  Dropout = {make = function() return nn.Dropout(0.3) end, shape = ROWS},
+  ELU = {make = function() return nn.ELU() end, shape = ROWS},
+  Embedding = {make = function() return nn.Embedding(7, 3) end, input = function() return lt.tensor{{1, 7}, {3, 3}} end},
+  Flatten = {make = function() return nn.Flatten() end, shape = MAPS},
+  GELU = {make = function() return nn.GELU() end, shape = ROWS},
+  GRU = {make = function() return nn.GRU(6, 4, {bidirectional = true}) end, shape = SEQUENCE},
+  GlobalAvgPool = {make = function() return nn.GlobalAvgPool() end, shape = MAPS},
+  GlobalMaxPool = {make = function() return nn.GlobalMaxPool() end, shape = MAPS},
+  GroupNorm = {make = function() return nn.GroupNorm(2, 6) end, shape = ROWS},
+  HingeEmbeddingLoss = {make = function() return nn.HingeEmbeddingLoss() end, input = function()
+    return values.tensor(lt, {4}, 5)
+  end, more = signs},
+  HuberLoss = {make = function() return nn.HuberLoss() end, shape = ROWS, more = rows},
+  Identity = {make = function() return nn.Identity() end, shape = ROWS},
+  InstanceNorm1d = {make = function() return nn.InstanceNorm1d(6) end, shape = SEQUENCE},
+  InstanceNorm2d = {make = function() return nn.InstanceNorm2d(3) end, shape = MAPS},
+  KLDivLoss = {make = function() return nn.KLDivLoss() end, shape = ROWS, more = probabilities},
+  L1Loss = {make = function() return nn.L1Loss() end, shape = ROWS, more = rows},
+  LSTM = {make = function() return nn.LSTM(6, 4, {layers = 2}) end, shape = SEQUENCE},
+  LayerNorm = {make = function() return nn.LayerNorm(6) end, shape = ROWS},
+  LeakyReLU = {make = function() return nn.LeakyReLU() end, shape = ROWS},
+  Linear = {make = function() return nn.Linear(6, 5) end, shape = ROWS},
+  LogSoftmax = {make = function() return nn.LogSoftmax() end, shape = ROWS},
+  MSELoss = {make = function() return nn.MSELoss() end, shape = ROWS, more = rows},
+  MarginRankingLoss = {make = function() return nn.MarginRankingLoss() end, input = function()
+    return values.tensor(lt, {4}, 5)
+  end, more = function() return values.tensor(lt, {4}, 6), signs() end},
+  MaxPool1d = {make = function() return nn.MaxPool1d(2) end, shape = SEQUENCE},
+  MaxPool2d = {make = function() return nn.MaxPool2d(2) end, shape = MAPS},
+  Module = {make = function()
+    return nn.Module{weight = lt.param(lt.ones(6)), forward = function(self, x) return x * self.weight end}
+  end, shape = ROWS},
+  MultiheadAttention = {make = function() return nn.MultiheadAttention(6, 2) end, shape = SEQUENCE},
+  NLLLoss = {make = function() return nn.NLLLoss() end, shape = ROWS, more = function() return lt.tensor{0, 2, 5, 3} end},
+  PReLU = {make = function() return nn.PReLU(6) end, shape = ROWS},
+  RMSNorm = {make = function() return nn.RMSNorm(6) end, shape = ROWS},
+  RNN = {make = function() return nn.RNN(6, 4) end, shape = SEQUENCE},
+  ReLU = {make = function() return nn.ReLU() end, shape = ROWS},
+  Reshape = {make = function() return nn.Reshape(2, 3) end, shape = ROWS},
+  Residual = {make = function() return nn.Residual(nn.Linear(6, 6)) end, shape = ROWS},
+  -- A fused block, which falls back only where its arguments are refused, and the plain layers around it.
+  Sequential = {make = function()
+    return nn.Sequential{nn.Upsample(2), nn.Conv2d(2, 3, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2),
+      nn.ConvTranspose2d(3, 2, 3), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(72, 2)}
+  end, shape = {2, 4, 4, 2}},
+  SiLU = {make = function() return nn.SiLU() end, shape = ROWS},
+  Sigmoid = {make = function() return nn.Sigmoid() end, shape = ROWS},
+  SinusoidalPositions = {make = function() return nn.SinusoidalPositions(6) end, shape = SEQUENCE},
+  SmoothL1Loss = {make = function() return nn.SmoothL1Loss() end, shape = ROWS, more = rows},
+  Softmax = {make = function() return nn.Softmax() end, shape = ROWS},
+  Softplus = {make = function() return nn.Softplus() end, shape = ROWS},
+  Tanh = {make = function() return nn.Tanh() end, shape = ROWS},
+  TransformerEncoder = {make = function()
+    return nn.TransformerEncoder(6, 2, 2, {dim_feedforward = 8})
+  end, shape = SEQUENCE},
+  TransformerEncoderLayer = {make = function()
+    return nn.TransformerEncoderLayer(6, 2, {dim_feedforward = 8})
+  end, shape = SEQUENCE},
+  TripletMarginLoss = {make = function() return nn.TripletMarginLoss() end, shape = ROWS, more = function()
+    return rows(), values.tensor(lt, ROWS, 7)
+  end},
+  Upsample = {make = function() return nn.Upsample(2) end, shape = MAPS},
+}
+
+--- The classes of nn, by name, in an order that is always the same, and "Module" for one of the user's own.
+function M.classes()
+  local names = {"Module"}
+  for name, class in pairs(nn) do
+    if type(class) == "table" and rawget(class, "kind") then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+--- A layer of the class, and the list of its arguments. The first one asks for its gradient where it can.
+function M.made(name)
+  local case = assert(M.cases[name], "no case for nn." .. name)
+  local layer = case.make()
+  local first = case.input and case.input() or values.tensor(lt, case.shape, 3)
+  if name ~= "Embedding" then first = lt.param(first) end
+  if not case.more then return layer, {first, n = 1} end
+  return layer, table.pack(first, case.more())
+end
+
+return M
