@@ -386,7 +386,9 @@ end)
 describe("the cases of `make faults`", function()
   it("hold every op of the core and every layer", function()
     local held = {}
-    for _, case in ipairs(require "tools.faults.cases".all()) do held[case.name:match "^(op %S+)" or case.name] = true end
+    for _, case in ipairs(require "tools.faults.cases".all()) do
+      held[case.name:match "^(op %S+)" or case.name] = true
+    end
     for _, op in ipairs(require "latent.core".registry()) do assert.is_truthy(held["op " .. op.name], op.name) end
     for _, name in ipairs(layer_cases.classes()) do assert.is_truthy(held["nn." .. name], name) end
   end)

@@ -9,6 +9,7 @@ local ROWS, MAPS, SEQUENCE = {4, 6}, {2, 4, 4, 3}, {2, 5, 6}
 
 local function rows() return values.tensor(lt, ROWS, 5) end
 local function probabilities() return rows():sigmoid() end
+local function labels() return lt.tensor{0, 2, 5, 3} end
 local function signs() return lt.tensor{1, -1, 1, -1} end
 
 --- By class: make() -> layer; shape of its first argument, or input() where random values will not do; and more() ->
@@ -28,10 +29,12 @@ M.cases = {
     more = function() return rows(), signs() end},
   CosineSimilarity = {make = function() return nn.CosineSimilarity() end, shape = ROWS, more = rows},
   CrossEntropyLoss = {make = function() return nn.CrossEntropyLoss() end, shape = ROWS,
-    more = function() return lt.tensor{0, 2, 5, 3} end},
+    more = labels},
   Dropout = {make = function() return nn.Dropout(0.3) end, shape = ROWS},
   ELU = {make = function() return nn.ELU() end, shape = ROWS},
-  Embedding = {make = function() return nn.Embedding(7, 3) end, input = function() return lt.tensor{{1, 7}, {3, 3}} end},
+  Embedding = {make = function() return nn.Embedding(7, 3) end, input = function()
+    return lt.tensor{{1, 7}, {3, 3}}
+  end},
   Flatten = {make = function() return nn.Flatten() end, shape = MAPS},
   GELU = {make = function() return nn.GELU() end, shape = ROWS},
   GRU = {make = function() return nn.GRU(6, 4, {bidirectional = true}) end, shape = SEQUENCE},
@@ -62,7 +65,7 @@ M.cases = {
     return nn.Module{weight = lt.param(lt.ones(6)), forward = function(self, x) return x * self.weight end}
   end, shape = ROWS},
   MultiheadAttention = {make = function() return nn.MultiheadAttention(6, 2) end, shape = SEQUENCE},
-  NLLLoss = {make = function() return nn.NLLLoss() end, shape = ROWS, more = function() return lt.tensor{0, 2, 5, 3} end},
+  NLLLoss = {make = function() return nn.NLLLoss() end, shape = ROWS, more = labels},
   PReLU = {make = function() return nn.PReLU(6) end, shape = ROWS},
   RMSNorm = {make = function() return nn.RMSNorm(6) end, shape = ROWS},
   RNN = {make = function() return nn.RNN(6, 4) end, shape = SEQUENCE},
