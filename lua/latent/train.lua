@@ -21,6 +21,16 @@
 --         return mse + now.beta * kl, {mse = mse, kl = kl}
 --       end})
 --
+-- or, where one loss is not enough, as for a generator and its critic, with several of each and a step of one's own,
+-- which says what moves when and how often:
+--
+--     local run = assert(train.run{models = {generator = g, critic = c}, loader = loader, epochs = 20,
+--       optimizers = {generator = optim.Adam(g:parameters()), critic = optim.Adam(c:parameters())},
+--       step = function(batch, now, run)
+--         run:step("critic", c(g(noise())):mean() - c(batch.x):mean())
+--         if now.step % 5 == 0 then run:step("generator", -c(g(noise())):mean()) end
+--       end})
+--
 -- A run that was stopped at any step, by Ctrl-C, SIGTERM, kill -9 or a loss of power, and then resumed ends with
 -- the same bits as one that was not: the checkpoint holds weights, buffers, gradients, modes, optimiser, generators,
 -- the loader's place, sums, log lines and what early stopping has seen. What else changes from step to step belongs
@@ -33,12 +43,12 @@ local core = require "latent.core"
 local disk = require "latent.train.disk"
 local job = require "latent.mpi.job"
 local logs = require "latent.train.log"
-local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local parts = require "latent.train.parts"
 local ranks = require "latent.train.ranks"
 local schedule = require "latent.schedule"
 local Run = require "latent.train.run"
+local several = require "latent.train.several"
 local snapshot = require "latent.train.snapshot"
 
 local raise = core.raise
@@ -62,14 +72,6 @@ local function with_methods(type_name, expected, methods)
   end)
 end
 
-local MODEL = {type = "Module", words = function() return "a module" end, check = function(where, value)
-  if not module.is_module(value) then
-    local list = type(value) == "table" and core.is_tensor(rawget(value, 1))
-    raise(("%s: expected a model, got %s"):format(where,
-      list and "a list of tensors; parameters are the optimiser's" or options.describe(value)))
-  end
-  return value
-end}
 local OPTIMIZER = with_methods("Optimizer", "an optimiser, such as optim.Adam(model:parameters())",
   {"step", "state", "load_state", "settings", "parameters"})
 local LOADER = with_methods("Loader", "a loader, such as data.loader(set, {batch = 64})",
@@ -85,13 +87,21 @@ local GAIN = options.kind("number", function(value)
 end, function(value) return type(value) == "number" and value >= 0 and value or nil end)
 
 local ROWS = {
-  {"model", MODEL, nil, "", required = true}, {"optimizer", OPTIMIZER, nil, "over its parameters", required = true},
+  {"model", several.MODEL, nil, "needed, unless there are `models`"},
+  {"models", "table", nil, "several by name, {generator = g, critic = c}: a run's weights have these names in front"},
+  {"optimizer", OPTIMIZER, nil, "over the model's parameters; needed, unless there are `optimizers`"},
+  {"optimizers", "table", nil, "several by name, each of which `run:step(name, loss)` steps; over parameters of the "
+    .. "model or models"},
   {"loader", LOADER, nil, "", required = true}, {"epochs", "count", nil, "", required = true},
   {"loss", "function", nil, "(batch, now): returns the loss, a tensor of one element, and perhaps a table of further "
     .. "numbers for the log; `now` has epoch, step, lr and the values of the other schedules"},
+  {"step", "function", nil, "(batch, now, run): what is done with a batch, in the place of one `run:step(loss)`: with "
+    .. "several optimisers `run:step(name, loss)`, as often as one likes. A `loss` beside it is for validation"},
   {"schedules", "table", {}, "functions of the step (counted from 1 over all epochs), those of latent.schedule (in "
-    .. "steps or in epochs) or numbers, by name; `lr` is the optimiser's, others such as `beta` are for the loss"},
-  {"clip", "positive", nil, "the greatest norm of all gradients together, in `Run:step` (default: none)"},
+    .. "steps or in epochs) or numbers, by name; `lr` is the optimiser's, of several `<name>_lr` "
+    .. "that one's; others such as `beta` are for the loss"},
+  {"clip", "positive", nil, "the greatest norm of all gradients together, in `Run:step`; with several optimisers of "
+    .. "each one's (default: none)"},
   {"accumulate", "count", 1, "steps whose gradients are averaged before the optimiser makes one of its own: batches so "
     .. "many times as large without their memory. What is left over at the end of the run moves nothing"},
   {"validate", "any", nil, "at the end of an epoch, in evaluation mode and without recording: a data set, over which "
@@ -141,9 +151,45 @@ local function is_set(value)
   return type(value) == "table" and type(value.batch) == "function" and meta ~= nil and meta.__len ~= nil
 end
 
+-- One of two options, as the run has it: `one` a thing, `many` several by name, put together by `join`.
+local function read_either(opts, one, many, kind, join)
+  if opts[many] == nil then return options.expect(NAME, one, opts[one], kind) end
+  if opts[one] ~= nil then raise(("%s: give %s or %s, not both"):format(NAME, one, many)) end
+  return join(("%s: %s"):format(NAME, many), opts[many], kind)
+end
+
+-- The optimisers with the names of their learning rates; what goes with one alone.
+local function read_optimizers(run, opts)
+  run.optimizer = read_either(opts, "optimizer", "optimizers", OPTIMIZER, several.optimizers)
+  run.optimizers = opts.optimizers and run.optimizer.named
+  run.rates = {}
+  for i, name in ipairs(run.optimizers and run.optimizer.names or {}) do
+    run.rates[i] = {name = name .. "_lr", optimizer = run.optimizers[name]}
+  end
+  if not run.optimizers then
+    run.rates[1] = {name = "lr", optimizer = run.optimizer}
+    return
+  end
+  for _, option in ipairs{"parts", "parallel"} do
+    if opts[option] ~= nil then
+      raise(("%s: %s: a batch in parts goes with one optimizer, whose step ends it; here are %d"):format(NAME, option,
+        #run.rates))
+    end
+  end
+  if opts.accumulate > 1 then
+    raise(("%s: accumulate: goes with one optimizer; with %d, let step call run:step every so many steps"):format(NAME,
+      #run.rates))
+  end
+  if opts.schedules.lr ~= nil then
+    raise(("%s: schedules.lr: which optimizer's? name it %s"):format(NAME, run.rates[1].name))
+  end
+end
+
 -- The parts that every run has.
 local function read_parts(run, opts)
-  run.model, run.optimizer, run.loader, run.epochs = opts.model, opts.optimizer, opts.loader, opts.epochs
+  run.model = read_either(opts, "model", "models", several.MODEL, several.model)
+  read_optimizers(run, opts)
+  run.loader, run.epochs = opts.loader, opts.epochs
   run.loss, run.clip, run.progress, run.accumulate = opts.loss, opts.clip, opts.progress, opts.accumulate
   run.steps_per_epoch = #run.loader
   run.parameters = run.optimizer:parameters()
@@ -188,6 +234,9 @@ local function read_watching(run, opts)
   if run.watches and not run.watch then
     if type(validate) == "function" then
       raise(NAME .. ": watch: expected the name of a number that validate returns, got nil")
+    end
+    if not validate and opts.step then
+      raise(NAME .. ": watch: expected the name of a number that the steps note, such as train_loss, got nil")
     end
     run.watch = validate and "val_loss" or "train_loss"
   end
@@ -298,15 +347,15 @@ function M.new(opts)
   return run
 end
 
---- Trains: makes a run and its loop, with one `Run:step` a batch.
--- @tparam table opts as for `new`; `loss` is needed
+--- Trains: makes a run and its loop, with one `Run:step` a batch, or with the option `step` what that does.
+-- @tparam table opts as for `new`; `loss` or `step` is needed
 -- @treturn Run when it has ended (`run.stopped` says why), or nil and a message as `new` has it
 function M.run(opts)
   options.expect(NAME, "options", opts, "table")
-  options.expect(NAME, "loss", opts.loss, "function")
+  local step = several.body(NAME, opts)
   local run, message = M.new(opts)
   if not run then return nil, message end
-  for batch, now in run:batches() do run:step(run.loss(batch, now)) end
+  for batch, now in run:batches() do step(batch, now, run) end
   return run
 end
 

@@ -275,9 +275,10 @@ function Experiment:run(name, opts)
   return run or self:fail(message)
 end
 
---- The same with latent.train's own loop: one step of the optimiser a batch, from what `loss` returns.
+--- The same with latent.train's own loop: one step of the optimiser a batch, from what `loss` returns, or what
+-- `step` does.
 -- @tparam string name
--- @tparam table opts as for `run`; `loss` is needed
+-- @tparam table opts as for `run`; `loss` or `step` is needed
 -- @treturn Run
 function Experiment:train(name, opts)
   local run, message = training.train(self, name, opts)

@@ -9,6 +9,7 @@ local folder = require "latent.experiment.folder"
 local options = require "latent.base.options"
 local safetensors = require "latent.safetensors"
 local say = require "latent.experiment.say"
+local several = require "latent.train.several"
 local train = require "latent.train"
 
 local M = {}
@@ -110,7 +111,8 @@ function Reused.batches() return function() end end
 function Reused.close() end
 
 local function reuse(self, name, opts)
-  local model, message = M.load(self, name, opts.model)
+  local own = opts.models and several.model("Experiment: models", opts.models) or opts.model
+  local model, message = M.load(self, name, own)
   if not model then return nil, message end
   local path = M.find(self, name):gsub("%.safetensors$", ".jsonl")
   self.logs[name] = files.exists(path) and path or nil
@@ -174,10 +176,10 @@ end
 --- Trains; see Experiment:train.
 function M.train(self, name, opts)
   options.expect("Experiment:train", "options", opts, "table")
-  options.expect("Experiment:train", "loss", opts.loss, "function")
+  local step = several.body("Experiment:train", opts)
   local run, message = M.new(self, name, opts, "Experiment:train")
   if not run then return nil, message end
-  for batch, now in run:batches() do run:step(opts.loss(batch, now)) end
+  for batch, now in run:batches() do step(batch, now, run) end
   return run
 end
 

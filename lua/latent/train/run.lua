@@ -4,6 +4,7 @@
 local core = require "latent.core"
 local disk = require "latent.train.disk"
 local logs = require "latent.train.log"
+local lt = require "latent"
 local optim = require "latent.optim"
 local options = require "latent.base.options"
 local progress = require "latent.progress"
@@ -23,6 +24,8 @@ local raise = core.raise
 -- @tfield ?string stopped nil while it runs, then why it ended: "done", "patience", "asked" (by `stop`),
 -- "diverged", "left" (its loop was left by break or an error) or the name of a signal, "INT" or "TERM"
 -- @tfield ?string message says more where there is more to say
+-- @tfield Module model what it trains; of several models one whose parts they are
+-- @tfield ?{[string]=Optimizer} optimizers where there are several
 -- @tfield {[string]=string} troubles what is wrong with a file now, by its name: empty where all is well
 local Run = {}
 Run.__index = Run
@@ -70,7 +73,7 @@ function Run:restore(tensors, values)
   self.log = logs.entries(values.lines)
   -- A checkpoint from before the first step: schedules have no value there.
   self.now = self.steps > 0 and now_at(self, self.steps) or {epoch = self.epoch, step = 0}
-  self.now.lr = self.optimizer.lr
+  for _, rate in ipairs(self.rates) do self.now[rate.name] = rate.optimizer.lr end
   self.saved_step, self.tried_step, self.saved_at, self.resumed = self.steps, self.steps, core.clock(), true
 end
 
@@ -113,12 +116,35 @@ function Run:note(values, weight)
   end
 end
 
---- One step from a loss: zeroes the gradients, runs back, clips them where the run says so, steps the optimiser,
--- notes the numbers; with the option `accumulate` the optimiser steps once in so many steps. The body of the loop that
--- `latent.train.run` has.
--- @tparam Tensor loss of one element
--- @tparam ?table values further numbers for the log, name -> number or tensor of one element
-function Run:step(loss, values)
+-- One step of one of several optimisers. Only the gradients of its own parameters are computed: those of the other
+-- models, through which the loss may go, stay as they are.
+local function step_one(self, name, loss, values)
+  local optimizer = self.optimizer:find(name)
+  if not core.is_tensor(loss) then
+    raise(("train: step: %s: expected its loss, a tensor, got %s"):format(name, options.describe(loss)))
+  end
+  local parameters = {}
+  for _, p in ipairs(optimizer:parameters()) do
+    if p.requires_grad then parameters[#parameters + 1] = p end
+  end
+  if not parameters[1] then raise(("train: step: %s: all its parameters are frozen"):format(name)) end
+  local found = lt.grad(loss, parameters, {allow_unused = true})
+  if next(found) == nil then
+    raise(("train: step: %s: the loss depends on none of its parameters"):format(name))
+  end
+  optimizer:zero_grad()
+  for i, p in ipairs(parameters) do
+    -- Copies: two parameters may have got the same tensor, and clipping changes it in place.
+    if found[i] and p.grad then p.grad:copy_(found[i]) elseif found[i] then p.grad = found[i]:clone() end
+  end
+  if self.clip then self.now[name .. "_norm"] = optim.clip_grad_norm(parameters, self.clip) end
+  optimizer:step()
+  self:note{[name .. "_loss"] = loss}
+  if values then self:note(values) end
+end
+
+-- The step of the one optimiser, or of all that was accumulated.
+local function step_all(self, loss, values)
   if not core.is_tensor(loss) then raise("train: loss: expected a tensor, got " .. options.describe(loss)) end
   local done = self.steps % self.accumulate -- steps whose gradients are there
   if done == 0 then self.optimizer:zero_grad() end
@@ -130,6 +156,22 @@ function Run:step(loss, values)
   end
   self:note{loss = loss}
   if values then self:note(values) end
+end
+
+--- One step from a loss: zeroes the gradients, runs back, clips them where the run says so, steps the optimiser,
+-- notes the numbers; with the option `accumulate` the optimiser steps once in so many steps. The body of the loop that
+-- `latent.train.run` has.
+--
+-- With several optimisers it steps the one of that name, any number of times a batch: the gradients of its parameters
+-- alone are computed, the loss is noted as `<name>_loss`, the norm of what is clipped as `<name>_norm`.
+-- @usage run:step(loss, {mse = mse})
+-- run:step("critic", critic_loss)
+-- @tparam ?string name of the optimiser, where the run has several; else the loss comes first
+-- @tparam Tensor loss of one element
+-- @tparam ?table values further numbers for the log, name -> number or tensor of one element
+function Run:step(name, loss, values)
+  if self.optimizers then return step_one(self, name, loss, values) end
+  return step_all(self, name, loss)
 end
 
 --- Ends the run after this step, as a signal would: the checkpoint is written, and `resume` goes on from here. On
@@ -149,7 +191,10 @@ end
 
 local function begin_step(self)
   self.now = now_at(self, self.steps + 1)
-  if self.now.lr then self.optimizer.lr = self.now.lr else self.now.lr = self.optimizer.lr end
+  for _, rate in ipairs(self.rates) do
+    local scheduled = self.now[rate.name]
+    if scheduled then rate.optimizer.lr = scheduled else self.now[rate.name] = rate.optimizer.lr end
+  end
   if self.parts then
     self.parts:begin(self.loader)
     return next_part(self)
@@ -192,7 +237,8 @@ end
 -- ---- one epoch ----
 
 local function epoch_entry(self)
-  local entry = {epoch = self.epoch, step = self.steps, lr = self.now.lr}
+  local entry = {epoch = self.epoch, step = self.steps}
+  for _, rate in ipairs(self.rates) do entry[rate.name] = self.now[rate.name] end
   for name in pairs(self.schedules) do entry[name] = self.now[name] end
   for name, sum in pairs(self.sums) do entry["train_" .. name] = sum[1] / sum[2] end
   for name, value in pairs(validation.measure(self)) do entry[name] = value end
@@ -228,13 +274,12 @@ local function watch(self, entry)
   end
 end
 
-local SHOWN = {epoch = true, step = true, lr = true}
-
 -- The numbers of an epoch for the line that stays: those of the training first.
 local function line_of(self, entry)
-  local names = {}
+  local names, hidden = {}, {epoch = true, step = true}
+  for _, rate in ipairs(self.rates) do hidden[rate.name] = true end
   for name, value in pairs(entry) do
-    if type(value) == "number" and not SHOWN[name] and not self.schedules[name] then names[#names + 1] = name end
+    if type(value) == "number" and not hidden[name] and not self.schedules[name] then names[#names + 1] = name end
   end
   local function rank(name) return (name == "train_loss" and "1" or name:find "^train_" and "2" or "3") .. name end
   table.sort(names, function(a, b) return rank(a) < rank(b) end)

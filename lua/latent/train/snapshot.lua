@@ -16,14 +16,16 @@ local function add(into, prefix, values)
 end
 
 --- Everything that must be the same for a run to be resumed, as a flat table of scalars.
--- @tparam table run with model, optimizer, loader, options
+-- @tparam table run with model, optimizer, rates, loader, options
 -- @treturn {[string]=number|string|boolean}
 function M.settings(run)
   local out = {seed = core.rng_state()[1]}
   for name, x in pairs(run.model:state()) do out["model " .. name] = shapes.typed(x) end
   add(out, "optimizer ", run.optimizer:settings())
-  -- Its lr may come from a schedule, which is compared by its values.
-  if not run.schedules.lr then out["optimizer lr"] = run.optimizer.lr end
+  -- A learning rate may come from a schedule, which is compared by its values.
+  for _, rate in ipairs(run.rates) do
+    if not run.schedules[rate.name] then out["optimizer " .. rate.name] = rate.optimizer.lr end
+  end
   local place = run.loader:state()
   place.epoch, place.position = nil, nil
   add(out, "loader ", place)
