@@ -53,6 +53,19 @@ describe("data.csv", function()
     assert.equal(2, #assert(read("a,b\nc,d\n", {header = false})))
     assert.same({"1", "2"}, assert(read("1,2\n3,4\n", {header = true})).names)
     assert.same({"a", "a (2)", "column 3"}, assert(read("a,a,\n1,2,3\n", {header = true})).names)
+    assert.same({"a", "a (2)", "a (3)"}, assert(read "a,a (2),a\n1,2,3\n").names)
+    assert.same({"a b", "c"}, assert(read " a b ,\tc\n1,2\n").names)
+  end)
+
+  -- Each of these took minutes or hours when the time grew as the square of the length.
+  it("reads long fields and many columns in a time that grows as they do", function()
+    local long = 1000000
+    assert.equal(math.huge, assert(read(("9"):rep(long) .. "\n")):column("column 1")[1])
+    assert.same({"text"}, {assert(read("a\n" .. ("1"):rep(long) .. "x\n")).types.a})
+    assert.equal(long + 2, #assert(read("a" .. (" "):rep(long) .. "b\nx\n")).names[1])
+    assert.same({"column 1", "b"}, assert(read((" "):rep(long) .. ",b\nx,y\n", {header = true})).names)
+    local names = assert(read(("a,"):rep(long // 10) .. "a\n" .. ("1,"):rep(long // 10) .. "1\n")).names
+    assert.equal(("a (%d)"):format(long // 10 + 1), names[#names])
   end)
 
   it("takes the types and the missing words that it is told", function()

@@ -56,7 +56,7 @@ describe("fuzz", function()
       assert.matches("^took 0%.%d s", verdict(function() while true do local _ = 1 end end))
     end)
 
-    it("damages real files in ways that a seed fixes, some of which can still be read #slow", function()
+    it("damages real files in ways that a seed fixes, some of which can still be read", function()
       for _, name in ipairs(readers.names) do
         local read, refused, seen = 0, 0, {}
         for i = 1, 40 do

@@ -76,9 +76,10 @@ local function set_of(list)
   return set
 end
 
--- A number as a file writes it, not as Lua reads source code: no 0x10, and digits there must be.
+-- A number as a file writes it, not as Lua reads source code: no 0x10, and digits there must be. The borders (%f) keep
+-- a long row of digits from being tried in every division into two.
 local function number_of(field)
-  local text = field:match "^%s*([+-]?[%d.]+[eE]?[+-]?%d*)%s*$"
+  local text = field:match "^%s*([+-]?[%d.]+%f[^%d.][eE]?[+-]?%d*)%f[^%d.]%s*$"
   return text and tonumber((text:gsub("^%+", "")))
 end
 
@@ -121,15 +122,18 @@ local function read_records(text, opts)
   return rows, names
 end
 
+-- Without the white space at both ends, in a time that grows as the text does.
+local function trimmed(text) return text:match(".*%S", (text:match "^%s*()")) or "" end
+
 local function column_names(names, width)
-  local list, seen = {}, {}
+  local list, seen, last = {}, {}, {} -- last: the number that a name was given last
   for i = 1, width do
-    local name = names and names[i]:match "^%s*(.-)%s*$" or ""
+    local name = names and trimmed(names[i]) or ""
     if name == "" then name = "column " .. i end
-    local base, n = name, 1
+    local base = name
     while seen[name] do
-      n = n + 1
-      name = ("%s (%d)"):format(base, n)
+      last[base] = (last[base] or 1) + 1
+      name = ("%s (%d)"):format(base, last[base])
     end
     list[i], seen[name] = name, true
   end
