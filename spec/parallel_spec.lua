@@ -253,19 +253,23 @@ describe("training on ranks", function()
   check("is killed at twenty moments, and ends with the same bits #slow", function()
     local one = bits("one", nil, "parts=4 slow=1")
     local random = lt.generator(41)
-    local counts, kills = {4, 2, 1, 2}, 0
-    local at = folder .. "/killed"
-    files.mkdir_p(at)
-    while kills < 20 do
-      local count = counts[kills % #counts + 1]
+    local counts, kills, round = {4, 2, 1, 2}, 0, 0
+
+    -- Starts a job that goes on where the last one was killed, and kills one of its ranks after a while.
+    local function start(at, count)
       local wait = 0.3 + 1.2 * lt.rand(1, {generator = random}):item()
       -- mpirun's children are the ranks: one of them dies.
-      local said = files.capture(([[%s lua5.4 %s %s parts=4 resume=yes slow=1 >%s/said 2>&1 &
+      return assert(io.popen(([[%s lua5.4 %s %s parts=4 resume=yes slow=1 >%s/said 2>&1 &
         job=$!; sleep %.3f; mpi=$(pgrep -P $job); rank=$(pgrep -P ${mpi:-0} | shuf -n 1)
         [ -n "$rank" ] && kill -9 $rank && killed=yes
         timeout 10 tail --pid=$job -f /dev/null || echo hangs
         wait $job; echo "status $? $killed"; cat %s/said]]):format(
-        ranks.command(count), SCRIPT, at, at, wait, at))
+        ranks.command(count, {grace = round % 5 == 0}), SCRIPT, at, at, wait, at)))
+    end
+
+    local function finish(at, job)
+      local said = job:read "a"
+      job:close()
       assert.not_matches("hangs", said)
       local done = files.exists(at .. "/bits") -- perhaps before the signal came
       if not done and said:find "^status %d+ yes" then
@@ -276,6 +280,16 @@ describe("training on ranks", function()
         assert.equal(one, files.read_all(at .. "/bits"))
         for _, name in ipairs(scratch.list(at)) do os.remove(at .. "/" .. name) end
       end
+    end
+
+    -- Two trainings side by side, for most of the time is waiting.
+    local places = {folder .. "/killed", folder .. "/killed2"}
+    for _, at in ipairs(places) do assert(files.mkdir_p(at)) end
+    while kills < 20 do
+      local jobs = {}
+      for i, at in ipairs(places) do jobs[i] = start(at, counts[(round + i) % #counts + 1]) end
+      for i, at in ipairs(places) do finish(at, jobs[i]) end
+      round = round + 1
     end
     assert.equal(one, bits("killed", 2, "parts=4 slow=1 resume=yes"))
   end)
@@ -289,7 +303,7 @@ describe("an exercise under mpirun", function()
     local folder, remove = scratch.folder()
     local EXERCISE = "exercises/01_autoencoder.lua"
     local function weights(name, count, words)
-      words = ("--data mini --epochs 2 --out %s/%s %s"):format(folder, name, words)
+      words = ("--data mini --epochs 2 --starts 1 --out %s/%s %s"):format(folder, name, words)
       local said, status
       if count then said, status = ranks.run(count, EXERCISE, {arguments = words})
       else
