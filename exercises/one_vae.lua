@@ -21,7 +21,7 @@ if o.learn_sigma then model.likelihood = vae.gaussian() end
 local beta = o.learn_sigma and 1 or o.beta
 e:train("vae", {model = model, optimizer = optim.Adam(model:parameters(), {lr = o.lr}), data = train,
   epochs = o.epochs, schedules = {lr = optim.schedule.cosine(o.lr, {epochs = o.epochs, floor = o.final_lr}),
-    beta = optim.schedule.warmup(beta, {epochs = math.min(o.warmup, o.epochs // 2)})},
+    beta = optim.schedule.warmup(beta, {epochs = math.min(o.warmup, o.epochs * 3 // 4)})},
   loss = function(batch, now)
     local elbo = vae.elbo(model, batch.x, {beta = now.beta})
     return elbo.total, {mse = elbo.reconstruction, kl = elbo.kl}
