@@ -39,7 +39,7 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 
 .DEFAULT_GOAL := all
 .PHONY: all build spec-build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
-.PHONY: calibration lint format test-isas aarch64 sanitized sanitize fuzz docs repl env install uninstall dist deb
+.PHONY: calibration lint format test-isas aarch64 wasm sanitized sanitize fuzz docs repl env install uninstall dist deb
 .PHONY: clean help
 
 all: build ## the library (default)
@@ -145,6 +145,17 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	  CC='aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/$(ARM)/root'
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
+
+# The core in a browser: see tools/wasm.mk.
+WASM = build/wasm/latent.wasm
+WASM_RUN = node web/node.js $(WASM) lua exercises spec tools /usr/share/lua/5.4=. --
+wasm: setup ## compile for WebAssembly, and check it under node
+	@tools/setup.sh wasm
+	@tools/wasm_sources.sh $(dir $(WASM))sources
+	@+$(MAKE) -s --no-print-directory -f tools/wasm.mk -j$(JOBS) $(WASM)
+	@LATENT_WASM=$(WASM) node --test --test-reporter=spec spec/web/*_test.js
+	@$(WASM_RUN) spec/support/precision.lua
+	@$(WASM_RUN) tools/golden.lua spec/fixtures/golden
 
 docs: setup build ## the reference as HTML: build/docs/index.html
 	@tools/setup.sh docs

