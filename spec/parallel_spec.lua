@@ -123,6 +123,8 @@ describe("a step in parts", function()
     assert.matches("train.new: parts: expected a whole number of at least 1, got 0", said{parts = 0})
     assert.matches('train.new: parallel: expected require "latent.mpi", got a table', said{parallel = {}})
     assert.matches('train.new: order: expected "tree" or "any", got "ring"', said{parts = 2, order = "ring"})
+    assert.matches('train.new: batch_norm: "all" needs one part a rank: 1 ranks, got parts = 2',
+      said{parts = 2, batch_norm = "all"}, 1, true)
     local loader = {next = function() return {x = 3} end, state = function() return {} end,
       set_state = function() end}
     assert.matches("train: parts: expected batches that are a tensor, or have one as x",
@@ -142,6 +144,41 @@ describe("training on ranks", function()
       f()
     end)
   end
+
+  -- Batches of 5, 5 and 3 rows: on four ranks one of them has none of the last.
+  check("takes batch norm's statistics over all of them, where that is asked for", function()
+    local script = [[
+      local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
+      local mpi = os.getenv "OMPI_COMM_WORLD_RANK" and require "latent.mpi" or nil
+      lt.set_threads(1)
+      lt.manual_seed(3)
+      local model = nn.Sequential{nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Reshape(1, 1, 5),
+        nn.BatchNorm2d(5, {affine = false}), nn.Flatten(), nn.Linear(5, 2)}
+      local set = data.tensors{x = lt.randn(13, 4), y = lt.randn(13, 2)}
+      assert(require("latent.train").run{model = model, optimizer = optim.SGD(model:parameters(), {lr = 0.1}),
+        epochs = 3, parallel = mpi, batch_norm = "all", loader = data.loader(set, {batch = 5, shuffle = true, seed = 4}),
+        loss = function(b) return lt.mse_loss(model(b.x), b.y) end})
+      if not mpi or mpi.rank == 0 then
+        local names, state = {}, model:state()
+        for name in pairs(state) do names[#names + 1] = name end
+        table.sort(names)
+        for _, name in ipairs(names) do
+          for _, x in ipairs(state[name]:reshape(-1):table()) do print(name, ("%.9g"):format(x)) end
+        end
+      end
+    ]]
+    local function numbers(text)
+      local list = {}
+      for x in text:gmatch "\t(%S+)" do list[#list + 1] = tonumber(x) end
+      assert.equal(67, #list, text)
+      return lt.tensor(list)
+    end
+    local alone = numbers((ranks.run(1, script)))
+    for count = 2, 4 do
+      local worst = (numbers((ranks.run(count, script))) - alone):abs():max():item()
+      assert.is_true(worst < 5e-6, ("%d ranks: %g"):format(count, worst))
+    end
+  end)
 
   -- Runs the script, with mpirun where a number of ranks is given; what it wrote into its folder.
   local function bits(name, count, words)

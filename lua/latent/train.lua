@@ -139,6 +139,8 @@ for _, row in ipairs{
     .. "the weights are the same, bit for bit, for any number of ranks. Files and progress are rank 0's"},
   {"order", options.one_of{"tree", "any"}, "tree", 'of the sum over the ranks; "any": as MPI likes it, with other bits '
     .. "for each number of ranks"},
+  {"batch_norm", options.one_of{"part", "all"}, "part", 'whose statistics batch norm takes; "all": those of all ranks, '
+    .. "each of which has one part of the batch then; other bits for each number of ranks"},
 } do ROWS[#ROWS + 1] = row end
 local read_options = options.declare(NAME, ROWS)
 options.declared["train.new"] = options.declared[NAME]
@@ -262,10 +264,15 @@ local function read_sharing(run, opts)
   if mpi and run.parts_count % mpi.size ~= 0 then
     raise(("%s: parts: expected a multiple of the %d ranks, got %d"):format(NAME, mpi.size, run.parts_count))
   end
-  local shares = mpi ~= nil and mpi.size > 1
-  run.order, run.agreed = opts.order, {}
+  local shares, joint = mpi ~= nil and mpi.size > 1, opts.batch_norm == "all"
+  if joint and run.parts_count ~= (mpi and mpi.size or 1) then
+    raise(('%s: batch_norm: "all" needs one part a rank: %d ranks, got parts = %d'):format(NAME, mpi and mpi.size or 1,
+      run.parts_count))
+  end
+  run.order, run.joint, run.agreed = opts.order, joint and shares, {}
   if shares then run.mpi, run.ranks = mpi, ranks end
-  run.parts = parts.new(run, run.parts_count, shares and job or {rank = 0, size = 1}, opts.order)
+  run.parts = parts.new(run, run.parts_count, shares and job or {rank = 0, size = 1}, run.order,
+    run.joint)
 end
 
 -- Compares a checkpoint with the run and takes it up: nil, or in words what keeps it from that.

@@ -5,6 +5,9 @@
 -- @module latent.train.parts
 local core = require "latent.core"
 local gradients = require "latent.optim.gradients"
+local lt = require "latent"
+local mpi_job = require "latent.mpi.job"
+local normalization = require "latent.nn.normalization"
 local pack = require "latent.mpi.pack"
 local sorted_keys = require "latent.base.sorted_keys"
 
@@ -117,6 +120,32 @@ local function total(self)
   return vector
 end
 
+-- ---- statistics over all ranks ----
+
+-- Sums a tensor over the ranks, each of which has one part. The gradient that comes back is of this rank's loss, and
+-- is weighted only later by the part's share of the batch; what the sum's gradient is of is the loss of all.
+local over_ranks = lt.op{name = "sum_over_ranks",
+  forward = function(ctx, x, share)
+    ctx:save(share)
+    local sum = core.no_grad(function() return x * (share > 0 and 1 or 0) end)
+    mpi_job.sum_in_order(NAME, sum)
+    return sum
+  end,
+  backward = function(ctx, dy)
+    local share = ctx:saved()
+    local sum = core.no_grad(function() return dy * share end)
+    mpi_job.sum_in_order(NAME, sum)
+    return core.no_grad(function() return sum / (share > 0 and share or 1) end)
+  end}
+
+-- From here on, until it is taken back, batch norm takes the statistics of all ranks.
+local function join_statistics(self, share)
+  if not self.joint then return end
+  normalization.sum_over_ranks = function(x) return over_ranks(x, share) end
+end
+
+local function part_statistics() normalization.sum_over_ranks = nil end
+
 -- ---- a step ----
 
 -- Streams of a generator for parts: far from each other, and from those of other steps.
@@ -213,6 +242,7 @@ function Parts:next()
   local first, last = rows_of(self, part)
   self.part, self.ready, self.active, self.part_notes = part, false, true, {}
   self.part_rows = last - first + 1
+  join_statistics(self, self.idle and 0 or self.part_rows / self.rows)
   return self.fetch(first, last), self.part_rows
 end
 
@@ -257,6 +287,7 @@ end
 -- @treturn boolean whether it was the last of this rank
 function Parts:finish_part()
   self:complete()
+  part_statistics()
   self.active = false
   if not self.idle then self.notes[self.part] = self.part_notes end
   if not is_last(self) then return false end
@@ -332,6 +363,7 @@ end
 
 --- Ends the hold on the optimiser and the gradients.
 function Parts:close()
+  part_statistics()
   if self.step then rawset(self.optimizer, "step", self.own_step) end
   self.step = nil
   gradients.watch(self.parameters, nil)
@@ -356,10 +388,11 @@ end
 -- @tparam int count of parts
 -- @tparam table job latent.mpi.job, whose ranks share them, or {rank = 0, size = 1}
 -- @tparam string order of the sum over ranks, "tree" or "any"
+-- @tparam boolean joint batch norm takes the statistics of all ranks, each of which has one part
 -- @treturn table
-function M.new(run, count, job, order)
+function M.new(run, count, job, order, joint)
   local rank, size = job.rank, job.size
-  local self = setmetatable({count = count, job = job, order = order, optimizer = run.optimizer,
+  local self = setmetatable({count = count, job = job, order = order, joint = joint, optimizer = run.optimizer,
     parameters = run.parameters, buffers = {}, shapes = {}, free = {}, states = {},
     first = rank * count // size + 1, last = (rank + 1) * count // size,
     generators = generators_of(run.states)}, Parts)

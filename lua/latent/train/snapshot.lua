@@ -32,7 +32,8 @@ function M.settings(run)
   out["loader batches"] = #run.loader
   add(out, "", {clip = run.clip, watch = run.watch, goal = run.goal, patience = run.patience,
     min_delta = run.min_delta, best = run.keeps_best, accumulate = run.accumulate > 1 and run.accumulate or nil,
-    parts = run.parts_count, order = run.parts_count and run.order ~= "tree" and run.order or nil})
+    parts = run.parts_count, order = run.parts_count and run.order ~= "tree" and run.order or nil,
+    batch_norm = run.joint and "all" or nil})
   add(out, "settings ", run.settings)
   for name in pairs(run.states) do out["states " .. name] = true end
   for name in pairs(run.schedules) do out["schedule " .. name] = true end
