@@ -45,6 +45,20 @@ assert(mpi.all_reduce(rank + 0.5, "min") == 0.5)
 local big = mpi.all_reduce(lt.tensor{rank == 1 and 2 ^ 24 or 1}, "sum", {order = "tree"}):item()
 assert(big == ({1, 2 ^ 24, 2 ^ 24, 2 ^ 24 + 2})[size] or size == 3 and big == 2 ^ 24 + 2, big)
 
+-- What float32 would lose, in the other dtypes.
+for _, order in ipairs{"any", "tree"} do
+  for _, n in ipairs{1, 2, 7} do
+    local x = lt.full({n}, 1 + rank * 2 ^ -40, {dtype = "float64"})
+    mpi.all_reduce(x, "sum", {order = order})
+    assert(x:get(n) == size + size * (size - 1) // 2 * 2 ^ -40, x:get(n))
+    local whole = lt.full({n}, (1 << 53) + 1, {dtype = "i64"}) + rank
+    mpi.all_reduce(whole, "max", {order = order})
+    assert(whole:get(n) == (1 << 53) + size, whole:get(n))
+    mpi.all_reduce(whole, "sum", {order = order})
+    assert(whole:get(n) == size * ((1 << 53) + size), whole:get(n))
+  end
+end
+
 for root = 0, size - 1 do
   local x = lt.full({3, 2}, rank)
   assert(mpi.broadcast(x, root) == x)
@@ -124,7 +138,10 @@ describe("mpi without a launcher", function()
     assert.matches("mpi.all_reduce: order: expected", said(mpi.all_reduce, lt.ones(1), "sum", {order = "ring"}))
     assert.matches("mpi.all_reduce: unknown option \"oder\" %(did you mean \"order\"", said(mpi.all_reduce, 1, "sum",
       {oder = "any"}))
-    assert.matches("mpi.all_reduce: x: expected float32, got u8", said(mpi.all_reduce, lt.full({2}, 1, "u8")))
+    assert.matches("mpi.all_reduce: x: expected float32, float64 or i64, got u8",
+      said(mpi.all_reduce, lt.full({2}, 1, "u8")))
+    assert.matches("mpi.all_reduce: op: \"mean\" of i64 would lose its fraction",
+      said(mpi.all_reduce, lt.ones(2):long(), "mean"))
     local w = lt.param(lt.ones(2))
     assert.matches("expected a leaf, got the result", said(mpi.all_reduce, w * 2))
     assert.matches("mpi.broadcast: root: expected a rank from 0 to 0, got 1", said(mpi.broadcast, 1, 1))

@@ -51,6 +51,21 @@ describe("a step in parts", function()
     end
   end)
 
+  it("keeps the digits of float64", function()
+    local function double(run_parts)
+      lt.manual_seed(3)
+      local model = nn.Sequential{nn.Linear(4, 5), nn.BatchNorm1d(5, {affine = false}), nn.Linear(5, 2)}:double()
+      local set = data.tensors{x = lt.randn(9, 4):double(), y = lt.randn(9, 2):double()}
+      assert(train.run{model = model, optimizer = optim.SGD(model:parameters(), {lr = 0.5}), epochs = 1,
+        parts = run_parts, loader = data.loader(set, {batch = 9}), loss = function(b)
+          return lt.mse_loss(model:eval()(b.x), b.y)
+        end})
+      return lt.cat{model:parameters()[1]:detach():reshape(-1), model:parameters()[3]:detach():reshape(-1)}
+    end
+    local worst = (double(nil) - double(4)):abs():max():item()
+    assert.is_true(worst > 0 and worst < 1e-14, worst)
+  end)
+
   it("clips the gradient of all parts together, also in a loop written by hand", function()
     local function by_hand(_, opts, batch)
       opts.optimizer:zero_grad()
@@ -156,7 +171,8 @@ describe("training on ranks", function()
         nn.BatchNorm2d(5, {affine = false}), nn.Flatten(), nn.Linear(5, 2)}
       local set = data.tensors{x = lt.randn(13, 4), y = lt.randn(13, 2)}
       assert(require("latent.train").run{model = model, optimizer = optim.SGD(model:parameters(), {lr = 0.1}),
-        epochs = 3, parallel = mpi, batch_norm = "all", loader = data.loader(set, {batch = 5, shuffle = true, seed = 4}),
+        epochs = 3, parallel = mpi, batch_norm = "all",
+        loader = data.loader(set, {batch = 5, shuffle = true, seed = 4}),
         loss = function(b) return lt.mse_loss(model(b.x), b.y) end})
       if not mpi or mpi.rank == 0 then
         local names, state = {}, model:state()

@@ -428,37 +428,49 @@ static int l_all_reduce(lua_State *L) {
 
 enum { TREE = 2, VALUES = 3 };
 
-static int exchange(lua_State *L, const float *out, int64_t send, float *in, int64_t receive,
-                    int peer) {
+static int exchange(lua_State *L, const void *out, int64_t send, void *in, int64_t receive,
+                    MPI_Datatype type, int peer) {
   MPI_Request requests[2];
-  int code = MPI_Irecv(in, (int)receive, MPI_FLOAT, peer, TREE, job.peers, &requests[0]);
+  int code = MPI_Irecv(in, (int)receive, type, peer, TREE, job.peers, &requests[0]);
   if (code == MPI_SUCCESS)
-    code = MPI_Isend(out, (int)send, MPI_FLOAT, peer, TREE, job.peers, &requests[1]);
+    code = MPI_Isend(out, (int)send, type, peer, TREE, job.peers, &requests[1]);
   if (code != MPI_SUCCESS) return failed(L, code);
   return wait_for(L, (Wait){requests, 2, peer});
+}
+
+/* x[from + i] += room[i], of two tensors of one floating type */
+static void add_piece(Tensor *x, int64_t from, int64_t n, const Tensor *room) {
+  if (dtype_size(x->dtype) == sizeof(double)) {
+    double *to = piece(x, from);
+    const double *more = room->data;
+    for (int64_t i = 0; i < n; i++) to[i] += more[i];
+  } else {
+    float *to = piece(x, from);
+    const float *more = room->data;
+    for (int64_t i = 0; i < n; i++) to[i] += more[i];
+  }
 }
 
 /* Sums over a binary tree of the ranks, neighbours first, for sizes that are powers of two: in each
  * round two ranks share what they hold and each adds one half of it, until each has a piece of the
  * total; then the pieces go back the same way. Each element is added up in the order of the tree,
  * whoever adds it, and twice the tensor's bytes pass through each rank, as in any all-reduce. */
-static int tree_sum(lua_State *L, float *x, int64_t n, float *room) {
+static int tree_sum(lua_State *L, Tensor *x, Tensor *room, MPI_Datatype type) {
   int64_t first[32], count[32];
   int rounds = 0, results;
-  int64_t from = 0, length = n;
+  int64_t from = 0, length = x->numel;
   for (int step = 1; step < job.size; step *= 2, rounds++) {
     int peer = job.rank ^ step;
     int64_t low = length / 2, high = length - low;
     bool lower = (job.rank & step) == 0;
     first[rounds] = from;
     count[rounds] = length;
-    const float *out = lower ? x + from + low : x + from;
-    int64_t kept = lower ? low : high;
-    results = exchange(L, out, lower ? high : low, room, kept, peer);
+    int64_t kept = lower ? low : high, given = lower ? high : low;
+    results = exchange(L, piece(x, lower ? from + low : from), given, room->data, kept, type, peer);
     if (results) return results;
     if (!lower) from += low;
     length = kept;
-    for (int64_t i = 0; i < kept; i++) x[from + i] += room[i];
+    add_piece(x, from, kept, room);
   }
   while (rounds-- > 0) {
     int peer = job.rank ^ (1 << rounds);
@@ -466,7 +478,7 @@ static int tree_sum(lua_State *L, float *x, int64_t n, float *room) {
     bool lower = (job.rank & (1 << rounds)) == 0;
     int64_t theirs = lower ? start + low : start;
     int64_t size = lower ? count[rounds] - low : low;
-    results = exchange(L, x + from, length, x + theirs, size, peer);
+    results = exchange(L, piece(x, from), length, piece(x, theirs), size, type, peer);
     if (results) return results;
     from = start;
     length = count[rounds];
@@ -475,20 +487,21 @@ static int tree_sum(lua_State *L, float *x, int64_t n, float *room) {
 }
 
 /* tree_sum(tensor, room): the sum over all ranks, in the order of a binary tree; room is a tensor
- * of at least (n + 1) / 2 elements */
+ * of the same floating type and at least (n + 1) / 2 elements */
 static int l_tree_sum(lua_State *L) {
   Tensor *t = tensor_at(L, 1), *room = tensor_at(L, 2);
-  if (type_of(L, t) != MPI_FLOAT || type_of(L, room) != MPI_FLOAT || t->numel > INT32_MAX ||
-      room->numel < (t->numel + 1) / 2 || (job.size & (job.size - 1)) != 0)
+  MPI_Datatype type = type_of(L, t);
+  if ((type != MPI_FLOAT && type != MPI_DOUBLE) || type_of(L, room) != type ||
+      t->numel > INT32_MAX || room->numel < (t->numel + 1) / 2 || (job.size & (job.size - 1)) != 0)
     return luaL_error(L, "tree_sum: wrong tensors or number of ranks");
   job.made++;
-  int results = tree_sum(L, t->data, t->numel, room->data);
+  int results = tree_sum(L, t, room, type);
   if (results) return results;
   t->storage->version++;
   return done(L);
 }
 
-/* send(tensor, to); receive(tensor, from): float32, as parts of a call that all ranks make */
+/* send(tensor, to); receive(tensor, from): as parts of a call that all ranks make */
 static int pass(lua_State *L, bool sends) {
   Tensor *t = tensor_at(L, 1);
   MPI_Datatype type = type_of(L, t);

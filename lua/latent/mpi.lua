@@ -108,7 +108,7 @@ local reduce_options = options.declare("mpi.all_reduce", {
 })
 
 --- Combines what all ranks have, element by element, and gives it to all of them.
--- @tparam Tensor|number x a tensor, which is changed in place, of the same shape on every rank; or a number
+-- @tparam Tensor|number x a tensor, which is changed in place, of the same shape and dtype on every rank; or a number
 -- @tparam ?string op "sum" (the default), "mean", "max" or "min"
 -- @tparam ?table opts
 -- @treturn Tensor|number x itself; a number where x was one
@@ -130,10 +130,12 @@ function M.all_reduce(x, op, opts)
   end
   core.check_tensor(x, name)
   check_open(name, x)
-  if x.dtype ~= "float32" then raise(("%s: x: expected float32, got %s"):format(name, x.dtype)) end
+  local whole = x.dtype == "i64"
+  if x.dtype == "u8" then raise(("%s: x: expected float32, float64 or i64, got %s"):format(name, x.dtype)) end
+  if whole and op == "mean" then raise(name .. ": op: \"mean\" of i64 would lose its fraction; write x:double()") end
   if not link then return x end
   agree(name, ("%s %s, %s"):format(op, order, kind_of(x)))
-  if order == "tree" and OPS[op] == "sum" then
+  if order == "tree" and OPS[op] == "sum" and not whole then -- the order of whole numbers changes nothing
     job.sum_in_order(name, x)
   else
     check(name, link.all_reduce(x, OPS[op]))

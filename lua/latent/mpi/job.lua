@@ -54,15 +54,15 @@ end
 
 --- The sum over all ranks in the order of a binary tree, in place and on every rank.
 -- @tparam string name of the user's function
--- @tparam Tensor x float32
+-- @tparam Tensor x float32 or float64
 function M.sum_in_order(name, x)
   local link = M.link
   if not link then return end
   if M.size & (M.size - 1) == 0 then
-    M.check(name, link.tree_sum(x, core.zeros((x:numel() + 1) // 2)))
+    M.check(name, link.tree_sum(x, core.zeros({(x:numel() + 1) // 2}, {dtype = x.dtype})))
     return
   end
-  local other = core.zeros(x.shape)
+  local other = core.zeros(x.shape, {dtype = x.dtype})
   local function sum(first, last)
     if first == last then return end
     local middle = (first + last) // 2

@@ -6,6 +6,7 @@ local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local parts = require "latent.nn.parts"
 local shapes = require "latent.base.shapes"
+local statistics = require "latent.nn.statistics"
 
 local ops, raise, class = core.ops, core.raise, module.class
 
@@ -34,16 +35,12 @@ local function update_running(running, new, momentum)
   core.no_grad(function() ops.add_(ops.mul_(running, 1 - momentum), ops.mul(new, momentum)) end)
 end
 
---- Where a step is shared by ranks and statistics are to be those of all of them: sums a tensor over the ranks, with
--- its gradient, in the same order on each. latent.train.parts sets it while the body of the loop runs; else nil.
-M.sum_over_ranks = nil
-
 -- The statistics of all ranks' rows, from two sums; further than that it is the same formula.
 local function by_all_ranks(self, x, sum)
   local axes = {}
   for d = 1, x:dim() - 1 do axes[d] = d end
   local rows = x:numel() // self.channels
-  local first = sum(ops.cat({ops.sum(x, axes), core.full({1}, rows)}, 1))
+  local first = sum(ops.cat({ops.sum(x, axes), core.full({1}, rows, {dtype = x.dtype})}, 1))
   local n = first:get(self.channels + 1)
   if n < 2 then raise(("%s: training needs more than one value per channel on all ranks"):format(self:text())) end
   local mean = ops.div(ops.slice(first, 1, 1, self.channels), n)
@@ -65,7 +62,7 @@ local function by_own_rows(self, x)
 end
 
 local function by_batch(self, x)
-  local sum = self.training and M.sum_over_ranks
+  local sum = self.training and statistics.sum_over_ranks
   local y, mean, var, n = (sum and by_all_ranks or by_own_rows)(self, x, sum)
   if self.training and self.running_mean and not core.replaying then -- a batch counts once
     update_running(self.running_mean, mean, self.momentum)

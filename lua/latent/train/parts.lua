@@ -7,9 +7,9 @@ local core = require "latent.core"
 local gradients = require "latent.optim.gradients"
 local lt = require "latent"
 local mpi_job = require "latent.mpi.job"
-local normalization = require "latent.nn.normalization"
 local pack = require "latent.mpi.pack"
 local sorted_keys = require "latent.base.sorted_keys"
+local statistics = require "latent.nn.statistics"
 
 local raise = core.raise
 
@@ -25,7 +25,7 @@ Parts.__index = Parts
 local function new_vector(self)
   local vector = table.remove(self.free)
   if vector then return vector end
-  vector = {x = core.zeros(self.length), views = {}}
+  vector = {x = core.zeros({self.length}, {dtype = self.dtype}), views = {}}
   local at = 0
   for i, shape in ipairs(self.shapes) do
     vector.views[i] = vector.x:slice(1, at + 1, at + shape.count):reshape(shape.sizes)
@@ -48,7 +48,7 @@ local function captured(self, share)
     if gradient then vector.views[i]:copy_(gradient) else vector.views[i]:zero_() end
   end
   for i, buffer in ipairs(self.buffers) do vector.views[#self.parameters + i]:copy_(buffer) end
-  vector.present:copy_(core.tensor(present))
+  vector.present:copy_(core.tensor(present, {dtype = self.dtype}))
   vector.x:mul_(share)
   return vector
 end
@@ -141,10 +141,10 @@ local over_ranks = lt.op{name = "sum_over_ranks",
 -- From here on, until it is taken back, batch norm takes the statistics of all ranks.
 local function join_statistics(self, share)
   if not self.joint then return end
-  normalization.sum_over_ranks = function(x) return over_ranks(x, share) end
+  statistics.sum_over_ranks = function(x) return over_ranks(x, share) end
 end
 
-local function part_statistics() normalization.sum_over_ranks = nil end
+local function part_statistics() statistics.sum_over_ranks = nil end
 
 -- ---- a step ----
 
@@ -398,12 +398,18 @@ function M.new(run, count, job, order, joint)
     generators = generators_of(run.states)}, Parts)
   -- Whether the parts of each rank are a node of the tree: its additions are the rank's own business then.
   self.is_node = order == "any" or size & (size - 1) == 0
+  self.dtype = self.parameters[1].dtype
+  for _, p in ipairs(self.parameters) do
+    if p.dtype ~= self.dtype then
+      raise(("%s: parts: expected parameters of one dtype, got %s and %s"):format(NAME, self.dtype, p.dtype))
+    end
+  end
   local is_parameter = {}
   for _, p in ipairs(run.model:parameters()) do is_parameter[p] = true end
   local state = run.model:state()
   for _, name in ipairs(sorted_keys(state)) do
     local x = state[name]
-    if not is_parameter[x] and x.dtype == "float32" then self.buffers[#self.buffers + 1] = x end
+    if not is_parameter[x] and x.dtype == self.dtype then self.buffers[#self.buffers + 1] = x end
   end
   self.length = #self.parameters
   for _, list in ipairs{self.parameters, self.buffers} do
