@@ -77,6 +77,8 @@ describe_prompt("the prompt", function()
     terminal:expect "{1, 2}\n> "
     terminal:send "nn.Conv2d(1, 2, 3, {pad\t1})\n"
     terminal:expect "{padding = 1}%)\nConv2d%(1 %-> 2, 3x3, padding 1%)\n20 parameters\n> "
+    terminal:send 'data.mnist{split = "te\t", mini = true}.split\n'
+    terminal:expect 'split = "test", mini = true}%.split\n[^\n]+\n> '
     scratch.write(folder, "a-file.txt", "")
     terminal:send(('io.open("%s/a-f\t"):close()\n'):format(folder))
     terminal:expect 'a%-file%.txt"%):close%(%)\n'

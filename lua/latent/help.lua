@@ -282,15 +282,41 @@ function M.apropos(word)
   return search.find(the_index().entries, word, rank_of)
 end
 
+-- The options of a function as they are declared, of an op as the core has them.
+local function option_rows(what)
+  local entry
+  if type(what) == "string" then entry = by_name(what) else entry = by_value(what) end
+  return entry and (entry.op and entry.op.params or entry.options) or {}
+end
+
 --- The names of the options that a function takes.
 -- @param what its name or the function or class itself
 -- @treturn ?{string,...} nil where it is not known to take any
 function M.options(what)
-  local entry
-  if type(what) == "string" then entry = by_name(what) else entry = by_value(what) end
   local names = {}
-  for i, row in ipairs(entry and (entry.op and entry.op.params or entry.options) or {}) do names[i] = row.name end
+  for i, row in ipairs(option_rows(what)) do names[i] = row.name end
   return #names > 0 and names or nil
+end
+
+--- The values that an option takes, where these are few.
+-- @param what the function's name, or the function or class itself
+-- @tparam string option
+-- @treturn ?table a list of strings, or true and false; nil where it takes others
+function M.choices(what, option)
+  for _, row in ipairs(option_rows(what)) do
+    if row.name == option then
+      if row.kind == "bool" then return {true, false} end
+      return row.choices or type(row.kind) == "table" and row.kind.choices or nil
+    end
+  end
+end
+
+--- The names of all that `text` knows.
+-- @treturn {string,...}
+function M.names()
+  local names = {}
+  for name in pairs(the_index().by_name) do names[#names + 1] = name end
+  return names
 end
 
 return M

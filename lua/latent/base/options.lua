@@ -104,12 +104,14 @@ end
 
 --- The kind of one of several words.
 -- @tparam {string,...} choices
--- @treturn table
+-- @treturn table with the words as `choices`, which completion offers
 function M.one_of(choices)
   local quoted, known = {}, {}
   for i, word in ipairs(choices) do quoted[i], known[word] = ('"%s"'):format(word), word end
   local words = (#quoted > 1 and table.concat(quoted, ", ", 1, #quoted - 1) .. " or " or "") .. quoted[#quoted]
-  return M.kind(table.concat(quoted, "|"), words, function(value) return known[value] end)
+  local kind = M.kind(table.concat(quoted, "|"), words, function(value) return known[value] end)
+  kind.choices = choices
+  return kind
 end
 
 local FINITE = (2 - 2.0 ^ -52) * 2.0 ^ 1023
@@ -147,6 +149,7 @@ KINDS.tensor = {type = "Tensor", words = function() return "a tensor" end,
 for _, name in ipairs{"boolean", "function", "number", "string", "table"} do
   KINDS[name] = M.kind(name, "a " .. name, function(value) if type(value) == name then return value end end)
 end
+KINDS.boolean.choices = {true, false}
 
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
 -- @tparam string name of the function

@@ -3,6 +3,7 @@
 local core = require "latent.core"
 local files = require "latent.base.files"
 local help = require "latent.help"
+local modules = require("latent.help.index").modules
 local of_modules = require("latent.base.foreign").of_modules
 local lexer = require "latent.repl.lexer"
 
@@ -10,7 +11,7 @@ local M = {}
 
 local is_tensor, zeros, methods = core.is_tensor, core.zeros, core.methods
 local capture, quote, tokens_of = files.capture, files.quote, lexer.tokens
-local name_of, options_of = help.name_of, help.options
+local name_of, options_of, choices_of, help_names = help.name_of, help.options, help.choices, help.names
 
 local TENSOR_FIELDS = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
 local DEEP = 20 -- metatables are followed no further
@@ -171,28 +172,39 @@ local function member_words(tokens, i, scope)
   return fields(value_before(tokens, i - 1, scope), methods_only)
 end
 
--- Where the cursor stands at the place of a key in braces that a known function is given: its options.
-local function option_words(tokens, scope)
-  local last = tokens[#tokens]
-  if not last or not (last.text == "{" or last.text == "," or last.text == ";") then return {} end
+-- The known function that is given the braces in which a key may stand behind tokens[n]: `f{`, `f(x, {a = 1,`.
+local function called_at(tokens, n, scope)
+  local last = tokens[n]
+  if not last or not (last.text == "{" or last.text == "," or last.text == ";") then return nil end
   local depth, brace = 0, nil
-  for i = #tokens, 1, -1 do
+  for i = n, 1, -1 do
     local text = tokens[i].text
     if text == ")" or text == "}" or text == "]" then depth = depth + 1 end
     if text == "(" or text == "{" or text == "[" then
       depth = depth - 1
       if depth < 0 and not brace then
-        if text ~= "{" then return {} end
+        if text ~= "{" then return nil end
         brace, depth = i, 0
         local called = value_before(tokens, i - 1, scope) -- f{
-        if called then return options_of(called) or {} end
+        if called then return called end
       elseif depth < 0 then -- f(x, {
-        local called = text == "(" and value_before(tokens, i - 1, scope)
-        return called and options_of(called) or {}
+        return text == "(" and value_before(tokens, i - 1, scope) or nil
       end
     end
   end
-  return {}
+end
+
+local function option_words(tokens, scope)
+  local called = called_at(tokens, #tokens, scope)
+  return called and options_of(called) or {}
+end
+
+-- The values of the option whose `name =` ends at tokens[n].
+local function option_values(tokens, n, scope)
+  local name, equals = tokens[n - 1], tokens[n]
+  if not (name and equals.text == "=" and name.kind == "name") then return nil end
+  local called = called_at(tokens, n - 2, scope)
+  return called and choices_of(called, name.text)
 end
 
 -- Files whose path begins with the text; folders end in "/".
@@ -209,6 +221,22 @@ local function file_words(path)
   return words
 end
 
+-- What may stand in the quotes that the last token opens, by what stands before them.
+local function quoted_words(tokens, path, scope)
+  local n = #tokens - 1
+  local choices = n > 1 and option_values(tokens, n, scope)
+  if choices then
+    local words = {}
+    for _, choice in ipairs(choices) do words[#words + 1] = type(choice) == "string" and choice or nil end
+    return words
+  end
+  if n > 1 and tokens[n].text == "(" then n = n - 1 end
+  local before = n > 0 and tokens[n].kind == "name" and tokens[n].text
+  if before == "require" then return modules end
+  if before == "help" then return help_names() end
+  return file_words(path)
+end
+
 --- Makes the function that completes.
 -- @tparam table scope of the session, as latent.repl.scope makes it
 -- @treturn function complete(text up to the cursor): the list of words, sorted, and the position in the text
@@ -220,7 +248,7 @@ function M.new(scope)
     if last and last.open then
       if last.kind == "comment" or last.text:find "^%[" then return {}, #text + 1 end
       local path = last.text:sub(2)
-      return matching(file_words(path), path), last.first + 1
+      return matching(quoted_words(tokens, path, scope), path), last.first + 1
     end
     local word, start = "", #text + 1
     if last and last.last == #text and (last.kind == "name" or last.kind == "keyword") then
@@ -237,6 +265,15 @@ function M.new(scope)
     if #options > 0 then
       for i, name in ipairs(options) do options[i] = name .. " = " end
       return options, start
+    end
+    local values = last and last.text == "=" and option_values(tokens, #tokens, scope)
+    if values then
+      local texts = {}
+      for i, value in ipairs(values) do
+        texts[i] = type(value) == "string" and ('"%s"'):format(value) or tostring(value)
+      end
+      texts = matching(texts, word)
+      if #texts > 0 then return texts, start end
     end
     if word == "" then return {}, start end
     return matching(names(scope), word), start
