@@ -94,6 +94,23 @@ describe("signals", function()
       files.quote(code))))
   end)
 
+  it("end such a program at the third Ctrl-C, not at the second", function()
+    local code = ([[package.cpath = %q
+      local core = require "latent.core"
+      core.trap "INT"
+      os.execute(("(sleep 0.1; kill -INT %%d; sleep 0.4; kill -INT %%d; sleep 0.4; touch %%s; kill -INT %%d) &"):format(
+        core.pid(), core.pid(), arg[1], core.pid()))
+      core.interruptible(function() return ("a"):rep(60):find(("a?"):rep(60) .. ("a"):rep(60)) end, print)
+    ]]):format(package.cpath)
+    local folder, remove = require("spec.support.scratch").folder()
+    finally(remove)
+    local script = require("spec.support.scratch").write(folder, "script.lua", code)
+    local seen = folder .. "/two"
+    assert.equal("status 130", files.capture(("timeout -s KILL 10 lua5.4 %s %s 2>/dev/null; echo status $?"):format(
+      files.quote(script), files.quote(seen))))
+    assert.is_true(files.exists(seen)) -- it was alive after the second
+  end)
+
   it("are known by name", function()
     assert.error_matches(function() core.trap "KILL" end, 'trap: expected INT, TERM, .* got "KILL"')
     assert.error_matches(function() core.trap() end, "trap: expected 1 to 16 names")

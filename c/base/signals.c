@@ -32,7 +32,8 @@ static pthread_t owner; /* the thread that runs Lua */
 /* Lock-free, so the handler may use them. */
 static atomic_int pending;
 static atomic_bool raising;
-static atomic_int_fast64_t since; /* when the pending one came */
+static atomic_int_fast64_t first;  /* when the pending one came */
+static atomic_int_fast64_t second; /* when a Ctrl-C came behind it, 0 for never */
 static void (*_Atomic on_interrupt)(void);
 
 int signal_number(const char *name) {
@@ -53,6 +54,18 @@ static int64_t now(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Whether nobody serves the first, and the user insists. While computations are interrupted a
+ * second Ctrl-C does no harm, for a foreign C function may be about to return; the third ends what
+ * cannot be interrupted. */
+static bool insists(int number) {
+  int64_t time = now();
+  if (time - atomic_load(&first) <= one_press) return false;
+  if (!atomic_load(&raising) || number != SIGINT) return true;
+  int64_t before = atomic_load(&second);
+  if (!before) atomic_store(&second, time);
+  return before && time - before > one_press;
+}
+
 static void handle(int number) {
   /* A library's thread may have been handed it. */
   if (!pthread_equal(pthread_self(), owner)) {
@@ -61,12 +74,10 @@ static void handle(int number) {
   }
   int error = errno;
   if (!atomic_load(&pending)) {
-    atomic_store(&since, now());
+    atomic_store(&first, now());
+    atomic_store(&second, 0);
     atomic_store(&pending, number);
-  } else if ((!atomic_load(&raising) || number != SIGINT) &&
-             now() - atomic_load(&since) > one_press) {
-    /* Nobody serves the first, and the user insists. (While computations are interrupted another
-     * Ctrl-C does no harm: a foreign C function may be about to return.) */
+  } else if (insists(number)) {
     signal(number, SIG_DFL);
     raise(number);
   }

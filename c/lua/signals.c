@@ -37,8 +37,8 @@ static void leave(const Running *r) { running = r->outer; }
 
 /* trap(name, ...): from now on these signals ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2") only
  * set a flag, which pending() tells and clear_signal() clears. A second one that comes more than
- * 0.3 s after a first that was not cleared kills the process as ever. Blocking reads return. Traps
- * nest, up to eight. */
+ * 0.3 s after a first that was not cleared kills the process as ever (of Ctrl-C within
+ * interruptible, the third). Blocking reads return. Traps nest, up to eight. */
 static int l_trap(lua_State *L) {
   int count = lua_gettop(L), numbers[17] = {0};
   char got[80];
