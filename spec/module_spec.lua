@@ -413,6 +413,11 @@ describe("tostring", function()
     }, "\n"), tostring(autoencoder()))
     assert.equal("Sequential()", tostring(nn.Sequential {}))
     assert.equal("Module()", tostring(nn.Module {forward = function() end}))
+    local own = nn.Module {scale = lt.param(lt.ones(3)), fc = nn.Linear(2, 3), constant = lt.ones(2),
+      forward = function() end}
+    assert.equal("Module(\n  fc: Linear(2 -> 3)\n  scale: parameter [3]\n)", tostring(own))
+    own:freeze()
+    assert.matches("\n  scale: parameter %[3%]\n", tostring(own))
   end)
 end)
 

@@ -416,7 +416,7 @@ function Module:summary(shape)
   return table.concat(lines, "\n")
 end
 
---- The text of a module: its kind and, below it, its parts.
+--- The text of a module: its kind and, below it, its parts, parameters and buffers.
 local function text_of(self)
   if self.text then return self:text() end
   local lines = {self.kind .. "("}
@@ -424,6 +424,9 @@ local function text_of(self)
     local child = rawget(self, name)
     if M.is_module(child) then
       lines[#lines + 1] = ("  %s: %s"):format(name, (tostring(child):gsub("\n", "\n  ")))
+    elseif core.is_tensor(child) then
+      local what = self.buffers and self.buffers[name] and "buffer" or is_parameter(self, name, child) and "parameter"
+      if what then lines[#lines + 1] = ("  %s: %s %s"):format(name, what, shapes.text(child)) end
     end
   end
   if #lines == 1 then return self.kind .. "()" end
