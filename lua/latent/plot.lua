@@ -85,8 +85,8 @@ local function build(figure, o)
   return plainly(script_of, figure, o)
 end
 
-local TERMINAL = {"terminal", "any", nil,
-  '"kitty", "sixel", "window" or "text" (default: what the environment says the terminal can do)'}
+local TERMINAL = {"terminal", options.one_of(terminal.KINDS), nil,
+  "default: what the environment says the terminal can do"}
 local show_options = options.declare("plot.show", {TERMINAL})
 options.declare("figure:show", {TERMINAL}, "plot.Figure:show")
 
@@ -343,7 +343,8 @@ function M.panels(figures, opts)
     end
     s:add "unset multiplot"
   end
-  return figure_of("panels", {width = width, height = height + top, draw = draw, pictures = pictures}, o.title)
+  return figure_of("panels", {width = width, height = height + top, draw = draw, pictures = pictures, parts = figures},
+    o.title)
 end
 
 local KINDS = {"lines", "scatter", "histogram", "bars", "heatmap", "contour", "image", "image_grid", "image_rows"}

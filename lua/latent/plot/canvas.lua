@@ -87,7 +87,7 @@ end
 -- @tparam {table,...} rows rows from the top: each {images = from values.images, first = index of its
 --   first image, count = how many}; all of one height and width
 -- @tparam table o {range = {lo, hi}, zoom, gap = white pixels between images, invert}
--- @treturn table {w, h, bytes} RGB, top row first
+-- @treturn table {w, h, bytes, zoom} RGB, top row first
 function M.tile(rows, o)
   local width, height, columns = M.size(rows, o)
   local tile_w = rows[1].images.w * o.zoom
@@ -109,7 +109,7 @@ function M.tile(rows, o)
       lines[#lines + 1] = table.concat(parts, between):rep(o.zoom)
     end
   end
-  return {w = width, h = height, bytes = table.concat(lines)}
+  return {w = width, h = height, bytes = table.concat(lines), zoom = o.zoom}
 end
 
 return M

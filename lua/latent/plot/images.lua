@@ -133,7 +133,7 @@ function M.image(arguments, fname)
     zoom = zoom_of(o.zoom, IMAGE_SIDE, math.max(images.w, images.h)),
   })
   local margin = math.floor(EM)
-  local panel = {pictures = true}
+  local panel = {pictures = true, in_cells = {picture = picture}}
   panel.width = picture.w + 2 * margin
   local top = math.floor(title_height(o.title, panel.width))
   panel.height = picture.h + top + margin
@@ -287,6 +287,8 @@ function M.image_grid(arguments, fname)
   local left = math.floor((1.6 + (ylabel and 1.6 or 0) + more_lines(ylabel)) * EM + axes.label_length(y) * CHAR)
   local right, bottom = math.floor(1.6 * EM), math.floor(((xlabel and 4 or 2.4) + more_lines(xlabel)) * EM)
   local panel = {pictures = true, width = picture.w + left + right}
+  panel.in_cells = {picture = picture, below = ("%s from %.4g to %.4g, %s from %.4g to %.4g upwards"):format(
+    o.xlabel or "x", x.from, x.to, o.ylabel or "y", y.from, y.to)}
   local top = math.floor(math.max(title_height(o.title, panel.width - 4 * EM), 1.2 * EM))
   panel.height = picture.h + top + bottom
   function panel.draw(s, rect)
@@ -368,7 +370,10 @@ function M.image_rows(arguments, fname)
     zoom = zoom_of(o.zoom, ROWS_SIDE, math.max(columns, 6) * first.w),
   })
   local m = rows_layout(o, list, titles, picture, gap, columns)
-  local panel = {pictures = true, width = m.width, height = m.height}
+  local labels = {}
+  for i, row in ipairs(list) do labels[i] = row.label or "" end
+  local panel = {pictures = true, width = m.width, height = m.height,
+    in_cells = {picture = picture, labels = labels, titles = titles, columns = columns}}
   function panel.draw(s, rect)
     local area = {x = rect.x + m.left, y = rect.y + m.top, w = picture.w, h = picture.h}
     start(s, rect, area)

@@ -2,14 +2,18 @@
 -- @module latent.plot.terminal
 
 local base64 = require "latent.base.base64"
+local cells = require "latent.plot.cells"
 local core = require "latent.core"
-local options = require "latent.base.options"
 local files = require "latent.base.files"
 local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}
 
-local KINDS = {kitty = true, sixel = true, window = true, text = true}
+--- What figures may be shown by.
+M.KINDS = {"kitty", "sixel", "window", "text"}
+
+local is_kind = {}
+for _, kind in ipairs(M.KINDS) do is_kind[kind] = true end
 local WINDOWS = {"qt", "wxt", "x11"}
 local KITTY_CHUNK = 4096 -- the most that kitty's protocol takes at once
 
@@ -41,7 +45,7 @@ function M.detect(getenv, on_terminal)
     on_terminal = core.isatty(1)
   end
   local named = getenv "LATENT_TERMINAL"
-  if KINDS[named] then
+  if is_kind[named] then
     return named
   end
   local term, program = getenv "TERM" or "", getenv "TERM_PROGRAM" or ""
@@ -114,12 +118,36 @@ local function text_size()
     lines = math.max(15, math.min(40, (tonumber(lines) or 32) - 2))}
 end
 
+local function put(...)
+  io.stdout:write(...)
+  io.stdout:flush()
+end
+
+-- Pictures as coloured half blocks, panels one below the other; into a file only where text was asked for.
+local function show_cells(figure, build, wanted)
+  local size, colors = text_size(), wanted and cells.colors()
+  if not colors then
+    return nil, "this terminal shows no images (save the figure as a png file instead)"
+  end
+  if not figure.parts then
+    put(cells.text(figure, size, colors))
+    return true
+  end
+  if figure.title then
+    put(figure.title, "\n")
+  end
+  for _, part in ipairs(figure.parts) do
+    local ok, message = M.show(part, "text", build)
+    if not ok then
+      return nil, message
+    end
+  end
+  return true
+end
+
 --- See latent.plot.show.
 function M.show(figure, kind, build)
-  if kind ~= nil and not KINDS[kind] then
-    core.raise(('plot.show: terminal: expected "kitty", "sixel", "window" or "text", got %s'):format(
-      options.describe(kind)))
-  end
+  local asked = kind ~= nil
   kind = kind or M.detect()
   if kind == "window" then
     local name = window_terminal()
@@ -131,7 +159,7 @@ function M.show(figure, kind, build)
     end)
   end
   if kind == "text" and figure.pictures then
-    return nil, "this terminal shows no images (save the figure as a png file instead)"
+    return show_cells(figure, build, asked or core.isatty(1))
   end
   local bytes, message = drawn(figure, kind, build, kind == "text" and text_size())
   if not bytes then
@@ -140,8 +168,7 @@ function M.show(figure, kind, build)
   if kind == "text" then
     bytes = bytes:gsub("^\f?%s*\n", "") -- a new page, for a printer
   end
-  io.stdout:write(kind == "kitty" and M.kitty(bytes) or bytes, kind == "sixel" and "\n" or "")
-  io.stdout:flush()
+  put(kind == "kitty" and M.kitty(bytes) or bytes, kind == "sixel" and "\n" or "")
   return true
 end
 
