@@ -298,7 +298,8 @@ Expressions print their value, and _ holds the last one. Tab completes names, me
   %time f()    !ls    exit                           how long it takes; the shell; leaves, as Ctrl-D does
 A local stays for the lines that follow. One that is <const> keeps its value until it is declared again, and so does
 one that is <close>, which is closed when the session ends. A semicolon at the end keeps a value from being printed.
-Here are lt, nn, optim, data, plot and the other modules (help "lt" names them). Ctrl-C interrupts.]]
+Here are lt, nn, optim, data, plot and the other modules (help "lt" names them). Ctrl-C interrupts; a third
+one ends latent where Lua itself cannot be interrupted.]]
 
 --- A session without a terminal: `enter` lines, then `finish`.
 -- @treturn Session field `scope` (of latent.repl.scope)
