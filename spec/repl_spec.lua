@@ -132,7 +132,8 @@ describe_prompt("the prompt", function()
     interrupt "while true do pcall(error) end"
     terminal:enter("co = coroutine.wrap(function() while true do end end)", "^> ")
     interrupt "while true do pcall(co) end"
-    interrupt "p = lt.zeros(200000, 40) q = lt.knn(p, p, 2)"
+    terminal:enter("p = lt.zeros(200000, 40)", "^> ")
+    interrupt "q = lt.knn(p, p, 2)"
     interrupt "y = w for i = 1, 200 do y = y:matmul(w) end"
     terminal:enter("y = w for i = 1, 60 do y = lt.conv2d(lt.ones(8, 8, 8, 1), y:slice(1, 1, 9):reshape(3, 3, 1, 2000))"
       .. ":sum() * w end", "> $")
