@@ -367,7 +367,7 @@ local bad = {
   {"broadcast_to: %[2, 3%] does not fit into %[5, 5%]", function() return M23:broadcast_to(5, 5) end},
   {"broadcast_to: %[2, 3%] does not fit into %[1, 3%]", function() return M23:broadcast_to(1, 3) end},
   {"matmul: expected %[%.%.%., m, k%].*got %[2, 3%] and %[2, 3%]", function() return M23:matmul(M23) end},
-  {"matmul: expected .*got %[3%] and %[3%]", function() return lt.matmul({1, 2, 3}, {1, 2, 3}) end},
+  {"matmul: expected .*got %[3%] and %[2%]", function() return lt.matmul({1, 2, 3}, {1, 2}) end},
   {"linear: expected %[%*, 4%], got %[2, 3%]", function() return lt.linear(M23, lt.ones(4, 5)) end},
   {"linear: weight: expected %[in, out%], got %[4%]", function() return lt.linear(M23, lt.ones(4)) end},
   {"linear: bias: expected %[5%], got %[4%]", function() return lt.linear(M23, lt.ones(3, 5), lt.ones(4)) end},

@@ -173,6 +173,13 @@ add("matmul", {{1, 1}, {1, 1}}, function(lt, a, b) return lt.matmul(a, b) end)
 add("matmul", {{2, 3, 4}, {2, 4, 2}}, function(lt, a, b) return lt.matmul(a, b) end)
 add("matmul", {{2, 3, 4}, {4, 2}}, function(lt, a, b) return lt.matmul(a, b) end)
 add("matmul", {{3, 3}}, function(lt, a) return lt.matmul(a, a) end, {label = "shared"})
+for _, pair in ipairs{{{3}, {3}}, {{3}, {3, 2}}, {{2, 3}, {3}}, {{3}, {2, 3, 2}}, {{2, 2, 3}, {3}}, {{2, 3}, {2, 3, 2}},
+  {{2, 1, 2, 3}, {3, 3, 2}}} do
+  add("matmul", pair, function(lt, a, b) return lt.matmul(a, b) end)
+end
+add("dot", {{3}, {3}}, function(lt, a, b) return lt.dot(a, b) end)
+add("mv", {{2, 3}, {3}}, function(lt, a, b) return lt.mv(a, b) end)
+add("outer", {{2}, {3}}, function(lt, a, b) return lt.outer(a, b) end)
 wide("matmul", {{33, 17}, {17, 65}}, function(lt, a, b) return lt.matmul(a, b) end)
 add("linear", {{4, 6}, {6, 3}, {3}}, function(lt, x, w, b) return lt.linear(x, w, b) end)
 add("linear", {{2, 2, 3}, {3, 2}}, function(lt, x, w) return lt.linear(x, w) end)

@@ -140,6 +140,9 @@ local M = {
 for op, want in pairs(AT_SMALL) do M[op] = {{function() return lt[op] {0.3, -0.7, 0.9} end, want}} end
 for op, want in pairs(AT_POSITIVE) do M[op] = {{function() return lt[op] {0.5, 2, 7.5} end, want}} end
 
+M.dot = {{function() return lt.dot(V12, lt.tensor{3, 4}) end, 11}}
+M.mv = {{function() return lt.mv(SPREAD, V12) end, {7, 14}}}
+M.outer = {{function() return lt.outer(V12, lt.tensor{3, 4, 5}) end, {{3, 4, 5}, {6, 8, 10}}}}
 for op, list in pairs(require "spec.support.network_values") do M[op] = list end
 for op, list in pairs(require "spec.support.index_values") do M[op] = list end
 

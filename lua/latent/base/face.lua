@@ -1,5 +1,6 @@
 --- The Lua face of the core: functions, methods and operators of tensors.
 -- @module latent.base.face
+local comparing = require "latent.base.compare"
 local foreign = require "latent.base.foreign"
 local format = require "latent.base.format"
 local grad = require "latent.base.grad"
@@ -9,7 +10,7 @@ local M = {}
 
 -- The ops that are written in Lua, a family a file of ops/.
 local FAMILIES = {"shape", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses", "attention",
-  "indexing", "arranging", "ordering", "contraction", "criteria", "draws"}
+  "indexing", "arranging", "ordering", "contraction", "products", "criteria", "draws"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",
@@ -173,6 +174,8 @@ function M.build(core)
   -- @treturn {table,...} each {name, inputs, params, doc, differentiable, elementwise}
   function lt.ops() return list end
   grad(core, lt)
+  comparing(core, lt)
+  lt.set_print_options = format.set_print_options
   add_methods(core, lt)
   add_operators(core, lt)
   refuse_operators(core)

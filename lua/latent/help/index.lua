@@ -11,8 +11,8 @@ local M = {}
 M.modules = {"latent", "latent.nn", "latent.nn.initial", "latent.optim", "latent.schedule", "latent.data",
   "latent.plot", "latent.train", "latent.vae", "latent.distributions", "latent.map", "latent.safetensors",
   "latent.npy", "latent.npz", "latent.pt", "latent.image", "latent.audio", "latent.linalg", "latent.fft",
-  "latent.experiment", "latent.metrics", "latent.json", "latent.idx", "latent.profile", "latent.progress", "latent.mpi",
-  "latent.help"}
+  "latent.experiment", "latent.metrics", "latent.json", "latent.testing", "latent.idx", "latent.profile",
+  "latent.progress", "latent.mpi", "latent.help"}
 
 -- A function of a file inside a public module's folder is the module's, if the module hands it on.
 local function publish(entries, by_name)
@@ -34,8 +34,10 @@ local function publish(entries, by_name)
 end
 
 -- Whose functions and methods are `latent`'s and its tensors'.
-local FACE = {["latent.help.reference"] = true, ["latent.base.face"] = true, ["latent.base.grad"] = true,
-  ["latent.base.grad.keep"] = true}
+local FACE = {}
+for _, name in ipairs{"help.reference", "base.face", "base.grad", "base.grad.keep", "base.compare", "base.format"} do
+  FACE["latent." .. name] = true
+end
 
 -- The public module that an entry belongs to, nil where it belongs to none.
 local function owner_of(entry)
