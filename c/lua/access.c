@@ -142,6 +142,16 @@ static int push_field(lua_State *L, Var *v, const char *key) {
   return 1;
 }
 
+/* The Lua face's function for keys that are tables or tensors, with the first `count` arguments.
+ * Upvalue 1 is the table of methods. */
+static int call_part(lua_State *L, const char *name, int count) {
+  lua_settop(L, count);
+  lua_getfield(L, lua_upvalueindex(1), name);
+  lua_insert(L, 1);
+  lua_call(L, count, 1);
+  return 1;
+}
+
 /* Methods first: they are what is asked for most. Upvalue 1 is the table of methods. */
 static int l_index(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
@@ -156,9 +166,7 @@ static int l_index(lua_State *L) {
     return 0;
   }
   Var *v = check_tensor(L, 1, "index", NULL);
-  if (lua_type(L, 2) == LUA_TTABLE)
-    raise_error(L, "index: x[i]: expected a whole number, got a table; write x:get(i, j) for an "
-                   "element, x:slice(axis, first, last) for a range, x:gather_rows(list) for rows");
+  if (lua_type(L, 2) == LUA_TTABLE || is_tensor(L, 2)) return call_part(L, "__part", 2);
   return push_row(L, v, check_whole(L, 2, "index", "x[i]"));
 }
 
@@ -189,6 +197,19 @@ static int l_newindex(lua_State *L) {
     if (strcmp(lua_tostring(L, 2), "grad") != 0)
       raise_error(L, "a tensor has no field \"%s\" to assign to", lua_tostring(L, 2));
     return assign_grad(L, v);
+  }
+  bool fill = v->value->shape.dims > 1 && lua_type(L, 3) == LUA_TNUMBER;
+  if (lua_type(L, 2) == LUA_TTABLE || is_tensor(L, 2)) {
+    call_part(L, "__put", 3);
+    return 0;
+  }
+  if (fill && lua_type(L, 2) == LUA_TNUMBER) { /* x[i] = number, of a row */
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, -2, 1);
+    lua_replace(L, 2);
+    call_part(L, "__put", 3);
+    return 0;
   }
   int64_t i = check_whole(L, 2, "index", "x[i]"),
           n = v->value->shape.dims ? v->value->shape.size[0] : 0;
@@ -268,11 +289,8 @@ static const luaL_Reg methods[] = {{"size", l_size},
                                    {"zero_grad", l_zero_grad},
                                    {NULL, NULL}};
 
-static const luaL_Reg events[] = {{"__newindex", l_newindex},
-                                  {"__len", l_length},
-                                  {"__gc", l_close},
-                                  {"__close", l_close},
-                                  {NULL, NULL}};
+static const luaL_Reg events[] = {
+    {"__len", l_length}, {"__gc", l_close}, {"__close", l_close}, {NULL, NULL}};
 
 void open_access(lua_State *L) {
   lua_getfield(L, -1, "methods");
@@ -288,6 +306,9 @@ void open_access(lua_State *L) {
   lua_pushvalue(L, -2);
   lua_pushcclosure(L, l_index, 1);
   lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -2);
+  lua_pushcclosure(L, l_newindex, 1);
+  lua_setfield(L, -2, "__newindex");
   lua_setfield(L, -3, "metatable"); /* the Lua face adds the operators */
   lua_pop(L, 1);
 }

@@ -26,10 +26,9 @@ local function difference(a, b)
 end
 
 local function compare(a, b, near)
-  for i, x in ipairs{a, b} do
-    if not core.is_tensor(x) then
-      return false, ("%s: expected a tensor, got %s"):format(i == 1 and "actual" or "expected", options.describe(x))
-    end
+  for i = 1, 2 do
+    local name, x = i == 1 and "actual" or "expected", select(i, a, b)
+    if not core.is_tensor(x) then return false, ("%s: expected a tensor, got %s"):format(name, options.describe(x)) end
   end
   if shapes.typed(a) ~= shapes.typed(b) then
     return false, ("got %s, expected %s"):format(shapes.typed(a), shapes.typed(b))

@@ -5,6 +5,7 @@ local foreign = require "latent.base.foreign"
 local format = require "latent.base.format"
 local grad = require "latent.base.grad"
 local options = require "latent.base.options"
+local subscript = require "latent.base.subscript"
 
 local M = {}
 
@@ -175,6 +176,7 @@ function M.build(core)
   function lt.ops() return list end
   grad(core, lt)
   comparing(core, lt)
+  subscript(core)
   lt.set_print_options = format.set_print_options
   add_methods(core, lt)
   add_operators(core, lt)
