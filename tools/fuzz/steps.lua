@@ -203,6 +203,19 @@ function M.choose.matmul(r, g)
   local out, inner = r:pick{1, 2, 3, 5, 8, 17, 33}, s[#s]
   return step{i, g:input(#s == 3 and r:chance(0.5) and {s[1], inner, out} or {inner, out}, "small")}
 end
+local function vectors(n) return #n.shape == 1 end
+function M.choose.dot(_, g)
+  local i = g:where(vectors)
+  return i and step{i, g:input(g.nodes[i].shape, "small")}
+end
+function M.choose.mv(_, g)
+  local i = g:where(function(n) return #n.shape == 2 end)
+  return i and step{i, g:input({g.nodes[i].shape[2]}, "small")}
+end
+function M.choose.outer(r, g)
+  local i = g:where(vectors)
+  return i and step{i, g:input({r:pick{1, 2, 5, 17}}, "small")}
+end
 function M.choose.linear(r, g)
   local i = g:where(with_axes(1))
   if not i then return nil end
