@@ -90,6 +90,7 @@ void open_files(lua_State *L);
 void open_mapped(lua_State *L);
 void open_locale(lua_State *L);
 void open_signals(lua_State *L);
+void open_channel(lua_State *L);
 void open_zlib(lua_State *L);
 void open_picture(lua_State *L);
 

@@ -22,6 +22,7 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L) {
   open_mapped(L);
   open_locale(L);
   open_signals(L);
+  open_channel(L);
   open_zlib(L);
   open_picture(L);
   return 1;
