@@ -12,12 +12,11 @@ local kept = require "latent.repl.kept"
 local line = require "latent.repl.line"
 local new_scope = require("latent.repl.scope").new
 local printer = require "latent.repl.print"
+local problems = require "latent.repl.problem"
 
 local M = {}
 
 local PROMPT, MORE = "> ", ">> "
-local NAME = "prompt" -- of the chunks, in messages
-local FRAMES = 8 -- of a traceback
 local FOUND = 30 -- lines of apropos
 
 --- What a session finds under these names, those of the reference; each is loaded when an input first mentions it.
@@ -29,92 +28,27 @@ local own, user, text_of, error_text = guard.own, guard.user, printer.text, guar
 local help_text, find_about, name_of = help.text, help.apropos, help.name_of
 local compile, compile_script, append, write, flush = chunk.compile, chunk.compile_script, history.append, line.write,
   line.flush
-local load_kept, keep_locals = kept.load, kept.at_error
-local execute, clock, processor_time, stdout, run_file = os.execute, core.clock, os.clock, io.stdout, dofile
+local load_kept, caught, lines_of = kept.load, problems.caught, problems.lines
+local execute, clock, processor_time, run_file = os.execute, core.clock, os.clock, dofile
+local stdout, stderr = io.stdout, io.stderr
 local interruptible, pending, clear_signal, isatty = core.interruptible, core.pending, core.clear_signal, core.isatty
 
 local function pack_values(...) return {n = select("#", ...), ...} end
-
--- ---- errors ----
-
--- The library's folder, as file names in messages begin with it.
-local home = debug.getinfo(1, "S").short_src:gsub("repl/init%.lua$", "")
-
--- The frames between the error and the prompt. Those of the prompt itself and of C say nothing; nor do the
--- library's, where the message is about a line of the user.
-local function frames(traceback, internal)
-  local list = {}
-  for frame in traceback:gmatch "\n%s+([^\n]+)" do
-    if frame:find "interruptible" then break end
-    local library = frame:sub(1, #home) == home
-    if not frame:find "^%[C%]" and not frame:find "^%(%.%.%.tail calls" and not frame:find "in main chunk"
-      and not (library and not internal) and not frame:find("latent/repl/", 1, true) then
-      list[#list + 1] = frame
-    end
-  end
-  return list
-end
-
-local function located(value, traceback)
-  local internal = type(value) == "string" and value:sub(1, #home) == home
-  return {value = value, frames = frames(traceback, internal)}
-end
-
--- The message handler: an error that is no string keeps its value, and both get their traceback.
-local function caught(value)
-  keep_locals()
-  local ok, problem = own(located, value, debug.traceback("", 2))
-  return ok and problem or {value = value, frames = {}}
-end
-
-local FIELDS = {dtype = true, grad = true, requires_grad = true, is_leaf = true}
-
--- Of a misspelt function of a module Lua says only that it is nil, of a tensor's field that it cannot be called.
-local function with_suggestion(text)
-  local field = text:match "attempt to call a %a+ value %(method '([%w_]+)'%)$"
-  if FIELDS[field] then return ("%s (a field: write x.%s)"):format(text, field) end
-  local name = text:match "attempt to call a nil value %(field '([%w_]+)'%)$"
-  local message = name and select(2, help_text(name))
-  return text .. (message and message:match " %(did you mean .*$" or "")
-end
-
-local function report(problem)
-  -- Without memory, or at the end of the stack, no handler is called.
-  if type(problem) ~= "table" or not problem.frames then problem = {value = problem, frames = {}} end
-  local value = problem.value
-  if type(value) == "string" then
-    local ok, text = pcall(with_suggestion, value)
-    write(ok and text or value, "\n")
-  else
-    write("error: ", text_of(value, name_of), "\n")
-  end
-  for i, frame in ipairs(problem.frames) do
-    if i > FRAMES then
-      write("    ... ", tostring(#problem.frames - FRAMES), " more\n")
-      break
-    end
-    write("    ", frame, "\n")
-  end
-end
 
 -- ---- computing and printing ----
 
 -- Whether a signal came that ends the program.
 local leaving = false
 
--- Runs f, which runs code of the user, where Ctrl-C interrupts it. Returns its values packed, or nil.
+-- Runs f, which runs code of the user, where Ctrl-C interrupts it. Returns its values packed; or nil and the problem
+-- (of latent.repl.problem), nil where it was interrupted.
 local function guarded(f)
   local outcome = pack_values(select(2, user(interruptible, f, caught)))
   local signal = pending()
   clear_signal()
   leaving = leaving or (signal or "INT") ~= "INT"
-  if outcome[1] == true then
-    return {n = outcome.n - 1, table.unpack(outcome, 2, outcome.n)}
-  elseif signal then
-    write(isatty(0) and "\n" or "", "interrupted\n") -- the terminal has shown ^C
-  else
-    report(outcome[2])
-  end
+  if outcome[1] == true then return {n = outcome.n - 1, table.unpack(outcome, 2, outcome.n)} end
+  return nil, not signal and outcome[2] or nil
 end
 
 -- A value that can draw itself does so where somebody looks. Returns false where it cannot.
@@ -131,13 +65,28 @@ local function is_drawn(value)
 end
 
 -- Nothing is said of the nil where a message would have been, nor of the file that io.write gives.
-local function show(values)
+local function worth_showing(values)
   while values.n > 1 and values[values.n] == nil do values.n = values.n - 1 end
-  if values.n == 1 and rawequal(values[1], stdout) then values.n = 0 end
+  if values.n == 1 and (rawequal(values[1], stdout) or rawequal(values[1], stderr)) then values.n = 0 end
+  return values
+end
+
+-- What a session is seen by, where it is the prompt.
+local terminal = {name = "prompt"}
+
+function terminal.show(values)
   for i = 1, values.n do
     if not is_drawn(values[i]) then write(text_of(values[i], name_of), "\n") end
   end
   flush()
+end
+
+function terminal.report(problem)
+  if not problem then
+    write(isatty(0) and "\n" or "", "interrupted\n") -- the terminal has shown ^C
+  else
+    write(table.concat(lines_of(problem), "\n"), "\n")
+  end
 end
 
 -- ---- the session ----
@@ -174,20 +123,23 @@ end
 
 -- Computes Lua; true where it wants more lines.
 local function compute(session, source, is_timed)
-  local scope = session.scope
-  local f, message, more = compile(source, NAME, scope)
+  local scope, face = session.scope, session.face
+  local f, message, more = compile(source, face.name, scope)
   if not f and more then return true end
   if not f then
-    write(message, "\n")
+    face.report(problems.of(message))
     return false
   end
   local wall, processor = clock(), processor_time()
-  local values = guarded(f)
+  local values, problem = guarded(f)
   wall, processor = clock() - wall, processor_time() - processor
   if values and values.n > 0 then
     if values[1] ~= nil then rawset(scope.environment, "_", values[1]) end
-    if not more then guarded(function() show(values) end) end -- a semicolon at the end keeps quiet
+    if not more then -- a semicolon at the end keeps quiet
+      values, problem = guarded(function() face.show(worth_showing(values)) end)
+    end
   end
+  if not values then face.report(problem) end
   if is_timed then write("wall ", duration(wall), ", processor ", duration(processor), "\n") end
   flush()
   return false
@@ -241,15 +193,38 @@ function Session:load(path) return load_kept(path, self.scope) end
 
 --- Prints values as the prompt does.
 -- @tparam table values with their number `n`
-function Session.show(_, values) own(show, values) end
+function Session:show(values) own(self.face.show, worth_showing(values)) end
+
+--- Whether it was asked to end: by `exit`, or by a signal.
+function Session.is_leaving() return leaving or (pending() or "INT") ~= "INT" end
+
+-- Coroutines are resumed by functions that an interruption reaches; those of the stock library have a
+-- hook of their own, which it does not. The library's own code may have a table of its own.
+local function watch_coroutines()
+  for _, library in ipairs{coroutine, _G.coroutine} do
+    if type(library) == "table" then
+      rawset(library, "resume", core.resume)
+      rawset(library, "wrap", core.wrap)
+    end
+  end
+end
+
+--- Makes Ctrl-C interrupt, from now on, what the session computes.
+function Session.begin()
+  watch_coroutines()
+  debug.sethook() -- a script before it may have left one
+  core.trap("INT", "TERM", "HUP")
+end
 
 --- Closes the `<close>` variables, the latest first.
 function Session:finish()
   own(function()
+    clear_signal() -- the one that ends the session
     local open = self.scope.closing()
     while #open > 0 do
       local value = table.remove(open)
-      guarded(function() debug.getmetatable(value).__close(value, nil) end)
+      local done, problem = guarded(function() debug.getmetatable(value).__close(value, nil) end)
+      if not done then self.face.report(problem) end
     end
     flush()
   end)
@@ -302,12 +277,15 @@ Here are lt, nn, optim, data, plot and the other modules (help "lt" names them).
 one ends latent where Lua itself cannot be interrupted.]]
 
 --- A session without a terminal: `enter` lines, then `finish`.
+-- @tparam ?table face what it is seen by (default: the terminal's): `name` of its chunks in messages, functions
+-- `show(values)`, which runs where Ctrl-C interrupts, and `report(problem)` of latent.repl.problem, nil for an
+-- interruption
 -- @treturn Session field `scope` (of latent.repl.scope)
-function M.session()
+function M.session(face)
   local scope = new_scope(_G, M.provided)
   add_help(scope.environment)
   add_dofile(scope)
-  return setmetatable({scope = scope}, Session)
+  return setmetatable({scope = scope, face = face or terminal}, Session)
 end
 
 -- Reads an input of one or more lines: the text, nil at the end, false where Ctrl-C cleared it.
@@ -324,22 +302,11 @@ local function read_input(session, read)
   return text
 end
 
--- Coroutines are resumed by functions that an interruption reaches; those of the stock library have a
--- hook of their own, which it does not. The library's own code may have a table of its own.
-local function watch_coroutines()
-  for _, library in ipairs{coroutine, _G.coroutine} do
-    if type(library) == "table" then
-      rawset(library, "resume", core.resume)
-      rawset(library, "wrap", core.wrap)
-    end
-  end
-end
-
 local function read_all(session, read, remember, path)
   local previous
   while true do
     local text = read_input(session, read)
-    if text == nil or leaving or (pending() or "INT") ~= "INT" then break end
+    if text == nil or session.is_leaving() then break end
     clear_signal()
     if text and text:find "%S" and text ~= previous then
       remember(text)
@@ -353,9 +320,7 @@ local function run(session)
   local read, remember, editor = line.reader(complete.new(session.scope))
   local path = editor and history.path()
   for _, text in ipairs(history.load(path)) do remember(text) end
-  watch_coroutines()
-  debug.sethook() -- a script before it may have left one
-  core.trap("INT", "TERM", "HUP")
+  session.begin()
   if isatty(0) then write(require("latent")._VERSION, ", ", _VERSION, '. help() tells more, Ctrl-D leaves.\n') end
   read_all(session, read, remember, path)
   if isatty(0) then write "\n" end
