@@ -240,29 +240,82 @@ local function all_members(entry)
     .. members(entry, "  In place:\n", function(name, other) return other.op and name:find "_$" ~= nil end)
 end
 
---- The help text of a function, method, layer or module.
--- @param what its name ("conv2d", "nn.Linear", "x:relu") or the value itself
--- @treturn ?string nil where nothing is known of it
--- @treturn ?string then a message with the nearest name
-function M.text(what)
+-- What is known of a name or value, and other entries of the name; or nil and a message with the nearest name.
+local function entry_of(what)
   local entry, others
   if type(what) == "string" then
     entry, others = by_name(what)
   elseif what ~= nil then
     entry = by_value(what)
   end
-  if not entry then
-    if type(what) ~= "string" then return nil, "no help for " .. guard.text(what):match "[^\n]*" end
-    local near = nearest(what)
-    return nil, ('no help for "%s"%s'):format(what, near and (' (did you mean "%s"?)'):format(near) or "")
-  end
+  if entry then return entry, others or {} end
+  if type(what) ~= "string" then return nil, "no help for " .. guard.text(what):match "[^\n]*" end
+  local near = nearest(what)
+  return nil, ('no help for "%s"%s'):format(what, near and (' (did you mean "%s"?)'):format(near) or "")
+end
+
+--- The help text of a function, method, layer or module.
+-- @param what its name ("conv2d", "nn.Linear", "x:relu") or the value itself
+-- @treturn ?string nil where nothing is known of it
+-- @treturn ?string then a message with the nearest name
+function M.text(what)
+  local entry, others = entry_of(what)
+  if not entry then return nil, others end
   local text = entry.op and op_text(entry.op) or entry_text(entry)
   text = text .. all_members(entry)
   local also = {}
-  for _, other in ipairs(others or {}) do
+  for _, other in ipairs(others) do
     if other.name ~= entry.name then also[#also + 1] = other.name end
   end
   return #also > 0 and text .. "\n\n  See also: " .. table.concat(also, ", ") or text
+end
+
+-- Paragraphs as they are, indented lines as code, which has blank lines around it.
+local function as_paragraphs(text)
+  local lines, was_code = {}, false
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    local is_code = line:find "^%s%s%s" ~= nil
+    if is_code ~= was_code then lines[#lines + 1] = "" end
+    lines[#lines + 1] = is_code and "    " .. line or line:gsub("^%s+", "")
+    was_code = is_code
+  end
+  return (table.concat(lines, "\n"):gsub("\n+$", ""))
+end
+
+local function listed(lines, entry, kind)
+  for _, item in ipairs(comments.described(entry, kind)) do
+    local head = (item.type and "`" .. item.type .. "`" or "") .. (item.optional and " (optional)" or "")
+    lines[#lines + 1] = ("- **%s** %s %s"):format(item.name or "returns", head, item.text)
+    for _, row in ipairs(item.options or {}) do
+      local name, text = options.said(row)
+      lines[#lines + 1] = ("  - `%s`%s"):format(name, text ~= "" and ": " .. text or "")
+    end
+  end
+end
+
+--- The help text as Markdown.
+-- @param what as for `text`
+-- @treturn ?string
+-- @treturn ?string then a message with the nearest name
+function M.markdown(what)
+  local entry, message = entry_of(what)
+  if not entry then return nil, message end
+  local signature, text
+  if entry.op then
+    signature, text = op_text(entry.op):gsub("\n  ", "\n"):match "^([^\n]*)\n*(.*)$"
+  else
+    signature, text = signature_of(entry), as_paragraphs(entry.tags[1][2])
+  end
+  local lines = {("```lua\n%s\n```\n\n%s\n"):format(signature, text)}
+  if not entry.op then
+    for _, kind in ipairs{"param", "field", "return"} do listed(lines, entry, kind) end
+    for _, tag in ipairs(entry.tags) do
+      if tag[1] == "raise" then lines[#lines + 1] = "- **raises** " .. tag[2] end
+      if tag[1] == "usage" then lines[#lines + 1] = ("\n```lua\n%s\n```"):format(tag[2]) end
+    end
+  end
+  lines[#lines + 1] = (all_members(entry):gsub("\n  ", "\n"))
+  return (table.concat(lines, "\n"):gsub("\n\n\n+", "\n\n"):gsub("%s+$", ""))
 end
 
 -- Functions come before methods, the best known modules first.

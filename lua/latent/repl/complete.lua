@@ -237,6 +237,21 @@ local function quoted_words(tokens, path, scope)
   return file_words(path)
 end
 
+--- The name that a text ends with, and its value.
+-- @tparam string text
+-- @tparam table scope of the session
+-- @treturn ?string the chain, such as "nn.Linear"; nil where it ends with none
+-- @return its value, nil where there is none
+function M.last(text, scope)
+  local tokens = tokens_of(text)
+  local last = tokens[#tokens]
+  if not last or last.kind ~= "name" then return nil end
+  local first = chain_start(tokens, #tokens)
+  if not first then return nil end
+  local name = text:sub(tokens[first].first, last.last):gsub("%s", "")
+  return name, chain_value(tokens, first, #tokens, scope)
+end
+
 --- Makes the function that completes.
 -- @tparam table scope of the session, as latent.repl.scope makes it
 -- @treturn function complete(text up to the cursor): the list of words, sorted, and the position in the text
