@@ -149,6 +149,15 @@ function Figure:__display()
   return show("plot.show", self)
 end
 
+-- What a notebook shows of it.
+function Figure:__mime()
+  local bundle, message = the_style()
+  if bundle then
+    bundle, message = terminal.pictures(self, build)
+  end
+  return bundle or error(message, 0)
+end
+
 -- The title is in the picture too; here it names the figure for those who list them.
 local function figure_of(kind, panel, title)
   chart.check_size("plot." .. kind, panel.width, panel.height)

@@ -1,4 +1,4 @@
---- Tells how a long run is getting on. On a terminal a bar with the rate, the time left and the
+--- Tells how a long run is getting on. On a terminal, and in a notebook, a bar with the rate, the time left and the
 -- current loss, redrawn at most ten times a second; anywhere else nothing but the lines that the
 -- caller prints, one an epoch, so that a log stays readable.
 --
@@ -11,6 +11,7 @@
 
 local core = require "latent.core"
 local options = require "latent.base.options"
+local page = require "latent.base.page"
 local plainly, raise = core.plainly, core.raise -- a log's decimal point is no locale's
 
 local M = {}
@@ -78,6 +79,10 @@ end
 
 local function draw(self, now)
   self.drawn_at = now
+  if self.page_id then
+    page.display({["text/plain"] = plainly(line, self, now)}, self.page_id)
+    return
+  end
   self.drawn = true
   self.stream:write(CLEAR, plainly(line, self, now))
   self.stream:flush()
@@ -133,7 +138,8 @@ function Bar:print(text)
   return self
 end
 
---- Wipes the bar. Called by itself where the bar is a `<close>` variable, after an error too.
+--- Wipes the bar; in a notebook it stays, as it was last. Called by itself where the bar is a `<close>` variable, after
+-- an error too.
 function Bar:close()
   clear(self)
   self.stream:flush()
@@ -141,8 +147,9 @@ end
 
 Bar.__close = Bar.close
 
--- A bar needs a terminal that can wipe a line.
+-- A bar needs a terminal that can wipe a line, or a page.
 local function can_draw()
+  if page.display then return true end
   local term = os.getenv "TERM"
   return core.isatty(1) and term ~= nil and term ~= "" and term ~= "dumb"
 end
@@ -166,12 +173,13 @@ function M.new(opts)
   opts = new_options(opts)
   local terminal = opts.terminal
   if terminal == nil then terminal = not opts.stream and can_draw() end
+  local on_page = terminal and page.display and not opts.stream
   local clock = opts.clock or core.clock
   local now, steps, first, done = clock(), opts.steps, opts.first, opts.done
   return setmetatable({
     steps = steps, epochs = opts.epochs, label = opts.label,
     at_epoch = first, at_step = done, skipped = (first - 1) * steps + done,
-    stream = opts.stream or io.stdout, on_terminal = terminal,
+    stream = opts.stream or io.stdout, on_terminal = terminal, page_id = on_page and page.new_id() or nil,
     width = opts.width or math.tointeger(tonumber(os.getenv "COLUMNS")) or 80,
     clock = clock, started = now, epoch_started = now, drawn_at = now, drawn = false,
   }, Bar)

@@ -5,6 +5,7 @@ local base64 = require "latent.base.base64"
 local cells = require "latent.plot.cells"
 local core = require "latent.core"
 local files = require "latent.base.files"
+local page = require "latent.base.page"
 local gnuplot = require "latent.plot.gnuplot"
 
 local M = {}
@@ -77,7 +78,7 @@ local function read_file(path)
   return bytes
 end
 
---- Draws into a temporary file and returns its bytes.
+-- Draws into a temporary file and returns its bytes.
 local function drawn(figure, format, build, size)
   local path = os.tmpname()
   local ok, message = gnuplot.draw(path, format == "kitty" and "png" or format, function(output, data)
@@ -92,6 +93,28 @@ local function drawn(figure, format, build, size)
   end
   os.remove(path)
   return bytes, message
+end
+
+local MIME = {png = "image/png", svg = "image/svg+xml"}
+local MOST_SVG = 200000 -- bytes: many points make a picture of shapes too slow, and a notebook too large
+
+--- The pictures that a notebook gets of a figure: PNG and, where it is not large, SVG. LATENT_FIGURES="png" leaves the
+-- other out.
+-- @tparam Figure figure
+-- @tparam function build
+-- @treturn ?table contents by MIME type
+-- @treturn ?string message
+function M.pictures(figure, build)
+  local bundle, asked = {["text/plain"] = tostring(figure)}, os.getenv "LATENT_FIGURES"
+  for _, format in ipairs{"png", "svg"} do
+    if not asked or asked == "" or asked:find(format, 1, true) then
+      local bytes, message = drawn(figure, format, build)
+      if not bytes then return nil, message end
+      local too_large = format == "svg" and #bytes > MOST_SVG and bundle["image/png"]
+      if not too_large then bundle[MIME[format]] = bytes end
+    end
+  end
+  return bundle
 end
 
 --- A PNG file in kitty's graphics protocol.
@@ -148,6 +171,10 @@ end
 --- See latent.plot.show.
 function M.show(figure, kind, build)
   local asked = kind ~= nil
+  if page.display and not asked then
+    page.display(figure)
+    return true
+  end
   kind = kind or M.detect()
   if kind == "window" then
     local name = window_terminal()
