@@ -40,7 +40,7 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 .DEFAULT_GOAL := all
 .PHONY: all build spec-build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
 .PHONY: calibration lint format test-isas aarch64 wasm sanitized sanitize fuzz docs repl env install uninstall dist deb
-.PHONY: clean help
+.PHONY: setup-notebook notebook-test clean help
 
 all: build ## the library (default)
 build:
@@ -49,6 +49,8 @@ build:
 spec-build build64: build $(DISK)
 setup: ## install the Debian packages that are missing
 	@tools/setup.sh
+setup-notebook: setup ## ... and those that Jupyter's kernel needs
+	@tools/setup.sh notebook
 setup-dev: setup ## ... and those of lint and sanitize
 	@tools/setup.sh dev
 
@@ -73,6 +75,8 @@ test-isas: setup spec-build ## ... those not tagged slow, with each instruction 
 	  LATENT_ISA=$$isa $(LUA) -e 'require "latent"' >/dev/null 2>&1 || continue; \
 	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(BUSTED) --exclude-tags=slow || exit; \
 	done
+notebook-test: setup-notebook spec-build ## Jupyter's kernel, and the notebooks of docs/notebooks
+	@$(BUSTED) spec/notebook_spec.lua
 gradcheck: setup spec-build ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 # Each part in a program of its own; what is not there yet is left out.
@@ -175,6 +179,9 @@ install: build ## into PREFIX, below DESTDIR
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755
 	@tools/install.sh plots/style.gp $(call quoted,$(DESTDIR)$(LUADIR)/latent/plot)
+	@for file in tools/jupyter/latent_kernel/*.py; do \
+	  tools/install.sh $$file $(call quoted,$(DESTDIR)$(LUADIR)/latent/jupyter/latent_kernel) || exit; \
+	done
 	@tools/install.sh LICENSE $(call quoted,$(DESTDIR)$(DOCDIR))
 	@cd lua && find latent -type f | while read -r file; do \
 	  ../tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR))"/$$(dirname "$$file")" || exit; \

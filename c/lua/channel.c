@@ -76,8 +76,8 @@ static bool send_message(lua_State *L, int fd, int index, const char *name) {
  * the one that started it, where the system can do that. */
 static int l_channel(lua_State *L) {
   for (int i = 1; i <= lua_gettop(L); i++) {
-    int fd = (int)luaL_checkinteger(L, i), flags = fcntl(fd, F_GETFD);
-    if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
+    int fd = (int)luaL_checkinteger(L, i);
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
       raise_error(L, "channel: file %d: %s", fd, strerror(errno));
   }
 #ifdef __linux__

@@ -13,6 +13,7 @@ usage: latent                       the prompt
        latent compare RUN RUN ...   options, numbers and curves of runs side by side
        latent sweep script.lua --beta 1e-3,0.01 --seed 1..3 [--jobs 2] [--random 10]
                                     runs an experiment with many settings; what is done is not done again
+       latent kernel install        makes Jupyter's notebooks run Lua with it; latent kernel --help tells more
        latent report [FOLDER]       one page of the newest run of each script, FOLDER/report.html
 
   -e CODE         runs a piece of Lua as the prompt does: with its names, and printing what it gives
@@ -129,7 +130,7 @@ local function version_text()
 end
 
 -- The words that are no script (a file of such a name is `latent ./doctor`).
-local WORDS = {doctor = "latent.tools.doctor",
+local WORDS = {doctor = "latent.tools.doctor", kernel = "latent.tools.kernel",
   runs = "latent.experiment.command", compare = "latent.experiment.command",
   sweep = "latent.experiment.command", report = "latent.experiment.command"}
 

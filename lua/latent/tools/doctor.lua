@@ -78,6 +78,15 @@ local function readline_check()
   return "note", "not built: the prompt has no line editing; " .. package_hint "libreadline-dev" .. " and build again"
 end
 
+local function jupyter_check()
+  local kernel = require "latent.tools.kernel"
+  local python, version = kernel.python()
+  if not python then return "note", "no Python with ipykernel, so there are no notebooks: " .. kernel.hint() end
+  local text = ("ipykernel %s of %s"):format(version, python)
+  local place = kernel.installed(python)
+  return "ok", text .. (place and ", kernel in " .. place or "; `latent kernel install` makes it find this library")
+end
+
 local function mpi_check()
   local files = require "latent.base.files"
   if not package.searchpath("latent.mpicore", package.cpath) then
@@ -152,8 +161,8 @@ end
 local CHECKS = {
   {"Lua", lua_check}, {"BLAS", blas_check}, {"kernels", isa_check}, {"arithmetic", arithmetic_check},
   {"threads", threads_check}, {"memory", memory_check}, {"gnuplot", gnuplot_check}, {"figures", shown_check},
-  {"readline", readline_check}, {"mpi", mpi_check}, {"zlib", zlib_check}, {"data", data_check},
-  {"writing", writing_check},
+  {"readline", readline_check}, {"jupyter", jupyter_check}, {"mpi", mpi_check}, {"zlib", zlib_check},
+  {"data", data_check}, {"writing", writing_check},
 }
 
 --- Runs the checks.
