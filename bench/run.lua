@@ -1,6 +1,7 @@
 --- Our cases beside the same work in PyTorch, in turn within one run. `make bench` runs all of it;
 --   make bench ARGS="--case ae,conv.c16 --threads 1,2 --pairs 7"
 -- prints a table and writes runs/bench.json. See `--help` for the options.
+local arguments = require "tools.arguments"
 local core, lt = require "latent.core", require "latent"
 local files, json = require "latent.base.files", require "latent.json"
 local mpi = require "bench.mpi"
@@ -10,73 +11,44 @@ local M = {}
 
 local HERE = debug.getinfo(1, "S").source:match "^@(.*)run%.lua$"
 
-local USAGE = [[
-options, with their defaults:
-  --case all         names, separated by commas: a case (ae), the first word of names (conv), a pattern (conv.c16.*);
-                     or mpi alone: steps on two ranks, beside threads and PyTorch's DistributedDataParallel
-  --threads 1        numbers, separated by commas; ae runs with all cores too where nothing is said
-  --pairs 7          repetitions of ours and of the peer, in turn
-  --rep 0.1          seconds of a repetition, about
-  --peer torch       torch, compile (torch.compile), jax (the sheet's steps) or none; PYTHON=... names the Python to use
-  --images 60000     images of an epoch
-  --out runs/bench.json
-  --scale            threads 1, 2, 4, 8, 16, as far as there are cores, and what each gains over one
-  --list             print the names of the cases
-LATENT_ISA=avx2 measures that instruction set; the conv grid's peer is then held to AVX2 too.]]
-
 local function fail(message)
   io.stderr:write(message, "\n")
   os.exit(1)
 end
 
-local function words(text)
+-- Numbers of threads, separated by commas.
+local function read_counts(text)
   local list = {}
-  for word in text:gmatch "[^,%s]+" do list[#list + 1] = word end
+  for i, word in ipairs(arguments.words()(text)) do
+    local count, message = arguments.whole(1)(word)
+    if not count then return nil, message end
+    list[i] = count
+  end
   return list
 end
-
-local function whole(name, text)
-  local n = math.tointeger(tonumber(text))
-  return n and n >= 1 and n or fail(("--%s: expected a whole number from 1, got %s"):format(name, text))
-end
-
-local PEERS = {torch = true, compile = true, jax = true, none = true}
-local READ = {
-  case = function(text) return text == "all" and {} or words(text) end,
-  threads = function(text)
-    local list = words(text)
-    for i, word in ipairs(list) do list[i] = whole("threads", word) end
-    return list
-  end,
-  pairs = function(text) return whole("pairs", text) end,
-  images = function(text) return whole("images", text) end,
-  rep = function(text) return tonumber(text) or fail("--rep: expected a number, got " .. text) end,
-  peer = function(text)
-    return PEERS[text] and text or fail("--peer: expected torch, compile, jax or none, got " .. text)
-  end,
-  out = function(text) return text end,
-}
 
 --- Options from words of a command line.
 -- @tparam {string,...} list
 -- @treturn table
 function M.options(list)
-  local o = {case = {}, pairs = 7, rep = 0.1, peer = "torch", images = 60000, out = "runs/bench.json",
-    lua = "lua5.4", folder = HERE}
-  local i = 1
-  while list[i] do
-    local name = list[i]:match "^%-%-(%a+)$"
-    if name == "help" then
-      print(USAGE)
-      os.exit(0)
-    elseif name == "list" or name == "scale" then
-      o[name], i = true, i + 1
-    elseif READ[name] and list[i + 1] then
-      o[name], i = READ[name](list[i + 1]), i + 2
-    else
-      fail(("unknown option, or its value is missing: %s\n%s"):format(list[i], USAGE))
-    end
-  end
+  local parser = arguments.parser("bench", "Our cases beside the same work in PyTorch, in turn within one run.",
+    "LATENT_ISA=avx2 measures that instruction set; the conv grid's peer is then held to AVX2 too. PYTHON=... names "
+      .. "the Python of the peer.")
+  parser:option("--case", "names, separated by commas: a case (ae), the first word of names (conv), a pattern "
+    .. "(conv.c16.*); or mpi alone: steps on two ranks, beside threads and PyTorch's DistributedDataParallel")
+    :convert(arguments.words()):default "all"
+  parser:option("--threads", "numbers, separated by commas (unless said: 1, for ae all cores too)"):convert(read_counts)
+  parser:option("--pairs", "repetitions of ours and of the peer, in turn"):convert(arguments.whole(1)):default "7"
+  parser:option("--rep", "seconds of a repetition, about"):convert(arguments.above(0)):default "0.1"
+  parser:option("--peer", "torch, compile (torch.compile), jax (the sheet's steps) or none")
+    :choices{"torch", "compile", "jax", "none"}:default "torch"
+  parser:option("--images", "of an epoch"):convert(arguments.whole(1)):default "60000"
+  parser:option("--out", "the file of all numbers"):default "runs/bench.json"
+  parser:flag("--scale", "threads 1, 2, 4, 8, 16, as far as there are cores, and what each gains over one")
+  parser:flag("--list", "print the names of the cases")
+  local o = parser:parse(list)
+  o.lua, o.folder = "lua5.4", HERE
+  if #o.case == 1 and o.case[1] == "all" then o.case = {} end
   return o
 end
 

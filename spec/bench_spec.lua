@@ -94,11 +94,21 @@ describe("bench", function()
     for name, make in pairs(require "bench.models") do assert.has_no.errors(make(), name) end
   end)
 
-  it("refuses the name of no case", function()
-    local program = [[require("bench.run").main{"--list", "--case", "ae,mlq"}]]
-    local out = files.capture(("LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s 2>&1; echo $?"):format(files.quote(package.path),
-      files.quote(package.cpath), files.quote(program)))
-    assert.equal("--case: no case is called mlq; --list tells their names\n1", out)
+  it("refuses the name of no case, and options that make no sense", function()
+    local function said(words)
+      local program = ("require('bench.run').main{%s}"):format(words)
+      return files.capture(("LUA_PATH=%s LUA_CPATH=%s lua5.4 -e %s 2>&1; echo $?"):format(files.quote(package.path),
+        files.quote(package.cpath), files.quote(program)))
+    end
+    assert.equal("--case: no case is called mlq; --list tells their names\n1", said "'--list', '--case', 'ae,mlq'")
+    assert.matches("Error: %-%-pairs: expected a whole number of at least 1, got 0\n2$", said "'--pairs', '0'")
+    assert.matches("Error: %-%-rep: expected a number above 0, got soon\n2$", said "'--rep', 'soon'")
+    assert.matches("Error: %-%-threads: expected a whole number of at least 1, got x\n2$", said "'--threads', '1,x'")
+    assert.matches("%-%-peer.+'torch', 'compile', 'jax', 'none'\n2$", said "'--peer', 'numpy'")
+    assert.matches("unknown option '%-%-pair'", said "'--pair', '3'")
+    assert.matches("^ae\n.*\n0$", said "'--list'")
+    local o = bench.options{"--threads", "1,4", "--case", "ae,conv"}
+    assert.same({{1, 4}, {"ae", "conv"}, 7, 0.1, "torch"}, {o.threads, o.case, o.pairs, o.rep, o.peer})
   end)
 
   it("compares numbers of threads", function()

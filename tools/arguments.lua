@@ -13,6 +13,20 @@ function M.parser(...)
     io.stderr:write(self:get_usage(), "\n\nError: ", message, "\n")
     os.exit(2)
   end
+  -- What an option cannot take is said with its name.
+  local new_option = parser.option
+  function parser:option(name, ...)
+    local option = new_option(self, name, ...)
+    local set_convert = option.convert
+    function option.convert(this, f)
+      return set_convert(this, function(text)
+        local value, message = f(text)
+        if value == nil then message = ("%s: %s"):format(name, message or "cannot be " .. text) end
+        return value, message
+      end)
+    end
+    return option
+  end
   return parser
 end
 
@@ -24,6 +38,17 @@ function M.whole(least)
     local n = math.tointeger(tonumber(text))
     if n and n >= (least or math.mininteger) then return n end
     return nil, ("expected a whole number%s, got %s"):format(least and " of at least " .. least or "", text)
+  end
+end
+
+--- A number above another.
+-- @tparam number least
+-- @treturn function
+function M.above(least)
+  return function(text)
+    local x = tonumber(text)
+    if x and x > least then return x end
+    return nil, ("expected a number above %g, got %s"):format(least, text)
   end
 end
 
