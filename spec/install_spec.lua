@@ -74,27 +74,35 @@ describe("make env", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)
 
-  -- What a shell has as LUA_PATH after `eval "$(make env)"` in a folder of this name; or nil, and what was said.
-  local function path_in(name)
+  -- What a shell has as LUA_PATH and as PATH after `eval "$(make env)"`, twice, in a folder of this name; or nil, and
+  -- what was said.
+  local function paths_in(name)
     local at = files.quote(folder .. "/" .. name)
     local output, _, said = files.capture(([[
       mkdir -p %s/tools && cp Makefile %s && cp tools/env.lua %s/tools && cd %s &&
       lines=$(env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS make -s env 2>&1) || { printf %%s "$lines"; exit 1; }
-      eval "$lines" && printf %%s "$LUA_PATH"]]):format(at, at, at, at))
-    return output, said
+      PATH=/bin; eval "$lines" && eval "$lines" && printf '%%s\n%%s' "$LUA_PATH" "$PATH"]]):format(at, at, at, at))
+    if not output then return nil, said end
+    return output:match "^(.*)\n(.*)$"
   end
 
   it("is right in a folder of any name", function()
     for _, name in ipairs{"plain", "it's", "'", "a  b", "$HOME", "`ls`", '"', "a\\b", "$(echo x)", "#!*&|<>()[]{}~",
       "%s", "\u{e4}"} do
       local at = folder .. "/" .. name
-      assert.equal(("%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(at, at, at), path_in(name))
+      local lua_path, path = paths_in(name)
+      assert.equal(("%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;;"):format(at, at, at), lua_path)
+      assert.equal(at .. "/bin:/bin", path)
     end
+  end)
+
+  it("leaves the command out where PATH cannot express the folder", function()
+    assert.equal("/bin", (select(2, paths_in "a:b")))
   end)
 
   it("is refused where Lua's path cannot express the folder", function()
     for _, name in ipairs{"a;b", "who?"} do
-      local output, said = path_in(name)
+      local output, said = paths_in(name)
       assert.is_nil(output)
       assert.matches("make env: the name of the folder .* has a \"[;?]\", which Lua's search path cannot express", said)
     end

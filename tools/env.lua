@@ -1,5 +1,5 @@
---- What `make env` prints: lines that make a shell find latent, from the paths that make has exported; the argument is
--- the folder they stand in. Needs nothing of the library, which may not be built yet.
+--- What `make env` prints: lines that make a shell find latent, the library and the command, from the paths that make
+-- has exported; the argument is the folder they stand in. Needs nothing of the library, which may not be built yet.
 local folder = arg[1]
 local sign = folder:match "[;?]"
 if sign then
@@ -8,6 +8,10 @@ if sign then
     .. "give it another name, or use make install\n"):format(folder, sign))
   os.exit(1)
 end
-for _, name in ipairs{"LUA_PATH", "LUA_CPATH"} do
-  print(("export %s='%s'"):format(name, (os.getenv(name):gsub("'", [['\'']]))))
+local function quoted(text) return "'" .. text:gsub("'", [['\'']]) .. "'" end
+for _, name in ipairs{"LUA_PATH", "LUA_CPATH"} do print(("export %s=%s"):format(name, quoted(os.getenv(name)))) end
+-- The command, once; a folder whose name has a ":" cannot stand in PATH.
+local bin = quoted(folder .. "/bin")
+if not folder:find(":", 1, true) then
+  print(('case ":$PATH:" in *:%s:*) ;; *) export PATH=%s:"$PATH" ;; esac'):format(bin, bin))
 end
