@@ -4,7 +4,7 @@ local lt, data, optim = require "latent", require "latent.data", require "latent
 local plot, experiment = require "latent.plot", require "latent.experiment"
 local models, sheet = require "exercises.models", require "exercises.sheet"
 
-local e <close> = experiment.begin{
+local e <close> = experiment.begin{ -- options of the command line: {default, limit}; a recipe sets several
   options = {beta = {0.01, min = 0}, lr = {2e-3, above = 0}, final_lr = {0.0, min = 0}, batch = {64, min = 1},
     epochs = {50, min = 1}, warmup = {25, "epochs in which beta grows", min = 0}, sweep_epochs = {5, min = 1},
     side = {15, "pictures along each axis of the grid", min = 2}},
@@ -12,15 +12,14 @@ local e <close> = experiment.begin{
   weights = "weights", pictures = "07_", answers = "ex7"}     -- plots/07_*.png; ex7.* in runs/answers.json
 local o, train, test = e.options, e:data() -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, ten = test.classes, data.examples(test)                        -- [10, 32, 32, 1], one a class
-local reader = e:weights("classifier", models.classifier())       -- exercise 4's: which digit a picture shows
-local ae = e:weights("autoencoder", models.autoencoder())         -- exercise 1's, to compare with
+local ae, judge = e:weights("autoencoder", models.autoencoder()), e:weights("classifier", models.classifier())
 
 -- Minimise the squared error, mean over pixels, + beta KL(q(z|x) || N(0, 1)), mean over images.
 local function trained(name, beta, epochs)
   local model = e:seeded(models.vae, 2)    -- every beta starts from the same weights
-  local opt = optim.Adam(model:parameters(), {lr = o.lr})
-  e:train(name, {model = model, optimizer = opt, data = train, epochs = epochs,
-    schedules = {lr = optim.schedule.cosine(o.lr, {epochs = epochs, floor = o.final_lr}),
+  e:train(name, {model = model, data = train, batch = o.batch, epochs = epochs,
+    optimizer = optim.Adam(model:parameters(), {lr = o.lr}),
+    schedules = {lr = optim.schedule.cosine(o.lr, {epochs = epochs, floor = o.final_lr}),  -- now.lr, ...
       beta = optim.schedule.warmup(beta, {epochs = math.min(o.warmup, epochs * 2 // 3)})},
     loss = function(batch, now)
       local r, mu, log_var = model(batch.x)
@@ -32,47 +31,50 @@ end
 
 -- (a) The loss, epoch by epoch; ten images above their codes' means, decoded.
 local model = trained("vae2", o.beta, o.epochs)
-local log, mse, kl, spread = e:log "vae2", models.measured(model, test)
-e:figure("loss", plot.lines{{y = log.train_final, label = "MSE + beta KL"},
-  {y = log.train_mse, label = "MSE"}, title = "VAE, two latent dimensions: training loss",
-  xlabel = "epoch", ylabel = "loss", markers = true},
-  "The loss with the final beta, and the part of it that is the error of the pictures.")
+local mse, kl, spread = models.measured(model, test)      -- spread: the standard deviation of the means
+local means, log = model:encode(ten), e:log "vae2"        -- log: what loss returned, averaged over each epoch
+e:figure("loss", plot.lines{{y = log.train_final, label = "MSE + beta KL"}, {y = log.train_mse,
+  label = "MSE"}, title = "VAE, two latent dimensions: training loss", xlabel = "epoch", ylabel = "loss",
+  markers = true}, "The loss with the final beta, and the part of it that is the error of the pictures.")
 e:figure("reconstructions", plot.image_rows{titles = names,
   title = "Ten test images and their reconstructions by the VAE",
-  rows = {{label = "input", images = ten}, {label = "output", images = model:pictures((model:encode(ten)))}}},
+  rows = {{label = "input", images = ten}, {label = "output", images = model:pictures(means)}}},
   "Above the images, below the pictures decoded from their means.")
 local final = log.train_final[#log.train_final]
 e:claim(final <= 0.19, "(a) the loss falls to the sheet's 0.19", "%.3f at the end", final)
 
--- (b) The means of all test images. (c) Against the autoencoder's codes, and against other betas.
-local codes, ae_codes, rows = model:codes(test), ae:codes(test), {}
+-- (b) The means of all test images. (c) Against the codes of exercise 1's autoencoder, and other betas.
+local codes, top = model:codes(test), ae:codes(test):max(1)              -- [10000, 2], [2]
 local accuracy, mean = models.nearest_accuracy(model, train, test)       -- %: of each class, and their mean
 local _, ae_mean = models.nearest_accuracy(ae, train, test)
+local rows, of, theirs = {}, {}, sheet.of("ex7", e, names)               -- what the course found
 e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, names = names,
   title = "Latent space of the VAE: means", xlabel = "first latent number", ylabel = "second latent number"},
   "Each point is the mean that the encoder gives a test image, its colour the class.")
 for _, found in ipairs{{"test_mse", mse}, {"kl", kl}, {"knn_accuracy", accuracy}, {"knn_mean", mean}} do
-  e:number(found[1], found[2], sheet.of("ex7", e, names)[found[1]]) end    -- beside what the course found
+  e:number(found[1], found[2], theirs[found[1]]) end
 e:text("(c) The nearest code is of the right class for %.1f %%, the autoencoder's for %.1f %%. Chance decides"
   .. " which classes meet: both vary by ten points with the seed.", mean, ae_mean)
 e:claim(codes:mean(1):norm():item() < 0.5, "the codes lie around the origin", "mean (%.2f, %.2f), deviation"
-  .. " %.2f; the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, ae_codes:max():item())
+  .. " %.2f; the autoencoder's reach %.1f", codes:mean(1)[1], codes:mean(1)[2], spread, top:max():item())
 for i, beta in ipairs{0.001, 0.01, 0.1, 1} do
-  local other = trained("vae2_beta" .. beta, beta, o.sweep_epochs)
-  rows[i] = {"beta " .. beta, models.measured(other, test)}                 -- MSE, KL, deviation of the means
+  rows[i] = {"beta " .. beta, models.measured(trained("vae2_beta" .. beta, beta, o.sweep_epochs), test)}
+  of[beta] = {mse = rows[i][2], spread = rows[i][4]}
 end
 e:table(("Other betas, epochs: %d each"):format(o.sweep_epochs), {"", "MSE", "KL", "spread"}, rows)
-local small, usual, large = rows[1], rows[2], rows[4]
-e:claim(large[4] < small[4], "a large beta pulls the means in", "spread %.2f, not %.2f", large[4], small[4])
-e:claim(large[2] > 1.1 * usual[2], "beta 1 makes far worse pictures", "%.3f, not %.3f", large[2], usual[2])
+e:claim(of[1].spread < of[0.001].spread, "a large beta pulls the means in", "spread %.2f, not %.2f",
+  of[1].spread, of[0.001].spread)
+e:claim(of[1].mse > 1.1 * of[0.01].mse, "beta 1 makes far worse pictures", "%.3f, not %.3f", of[1].mse,
+  of[0.01].mse)
 
--- (d) The decoder as a generator, (e) and how much of the grid can be read, beside the grid of exercise 5.
-local axis, top = lt.linspace(-3, 3, o.side), ae_codes:max(1)
+-- (d) The decoder as a generator. (e) What exercise 4's classifier reads there, and in exercise 5's grid.
+local axis = lt.linspace(-3, 3, o.side)
 local grid = model:pictures(models.grid(axis, axis))                                 -- [side^2, 32, 32, 1]
 local ae_grid = ae:pictures(models.grid(lt.linspace(0, top[1], o.side), lt.linspace(0, top[2], o.side)))
 e:figure("generator", plot.image_grid{images = grid, columns = o.side, x = axis:table(), y = axis:table(),
   title = "Decoded codes of the VAE", xlabel = "first latent number", ylabel = "second latent number"},
   "Each picture is decoded from the code at its place, three standard deviations each way.")
-local ours, theirs = {models.readable(reader, grid)}, {models.readable(reader, ae_grid)}
-e:claim(ours[2] < theirs[2], "(e) the classes share the grid more equally than in exercise 5", "the largest"
-  .. " has %d of %d pictures, there %d; classes: %d, there %d", ours[2], #grid, theirs[2], ours[1], theirs[1])
+local seen, most = models.readable(judge, grid)         -- classes; the pictures that show the commonest
+local ae_seen, ae_most = models.readable(judge, ae_grid)
+e:claim(most < ae_most, "(e) the classes share the grid more equally than in exercise 5", "the largest has %d"
+  .. " of %d pictures, there %d; classes: %d, there %d", most, #grid, ae_most, seen, ae_seen)
