@@ -77,8 +77,8 @@ local _, _, posterior = by_key.posterior.restore(ten)
 figure("examples", "Deviation: white is 0.5 and more", "The same noisy images, restored by each method, and"
   .. " how sure the posterior is of each pixel.", {{"noisy", ten.noisy},
   {"bottleneck", (by_key.bottleneck.restore(ten))}, {"the sheet's MAP", (by_key.sheet.restore(ten))},
-  {"MAP", (by_key.calibrated.restore(ten))},
-  {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}, {"clean", ten.clean}})
+  {"MAP", (by_key.calibrated.restore(ten))}, {"clean", ten.clean},
+  {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}})
 local mask = lt.cat({lt.ones(32, 16, 1), lt.zeros(32, 16, 1)}, 2)
 local hidden = ten:problem{operator = map.mask(mask)}
 local best_codes = map.solve(hidden, {restarts = 2 * o.restarts, generator = ten.generator})
@@ -86,9 +86,9 @@ local draws = map.sample(hidden, {start = best_codes.codes, chains = 2 * o.chain
   draws = many, generator = ten.generator})                               -- codes [draws, chains, 10, latent]
 local function draw(k) return model:pictures(draws.codes[many][k]) end       -- the last one of a chain
 figure("inpainting", "The right half hidden; deviation: white is 1 and more", "What is hidden is guessed: by"
-  .. " MAP, by draws from the posterior, and by their mean.", {{"clean", ten.clean},
-  {"measured", ten.noisy * mask}, {"MAP", best_codes.pictures}, {"draw 1", draw(1)}, {"draw 2", draw(2)},
-  {"mean", draws.mean}, {"deviation", grey(draws.std, 1)}})
+  .. " MAP, by draws from the posterior, and by their mean.", {{"measured", ten.noisy * mask},
+  {"draw 1", draw(1)}, {"draw 2", draw(2)}, {"MAP", best_codes.pictures}, {"clean", ten.clean},
+  {"mean", draws.mean}, {"its deviation", grey(draws.std, 1)}})
 local seen, unseen = draws.std:slice(3, 1, 16):mean():item(), draws.std:slice(3, 17, 32):mean():item()
 e:claim(unseen > seen, "(d) the posterior is less sure of what is hidden", "deviation %.3f and %.3f; R-hat at"
   .. " most %.2f", unseen, seen, draws:diagnose().rhat:max():item())
@@ -98,9 +98,9 @@ local function restored(operator)
 end
 local blurred, deblurred = restored(map.blur(2))
 local small, enlarged = restored(map.downsample(4))
-figure("deblurring", "Blurred by 2 pixels, or 8 x 8 pixels", "Each measurement, and what MAP makes of it.",
-  {{"blurred", blurred}, {"MAP", deblurred}, {"8 x 8", lt.upsample_nearest(small, 4)}, {"MAP", enlarged},
-  {"clean", ten.clean}})
+figure("deblurring", "Blurred by 2 pixels, or 8 x 8 pixels", "What was measured, what MAP makes of it, the"
+  .. " clean images between.", {{"blurred", blurred}, {"MAP", deblurred},
+  {"clean", ten.clean}, {"MAP", enlarged}, {"8 x 8", lt.upsample_nearest(small, 4)}})
 local error_in, error_out = metrics.mse(blurred, ten.clean), metrics.mse(deblurred, ten.clean)
 e:claim(error_out < error_in, "what is blurred becomes sharper", "MSE %.4f, %.4f before", error_out, error_in)
 
