@@ -171,7 +171,7 @@ repl: setup build ## the interactive prompt, with latent as lt
 	@$(LUA) bin/latent
 env: ## the lines that make a shell find latent: eval "$(make env)"
 	@$(LUA) tools/env.lua $(call quoted,$(CURDIR))
-install: build ## into PREFIX, below DESTDIR
+install: build ## into PREFIX, below DESTDIR; says what the shell needs to find it
 	@tools/install.sh $(CORE) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@tools/install.sh $(BLAS) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
 	@! test -f $(MPI) || tools/install.sh $(MPI) $(call quoted,$(DESTDIR)$(LIBDIR)/latent) 755
@@ -190,6 +190,8 @@ install: build ## into PREFIX, below DESTDIR
 	@cd $(BUILD)/annotations && find . -type f | while read -r file; do \
 	  $(call quoted,$(CURDIR)/tools/install.sh) "$$file" $(call quoted,$(DESTDIR)$(ANNOTATIONS))"/$$(dirname "$$file")" || exit; \
 	done
+	@$(LUA) tools/installed.lua $(LUA) $(call quoted,$(DESTDIR)) $(call quoted,$(LUADIR)) $(call quoted,$(LIBDIR)) \
+	  $(call quoted,$(BINDIR)) $(call quoted,$(ANNOTATIONS))
 uninstall: ## from there
 	rm -rf $(call quoted,$(DESTDIR)$(LIBDIR)/latent) $(call quoted,$(DESTDIR)$(LUADIR)/latent) $(call quoted,$(DESTDIR)$(DOCDIR))
 	rm -f $(call quoted,$(DESTDIR)$(BINDIR)/latent)

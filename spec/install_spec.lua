@@ -2,14 +2,18 @@
 local files = require "latent.base.files"
 local scratch = require "spec.support.scratch"
 
+-- This spec may itself run below make, whose options are not meant for this one. `path` stands before PATH's folders.
+local function install(path, arguments)
+  return assert(files.capture(("env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u LUA_PATH -u LUA_CPATH PATH=%s\"$PATH\" "
+    .. "make -s install %s 2>&1"):format(path, arguments)))
+end
+
 describe("make install #slow", function()
-  local folder, remove
+  local folder, remove, said
 
   setup(function()
     folder, remove = scratch.folder()
-    -- This spec may itself run below make, whose options are not meant for this one.
-    local command = "env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u LUA_PATH -u LUA_CPATH make -s install"
-    assert(files.capture(("%s DESTDIR=%s PREFIX=/usr"):format(command, files.quote(folder))))
+    said = install("", "DESTDIR=" .. files.quote(folder) .. " PREFIX=/usr")
   end)
 
   teardown(function() remove() end)
@@ -58,6 +62,12 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
     assert.matches("function nn.Linear%(inputs, outputs, opts%) end", layers)
   end)
 
+  it("says where things are, and of a package no more", function()
+    local at = folder .. "/usr"
+    assert.matches(("library      %s/share/lua/5.4/latent, %s/lib/lua/5.4/latent\ncommand      %s/bin/latent\n"
+      .. "annotations  %s/share/latent/annotations %%([^\n]*%%)$"):format(at, at, at, at), said)
+  end)
+
   it("leaves nothing else behind", function()
     assert.same({"user.lua", "usr"}, scratch.list(folder))
     assert.same({"bin", "lib", "share"}, scratch.list(folder .. "/usr"))
@@ -66,6 +76,37 @@ print(pcall(function() layer(lt.ones(1, 3)) end))
     if files.exists "build/latent/mpicore.so" then table.insert(libraries, "mpicore.so") end
     if files.exists "build/latent/readline.so" then table.insert(libraries, "readline.so") end
     assert.same(libraries, scratch.list(folder .. "/usr/lib/lua/5.4/latent"))
+  end)
+end)
+
+describe("what make install says #slow", function()
+  local folder, prefix, remove
+  setup(function()
+    folder, remove = scratch.folder()
+    prefix = folder .. "/it's a prefix"
+  end)
+  teardown(function() remove() end)
+
+  local function said(path) return install(path, "PREFIX=" .. files.quote(prefix)) end
+
+  it("is enough for a shell to find the command, and for Lua the library", function()
+    local exports = {}
+    for line in said(""):gmatch "\n  (export [^\n]+)" do exports[#exports + 1] = line .. "\n" end
+    assert.equal(3, #exports) -- PATH, LUA_PATH, LUA_CPATH
+    local script = scratch.write(folder, "shell", table.concat(exports) .. "cd / && command -v latent && "
+      .. "latent -e '1 + 1' && lua5.4 -l latent -e 'print(latent.ones(2):sum():item())'")
+    assert.equal(prefix .. "/bin/latent\n2\n2.0", files.capture(
+      "env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_4 -u LUA_CPATH_5_4 sh " .. files.quote(script) .. " 2>&1"))
+  end)
+
+  it("is no word of PATH where that has the folder, unless another latent comes first", function()
+    local here = files.quote(prefix .. "/bin") .. ":"
+    assert.not_matches("PATH", (said(here):gsub("LUA_C?PATH", "")))
+    files.mkdir_p(folder .. "/other")
+    local other = scratch.write(folder .. "/other", "latent", "#!/bin/sh\n")
+    files.capture("chmod +x " .. files.quote(other))
+    local there = files.quote(folder .. "/other") .. ":"
+    assert.matches("PATH has another one before it, " .. other .. "\n", said(there .. here))
   end)
 end)
 
