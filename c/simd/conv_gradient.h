@@ -21,6 +21,7 @@ typedef struct WeightGradient {
   const real *big, *small;
   bool stretches;                /* few small channels: vectors lie along the patch */
   bool copy;                     /* the small image's channels are copied to whole vectors */
+  bool dense;                    /* the rows of a tile are neighbours in the big image */
   int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
   int64_t pitch;                 /* of a row of sums */
   int64_t vectors;               /* of a run, for stretches */
@@ -35,18 +36,21 @@ typedef struct WeightGradient {
 typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
                       real *sums, int64_t pitch);
 
-#define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES)                                                     \
+#define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES, DENSE)                                              \
   static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap,             \
                                              const ConvBounds *bounds, int skip, real *sums,       \
                                              int64_t pitch) {                                      \
-    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES);                      \
+    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES, DENSE);               \
   }
-PRODUCTS(products_1, TILE_ROWS, 1, false)
-PRODUCTS(products_2, TILE_ROWS, 2, false)
-PRODUCTS(products_few_1, TILE_ROWS_FEW, 1, false)
-PRODUCTS(products_few_2, TILE_ROWS_FEW, 2, false)
-PRODUCTS(stretches_all, TILE_ROWS, 1, true)
-PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true)
+PRODUCTS(products_1, TILE_ROWS, 1, false, false)
+PRODUCTS(products_2, TILE_ROWS, 2, false, false)
+PRODUCTS(products_few_1, TILE_ROWS_FEW, 1, false, false)
+PRODUCTS(products_few_2, TILE_ROWS_FEW, 2, false, false)
+PRODUCTS(products_dense_1, TILE_DENSE_1, 1, false, true)
+PRODUCTS(products_dense_half, TILE_DENSE_2, 1, false, true)
+PRODUCTS(products_dense_2, TILE_DENSE_2, 2, false, true)
+PRODUCTS(stretches_all, TILE_ROWS, 1, true, false)
+PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true, false)
 
 static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
                           real *sums) {
@@ -55,6 +59,13 @@ static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTil
     run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), sums + first * g->pitch,
         g->pitch);
   }
+}
+
+static ConvTile *gradient_tile(const WeightGradient *g, bool two) {
+  if (g->dense && two) return products_dense_2;
+  if (g->dense) return g->tile == TILE_DENSE_1 ? products_dense_1 : products_dense_half;
+  if (g->tile == TILE_ROWS_FEW) return two ? products_few_2 : products_few_1;
+  return two ? products_2 : products_1;
 }
 
 static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums) {
@@ -67,11 +78,7 @@ static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums)
   int64_t vectors = conv_vectors(g->small_channels);
   for (int64_t v = 0; v < vectors; v += TILE_BLOCK) {
     bool two = vectors - v > 1;
-    gradient_rows(g, &s,
-                  few   ? (two ? products_few_2 : products_few_1)
-                  : two ? products_2
-                        : products_1,
-                  sums + v * LANES);
+    gradient_rows(g, &s, gradient_tile(g, two), sums + v * LANES);
     s.other += TILE_BLOCK * LANES;
   }
 }
@@ -126,6 +133,9 @@ static void gradient_form(WeightGradient *g) {
   int64_t all = conv_ceil(rows, TILE_ROWS) * TILE_ROWS;
   int64_t few = conv_ceil(rows, TILE_ROWS_FEW) * TILE_ROWS_FEW;
   g->tile = few < all ? TILE_ROWS_FEW : TILE_ROWS;
+  int64_t dense = g->small_channels > LANES ? TILE_DENSE_2 : TILE_DENSE_1;
+  g->dense = !g->stretches && g->taps.run % dense == 0;
+  if (g->dense) g->tile = dense;
   g->rows = conv_max(rows, g->tile);
   g->pitch = g->stretches ? LANES : conv_vectors(g->small_channels) * LANES;
   g->buffer = g->rows * g->pitch * (g->stretches ? g->small_channels : 1);

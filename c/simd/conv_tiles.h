@@ -19,11 +19,15 @@ enum {
   TILE_PIXELS_1 = 8,
   TILE_PIXELS_2 = 8,
   TILE_ROWS = 8, /* of a weight gradient's tile */
+  TILE_DENSE_1 = 24,
+  TILE_DENSE_2 = 12, /* ... whose rows lie side by side, by its vectors */
 #else
   TILE_BLOCK = 2,
   TILE_PIXELS_1 = 8,
   TILE_PIXELS_2 = 6,
   TILE_ROWS = 6,
+  TILE_DENSE_1 = 12,
+  TILE_DENSE_2 = 6,
 #endif
   TILE_ROWS_FEW = 5,                /* for 9 and 25 taps of one channel */
   TILE_DOTS = LANES < 8 ? LANES : 8 /* pixels of a tile of dot products */
@@ -233,11 +237,11 @@ typedef struct ConvBounds {
  * other[pixel], which points to one channel. */
 VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds,
                               int skip, real *sums, int64_t pitch, const int rows, const int block,
-                              const bool stretches) {
-  const real *source[8];
-  Vec sum[8][TILE_BLOCK];
+                              const bool stretches, const bool dense) {
+  const real *source[8], *together = s->source + tap[0];
+  Vec sum[TILE_DENSE_1][TILE_BLOCK];
+  VEC_UNROLL for (int m = 0; m < rows && !dense; m++) source[m] = s->source + tap[m];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
-    source[m] = s->source + tap[m];
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
   int64_t lines = bounds->all ? 1 : s->lines, width = bounds->all ? s->lines * s->width : s->width;
@@ -249,11 +253,13 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
     const real *other = s->other + (l * width + left) * s->other_pitch;
     for (int64_t p = l * width + left; p < l * width + right; p++, other += s->other_pitch) {
       int64_t offset = s->source_offset[p];
+      const real *side = together + offset;
+      __asm__("" : "+r"(side)); /* one address, not one for each row */
       Vec v[TILE_BLOCK];
       if (stretches) v[0] = vec_fill(*other);
       else VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
       VEC_UNROLL for (int m = 0; m < rows; m++) {
-        const real *at = source[m] + offset;
+        const real *at = dense ? side + m : source[m] + offset;
         Vec x = stretches ? vec_load(at) : vec_fill(*at);
         VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] += x * v[b];
       }
