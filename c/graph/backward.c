@@ -222,10 +222,94 @@ static bool replay_node(Heap *heap, Node *n, Error *e) {
   return ok;
 }
 
+/* ---- an op and its tail in one pass ---- */
+
+/* What made input i, where the gradient of n is all that reaches it and nobody asks for that. */
+static Node *sole_source(const Node *n, int i) {
+  Node *from = i < n->call.inputs ? n->edges[i].node : NULL;
+  bool alone = from && from->users == 1 && !from->kept && !from->grad && !from->spent;
+  return alone ? from : NULL;
+}
+
+/* An op with a tail, whose node is `norm`: n, or an activation behind a sum, `sum`, or either. */
+typedef struct Tailed {
+  Node *norm, *sum;
+  int residual; /* the input of the sum that is not of norm */
+  Tail tail;
+} Tailed;
+
+/* Of the two in a sum; NULL unless both have its shape, so that its gradient is theirs. */
+static Node *summand(const Node *sum, int *residual) {
+  for (int i = 0; i < 2; i++) {
+    Node *norm = sole_source(sum, i);
+    *residual = 1 - i;
+    if (norm && norm->call.op->tail_backward && shape_equal(&sum->in[1 - i]->shape, &sum->shape) &&
+        shape_equal(&norm->shape, &sum->shape))
+      return norm;
+  }
+  return NULL;
+}
+
+static bool tailed(const Node *n, Tailed *t) {
+  TailKind kind = n->call.op->tail;
+  *t = (Tailed){0};
+  if (graph_trapping() || n->grad->numel == 0 || (kind != TAIL_RELU && kind != TAIL_LEAKY_RELU) ||
+      !n->output)
+    return false;
+  Node *from = sole_source(n, 0);
+  if (!from) return false;
+  t->tail = (Tail){.activation = kind, .slope = n->call.number[0], .y = n->output};
+  if (from->call.op->tail_backward) t->norm = from;
+  else if (from->call.op->tail == TAIL_ADD) t->norm = summand(t->sum = from, &t->residual);
+  return t->norm != NULL;
+}
+
+static bool deliver_all(Heap *heap, Node *n, Tensor **dx, Error *e) {
+  bool ok = true;
+  for (int i = 0; i < n->call.inputs; i++) {
+    if (dx[i] && ok) ok = deliver(heap, n, i, dx[i], e);
+    else tensor_release(dx[i]);
+  }
+  return ok;
+}
+
+/* Goes back through the tail and the op before it at once. */
+static bool backward_tailed(Heap *heap, Node *n, Tailed *t, Error *e) {
+  Tensor *dx[MAX_FIXED_INPUTS] = {0}, *sides[2] = {0};
+  Node *norm = t->norm;
+  if (!node_check(norm, e) || (t->sum && !node_check(t->sum, e))) return false;
+  Span span = profile_begin();
+  bool ok = true;
+  for (int i = 0; i < norm->call.inputs && ok; i++)
+    if (norm->edges[i].node || norm->edges[i].leaf)
+      ok = (dx[i] = tensor_new(norm->in[i]->dtype, &norm->in[i]->shape, e)) != NULL;
+  const Edge *side = t->sum ? &t->sum->edges[t->residual] : NULL;
+  if (ok && side && (side->node || side->leaf)) {
+    t->tail.dresidual = sides[t->residual] = tensor_new(n->grad->dtype, &n->shape, e);
+    ok = t->tail.dresidual != NULL;
+  }
+  if (ok) ok = norm->call.op->tail_backward(&norm->call, &t->tail, n->grad, dx, e);
+  tensor_release(n->grad);
+  n->grad = NULL;
+  if (ok && t->sum) ok = deliver_all(heap, t->sum, sides, e);
+  else tensor_release(sides[0]), tensor_release(sides[1]);
+  if (ok) ok = deliver_all(heap, norm, dx, e);
+  else
+    for (int i = 0; i < MAX_FIXED_INPUTS; i++) tensor_release(dx[i]);
+  profile_end_op(span, &norm->call, &norm->shape, PROFILE_BACKWARD, 0);
+  node_retain(norm); /* the sum may be all that holds it */
+  if (t->sum) node_spend(t->sum);
+  node_spend(norm);
+  node_release(norm);
+  return ok;
+}
+
 static bool backward_node(Heap *heap, Node *n, Error *e) {
   if (!node_check(n, e)) return false;
   if (n->kept && !graph_host_functions->hooks(n->order, &n->grad, e)) return false;
   if (n->call.op == &op_checkpoint) return replay_node(heap, n, e);
+  Tailed t;
+  if (tailed(n, &t)) return backward_tailed(heap, n, &t, e);
   Tensor *fixed[MAX_FIXED_INPUTS] = {0}, **dx = fixed;
   int inputs = n->call.inputs;
   if (inputs > MAX_FIXED_INPUTS && !(dx = calloc((size_t)inputs, sizeof *dx)))

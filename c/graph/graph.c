@@ -3,6 +3,7 @@
 #include "ops/dispatch.h"
 #include "base/dtype.h"
 #include "base/parallel.h"
+#include "graph/later.h"
 #include "graph/profile.h"
 
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void node_clear(Node *n, Node **list) {
   n->kept = false;
   for (int i = 0; i < n->call.inputs; i++) {
     Node *source = n->edges[i].node;
+    if (source) source->users--;
     if (source && --source->refs == 0) {
       source->next = *list;
       *list = source;
@@ -183,8 +185,18 @@ static Tensor *compute(Call *c, bool extras, Error *e) {
   Shape shape;
   if (!output_shape(c, &shape, e)) return NULL;
   int64_t offset = c->op->view ? c->op->view(c) : -1;
+  bool settled = true;
+  Tensor *y;
+  if (later_count > 0 && later_follow(c, &y, &settled, e)) return y;
+  if (!settled) return NULL;
   if (offset >= 0) return tensor_view(c->in[0], &shape, offset, e);
-  Tensor *y = tensor_new(output_dtype(c), &shape, e);
+  if (c->later && c->op->finish && !graph.trap && shape_numel(&shape) > 0) {
+    parallel_may_stop();
+    bool ok = c->op->prepare(c, e);
+    if (parallel_was_stopped()) ok = error_set(e, "interrupted");
+    return ok ? later_new(c, &shape, e) : NULL;
+  }
+  y = tensor_new(output_dtype(c), &shape, e);
   if (!y || (y->numel == 0 && !extras)) return y;
   parallel_may_stop();
   bool ok = c->op->forward(c, y, e);
@@ -203,17 +215,20 @@ static bool wants_node(const Call *c, Var *const *inputs) {
   return false;
 }
 
+static unsigned saves(const Call *c) { return c->op->saves ? c->op->saves(c) : c->op->save; }
+
 static bool save_inputs(Node *n, const Tensor *const *in, Var *const *inputs, Error *e) {
   for (int i = 0; i < n->call.inputs; i++) {
     Var *v = inputs[i];
     if (!v) continue;
-    bool saved = i < 16 && (n->call.op->save & (1u << i));
+    bool saved = i < 16 && (saves(&n->call) & (1u << i));
     n->in[i] = saved ? tensor_retain((Tensor *)in[i]) : tensor_shell(in[i], e);
     if (!n->in[i]) return false;
     if (saved) n->versions[i] = in[i]->storage->version;
     if (v->node) {
       n->edges[i].node = v->node;
       v->node->refs++;
+      v->node->users++;
     } else if (v->requires_grad) {
       n->edges[i].leaf = var_retain(v);
     }
@@ -233,7 +248,7 @@ bool graph_record(Call *c, Var *const *inputs, Var *output, Error *e) {
     node_release(n);
     return false;
   }
-  if (c->op->save & SAVE_OUT) {
+  if (saves(c) & SAVE_OUT) {
     n->output = tensor_retain(output->value);
     n->output_version = output->value->storage->version;
   }
@@ -289,6 +304,7 @@ bool graph_change(Var *v, Var *const *sources, int count, Error *e) {
     if (var_wants_grad(sources[i]))
       return error_set(e, "in-place changes record nothing, and the source wants a gradient; use "
                           "its :detach(), or no_grad");
+  if (!later_settle_uses(v->value->storage, e)) return false;
   v->value->storage->version++;
   return true;
 }

@@ -13,6 +13,7 @@ typedef struct Edge {
 
 struct Node {
   int refs;
+  int users; /* nodes whose inputs it made */
   bool queued, spent;
   bool kept;      /* the host keeps something for it: hooks, or what to compute again */
   uint64_t order; /* nodes are made after their inputs: descending order is topological */

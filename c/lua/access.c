@@ -22,7 +22,7 @@ static void push_shape(lua_State *L, const Shape *s) {
 
 /* x:size(axis) */
 static int l_size(lua_State *L) {
-  const Shape *s = &check_tensor(L, 1, "size", NULL)->value->shape;
+  const Shape *s = &check_waiting(L, 1, "size", NULL)->value->shape;
   if (lua_isnoneornil(L, 2))
     raise_error(L,
                 "size: axis: expected a whole number, got nil; x.shape has the sizes of all axes");
@@ -35,12 +35,12 @@ static int l_size(lua_State *L) {
 }
 
 static int l_dim(lua_State *L) {
-  lua_pushinteger(L, check_tensor(L, 1, "dim", NULL)->value->shape.dims);
+  lua_pushinteger(L, check_waiting(L, 1, "dim", NULL)->value->shape.dims);
   return 1;
 }
 
 static int l_numel(lua_State *L) {
-  lua_pushinteger(L, check_tensor(L, 1, "numel", NULL)->value->numel);
+  lua_pushinteger(L, check_waiting(L, 1, "numel", NULL)->value->numel);
   return 1;
 }
 
@@ -158,7 +158,7 @@ static int l_index(lua_State *L) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
     const char *key = lua_tostring(L, 2);
-    if (push_field(L, check_tensor(L, 1, key, NULL), key)) return 1;
+    if (push_field(L, check_waiting(L, 1, key, NULL), key)) return 1;
     lua_getfield(L, lua_upvalueindex(1), "__unknown"); /* the Lua face's: suggests a name */
     if (lua_isnil(L, -1)) return 1;
     lua_pushvalue(L, 2);
@@ -236,7 +236,7 @@ static int l_newindex(lua_State *L) {
 }
 
 static int l_length(lua_State *L) {
-  const Shape *s = &check_tensor(L, 1, "#", NULL)->value->shape;
+  const Shape *s = &check_waiting(L, 1, "#", NULL)->value->shape;
   lua_pushinteger(L, s->dims ? s->size[0] : 0);
   return 1;
 }

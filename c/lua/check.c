@@ -1,6 +1,7 @@
 /* Floor 5: arguments, checked; tensors from numbers and nested tables. */
 #include "lua/check.h"
 
+#include "graph/later.h"
 #include "ops/dispatch.h"
 #include "base/words.h"
 
@@ -20,6 +21,13 @@ static void prefix(char *text, size_t size, const char *name, const char *arg) {
 }
 
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
+  Var *v = check_waiting(L, index, name, arg);
+  Error e;
+  if (later_count > 0 && !later_settle(v->value, &e)) raise_error(L, "%s: %s", name, e.text);
+  return v;
+}
+
+Var *check_waiting(lua_State *L, int index, const char *name, const char *arg) {
   char got[80], where[120];
   Box *box = lua_type(L, index) == LUA_TUSERDATA ? luaL_testudata(L, index, META_TENSOR) : NULL;
   if (box && box->var) return box->var;

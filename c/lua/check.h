@@ -37,7 +37,11 @@ int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error
 bool is_tensor(lua_State *L, int index);
 /* The tensor at an index; raises "name: arg: expected a tensor, got nil". */
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg);
-/* The same, but a number or a (nested) table of numbers is turned into a tensor on the spot, of the
+/* The same for one of which the elements are not read: they may not be computed yet
+ * (graph/later.h).
+ */
+Var *check_waiting(lua_State *L, int index, const char *name, const char *arg);
+/* A tensor, but a number or a (nested) table of numbers is turned into a tensor on the spot, of the
  * default type. */
 Var *check_tensor_like(lua_State *L, int index, const char *name, const char *arg);
 /* ... of a floating type, or beside whole numbers of i64 where all are integers to Lua. */

@@ -209,6 +209,11 @@ static void read_numbers(lua_State *L, const Call *c, Inputs *in) {
   }
 }
 
+/* An op that may be done together with the one before it gets a value that still waits. */
+static Var *check_input(lua_State *L, const Call *c, int index, const char *name) {
+  return (c->op->tail ? check_waiting : check_tensor)(L, index, c->op->name, name);
+}
+
 /* Reads the inputs; returns the index of what follows. */
 static int read_inputs(lua_State *L, Call *c, Inputs *in) {
   char name[32], mark;
@@ -220,7 +225,7 @@ static int read_inputs(lua_State *L, Call *c, Inputs *in) {
     bool places = op_takes_places(c->op, i), number = !places && is_number_like(L, index);
     Var *v = absent || number ? NULL
              : places         ? check_places(L, index, c->op->name, name)
-                              : check_tensor(L, index, c->op->name, name);
+                              : check_input(L, c, index, name);
     in->slot[i] = absent ? 0 : index;
     in->value[i] = v ? v->value : NULL;
     numbers = numbers || (number && !absent);
@@ -237,7 +242,7 @@ static void settle_inputs(lua_State *L, const Call *c, Inputs *in) {
   char name[32] = "";
   for (int i = 0; i < c->inputs; i++) {
     word_at(c->op->inputs, i, name, sizeof name, NULL);
-    in->var[i] = in->slot[i] ? check_tensor(L, in->slot[i], c->op->name, name) : NULL;
+    in->var[i] = in->slot[i] ? check_input(L, c, in->slot[i], name) : NULL;
     in->value[i] = in->var[i] ? in->var[i]->value : NULL;
   }
 }
@@ -288,6 +293,8 @@ static int l_apply_in_place(lua_State *L) {
   check_tensor(L, 1, name, NULL);
   read_params(L, &c, read_inputs(L, &c, &in));
   settle_inputs(L, &c, &in);
+  for (int i = 0; i < c.inputs; i++) /* nothing waits for what is done in place */
+    if (in.slot[i]) check_tensor(L, in.slot[i], name, NULL);
   if (!graph_apply_in_place(&c, in.var, &e)) return raise_error(L, "%s: %s", name, e.text);
   lua_settop(L, 1);
   return 1;
@@ -338,9 +345,10 @@ static int l_apply_list(lua_State *L) {
   return fill(L, box, &c, inputs);
 }
 
-/* An op with further results, such as batch_norm_train's mean and variance. */
+/* An op with further results, such as batch_norm_train's mean and variance. Where the second
+ * upvalue says so, its value may wait for what comes next. */
 static int l_apply_with_results(lua_State *L) {
-  Call c = {.op = op_of(L)};
+  Call c = {.op = op_of(L), .later = lua_toboolean(L, lua_upvalueindex(2))};
   Inputs in;
   Tensor *extras[CALL_EXTRAS];
   Error e;
@@ -445,6 +453,13 @@ void open_ops(lua_State *L) {
                                             : l_apply,
                        1);
       lua_setfield(L, -2, (*op)->name);
+      if ((*op)->finish) {
+        lua_pushfstring(L, "%s_later", (*op)->name);
+        lua_pushlightuserdata(L, (void *)*op);
+        lua_pushboolean(L, true);
+        lua_pushcclosure(L, l_apply_with_results, 2);
+        lua_settable(L, -3);
+      }
       if (!((*op)->flags & OP_ELEMENTWISE)) continue;
       lua_pushfstring(L, "%s_", (*op)->name);
       lua_pushlightuserdata(L, (void *)*op);

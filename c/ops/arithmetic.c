@@ -88,12 +88,14 @@ static void copy(Tensor *y, const Tensor *x) { broadcast_apply(y, &x, 1, copy_ro
     return true;                                                                                   \
   }
 
-#define ROW(NAME, FLAGS, SAVE, DOC)                                                                \
+#define ROW(NAME, FLAGS, SAVE, DOC) TAIL_ROW(NAME, TAIL_NONE, FLAGS, SAVE, DOC)
+#define TAIL_ROW(NAME, TAIL, FLAGS, SAVE, DOC)                                                     \
   static const Op op_##NAME = {.name = #NAME,                                                      \
                                .inputs = "a b",                                                    \
                                .doc = DOC,                                                         \
                                .flags = OP_ELEMENTWISE | OP_BROADCAST | FLAGS,                     \
                                .save = SAVE,                                                       \
+                               .tail = TAIL,                                                       \
                                .forward = NAME##_forward,                                          \
                                .backward = NAME##_backward};
 
@@ -106,9 +108,9 @@ static bool add_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   if (dx[1]) copy(dx[1], dy);
   return true;
 }
-ROW(add, OP_WIDEN, SAVE_NONE,
-    "a + b, element by element. Axes of size 1, and those that are missing in front, are "
-    "broadcast.")
+TAIL_ROW(add, TAIL_ADD, OP_WIDEN, SAVE_NONE,
+         "a + b, element by element. Axes of size 1, and those that are missing in front, are "
+         "broadcast.")
 
 /* subtraction: da = dy, db = -dy */
 FORWARD(sub)

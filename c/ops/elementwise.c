@@ -55,12 +55,21 @@ ROW(sigmoid, SAVE_OUT, "1 / (1 + e^-x)")
 
 /* rectifier: y = max(x, 0); NaN passes through */
 ELEMENTWISE(relu, x < 0 ? 0 : x, y <= 0 ? 0 : dy)
-ROW(relu, SAVE_OUT, "max(x, 0)")
+TAIL_ROW(relu, TAIL_RELU, SAVE_OUT, "max(x, 0)")
 
-/* leaky rectifier: y = x where x > 0, slope x elsewhere; NaN is elsewhere */
-ELEMENTWISE(leaky_relu, x <= 0 ? p0 * x : x, x > 0 ? dy : p0 * dy)
-ROW(leaky_relu, SAVE_IN0, "x where positive, slope * x elsewhere.",
-    {"slope", PARAM_NUMBER, false, 0.01, NULL})
+/* leaky rectifier: y = x where x > 0, slope x elsewhere; NaN is elsewhere. Unless the slope is
+ * negative, the output has the sign of x, and is what is kept: whoever comes next keeps it too. */
+ELEMENTWISE(leaky_relu, x <= 0 ? p0 * x : x, x > 0 || y > 0 ? dy : p0 * dy)
+static unsigned leaky_relu_saves(const Call *c) { return c->number[0] >= 0 ? SAVE_OUT : SAVE_IN0; }
+static const Op op_leaky_relu = {.name = "leaky_relu",
+                                 .inputs = "x",
+                                 .doc = "x where positive, slope * x elsewhere.",
+                                 .flags = OP_ELEMENTWISE,
+                                 .saves = leaky_relu_saves,
+                                 .params = {{"slope", PARAM_NUMBER, false, 0.01, NULL}},
+                                 .tail = TAIL_LEAKY_RELU,
+                                 .forward = leaky_relu_forward,
+                                 .backward = leaky_relu_backward};
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */
 ELEMENTWISE(elu, x > 0 ? x : p0 * real_expm1(x), x > 0 ? dy : dy * p0 * real_exp(x))

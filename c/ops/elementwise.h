@@ -69,13 +69,17 @@ static inline void map_elements(const Map *map, int64_t n, ParallelBody *body) {
     return true;                                                                                   \
   }
 
-#define ROW(NAME, SAVE, DOC, ...)                                                                  \
+#define ROW(NAME, SAVE, DOC, ...) TAIL_ROW(NAME, TAIL_NONE, SAVE, DOC, __VA_ARGS__)
+
+/* The same of one that may be done in the pass of the op before it. */
+#define TAIL_ROW(NAME, TAIL, SAVE, DOC, ...)                                                       \
   static const Op op_##NAME = {.name = #NAME,                                                      \
                                .inputs = "x",                                                      \
                                .doc = DOC,                                                         \
                                .flags = OP_ELEMENTWISE,                                            \
                                .save = SAVE,                                                       \
                                .params = {__VA_ARGS__},                                            \
+                               .tail = TAIL,                                                       \
                                .forward = NAME##_forward,                                          \
                                .backward = NAME##_backward};
 

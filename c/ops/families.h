@@ -19,6 +19,7 @@ extern const Op *const ISA_NAME(ops_conv_transpose)[];
 extern const Op *const ISA_NAME(ops_block)[];
 extern const Op *const ISA_NAME(ops_pool)[];
 extern const Op *const ISA_NAME(ops_resample)[];
+extern const Op *const ISA_NAME(ops_batch_norm)[];
 extern const Op *const ISA_NAME(ops_norm)[];
 extern const Op *const ISA_NAME(ops_loss)[];
 extern const Op *const ISA_NAME(ops_random)[];

@@ -55,6 +55,7 @@ typedef struct Call {
   bool record; /* backward may follow: forward must leave its extras */
   int64_t integer[CALL_INTS];
   double number[CALL_NUMBERS];
+  bool later;                 /* where the op can, its last step may wait: see Op.finish */
   Tensor *extra[CALL_EXTRAS]; /* made by forward for backward (argmax, statistics, masks); owned */
 } Call;
 
@@ -68,6 +69,18 @@ enum {
   OP_WIDEN = 64       /* gets whole inputs converted to its floating type */
 };
 
+/* What may be done in the last pass of an op before it: the sum with another tensor of its shape,
+ * then an activation. */
+typedef enum { TAIL_NONE, TAIL_ADD, TAIL_RELU, TAIL_LEAKY_RELU } TailKind;
+
+typedef struct Tail {
+  TailKind activation;
+  double slope;           /* of a leaky one: not below 0, so that the output tells the sign */
+  const Tensor *residual; /* forward: what is added first, or NULL */
+  const Tensor *y;        /* backward: the output of the activation */
+  Tensor *dresidual;      /* ... and where the gradient before the activation goes, or NULL */
+} Tail;
+
 enum { SAVE_NONE = 0, SAVE_IN0 = 1, SAVE_IN1 = 2, SAVE_IN2 = 4, SAVE_OUT = 1 << 16 };
 
 struct Op {
@@ -75,8 +88,9 @@ struct Op {
   const char *inputs; /* names separated by spaces, "?" after an optional one, "xs*" for a list */
   const char *doc;    /* one or two sentences and the formula */
   unsigned flags;
-  unsigned save; /* which inputs, and whether the output, backward reads */
-  int results;   /* how many of forward's extras the caller gets beside the output, as constants */
+  unsigned save;                    /* which inputs, and whether the output, backward reads */
+  unsigned (*saves)(const Call *c); /* the same where the parameters tell; NULL: `save` */
+  int results; /* how many of forward's extras the caller gets beside the output, as constants */
   Param params[MAX_PARAMS];
   /* Checks shapes and parameters (the Error names what was expected and what came) and sets the
    * output's shape. NULL: the broadcast shape of all inputs. */
@@ -87,9 +101,19 @@ struct Op {
   /* Writes every element of y. False when memory is short, or an element is outside the op's domain
    * and is best found while the elements pass by. */
   bool (*forward)(Call *c, Tensor *y, Error *e);
+  /* Of an op whose forward ends in a pass over y, that pass, with what follows it; and what goes
+   * before, which leaves in the extras all that the pass needs beside the inputs. NULL: it has
+   * none.
+   */
+  bool (*prepare)(Call *c, Error *e);
+  bool (*finish)(const Call *c, const Tail *tail, Tensor *y, Error *e);
   /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
    * NULL: not differentiable. */
   bool (*backward)(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, Error *e);
+  /* The same of an op with `finish`, given the gradient behind its tail. */
+  bool (*tail_backward)(const Call *c, const Tail *tail, const Tensor *dy, Tensor *const *dx,
+                        Error *e);
+  TailKind tail; /* what this op is behind one with `finish` */
   /* Where element k of the output is one of input 0's, which `extra` says: its place, from 0. */
   int64_t (*winner)(const Call *c, int64_t k);
 };

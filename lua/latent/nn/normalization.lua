@@ -51,12 +51,18 @@ local function by_all_ranks(self, x, sum)
   return y, mean, var, n
 end
 
+-- A sum or a rectifier that follows is then done in the same pass, whoever calls it; see c/graph/later.h.
+local function is_fusing()
+  local nn = package.loaded["latent.nn"]
+  return type(nn) ~= "table" or nn.fuse ~= false
+end
+
 local function by_own_rows(self, x)
   local n = x:numel() // self.channels
   if n < 2 then
     raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
   end
-  local y, mean, var = ops.batch_norm_train(x, self.weight or core.ones({self.channels}, {dtype = x.dtype}),
+  local y, mean, var = (is_fusing() and ops.batch_norm_train_later or ops.batch_norm_train)(x, self.weight or core.ones({self.channels}, {dtype = x.dtype}),
     self.bias or core.zeros({self.channels}, {dtype = x.dtype}), self.eps)
   return y, mean, var, n
 end

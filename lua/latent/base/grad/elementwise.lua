@@ -30,7 +30,7 @@ return function(core, again)
     abs = slope(function(x) return ops.sign(x) end),
     sigmoid = slope(function(_, y) return y * (1 - y) end),
     relu = function(n, dy) return where(ops.le(n.y, 0), 0, dy) end,
-    leaky_relu = function(n, dy) return where(ops.gt(n[1], 0), dy, dy * n.params.slope) end,
+    leaky_relu = function(n, dy) return where(ops.gt(n.y or n[1], 0), dy, dy * n.params.slope) end,
     elu = function(n, dy)
       local below = ops.clamp(n[1], {max = 0}) -- what is above overflows, and is not asked for
       return where(ops.gt(n[1], 0), dy, dy * n.params.alpha * ops.exp(below))
