@@ -62,7 +62,8 @@ local function by_own_rows(self, x)
   if n < 2 then
     raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
   end
-  local y, mean, var = (is_fusing() and ops.batch_norm_train_later or ops.batch_norm_train)(x, self.weight or core.ones({self.channels}, {dtype = x.dtype}),
+  local op = is_fusing() and ops.batch_norm_train_later or ops.batch_norm_train
+  local y, mean, var = op(x, self.weight or core.ones({self.channels}, {dtype = x.dtype}),
     self.bias or core.zeros({self.channels}, {dtype = x.dtype}), self.eps)
   return y, mean, var, n
 end

@@ -1,0 +1,150 @@
+-- Batch norm, a sum behind it and a rectifier in one pass: the bits of the single ops, and nobody can tell.
+local lt, nn = require "latent", require "latent.nn"
+local lt64 = require "spec.support.lt64"
+require "spec.support.close"
+require "spec.support.misuse"
+
+local function bytes(t) return t and t:detach():bytes() or "none" end
+
+-- What a batch norm, its sum with a residual of the kind named and an activation give, values and gradients, as bytes.
+local function results(face, shape, residual, activation)
+  face.manual_seed(5)
+  local channels = shape[#shape]
+  local x, r = face.param(face.randn(shape)), face.param(face.randn(shape))
+  local norm, other = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+  lt.no_grad(function() norm.weight:copy_(lt.randn(channels)) end)
+  if face == lt64 then norm, other = norm:double(), other:double() end
+  local y = norm(x * 2)
+  if residual == "before" then y = r * 1 + y
+  elseif residual == "behind" then y = y + r
+  elseif residual == "normed" then y = y + other(r)
+  elseif residual == "constant" then y = y + face.ones(shape)
+  elseif residual == "row" then y = y + face.ones(channels)
+  elseif residual == "same" then y = y + y end
+  if activation == "relu" then y = y:relu()
+  elseif activation then y = face.leaky_relu(y, activation) end
+  y:backward(face.randn(shape))
+  local list = {}
+  for i, t in ipairs{y, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var, r.grad or x.grad,
+    other.weight.grad or x.grad} do list[i] = bytes(t) end
+  return list
+end
+
+describe("a value that waits", function()
+  local real = nn.fuse
+  after_each(function() nn.fuse = real end)
+
+  local function both(f)
+    nn.fuse = false
+    local single = f()
+    nn.fuse = true
+    return single, f()
+  end
+
+  it("has the bits of the single ops", function()
+    for _, face in ipairs{lt, lt64} do
+      for _, shape in ipairs{{2, 3, 3, 1}, {2, 3, 3, 5}, {4, 8, 8, 16}, {3, 5, 7, 17}, {8, 16, 16, 32}} do
+        for _, residual in ipairs{"none", "before", "behind", "normed", "constant", "row", "same"} do
+          for _, activation in ipairs{false, "relu", 0.1, 0, -0.5} do
+            local single, fused = both(function() return results(face, shape, residual, activation) end)
+            for i = 1, #single do
+              assert(single[i] == fused[i], ("result %d of %s, %s, %s"):format(i, table.concat(shape, "x"), residual,
+                activation))
+            end
+          end
+        end
+      end
+    end
+  end)
+
+  it("has them in a residual block, and without a graph", function()
+    local function run()
+      lt.manual_seed(2)
+      local model = require "bench.resnet"()
+      local x = lt.randn(2, 32, 32, 3)
+      local y = model(x)
+      y:square():sum():backward()
+      local list = {bytes(y), bytes(lt.no_grad(function() return model(x) end))}
+      for _, p in ipairs(model:parameters()) do list[#list + 1] = bytes(p.grad) end
+      return table.concat(list)
+    end
+    local single, fused = both(run)
+    assert(single == fused)
+  end)
+
+  it("keeps the values that it had when it was computed", function()
+    local norm = nn.BatchNorm2d(3)
+    local function run(change)
+      lt.manual_seed(3)
+      local x, r = lt.randn(2, 4, 4, 3), lt.randn(2, 4, 4, 3)
+      return bytes(lt.no_grad(function()
+        local y = norm(x)
+        local z = y + r
+        if change == "input" then x:fill_(7) elseif change == "summand" then r:add_(1)
+        elseif change == "weight" then norm.weight:add_(0) end
+        return z:relu()
+      end))
+    end
+    local want = run()
+    for _, change in ipairs{"input", "summand", "weight"} do assert.equal(want, run(change), change) end
+  end)
+
+  it("is there when it is read afterwards, and tells its shape before", function()
+    local norm, x = nn.BatchNorm2d(3), lt.randn(2, 4, 4, 3)
+    local y = norm(x)
+    assert.equal("2,4,4,3", table.concat(y.shape, ","))
+    assert.equal(96, y:numel())
+    assert.equal("float32", y.dtype)
+    local z = y:relu()
+    assert.equal(bytes(z), bytes(y:relu()))
+    assert(math.abs(y:mean():item()) < 1e-6)
+    assert.equal(bytes(z), bytes(y:relu()))
+    y = norm(x)
+    y:close()
+    assert.misuse(function() return y:relu() end, "relu: x: closed tensor")
+  end)
+
+  it("gives its gradient to hooks, to lt.grad, and to whoever uses it besides", function()
+    local norm, x = nn.BatchNorm2d(3), lt.param(lt.randn(2, 4, 4, 3))
+    local w = lt.randn(x.shape)
+    local y = norm(x)
+    local z = y:relu()
+    local seen
+    y:register_hook(function(g) seen = g end)
+    z:backward(w)
+    assert.equal(bytes(lt.where(y:gt(0), w, 0)), bytes(seen))
+    local function used_twice()
+      x.grad = nil
+      local h = norm(x)
+      local loss = h:relu() * w + h:square()
+      loss:sum():backward()
+      return bytes(x.grad)
+    end
+    local single, fused = both(used_twice)
+    assert.equal(single, fused)
+    y = norm(x)
+    local g = lt.grad((y:relu() * w):sum(), y)
+    assert.equal(bytes(seen), bytes(g))
+  end)
+
+  it("has gradients of gradients", function()
+    local norm, x = nn.BatchNorm1d(3), lt.param(lt.randn(6, 3))
+    local w = lt.randn(6, 3)
+    local single, fused = both(function()
+      local g = lt.grad((lt.leaky_relu(norm(x), 0.2) * w):sum(), x, {create_graph = true})
+      return lt.grad(g:square():sum(), x)
+    end)
+    assert.close(fused, single, 1e-5)
+  end)
+
+  it("has the same bits for any number of threads", function()
+    local before, first = lt.info().threads, nil
+    for _, threads in ipairs{1, 2, 5} do
+      lt.set_threads(threads)
+      local now = table.concat(results(lt, {8, 16, 16, 32}, "behind", "relu"))
+      first = first or now
+      assert(first == now)
+    end
+    lt.set_threads(before)
+  end)
+end)
