@@ -67,6 +67,7 @@ for _, op in ipairs {"tan", "asin", "acos", "atanh", "erfinv"} do
 end
 unary("acosh", "above one")
 unary("leaky_relu", "any", 0.25)
+unary("leaky_relu", "any", -0.25)
 unary("elu", "any", 1.5)
 unary("pow", "any", 3)
 unary("pow", "any", 0)
