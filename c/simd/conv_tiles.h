@@ -240,7 +240,7 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
                               const bool stretches, const bool dense) {
   const real *source[8], *together = s->source + tap[0];
   Vec sum[TILE_DENSE_1][TILE_BLOCK];
-  VEC_UNROLL for (int m = 0; m < rows && !dense; m++) source[m] = s->source + tap[m];
+  VEC_UNROLL for (int m = 0; m < rows; m++) if (!dense) source[m] = s->source + tap[m];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
