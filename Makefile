@@ -40,7 +40,7 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 .DEFAULT_GOAL := all
 .PHONY: all build spec-build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
 .PHONY: calibration lint format test-isas aarch64 wasm sanitized sanitize fuzz docs repl env install uninstall dist deb
-.PHONY: setup-notebook notebook-test clean help
+.PHONY: setup-notebook notebook-test notebooks clean help
 
 all: build ## the library (default)
 build:
@@ -76,7 +76,12 @@ test-isas: setup spec-build ## ... those not tagged slow, with each instruction 
 	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(BUSTED) --exclude-tags=slow || exit; \
 	done
 notebook-test: setup-notebook spec-build ## Jupyter's kernel, and the notebooks of docs/notebooks
-	@$(BUSTED) spec/notebook_spec.lua
+	@$(BUSTED) spec/notebook_spec.lua spec/notebooks_spec.lua
+# As they are stored: at their full size, where MNIST has been fetched, about two minutes.
+notebooks: setup-notebook build ## run docs/notebooks and store what they show
+	@$(LUA) bin/latent kernel install --prefix build/jupyter >/dev/null
+	@LATENT_FIGURES=png PYTHONDONTWRITEBYTECODE=1 $$($(LUA) -e 'io.write((require("latent.tools.kernel").python()))') \
+	  tools/jupyter/execute.py --kernels build/jupyter docs/notebooks/*.ipynb
 gradcheck: setup spec-build ## every gradient against central differences
 	@$(BUSTED) spec/gradcheck_spec.lua
 # Each part in a program of its own; what is not there yet is left out.

@@ -104,7 +104,9 @@ function Bar:step(loss)
   self.loss = loss or self.loss
   if self.on_terminal then
     local now = self.clock()
-    if now - self.drawn_at >= M.interval then draw(self, now) end
+    -- On a page the last drawing stays.
+    local is_last = self.page_id and self.at_step == self.steps and self.at_epoch == self.epochs
+    if is_last or now - self.drawn_at >= M.interval then draw(self, now) end
   end
   return self
 end
