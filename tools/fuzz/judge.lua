@@ -29,11 +29,12 @@ local function reset_peak()
   if file then file:write("5"):close() end
 end
 
+local BYTES = {u8 = 1, float32 = 4, float64 = 8, i64 = 8}
+
 -- Looks at every element of what was read: memory that is not there would be noticed.
 local function touch(value, depth)
   if lt.is_tensor(value) then
-    local size = value.dtype == "u8" and 1 or 4
-    assert(#value:bytes() == value:numel() * size, "a tensor of another size than its shape")
+    assert(#value:bytes() == value:numel() * BYTES[value.dtype], "a tensor of another size than its shape")
   elseif type(value) == "table" and depth < 200 then
     for _, item in next, value do touch(item, depth + 1) end
   end
