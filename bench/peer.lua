@@ -7,10 +7,11 @@ local M = {}
 local HERE = debug.getinfo(1, "S").source:match "^@(.*)peer%.lua$"
 -- What each kind of peer runs, and the module that its Python must have.
 local KINDS = {torch = {"peer.py", "torch"}, compile = {"peer.py --compile", "torch"}, jax = {"peer_jax.py", "jax"},
-  opinfo = {"", "torch, numpy"}} -- which has a program of its own, tools/opinfo/generate.py
+  -- which have programs of their own, tools/opinfo/generate.py and spec/support/onnx_run.py
+  opinfo = {"", "torch, numpy"}, onnx = {"", "numpy, onnxruntime"}}
 
 --- A Python that can be a peer: $PYTHON alone if set, else python3 of the path, else Debian's.
--- @tparam string kind torch, compile, jax or opinfo
+-- @tparam string kind torch, compile, jax, opinfo or onnx
 -- @treturn ?string its name
 function M.find(kind)
   local named = os.getenv "PYTHON"

@@ -5,7 +5,8 @@ local files = require "latent.base.files"
 local image, npy, npz = require "latent.image", require "latent.npy", require "latent.npz"
 local locks = require "latent.base.files.lock"
 local logs = require "latent.train.log"
-local lt, plot, pt = require "latent", require "latent.plot", require "latent.pt"
+local lt, nn, onnx = require "latent", require "latent.nn", require "latent.onnx"
+local plot, pt = require "latent.plot", require "latent.pt"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
 require "spec.support.misuse"
@@ -27,6 +28,7 @@ local WRITERS = {
   {"npy.save", "npy", function(path) return npy.save(path, x) end},
   {"npz.save", "npz", function(path) return npz.save(path, {x = x}) end},
   {"pt.save", "pt", function(path) return pt.save(path, {x = x}) end},
+  {"onnx.save", "onnx", function(path) return onnx.save(path, nn.Linear(2, 2), {input = {1, 2}}) end},
   {"image.write", "png", function(path) return image.write(path, x) end},
   {"image.write", "pgm", function(path) return image.write(path, x) end},
   {"figure:save", "svg", function(path) return plot.lines{{y = {1, 2}}, width = 300, height = 200}:save(path) end},

@@ -151,6 +151,12 @@ local function add_formats()
   add_format("safetensors", "x.safetensors", function(path)
     return safetensors.save(path, tensors(), {metadata = {of = "them"}})
   end, safetensors.load)
+  local onnx = require "latent.onnx"
+  add_format("onnx", "x.onnx", function(path)
+    lt.manual_seed(5)
+    local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)}
+    return onnx.save(path, model, {input = {1, 4, 4, 1}})
+  end, files.read_all)
   local audio = require "latent.audio"
   add_format("wav", "x.wav", function(path) return audio.write(path, any(1, 30):sigmoid(), 8000) end, audio.read)
   add_format("csv", "x.csv", function(path)

@@ -10,9 +10,9 @@ local M = {}
 --- The modules that are made for users; what is in none of them is the library's own business.
 M.modules = {"latent", "latent.nn", "latent.nn.initial", "latent.optim", "latent.schedule", "latent.data",
   "latent.plot", "latent.train", "latent.vae", "latent.distributions", "latent.map", "latent.safetensors",
-  "latent.npy", "latent.npz", "latent.pt", "latent.image", "latent.audio", "latent.linalg", "latent.fft",
-  "latent.experiment", "latent.metrics", "latent.json", "latent.testing", "latent.idx", "latent.profile",
-  "latent.progress", "latent.mpi", "latent.help"}
+  "latent.npy", "latent.npz", "latent.pt", "latent.onnx", "latent.image", "latent.audio", "latent.linalg",
+  "latent.fft", "latent.experiment", "latent.metrics", "latent.json", "latent.testing", "latent.idx",
+  "latent.profile", "latent.progress", "latent.mpi", "latent.help"}
 
 -- A function of a file inside a public module's folder is the module's, if the module hands it on.
 local function publish(entries, by_name)

@@ -376,10 +376,20 @@ function Module:register_forward_hook(f)
   end}
 end
 
-function Module:__call(...)
+--- Calls a module.
+-- @tparam Module self
+-- @param ... its inputs
+-- @return its outputs
+function M.call(self, ...)
   if not self.forward then raise(self.kind .. ": has no forward function") end
   if self._hooks and self._hooks[1] then return call_with_hooks(self, ...) end
   return run(self, ...)
+end
+
+-- Where `M.intercept` is set, it is called in the place of each module: latent.onnx follows models so.
+function Module:__call(...)
+  if M.intercept then return M.intercept(self, ...) end
+  return M.call(self, ...)
 end
 
 --- A table of the parts, their output shapes for an input of the given shape, and parameter counts.

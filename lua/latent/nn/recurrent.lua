@@ -233,7 +233,7 @@ local rnn_options = options.declare("nn.RNN", {OPTIONS[1], OPTIONS[2], OPTIONS[3
 M.RNN = recurrent "RNN"
 function M.RNN:init(inputs, hidden, opts)
   opts = rnn_options(opts)
-  self._step, self._arrays = rnn_step(opts.nonlinearity), 1
+  self._step, self._arrays, self.nonlinearity = rnn_step(opts.nonlinearity), 1, opts.nonlinearity
   init(self, "nn.RNN", 1, inputs, hidden, opts)
 end
 

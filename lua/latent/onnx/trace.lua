@@ -1,0 +1,232 @@
+--- Follows a model's forward function with symbols in the place of tensors: layers of the library are written by
+-- latent.onnx.layers and latent.onnx.sequences, and in forward functions of one's own these also answer to operators
+-- and to the ops below, as methods and as functions of `latent`.
+-- @module latent.onnx.trace
+local attempt = require "latent.base.attempt"
+local core = require "latent.core"
+local graphs = require "latent.onnx.graph"
+local layers = require "latent.onnx.layers"
+local lt = require "latent"
+local module = require "latent.nn.module"
+local sequences = require "latent.onnx.sequences"
+local sorted_keys = require "latent.base.sorted_keys"
+
+local raise, is_symbol = core.raise, graphs.is_symbol
+
+local M = {}
+
+local WRITERS = {}
+for _, family in ipairs{layers, sequences} do
+  for kind, writer in pairs(family) do WRITERS[kind] = writer end
+end
+-- What calls its parts with the symbols: the example goes through these.
+local CONTAINERS = {Sequential = true, TransformerEncoderLayer = true, TransformerEncoder = true}
+
+-- ---- ops on symbols: (graph, result of the example, arguments...) -> name, or a symbol ----
+
+local OPS = {}
+
+for name, op in pairs{relu = "Relu", tanh = "Tanh", sigmoid = "Sigmoid", exp = "Exp", log = "Log", sqrt = "Sqrt",
+  abs = "Abs", neg = "Neg", sin = "Sin", cos = "Cos", erf = "Erf"} do
+  OPS[name] = function(g, y, x) return g:elementwise(function(n) return g:node(op, {n}) end, x, y) end
+end
+for name, op in pairs{add = "Add", sub = "Sub", mul = "Mul", div = "Div", pow = "Pow", maximum = "Max",
+  minimum = "Min"} do
+  OPS[name] = function(g, y, a, b) return g:binary(op, a, b, y) end
+end
+function OPS.square(g, y, x) return g:binary("Mul", x, x, y) end
+function OPS.silu(g, y, x) return layers.SiLU(g, nil, x, y) end
+function OPS.gelu(g, y, x, approximate) return layers.GELU(g, {approximate = approximate}, x, y) end
+
+-- An axis from 1, or from the end, as ONNX counts it.
+local function axis_of(axis) return axis > 0 and axis - 1 or axis end
+
+for name, op in pairs{softmax = "Softmax", log_softmax = "LogSoftmax"} do
+  OPS[name] = function(g, _, x, axis) return g:node(op, {g:channels_last(x)}, {axis = axis_of(axis or -1)}) end
+end
+
+-- The first size is open, so that a batch of another size fits: 0 is that of x, -1 what the others leave.
+function OPS.reshape(g, y, x)
+  local shape = {table.unpack(y.shape)}
+  if shape[1] then shape[1] = x.x:dim() > 0 and shape[1] == x.x:size(1) and 0 or -1 end
+  return g:node("Reshape", {g:channels_last(x), g:shape(shape)})
+end
+OPS.flatten = OPS.reshape
+function OPS.permute(g, _, x, ...)
+  local axes = {...}
+  if type(axes[1]) == "table" then axes = axes[1] end
+  local perm = {}
+  for d, axis in ipairs(axes) do perm[d] = axis > 0 and axis - 1 or x.x:dim() + axis end
+  return g:node("Transpose", {g:channels_last(x)}, {perm = perm})
+end
+function OPS.transpose(g, _, x, a, b)
+  local dims, perm = x.x:dim(), {}
+  a, b = a or 1, b or 2
+  a, b = a > 0 and a or dims + 1 + a, b > 0 and b or dims + 1 + b
+  for d = 1, dims do perm[d] = d - 1 end
+  perm[a], perm[b] = perm[b], perm[a]
+  return g:node("Transpose", {g:channels_last(x)}, {perm = perm})
+end
+function OPS.slice(g, y, x, axis, first)
+  first = first > 0 and first or x.x:size(axis) + 1 + first
+  return g:node("Slice", {g:channels_last(x), g:shape{first - 1}, g:shape{first - 1 + y:size(axis)},
+    g:shape{axis_of(axis)}})
+end
+function OPS.unsqueeze(g, _, x, axis) return g:node("Unsqueeze", {g:channels_last(x), g:shape{axis_of(axis)}}) end
+function OPS.squeeze(g, _, x, axis)
+  if not axis then raise "onnx.save: squeeze: say the axis" end
+  return g:node("Squeeze", {g:channels_last(x), g:shape{axis_of(axis)}})
+end
+function OPS.matmul(g, _, a, b)
+  local function name_of(v) return is_symbol(v) and g:channels_last(v) or g:constant(v) end
+  return g:node("MatMul", {name_of(a), name_of(b)})
+end
+function OPS.cat(g, _, list, axis)
+  local names = {}
+  for i, x in ipairs(list) do names[i] = is_symbol(x) and g:channels_last(x) or g:constant(x) end
+  return g:node("Concat", names, {axis = axis_of(axis or 1)})
+end
+for name, op in pairs{sum = "ReduceSum", mean = "ReduceMean"} do
+  OPS[name] = function(g, _, x, axis, keep)
+    local axes, attributes = {}, {keepdims = keep and 1 or 0}
+    for i, a in ipairs(type(axis) == "table" and axis or {axis}) do axes[i] = axis_of(a) end
+    if #axes == 0 then return g:node(op, {g:channels_last(x)}, attributes) end
+    if op == "ReduceMean" and g.opset < 18 then
+      attributes.axes = axes
+      return g:node(op, {g:channels_last(x)}, attributes)
+    end
+    return g:node(op, {g:channels_last(x), g:shape(axes)}, attributes)
+  end
+end
+
+--- The ops that symbols know.
+M.ops = sorted_keys(OPS)
+
+-- The example in the place of each symbol.
+local function examples_of(...)
+  local list = table.pack(...)
+  for i = 1, list.n do
+    local value = list[i]
+    if is_symbol(value) then list[i] = value.x
+    elseif type(value) == "table" and is_symbol(value[1]) then list[i] = {examples_of(table.unpack(value))} end
+  end
+  return table.unpack(list, 1, list.n)
+end
+
+local function has_symbol(...)
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    if is_symbol(value) then return value end
+    if type(value) == "table" and getmetatable(value) == nil then
+      for _, item in ipairs(value) do
+        if is_symbol(item) then return item end
+      end
+    end
+  end
+end
+
+-- `real`: the library's own function.
+local function apply(name, real, ...)
+  local g = has_symbol(...).graph
+  local y = real(examples_of(...))
+  local made = OPS[name](g, y, ...)
+  return is_symbol(made) and made or g:symbol(y, {last = made})
+end
+
+local Symbol = graphs.Symbol
+local real_ops = {} -- while a model is followed, those of `latent` answer to symbols
+local FIELDS = {graph = true, x = true, last = true, first = true}
+
+function Symbol.__index(self, key)
+  if FIELDS[key] then return nil end
+  if key == "shape" or key == "dtype" then return rawget(self, "x")[key] end
+  if key == "size" or key == "dim" or key == "numel" then
+    return function(s, ...) return s.x[key](s.x, ...) end
+  end
+  if not OPS[key] then
+    raise(("onnx.save: %s: a value in the graph has no %s; it has operators and %s"):format(self.graph.path,
+      tostring(key), table.concat(M.ops, ", ")))
+  end
+  return function(...) return apply(key, real_ops[key] or lt[key], ...) end
+end
+for event, name in pairs{__add = "add", __sub = "sub", __mul = "mul", __div = "div", __pow = "pow", __unm = "neg"} do
+  Symbol[event] = function(a, b)
+    if name == "neg" then return apply(name, real_ops.neg, a) end
+    return apply(name, real_ops[name], a, b)
+  end
+end
+
+-- ---- layers ----
+
+local function title(g, layer) return ("%s: %s"):format(g.path == "" and "model" or g.path, layer.kind) end
+
+-- The forward function of a module of one's own, or a plain function.
+local function follow(g, layer, f, ...)
+  local results = table.pack(attempt(f, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local message = tostring(results[2])
+  if message:find("onnx.save: ", 1, true) then error(message, 0) end
+  raise(("onnx.save: %s: its function cannot be followed: %s (it may call layers, operators and %s)"):format(
+    title(g, layer), message, table.concat(M.ops, ", ")))
+end
+
+local function write(g, layer, ...)
+  if layer._hooks and layer._hooks[1] then
+    raise(("onnx.save: %s: has hooks, which no file holds"):format(title(g, layer)))
+  end
+  if layer.kind == "Function" then
+    for name, real in pairs(real_ops) do
+      if real == layer.f then return apply(name, real, ...) end
+    end
+    return follow(g, layer, layer.f, ...)
+  end
+  if getmetatable(layer) == module.Module then return follow(g, layer, layer.forward, layer, ...) end
+  local writer = WRITERS[layer.kind]
+  if rawget(layer, "forward") then
+    raise(("onnx.save: %s: its weights are computed at each call, which cannot be exported"):format(title(g, layer)))
+  elseif not writer then
+    raise(("onnx.save: %s: this layer cannot be exported"):format(title(g, layer)))
+  end
+  local x = ...
+  if CONTAINERS[layer.kind] then return writer(g, layer, x, nil, select(2, ...)) end
+  local y = table.pack(layer:forward(examples_of(...)))
+  return writer(g, layer, x, y.n > 1 and y or y[1], select(2, ...))
+end
+
+-- In the place of a module's call.
+local function intercept(paths)
+  return function(layer, ...)
+    local symbol = has_symbol(...)
+    if not symbol then return module.call(layer, ...) end
+    local g = symbol.graph
+    local before = g.path
+    g.path = paths[layer] or before
+    local results = table.pack(write(g, layer, ...))
+    g.path = before
+    return table.unpack(results, 1, results.n)
+  end
+end
+
+--- Calls a model with symbols.
+-- @tparam Module model
+-- @tparam {Symbol,...} inputs
+-- @return what the model returns
+function M.run(model, inputs)
+  local paths = {}
+  for _, entry in ipairs(model:modules()) do paths[entry[2]] = entry[1] end
+  for name in pairs(OPS) do real_ops[name] = lt[name] end
+  local _ <close> = setmetatable({}, {__close = function()
+    module.intercept = nil
+    for name, real in pairs(real_ops) do lt[name], real_ops[name] = real, nil end
+  end})
+  for name, real in pairs(real_ops) do
+    lt[name] = function(...)
+      if has_symbol(...) then return apply(name, real, ...) end
+      return real(...)
+    end
+  end
+  module.intercept = intercept(paths)
+  return core.no_grad(function() return model(table.unpack(inputs)) end)
+end
+
+return M
