@@ -25,6 +25,17 @@ describe("plot", function()
     return count
   end
 
+  it("takes whole numbers as it takes floats", function()
+    local paths = {}
+    for i, dtype in ipairs{"i64", "float32"} do
+      paths[i] = ("%s/%s.png"):format(folder, dtype)
+      local labels = lt.tensor({1, 2, 1}, {dtype = dtype})
+      plot.scatter{points = {{0, 0}, {1, 1}, {2, 0}}, labels = labels}:save(paths[i])
+    end
+    assert.equal(read(paths[2]), read(paths[1]))
+    assert(plot.lines{{y = lt.tensor({-1, 1 << 40}, {dtype = "i64"})}}:save(folder .. "/large.png"))
+  end)
+
   describe("points between gaps", function()
     local nan, inf = 0 / 0, 1 / 0
     local path

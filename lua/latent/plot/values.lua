@@ -10,7 +10,7 @@ local raise = core.raise
 
 local M = {}
 
-local ELEMENT = {u8 = {"B", 1}, float32 = {"<f", 4}, float64 = {"<d", 8}}
+local ELEMENT = {u8 = {"B", 1}, i64 = {"<j", 8}, float32 = {"<f", 4}, float64 = {"<d", 8}}
 local SCALAR = {}
 local UNPACK_AT_ONCE = 128 -- string.unpack returns its values on the stack
 local MOST_GAPS = 1e7 -- a table whose last key is beyond is no list
