@@ -78,6 +78,25 @@ describe("the documents", function()
   end)
 end)
 
+describe("the short programs", function()
+  it("have at most sixty lines, check what they found, and are in the list", function()
+    local list, count = assert(files.read_all "docs/programs/README.md"), 0
+    for _, path in ipairs(markdown.documents()) do
+      local name = path:match "^docs/programs/(%l+%.md)$"
+      if name then
+        count = count + 1
+        assert(list:find("](" .. name .. ")", 1, true), name .. " is not in docs/programs/README.md")
+        local blocks = markdown.blocks(path)
+        assert.equal(1, #blocks, path)
+        local _, lines = blocks[1].code:gsub("\n", "")
+        assert(lines <= 60, ("%s has %d lines"):format(path, lines))
+        assert(blocks[1].code:find "\n *assert%([^\n]*%)\n", path .. " checks nothing")
+      end
+    end
+    assert.equal(10, count)
+  end)
+end)
+
 describe("the chapter on ops in C #slow", function()
   local folder, remove
   setup(function() folder, remove = scratch.folder() end)
