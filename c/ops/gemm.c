@@ -100,7 +100,8 @@ static void pack_panels(void *context, int64_t begin, int64_t end, int thread) {
 
 /* ---- multiplying ---- */
 
-static void multiply_tile(const Plan *p, int64_t z, int64_t depth, int64_t strip, int64_t panel) {
+static void multiply_tile(const Plan *p, int64_t z, int64_t depth, int64_t strip, int64_t panel,
+                          int64_t number) {
   int64_t row = panel_row(p, panel), rows = panel_row(p, panel + 1) - row;
   int64_t column = strip_column(p, strip);
   bool direct = strip < p->direct, wide = direct && p->direct_width == WIDE_COLUMNS;
@@ -117,6 +118,8 @@ static void multiply_tile(const Plan *p, int64_t z, int64_t depth, int64_t strip
             .bias_rows = p->bias_rows};
   t.b = direct ? p->b.from + z * p->b_next + depth * TILE_DEPTH * p->b.row + column
                : panel_of_b(p, z, depth, strip);
+  if (!direct && number < 2) t.next = t.b + PANEL_B + number * (PANEL_B / 2);
+  else t.next = t.a + PANEL_A;
   (wide ? wide_tiles : tiles)[rows](&t);
 }
 
@@ -131,7 +134,8 @@ static void multiply_block(void *context, int64_t begin, int64_t end, int thread
     int64_t top = block * p->block_panels, bottom = min(top + p->block_panels, p->panels);
     for (int64_t depth = 0; depth < p->depths; depth++)
       for (int64_t strip = first; strip < last; strip++)
-        for (int64_t panel = top; panel < bottom; panel++) multiply_tile(p, z, depth, strip, panel);
+        for (int64_t panel = top; panel < bottom; panel++)
+          multiply_tile(p, z, depth, strip, panel, panel - top);
   }
 }
 

@@ -30,6 +30,7 @@ typedef struct Tile {
   const real *a; /* a panel: (rows, TILE_STRIDE), or (depth, TILE_ROWS) where `by_depth` */
   const real *b; /* (depth, columns), a row every `b_step` */
   int64_t b_step;
+  const real *next; /* what will be read soon: a line of it is fetched with each row of b */
   real *c;
   int64_t c_row, c_column; /* the strides of the results */
   int rows, columns;       /* how many of them there are */
@@ -68,6 +69,7 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
         __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
   for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
     Vec row[WIDE_VECS];
+    __builtin_prefetch(t->next + p * (64 / (int)sizeof(real)), 0, 2);
     VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
     VEC_UNROLL for (int r = 0; r < rows; r++) {
       Vec x = vec_fill(a[r * a_row]);
