@@ -59,8 +59,14 @@ TAIL_ROW(relu, TAIL_RELU, SAVE_OUT, "max(x, 0)")
 
 /* leaky rectifier: y = x where x > 0, slope x elsewhere; NaN is elsewhere. Unless the slope is
  * negative, the output has the sign of x, and is what is kept: whoever comes next keeps it too. */
-ELEMENTWISE(leaky_relu, x <= 0 ? p0 * x : x, x > 0 || y > 0 ? dy : p0 * dy)
+ELEMENTWISE(leaky_relu_of, x <= 0 ? p0 * x : x, x > 0 ? dy : p0 * dy)
 static unsigned leaky_relu_saves(const Call *c) { return c->number[0] >= 0 ? SAVE_OUT : SAVE_IN0; }
+static bool leaky_relu_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
+                                Error *e) {
+  const Tensor *saved[] = {y ? y : c->in[0]};
+  const Call of = {.in = saved, .number = {c->number[0]}};
+  return leaky_relu_of_backward(&of, NULL, dy, dx, e);
+}
 static const Op op_leaky_relu = {.name = "leaky_relu",
                                  .inputs = "x",
                                  .doc = "x where positive, slope * x elsewhere.",
@@ -68,7 +74,7 @@ static const Op op_leaky_relu = {.name = "leaky_relu",
                                  .saves = leaky_relu_saves,
                                  .params = {{"slope", PARAM_NUMBER, false, 0.01, NULL}},
                                  .tail = TAIL_LEAKY_RELU,
-                                 .forward = leaky_relu_forward,
+                                 .forward = leaky_relu_of_forward,
                                  .backward = leaky_relu_backward};
 
 /* exponential linear unit: y = x where x > 0, alpha (e^x - 1) elsewhere */

@@ -48,10 +48,11 @@ static inline void map_elements(const Map *map, int64_t n, ParallelBody *body) {
     const double *p = m->p;                                                                        \
     const real p0 = (real)p[0], p1 = (real)p[1];                                                   \
     (void)p, (void)p0, (void)p1;                                                                   \
-    const real *restrict xs = m->x, *restrict ys = m->y, *restrict dys = m->dy;                    \
+    const real *restrict dys = m->dy, *restrict xs = m->x ? m->x : dys;                            \
+    const real *restrict ys = m->y ? m->y : dys; /* what is not saved is not used */               \
     real *restrict out = m->out;                                                                   \
     EACH_ALONE for (int64_t i = begin; i < end; i++) {                                             \
-      real x = xs ? xs[i] : 0, y = ys ? ys[i] : 0, dy = dys[i];                                    \
+      real x = xs[i], y = ys[i], dy = dys[i];                                                      \
       (void)x;                                                                                     \
       (void)y;                                                                                     \
       out[i] = (real)(GRADIENT);                                                                   \
