@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_NONE, CHUNK = 4096, SUM_LANES = 16 };
+enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_NONE, CHUNK = 4096, SUM_LANES = 16, SUM_BLOCK = 256 };
 #define REDUCTIONS "mean sum none"
 
 static real gradient_scale(int64_t reduction, const Tensor *dy, int64_t terms) {
@@ -50,6 +50,12 @@ typedef struct Elements {
     }                                                                                              \
     double lane[SUM_LANES] = {0}, sum = 0;                                                         \
     int64_t i = begin;                                                                             \
+    for (; i + SUM_BLOCK <= end; i += SUM_BLOCK) {                                                 \
+      TYPE terms[SUM_BLOCK];                                                                       \
+      for (int k = 0; k < SUM_BLOCK; k++) terms[k] = NAME##_of(x[i + k], t[i + k], u[i + k]);      \
+      for (int b = 0; b < SUM_BLOCK; b += SUM_LANES)                                               \
+        for (int k = 0; k < SUM_LANES; k++) lane[k] += (double)terms[b + k];                       \
+    }                                                                                              \
     for (; i + SUM_LANES <= end; i += SUM_LANES)                                                   \
       for (int k = 0; k < SUM_LANES; k++)                                                          \
         lane[k] += (double)NAME##_of(x[i + k], t[i + k], u[i + k]);                                \
@@ -138,7 +144,7 @@ static inline real bce_slope(real x, real t) {
   real e = real_exp(-real_abs(x)), s = e / (1 + e); /* sigmoid(-|x|) */
   return x > 0 ? (1 - t) - s : s - t;
 }
-TERM(bce, real, wrong_part(x, t) + real_log1p(real_exp(-real_abs(x))))
+TERM(bce, real, wrong_part(x, t) + real_log1p_of_share(real_exp(-real_abs(x))) + (x != x ? x : 0))
 TERM(bce_dx, real, bce_slope(x, t))
 TERM(bce_dt, real, -x)
 

@@ -55,6 +55,7 @@ static inline real real_exp(real x) { return exp(x); }
 static inline real real_expm1(real x) { return expm1(x); }
 static inline real real_log(real x) { return log(x); }
 static inline real real_log1p(real x) { return log1p(x); }
+static inline real real_log1p_of_share(real x) { return log1p(x); }
 static inline real real_tanh(real x) { return tanh(x); }
 static inline real real_erf(real x) { return erf(x); }
 static inline real real_exp2(real x) { return exp2(x); }
@@ -154,10 +155,13 @@ static inline float real_log_of(float x, float y) {
   return x > 0 && x < INFINITY ? y : x == 0 ? -INFINITY : x > 0 ? x : NAN;
 }
 /* `carry` is added to the small parts. */
-static inline float real_log_carry(float x, float carry) {
+static inline float real_log_plain(float x, float carry) {
   RealLog l = real_log_parts(x);
   float tail = l.bent + (l.n * 0x1.7f7d1cp-20f + carry);
-  return real_log_of(x, l.n * 0x1.62e4p-1f + (l.f + tail));
+  return l.n * 0x1.62e4p-1f + (l.f + tail);
+}
+static inline float real_log_carry(float x, float carry) {
+  return real_log_of(x, real_log_plain(x, carry));
 }
 static inline float real_log(float x) { return real_log_carry(x, 0); }
 /* whole for powers of 2 */
@@ -170,6 +174,13 @@ static inline float real_log2(float x) {
 static inline float real_log1p(float x) {
   float u = 1 + x, lost = x - (u - 1);
   float y = real_log_carry(u, u > 0 && u < INFINITY ? lost / u : 0);
+  return u == 1 ? x : y;
+}
+
+/* The same for x from 0 to 1, without the cases that cannot be then: with them the compiler makes
+ * no vectors of it behind an exponential. Of NaN the result means nothing. */
+static inline float real_log1p_of_share(float x) {
+  float u = 1 + x, y = real_log_plain(u, (x - (u - 1)) / u);
   return u == 1 ? x : y;
 }
 
@@ -260,7 +271,7 @@ static inline real real_sigmoid(real x) {
 
 /* log(1 + e^x) */
 static inline real real_softplus(real x) {
-  return (x > 0 ? x : 0) + real_log1p(real_exp(-real_abs(x))) + (x != x ? x : 0);
+  return (x > 0 ? x : 0) + real_log1p_of_share(real_exp(-real_abs(x))) + (x != x ? x : 0);
 }
 
 #endif
