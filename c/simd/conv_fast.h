@@ -65,6 +65,7 @@ typedef struct CorrelationPhase {
   ConvPhase axis[2];
   ConvTaps taps;
   bool dots;             /* few outputs: dot products */
+  bool pairs;            /* rows are taken by two: see tile_pairs */
   int64_t line;          /* places of a row: pixels, or groups of them that share a vector */
   int64_t first, origin; /* of the first tap in the window, of the first pixel in the output */
   int64_t weight_count;
@@ -143,6 +144,9 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
       p.taps.order[l] = (int32_t)(conv_min(l / c->out, spread - 1) * c->in * c->axis[1].step);
   }
   p.weight_count = (p.dots ? dots : outputs) * LANES;
+  p.pairs = !p.dots && !p.taps.spread && p.taps.run >= CONV_SHORT && c->out <= LANES &&
+            c->axis[0].step == 1 && c->axis[0].phases == 1 && p.axis[0].tap_step == 1 &&
+            p.taps.rows > 1;
   return p;
 }
 
@@ -196,6 +200,11 @@ OUTPUTS(outputs_listed_1, TILE_PIXELS_1, 1, true, false)
 OUTPUTS(outputs_listed_2, TILE_PIXELS_2, 2, true, false)
 OUTPUTS(outputs_spread, TILE_PIXELS_1, 1, false, true)
 
+static __attribute__((noinline)) void outputs_pairs(const ConvPixels *x, const ConvTaps *k,
+                                                    const real *w, const real *bias, int lanes) {
+  tile_pairs(*x, k, w, bias, lanes, TILE_PIXELS_2);
+}
+
 static __attribute__((noinline)) void outputs_few(const ConvPixels *x, const ConvTaps *k,
                                                   const real *w, const real *bias, int64_t outs) {
   tile_dots(*x, k, w, bias, outs);
@@ -206,6 +215,14 @@ static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, 
   if (p->taps.spread) {
     outputs_spread(&x, &p->taps, w, c->bias, (int)(p->taps.spread * c->out));
     return;
+  }
+  if (p->pairs && x.rows > 1) { /* then the last row, where there is one more */
+    ConvPixels pairs = x;
+    pairs.count = x.count / x.rows * (x.rows / 2);
+    outputs_pairs(&pairs, &p->taps, w, c->bias, (int)c->out);
+    x.place += pairs.count;
+    x.count -= 2 * pairs.count;
+    if (x.count == 0) return;
   }
   int64_t terms = p->taps.rows * p->taps.columns * p->taps.run;
   for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
@@ -250,6 +267,7 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
                       .rows = rows,
                       .source = j.window + p->first,
                       .out = c->result + line * c->axis[1].out * c->out + p->origin,
+                      .line = c->axis[1].out * c->out,
                       .place = whole ? p->place : p->last_place,
                       .row_taps = p->row_taps + j.row,
                       .column_taps = p->column_taps};
@@ -259,16 +277,17 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
   }
 }
 
-/* The pixels of a job, as tiles want them: see ConvPixels. */
-static void correlation_places(const Correlation *c, const CorrelationPhase *p, int64_t images,
-                               int64_t rows, ConvPlace *to) {
+/* The places of some rows of a job, each of `by` rows, strip by strip; returns what lies behind. */
+static ConvPlace *correlation_rows_places(const Correlation *c, const CorrelationPhase *p,
+                                          int64_t images, int64_t row, int64_t end, int64_t by,
+                                          ConvPlace *to) {
   int64_t source_row = c->cut.row * c->axis[0].step, source_pixel = c->in * c->axis[1].step;
   int64_t out_line = c->axis[1].out * c->out, out_pixel = c->axis[1].phases * c->out;
   int64_t group = conv_max(p->taps.spread, 1);
   for (int64_t left = 0, right = 0; left < p->axis[1].count; left = right) {
     while (right < p->axis[1].count && conv_same_span(p->column_taps[left], p->column_taps[right]))
       right++;
-    for (int64_t y = 0; y < rows; y++)
+    for (int64_t y = row; y < end; y += by)
       for (int64_t n = 0; n < images; n++) {
         int64_t source = n * c->cut.image + y * source_row;
         int64_t out = (n * c->axis[0].out + y * c->axis[0].phases) * out_line;
@@ -279,6 +298,15 @@ static void correlation_places(const Correlation *c, const CorrelationPhase *p, 
         }
       }
   }
+  return to;
+}
+
+/* The pixels of a job, as tiles want them: see ConvPixels. */
+static void correlation_places(const Correlation *c, const CorrelationPhase *p, int64_t images,
+                               int64_t rows, ConvPlace *to) {
+  int64_t paired = p->pairs ? rows / 2 * 2 : 0;
+  to = correlation_rows_places(c, p, images, 0, paired, 2, to);
+  correlation_rows_places(c, p, images, paired, rows, 1, to);
 }
 
 /* A phase's spans, and the places of its jobs. */

@@ -56,6 +56,7 @@ typedef struct ConvPixels {
   int64_t count, rows;
   const real *source;
   real *out;
+  int64_t line; /* from a row of the output to the next: of pairs */
   const ConvPlace *place;
   const ConvSpan *row_taps, *column_taps; /* those inside the image, of each row and column */
 } ConvPixels;
@@ -129,6 +130,59 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
       out += (block - 1) * LANES;
       if (lanes == LANES) vec_store(out, sum[t][block - 1]);
       else vec_store_part(out, sum[t][block - 1], lanes);
+    }
+  }
+}
+
+/* The terms of a stretch of the source for a pixel and the one below it. */
+VEC_INLINE void pair_terms(const real *const source[8], int64_t i, int64_t count, const real *above,
+                           const real *below, Vec sum[8][2], const int tile, const bool upper,
+                           const bool lower) {
+  for (int64_t end = i + count; i < end; i++, above += LANES, below += LANES) {
+    Vec one = upper ? vec_load(above) : vec_zero(), two = lower ? vec_load(below) : one;
+    VEC_UNROLL for (int t = 0; t < tile; t++) {
+      Vec v = vec_fill(source[t][i]);
+      if (upper) sum[t][0] += v * one;
+      if (lower) sum[t][1] += v * two;
+    }
+  }
+}
+
+/* tile_outputs for one vector of channels, in pairs of rows, where stride and dilation are 1 from
+ * row to row: what a row of the source is to the upper pixel's row of taps, it is to the lower
+ * one's next, so that each number is loaded once for two products. A place stands for the upper
+ * pixel; every sum is made in the same order as ever. */
+VEC_INLINE void tile_pairs(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
+                           int lanes, const int tile) {
+  ConvPlace fill[8];
+  tile_fill(&x, fill, tile);
+  const int64_t row = k->across * k->unit * LANES; /* of weights */
+  for (int64_t p = 0; p < x.count; p += tile) {
+    const ConvPlace *place = x.place + conv_min(p, x.count - tile), *last = place + tile - 1;
+    const real *source[8];
+    Vec sum[8][2];
+    VEC_UNROLL for (int t = 0; t < tile; t++) {
+      source[t] = x.source + place[t].source;
+      sum[t][0] = sum[t][1] = vec_zero();
+    }
+    ConvSpan columns = tile_columns(&x, place, last);
+    bool one = conv_same_span(x.column_taps[place->column], x.column_taps[last->column]);
+    bool first = x.row_taps[one ? last->row : x.rows - 2].first == 0;
+    bool after = x.row_taps[one ? place->row + 1 : 1].end == k->rows;
+    int64_t step = k->columns == 1 ? columns.end - columns.first : 1;
+    for (int64_t r = first ? 0 : 1; r < k->rows + after; r++)
+      for (int64_t c = columns.first; c < columns.end; c += step) {
+        int64_t i = r * k->row_pitch + c * k->column_pitch, count = step * k->unit;
+        const real *above = weights + r * row + c * k->unit * LANES, *below = above - row;
+        if (r == 0) pair_terms(source, i, count, above, above, sum, tile, true, false);
+        else if (r < k->rows) pair_terms(source, i, count, above, below, sum, tile, true, true);
+        else pair_terms(source, i, count, below, below, sum, tile, false, true);
+      }
+    Vec shift = vec_load(bias);
+    VEC_UNROLL for (int t = 0; t < tile; t++) VEC_UNROLL for (int b = 0; b < 2; b++) {
+      real *out = x.out + place[t].out + b * x.line;
+      if (lanes == LANES) vec_store(out, sum[t][b] + shift);
+      else vec_store_part(out, sum[t][b] + shift, lanes);
     }
   }
 }
