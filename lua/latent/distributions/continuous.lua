@@ -10,6 +10,14 @@ local M = {}
 
 local LOG_2PI = math.log(2 * math.pi)
 
+-- What is moved by loc and stretched by scale.
+local function location_scale(name, class, loc, scale)
+  local shape
+  loc, scale, shape = parameters(name, {"loc", "scale"}, loc, scale)
+  check_positive(name, "scale", scale)
+  return distribution.new(name, class, {loc = loc, scale = scale, batch_shape = shape})
+end
+
 -- ---- normal ----
 
 local Normal = {reparameterized = true}
@@ -28,10 +36,8 @@ function Normal.variance(self) return self.scale:square() end
 -- @tparam Tensor|number scale the standard deviation
 -- @treturn Distribution
 function M.Normal(loc, scale)
-  local shape
-  loc, scale, shape = parameters("Normal", {"loc", "scale"}, loc, scale)
-  check_positive("Normal", "scale", scale)
-  return distribution.new("Normal", Normal, {loc = loc, scale = scale, batch_shape = shape})
+  local made = location_scale("Normal", Normal, loc, scale)
+  return made
 end
 
 -- ---- Laplace ----
@@ -55,10 +61,8 @@ function Laplace.variance(self) return self.scale:square() * 2 end
 -- @tparam Tensor|number scale
 -- @treturn Distribution
 function M.Laplace(loc, scale)
-  local shape
-  loc, scale, shape = parameters("Laplace", {"loc", "scale"}, loc, scale)
-  check_positive("Laplace", "scale", scale)
-  return distribution.new("Laplace", Laplace, {loc = loc, scale = scale, batch_shape = shape})
+  local made = location_scale("Laplace", Laplace, loc, scale)
+  return made
 end
 
 -- ---- uniform ----

@@ -37,7 +37,7 @@ local Bernoulli = {}
 
 -- A tensor repeated so that it has the shape of another one that broadcasts with it.
 local function fitted(x, other)
-  local shape = distribution.common(x.shape, other.shape)
+  local shape = shapes.broadcast(x.shape, other.shape)
   return shapes.text(x) == shapes.text(shape) and x or lt.broadcast_to(x, shape)
 end
 
@@ -92,7 +92,7 @@ end
 local function picked(weights, logits) return lt.where(weights:eq(0), 0, weights * logits):sum(-1) end
 
 function Categorical.log_prob(self, labels)
-  local batch = distribution.common(labels.shape, self.batch_shape)
+  local batch = shapes.broadcast(labels.shape, self.batch_shape)
   if shapes.text(labels) ~= shapes.text(batch) then
     labels = lt.broadcast_to(labels.dtype:find "^float" and labels or labels:float(), batch)
   end

@@ -40,17 +40,6 @@ function M.joined(...)
   return all
 end
 
--- The shape that two shapes broadcast to; nil where they do not.
-local function common(a, b)
-  local shape, n = {}, math.max(#a, #b)
-  for d = 1, n do
-    local m, k = a[d - n + #a] or 1, b[d - n + #b] or 1
-    if m ~= k and m ~= 1 and k ~= 1 then return nil end
-    shape[d] = m == 1 and k or m
-  end
-  return shape
-end
-
 --- Parameters (tensors, numbers or lists) as tensors of one shape.
 -- @local
 function M.parameters(name, names, ...)
@@ -61,7 +50,7 @@ function M.parameters(name, names, ...)
     if value == nil then raise(place .. " is missing") end
     list[i] = core.tensor_like(value, place)
     if list[i].dtype:find "^float" == nil then list[i] = list[i]:float() end
-    local fits = common(shape, list[i].shape)
+    local fits = shapes.broadcast(shape, list[i].shape)
     if not fits then
       raise(("%s: %s does not fit to what comes before"):format(place, shapes.text(list[i])))
     end
@@ -141,7 +130,7 @@ function Distribution:log_prob(x)
     end
   end
   local batch = table.move(shape, 1, #shape - events, 1, {})
-  if not common(batch, self.batch_shape) then
+  if not shapes.broadcast(batch, self.batch_shape) then
     raise(("log_prob: x: %s does not fit to %s distributions"):format(shapes.text(x), shapes.text(self.batch_shape)))
   end
   return self._rules.log_prob(self, x)
@@ -165,6 +154,5 @@ function Distribution:__tostring()
 end
 
 --- @local
-M.common = common
 
 return M

@@ -103,7 +103,7 @@ function M.MixtureSameFamily(mixture, components)
   end
   local batch = components.batch_shape
   local kept = table.move(batch, 1, #batch - 1, 1, {})
-  local shape = distribution.common(kept, mixture.batch_shape)
+  local shape = shapes.broadcast(kept, mixture.batch_shape)
   if #batch == 0 or batch[#batch] ~= mixture.classes or not shape or shapes.text(shape) ~= shapes.text(kept) then
     raise(("%s: components: expected the batch [..., %d], got %s"):format(name, mixture.classes, shapes.text(batch)))
   end

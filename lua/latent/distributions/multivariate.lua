@@ -60,7 +60,7 @@ function M.MultivariateNormal(loc, opts)
     raise(("%s: expected loc [..., n] and %s [..., n, n], got %s and %s"):format(name,
       opts.scale_tril and "scale_tril" or "covariance_matrix", shapes.text(loc), shapes.text(given)))
   end
-  local batch = distribution.common(table.move(loc.shape, 1, loc:dim() - 1, 1, {}),
+  local batch = shapes.broadcast(table.move(loc.shape, 1, loc:dim() - 1, 1, {}),
     table.move(shape, 1, #shape - 2, 1, {}))
   if not batch then
     raise(("%s: %s does not fit to loc %s"):format(name, shapes.text(given), shapes.text(loc)))

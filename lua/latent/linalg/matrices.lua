@@ -55,19 +55,6 @@ function M.shaped(batch, ...)
   return shape
 end
 
--- The batch that two broadcast to; nil where they do not.
-local function common_batch(a, b)
-  local long, short = a, b
-  if #a < #b then long, short = b, a end
-  local batch, lead = {table.unpack(long)}, #long - #short
-  for d, n in ipairs(short) do
-    local m = long[lead + d]
-    if n ~= m and n ~= 1 and m ~= 1 then return nil end
-    batch[lead + d] = m == 1 and n or m
-  end
-  return batch
-end
-
 local function expanded(x, batch)
   local shape = M.shaped(batch, x:size(-2), x:size(-1))
   return shapes.text(shape) == shapes.text(x) and x or x:broadcast_to(shape)
@@ -85,7 +72,7 @@ function M.system(name, a, b)
   local m = a:size(-2)
   local vectors = b:dim() == 1 or b:dim() == a:dim() - 1 and shapes.text(b) == shapes.text(M.shaped(M.batch_of(a), m))
   local right = vectors and b:unsqueeze(-1) or b
-  local batch = right:dim() >= 2 and right:size(-2) == m and common_batch(M.batch_of(a), M.batch_of(right))
+  local batch = right:dim() >= 2 and right:size(-2) == m and shapes.broadcast(M.batch_of(a), M.batch_of(right))
   if not batch then
     core.raise(("linalg.%s: b: expected [..., %d, k] or [..., %d], for a %s, got %s"):format(name, m, m, shapes.text(a),
       shapes.text(b)))

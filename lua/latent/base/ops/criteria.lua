@@ -154,15 +154,11 @@ return function(core)
   local function cosine_similarity(a, b, ...)
     local o = arguments.read("cosine_similarity", COSINE, ...)
     a, b = like(a, "cosine_similarity: a"), like(b, "cosine_similarity: b")
-    local m, n, common = a.shape, b.shape, {}
-    local dims = math.max(#m, #n)
-    for d = 1, dims do
-      local x, y = m[d - dims + #m] or 1, n[d - dims + #n] or 1
-      if x ~= y and x ~= 1 and y ~= 1 then
-        raise(("cosine_similarity: shapes %s and %s do not fit together"):format(shapes.text(m), shapes.text(n)))
-      end
-      common[d] = x == 1 and y or x
+    local common = shapes.broadcast(a.shape, b.shape)
+    if not common then
+      raise(("cosine_similarity: shapes %s and %s do not fit together"):format(shapes.text(a), shapes.text(b)))
     end
+    local dims = #common
     if o.axis == 0 or math.abs(o.axis) > dims then
       raise(("cosine_similarity: axis: expected -%d to %d and not 0, got %d"):format(dims, dims, o.axis))
     end

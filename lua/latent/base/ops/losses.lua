@@ -138,16 +138,6 @@ return function(core)
 
   ---- Gaussian likelihood of what broadcasts ----
 
-  local function common_shape(a, b)
-    local shape, lead = {}, math.max(#a, #b)
-    for d = 1, lead do
-      local m, n = a[d - lead + #a] or 1, b[d - lead + #b] or 1
-      if m ~= n and m ~= 1 and n ~= 1 then return nil end
-      shape[d] = m == 1 and n or m
-    end
-    return shape
-  end
-
   local function same(a, b)
     if #a ~= #b then return false end
     for d = 1, #a do
@@ -165,8 +155,8 @@ return function(core)
       like(target, "gaussian_nll: target")
     local a, b, c = mu.shape, log_var.shape, target.shape
     if not (same(a, b) and same(a, c)) then
-      local shape = common_shape(a, b)
-      shape = shape and common_shape(shape, c)
+      local shape = shapes.broadcast(a, b)
+      shape = shape and shapes.broadcast(shape, c)
       if shape then
         mu, log_var, target = broadcast(mu, shape), broadcast(log_var, shape), broadcast(target, shape)
       end

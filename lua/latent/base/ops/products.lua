@@ -15,14 +15,9 @@ return function(core)
 
   -- The sizes before the last two that both broadcast to.
   local function leading(a, b)
-    local first, second, both = a.shape, b.shape, {}
-    local lead = math.max(#first, #second) - 2
-    for d = 1, lead do
-      local m, n = first[d - lead + #first - 2] or 1, second[d - lead + #second - 2] or 1
-      if m ~= n and m ~= 1 and n ~= 1 then refuse(a, b) end
-      both[d] = m == 1 and n or m
-    end
-    return both
+    local first, second = a.shape, b.shape
+    return shapes.broadcast(table.move(first, 1, #first - 2, 1, {}), table.move(second, 1, #second - 2, 1, {}))
+      or refuse(a, b)
   end
 
   local function spread(x, lead)
