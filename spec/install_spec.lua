@@ -1,5 +1,7 @@
 -- `make install` puts all that is needed where a plain Lua finds it.
 local files = require "latent.base.files"
+local json = require "latent.json"
+local kernel = require "latent.tools.kernel"
 local scratch = require "spec.support.scratch"
 
 -- This spec may itself run below make, whose options are not meant for this one. `path` stands before PATH's folders.
@@ -44,6 +46,26 @@ describe("make install #slow", function()
       count = count + 1
     end
     assert.is_true(count > 15)
+  end)
+
+  it("installs Jupyter's side of the kernel beside the library, and the command tells Jupyter of it", function()
+    local share, latent = folder .. "/usr/share/lua/5.4/latent", folder .. "/usr/bin/latent"
+    for path in assert(files.capture "cd tools/jupyter && ls latent_kernel/*.py"):gmatch "[^\n]+" do
+      assert(files.exists(share .. "/jupyter/" .. path), path)
+    end
+    local python = kernel.python()
+    if not python then return end -- notebook_spec says what is missing then
+    local prefix, remove_prefix = scratch.folder()
+    assert(files.capture(("cd / && env -u LUA_PATH -u LUA_CPATH %s kernel install --prefix %s --name other --python %s")
+      :format(files.quote(latent), files.quote(prefix), files.quote(python))))
+    local place = prefix .. "/share/jupyter/kernels/other"
+    local argv = assert(json.decode((assert(files.read_all(place .. "/kernel.json"))))).argv
+    assert.equal(share .. "/jupyter/latent_kernel", argv[3])
+    assert.same({"--latent", latent, "-f", "{connection_file}"}, {table.unpack(argv, 4)})
+    assert(files.capture(("%s kernel uninstall --prefix %s --name other --python %s"):format(files.quote(latent),
+      files.quote(prefix), files.quote(python))))
+    assert.is_false(files.exists(place .. "/kernel.json"))
+    remove_prefix()
   end)
 
   it("tells errors at the user's line", function()
