@@ -251,14 +251,15 @@ void parallel_set_threads(int n, const char *why) {
 
 const char *parallel_threads_from(void) { return threads_from; }
 
-bool parallel_reserve(size_t bytes) {
+bool parallel_reserve(int64_t bytes) {
+  if ((uint64_t)bytes > SIZE_MAX / 2) return false;
   for (int t = 0; t < parallel_threads(); t++) {
-    if (scratch_bytes[t] >= bytes) continue;
+    if (scratch_bytes[t] >= (size_t)bytes) continue;
     void *fresh;
-    if (posix_memalign(&fresh, 64, bytes) != 0) return false;
+    if (posix_memalign(&fresh, 64, (size_t)bytes) != 0) return false;
     free(scratch[t]);
     scratch[t] = fresh;
-    scratch_bytes[t] = bytes;
+    scratch_bytes[t] = (size_t)bytes;
   }
   return true;
 }

@@ -33,8 +33,9 @@ void parallel_set_threads(int n, const char *why);
 const char *parallel_threads_from(void);
 
 /* Working memory of a thread, 64-byte aligned, kept between calls; reserve it for all threads
- * before the parallel_for that uses it. False when memory is short. */
-bool parallel_reserve(size_t bytes);
+ * before the parallel_for that uses it. False when memory is short, or no size_t holds the bytes.
+ */
+bool parallel_reserve(int64_t bytes);
 void *parallel_scratch(int thread);
 void parallel_trim(void); /* gives it back to the system */
 

@@ -16,7 +16,7 @@ static struct {
   size_t after_full; /* live bytes that the last full collection left */
   size_t after_any;  /* ... or the last one of either kind */
   size_t patience;   /* bytes to grow by until the next young collection */
-  size_t freed;      /* bytes that young collections have reclaimed since the last full one */
+  uint64_t freed;    /* bytes that young collections have reclaimed since the last full one */
   size_t unaged;     /* ... and since the pool's buffers last grew older */
   unsigned count;    /* of collections so far */
 } memory = {.patience = CACHED};

@@ -175,7 +175,7 @@ static Tensor *batch_space(BatchNorm *b, int64_t channels, Error *e) {
   int64_t part = b->c.chunks * channels, width = b->c.vectors * LANES;
   Tensor *space = channels_space(2 * part + 4 * width, e);
   if (!space) return NULL;
-  if (!parallel_reserve((size_t)(2 * width) * sizeof(real))) {
+  if (!parallel_reserve(2 * width * (int64_t)sizeof(real))) {
     tensor_release(space);
     error_set(e, "out of memory");
     return NULL;

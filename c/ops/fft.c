@@ -216,7 +216,7 @@ static bool transform(const Tensor *x, int64_t axis, int sign, double scale, Ten
   Tensor *tables = numbers_new(plan_sizes(&plan, v.n, sign), e);
   Tensor *work = tables ? numbers_new(scratch_numbers(&plan), e) : NULL;
   bool ok = work != NULL, alone = scratch_numbers(&plan) > ALONE;
-  if (ok && !alone && !parallel_reserve((size_t)scratch_numbers(&plan) * sizeof(Complex)))
+  if (ok && !alone && !parallel_reserve(scratch_numbers(&plan) * (int64_t)sizeof(Complex)))
     ok = error_set(e, "out of memory");
   if (ok) {
     plan_fill(&plan, tables->data, work->data);

@@ -130,7 +130,8 @@ bool ISA_NAME(knn)(const void *train, int64_t n, const void *query, int64_t m, i
   if (n > INT32_MAX) return error_set(e, "train: more than %d points", INT32_MAX);
   if (k < 1 || k > n)
     return error_set(e, "k: expected 1 to %lld (the training points), got %d", (long long)n, k);
-  if (!parallel_reserve((size_t)dims * TILE * sizeof(real))) return error_set(e, "out of memory");
+  if (!parallel_reserve((int64_t)dims * TILE * (int64_t)sizeof(real)))
+    return error_set(e, "out of memory");
   Search s = {train, query, n, dims, k, index, distance, NULL};
   KdTree *tree = NULL;
   if (tree_pays(&s, m)) {

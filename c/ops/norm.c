@@ -220,7 +220,7 @@ static bool layer_norm_backward(const Call *c, const Tensor *y, const Tensor *dy
   int64_t chunks = (rows + l.grain - 1) / l.grain;
   Tensor *space = l.weight ? channels_space(2 * chunks * n, e) : NULL;
   bool ok =
-      space && (parallel_reserve((size_t)(2 * n) * sizeof(real)) || error_set(e, "out of memory"));
+      space && (parallel_reserve(2 * n * (int64_t)sizeof(real)) || error_set(e, "out of memory"));
   if (ok) layer_gradient(&l, rows, chunks, space, dx);
   tensor_release(ones);
   tensor_release(space);

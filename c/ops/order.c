@@ -115,7 +115,7 @@ static bool sort_forward(Call *c, Tensor *y, Error *e) {
     if (!shape_check(&shape, e) || !(items = tensor_new(DTYPE_U8, &shape, e))) return false;
     s.items = items->data;
     sort_lines(&s, 0, lines, 0);
-  } else if (parallel_reserve(2 * (size_t)s.v.n * sizeof(Item))) {
+  } else if (parallel_reserve(2 * s.v.n * (int64_t)sizeof(Item))) {
     parallel_for(lines, SORT_GRAIN / s.v.n + 1, sort_lines, &s);
   } else {
     return error_set(e, "out of memory");

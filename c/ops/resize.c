@@ -107,7 +107,7 @@ static void resize_rows(void *context, int64_t begin, int64_t end, int thread) {
 bool ISA_NAME(resize_bilinear)(const Images *in, const Images *out, Error *e) {
   size_t length = (size_t)out->width * (size_t)out->channels;
   Mix *mix = malloc(((size_t)out->height + (size_t)out->width) * sizeof *mix);
-  if (!mix || !parallel_reserve(2 * length * sizeof(real))) {
+  if (!mix || !parallel_reserve(2 * (int64_t)length * (int64_t)sizeof(real))) {
     free(mix);
     return error_set(e, "out of memory");
   }

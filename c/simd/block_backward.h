@@ -419,7 +419,7 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   chunks = block_ceil(r->cut.jobs, r->grain);
   Tensor *space = workspace_new(block_gradient_place(&g, NULL, chunks, dw, db), e);
   if (!space) return false;
-  bool ok = parallel_reserve((size_t)block_scratch(&g).all * sizeof(real));
+  bool ok = parallel_reserve(block_scratch(&g).all * (int64_t)sizeof(real));
   if (ok) {
     block_gradient_place(&g, (char *)reals(space), chunks, dw, db);
     if (dx && r->form.parts) block_double_turn(b, w, (real *)r->form.weights);

@@ -202,7 +202,7 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
   Tensor *space = workspace_new(
       (weights + wide + r.few * b->in + block_fold_size(b)) * (int64_t)sizeof(real), e);
   if (!space) return false;
-  bool ok = parallel_reserve((size_t)scratch * sizeof(real));
+  bool ok = parallel_reserve(scratch * (int64_t)sizeof(real));
   if (ok) {
     if (r.form.parts) block_double_pack(b, w, reals(space));
     else block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);

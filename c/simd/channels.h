@@ -93,7 +93,7 @@ static inline bool channel_sum(const real *x, int64_t rows, int64_t channels, re
   ChannelSum s = {.c = channels_of(rows, channels), .x = x};
   Tensor *partial = channels_space(s.c.chunks * channels, e);
   if (!partial) return false;
-  if (!parallel_reserve((size_t)s.c.vectors * sizeof(Vec))) {
+  if (!parallel_reserve(s.c.vectors * (int64_t)sizeof(Vec))) {
     tensor_release(partial);
     return error_set(e, "out of memory");
   }

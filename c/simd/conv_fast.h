@@ -368,7 +368,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   if (c.batch == 0) return true;
   Tensor *space = workspace_new(correlation_place(&c, NULL), e);
   if (!space) return false;
-  if (!parallel_reserve((size_t)conv_window_bytes(&c.cut) + 64)) {
+  if (!parallel_reserve(conv_window_bytes(&c.cut) + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");
   }

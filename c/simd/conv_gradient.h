@@ -247,7 +247,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;
   int64_t wide = g.copy ? g.lines * g.axis[1].count * g.pitch * (int64_t)sizeof(real) : 0;
-  if (!parallel_reserve((size_t)(conv_window_bytes(&g.cut) + wide) + 64)) {
+  if (!parallel_reserve(conv_window_bytes(&g.cut) + wide + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");
   }

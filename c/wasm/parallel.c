@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static void *scratch;
-static size_t scratch_bytes;
+static int64_t scratch_bytes;
 static bool may_stop, stopped;
 
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
@@ -32,10 +32,11 @@ int parallel_threads(void) { return 1; }
 void parallel_set_threads(int n, const char *why) { (void)n, (void)why; }
 const char *parallel_threads_from(void) { return "WebAssembly without threads"; }
 
-bool parallel_reserve(size_t bytes) {
+bool parallel_reserve(int64_t bytes) {
   void *fresh;
   if (scratch_bytes >= bytes) return true;
-  if (posix_memalign(&fresh, 64, bytes) != 0) return false;
+  if ((uint64_t)bytes > SIZE_MAX / 2) return false;
+  if (posix_memalign(&fresh, 64, (size_t)bytes) != 0) return false;
   free(scratch);
   scratch = fresh;
   scratch_bytes = bytes;
