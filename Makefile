@@ -155,16 +155,19 @@ aarch64: setup ## cross-compile for aarch64, and check its kernels in an emulato
 	@$(ARM_RUN) spec/support/precision.lua
 	@$(ARM_RUN) tools/golden.lua spec/fixtures/golden
 
-# The core in a browser: see tools/wasm.mk.
-WASM = build/wasm/latent.wasm
-WASM_RUN = node web/node.js $(WASM) lua exercises spec tools /usr/share/lua/5.4=. --
-wasm: setup ## compile for WebAssembly, and check it under node
+# The core for browsers: see tools/wasm.mk. The one that ships with the project is checked beside the fresh one.
+WASM = build/wasm
+.PHONY: wasm-build wasm-ship
+wasm-build: setup
 	@tools/setup.sh wasm
-	@tools/wasm_sources.sh $(dir $(WASM))sources
-	@+$(MAKE) -s --no-print-directory -f tools/wasm.mk -j$(JOBS) $(WASM)
-	@LATENT_WASM=$(WASM) node --test --test-reporter=spec spec/web/*_test.js
-	@$(WASM_RUN) spec/support/precision.lua
-	@$(WASM_RUN) tools/golden.lua spec/fixtures/golden
+	@tools/wasm_sources.sh $(WASM)/sources
+	@+$(MAKE) -s --no-print-directory -f tools/wasm.mk -j$(JOBS) OUT=$(WASM) $(WASM)/latent.wasm
+wasm: wasm-build build ## compile for WebAssembly, and check it under node
+	@LATENT_WASM=$(WASM)/latent.wasm node --test --test-reporter=spec spec/web/*_test.js
+	@LATENT_ISA=baseline LATENT_NUM_THREADS=1 $(LUA) tools/bits.lua >$(WASM)/native.bits
+	@for module in $(WASM)/latent.wasm web/latent.wasm.gz; do LUA=$(LUA) tools/wasm_check.sh $$module $(WASM)/native.bits || exit; done
+wasm-ship: wasm-build ## ... and put it into web/, where pages take it from
+	@tools/wasm_ship.sh $(WASM)
 
 docs: setup build ## the reference as HTML: build/docs/index.html
 	@tools/setup.sh docs

@@ -1,5 +1,6 @@
 # How the core, Lua and zlib are compiled to WebAssembly: `make wasm` calls this, with OUT=folder. One thread,
-# no BLAS; SIMD of 128 bits, which is `baseline` there. What differs from other systems lies in c/wasm.
+# no BLAS; SIMD of 128 bits, which is `baseline` there. What differs from other systems lies in c/wasm. The
+# kernels of single precision are compiled for speed, the rest for size.
 
 OUT = build/wasm
 SOURCES = $(OUT)/sources
@@ -12,7 +13,7 @@ MODULE = $(OUT)/latent.wasm
 TARGET = --target=wasm32-wasi -msimd128 -nostdlibinc -isystem /usr/include/wasm32-wasi -D_WASI_EMULATED_SIGNAL \
   -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_MMAN
 INCLUDE = -Ic -Ic/wasm/include -I$(LUA_SRC) -I$(ZLIB_SRC)
-FLAGS = -std=c11 -D_GNU_SOURCE -O2 -fno-math-errno -fno-trapping-math -ffp-contract=fast -fvisibility=hidden \
+FLAGS = -std=c11 -D_GNU_SOURCE -fno-math-errno -fno-trapping-math -ffp-contract=fast -fvisibility=hidden \
   -ffunction-sections -fdata-sections -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror -Wno-pass-failed \
   $(INCLUDE) -include c/wasm/posix.h
 FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
@@ -34,9 +35,9 @@ $(OUT)/obj/$1/%.o: $2/%.c Makefile tools/wasm.mk
 	@echo 'cc $$< (wasm $1)'
 	@$$(CLANG) $$(TARGET) $3 -MMD -MP -c $$< -o $$@
 endef
-$(eval $(call compile,common,c,$$(FLAGS)))
-$(eval $(call compile,float32,c,$$(FLAGS) -DLATENT_ISA=baseline -DLATENT_REAL=float32))
-$(eval $(call compile,float64,c,$$(FLAGS) -DLATENT_ISA=baseline -DLATENT_REAL=float64 -DLATENT_DOUBLE))
+$(eval $(call compile,common,c,$$(FLAGS) -Os))
+$(eval $(call compile,float32,c,$$(FLAGS) -O2 -DLATENT_ISA=baseline -DLATENT_REAL=float32))
+$(eval $(call compile,float64,c,$$(FLAGS) -Os -DLATENT_ISA=baseline -DLATENT_REAL=float64 -DLATENT_DOUBLE))
 $(eval $(call compile,lua,$(LUA_SRC),$$(FOREIGN) -include c/wasm/lua_host.h))
 $(eval $(call compile,zlib,$(ZLIB_SRC),$$(FOREIGN)))
 

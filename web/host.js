@@ -85,14 +85,21 @@ LatentTensor.kinds = [{name: "float32", array: Float32Array}, {name: "float64", 
   {name: "u8", array: Uint8Array}, {name: "i64", array: BigInt64Array}];
 
 class Latent {
-  // wasm: the bytes of latent.wasm (ArrayBuffer or Uint8Array), or a WebAssembly.Module.
+  // wasm: the bytes of latent.wasm or latent.wasm.gz (ArrayBuffer or Uint8Array), or a WebAssembly.Module.
   static async load(wasm, options = {}) {
     const latent = new Latent(options);
-    const module = wasm instanceof WebAssembly.Module ? wasm : await WebAssembly.compile(wasm);
+    const module = wasm instanceof WebAssembly.Module ? wasm : await WebAssembly.compile(await Latent.unpack(wasm));
     const instance = await WebAssembly.instantiate(module, latent.imports());
     latent.exports = instance.exports;
     latent.begin();
     return latent;
+  }
+
+  // The content of bytes that gzip may have packed.
+  static async unpack(bytes) {
+    const [first, second] = new Uint8Array(bytes.buffer || bytes, bytes.byteOffset || 0, 2);
+    if (first !== 0x1f || second !== 0x8b) return bytes;
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   }
 
   constructor({files = {}, onOutput = () => {}, interrupted = () => false, environment = {}}) {

@@ -98,7 +98,7 @@ for _, shapes in ipairs(PAIRS) do
   add("pow", {{shapes[1], "positive"}, {shapes[2]}}, function(lt, a, b) return lt.pow(a, b) end)
 end
 add("pow", {{{2, 3}}}, function(lt, b) return lt.pow(0.7, b) end, {label = "number first"})
-for mode in pairs {floor = true, trunc = true} do
+for _, mode in ipairs {"floor", "trunc"} do
   add("div", {{{2, 3}}, {{3}, "positive"}}, function(lt, a, b) return lt.div(a, b, {rounding_mode = mode}) end,
     {label = mode})
 end

@@ -5,6 +5,7 @@ const {test, before} = require("node:test");
 const assert = require("node:assert/strict");
 const fs = require("fs");
 const path = require("path");
+const zlib = require("zlib");
 const {LatentFiles, LatentExit} = require("../../web/files.js");
 const {Latent, LatentError, LatentTensor, LatentValue} = require("../../web/host.js");
 
@@ -129,6 +130,16 @@ test("shapes that 32 bits cannot hold are refused", async () => {
   const latent = await load();
   for (const code of ["lt.zeros(1 << 20, 1 << 12)", "lt.zeros(1 << 29)", "lt.ones(1 << 16, 1):broadcast_to(1 << 16, 1 << 16)"])
     assert.match(latent.run(`local lt = require "latent" return ${code}`).error, /too large|out of memory/, code);
+  // Working memory of a thread: 2^32 bytes.
+  assert.match(latent.run('local lt = require "latent" local x = lt.zeros(1, 1 << 25) return (lt.knn(x, x, 1))').error, /out of memory/);
+});
+
+test("the module may come packed", async () => {
+  const bytes = fs.readFileSync(process.env.LATENT_WASM || "build/wasm/latent.wasm");
+  const latent = await Latent.load(zlib.gzipSync(bytes), {files: {"x.lua": "return 7"}});
+  assert.deepEqual(values(latent, "return (require 'x')"), [7]);
+  const exact = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+  assert.deepEqual(values(await Latent.load(exact), "return 8"), [8]);
 });
 
 test("output comes as it is written, also in pieces of a character", async () => {
