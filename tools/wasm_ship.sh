@@ -5,13 +5,12 @@
 set -eu
 folder=$1
 gzip -9 -n -c "$folder/latent.wasm" >web/latent.wasm.gz
-changed=
-[ -z "$(git status --porcelain -- c tools/wasm.mk)" ] || changed=" and what was changed in c/ since"
+[ -z "$(git status --porcelain -- c)" ] || { echo "wasm_ship.sh: commit c/ first" >&2 && exit 1; }
 cat >web/latent.wasm.txt <<END
 latent.wasm.gz is the core (c/) with Lua 5.4 and zlib for browsers, compiled and packed by \`make wasm-ship\`.
 \`make wasm\` compiles it afresh and checks that both compute the same.
 
-sources of the core  commit $(git rev-parse HEAD)$changed
+sources of the core  $(git log -1 --format=%cs -- c), the tree $(git rev-parse HEAD:c)
 sources beside it    $(paste -s -d, "$folder/sources/versions" | sed 's/,/, /g')
 compiler             $(clang --version | head -n 1), wasi-libc $(dpkg-query -W -f '${Version}' wasi-libc)
 sha256 (unpacked)    $(sha256sum <"$folder/latent.wasm" | cut -d ' ' -f 1)
