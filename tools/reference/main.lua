@@ -230,6 +230,7 @@ end
 -- A link to a chapter leads to its page, one to a file of the sources up to them.
 local function relink(text, path)
   return (text:gsub("%]%(([^)#:]+)(#?[^)]*)%)", function(target, place)
+    if not place:find "^#" and place ~= "" then return nil end -- "https" of an address
     local goal = normal(files.dirname(path), target)
     for _, chapter in ipairs(chapters) do
       if chapter.path == goal then return ("](%s%s)"):format(address_of(chapter.name), place) end

@@ -15,6 +15,7 @@ usage: latent                       the prompt
                                     runs an experiment with many settings; what is done is not done again
        latent kernel install        makes Jupyter's notebooks run Lua with it; latent kernel --help tells more
        latent report [FOLDER]       one page of the newest run of each script, FOLDER/report.html
+       latent explorer [WEIGHTS...] a page to explore trained models in, runs/explorer.html
 
   -e CODE         runs a piece of Lua as the prompt does: with its names, and printing what it gives
   -i              the prompt after the script or the code, with their locals
@@ -132,7 +133,7 @@ end
 -- The words that are no script (a file of such a name is `latent ./doctor`).
 local WORDS = {doctor = "latent.tools.doctor", kernel = "latent.tools.kernel",
   runs = "latent.experiment.command", compare = "latent.experiment.command",
-  sweep = "latent.experiment.command", report = "latent.experiment.command"}
+  sweep = "latent.experiment.command", report = "latent.experiment.command", explorer = "latent.explorer.command"}
 
 local function run_word(arguments, index)
   local word = arguments[index]
