@@ -175,16 +175,17 @@ docs: setup build ## the reference as HTML: build/docs/index.html
 	@$(LUA) tools/reference/main.lua build/docs
 	@echo build/docs/index.html
 
+.PHONY: explorer explorer-test
 explorer: setup build ## runs/explorer.html: a page to explore your trained models in (ARGS="weights.safetensors ...")
 	@$(LUA) bin/latent explorer $(ARGS)
 # In Debian's browsers, by puppeteer-core (github.com/puppeteer/puppeteer), which knows how to drive both.
 EXPLORER = $(BUILD)/explorer
-explorer-test: setup build ## ... used as readers do, in chromium and firefox, at two widths
+explorer-test: docs ## ... used as readers do, in chromium and firefox, at two widths
 	@tools/setup.sh browsers
 	@mkdir -p $(EXPLORER)
 	@npm install --silent --no-audit --no-fund --prefix $(EXPLORER) puppeteer-core@24.43.1
 	@$(LUA) bin/latent explorer --runs $(EXPLORER)
-	@node tools/explorer/test.cjs $(EXPLORER)/explorer.html $(EXPLORER)
+	@node tools/explorer/test.cjs $(EXPLORER)/explorer.html $(EXPLORER) build/docs
 	@$(LUA) tools/explorer/compare.lua $(EXPLORER)/seen.json
 repl: setup build ## the interactive prompt, with latent as lt
 	@$(LUA) bin/latent

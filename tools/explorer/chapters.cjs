@@ -201,6 +201,10 @@ exports.prompt = async r => {
     await free(figure);
     await r.until(n => document.querySelectorAll("#log .figure canvas").length > n, `${figure} is drawn`, before);
   }
+  await type(`for _, path in ipairs(json.decode(io.open("explorer.json"):read "a").sources) do
+require((path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))) end print "all modules load"`
+    .replace("\n", " "));
+  await said("all modules load\n", "every module of the page loads");
   const wrong = await r.page.$$eval("#log pre.wrong", list => list.map(e => e.textContent));
   r.check(wrong.length === 0, `errors: ${wrong}`);
   await type("while true do end");

@@ -1,10 +1,10 @@
 // Uses the page as a reader does, in Debian's browsers: every control with a pointer and with keys, at 1280 and 390
-// pixels of width. `make explorer-test` calls it: test.cjs PAGE FOLDER, where puppeteer-core lies in FOLDER and where
-// pictures (*.png) and what the page showed (seen.json, for compare.lua) go.
+// pixels of width. `make explorer-test` calls it: test.cjs PAGE FOLDER DOCS, where puppeteer-core lies in FOLDER,
+// pictures (*.png) and what the page showed (seen.json, for compare.lua) go there, and the reference is in DOCS.
 "use strict";
 const fs = require("fs"), path = require("path"), url = require("url");
 
-const [file, folder] = process.argv.slice(2).map(name => path.resolve(name));
+const [file, folder, docs] = process.argv.slice(2).map(name => path.resolve(name));
 const puppeteer = require(path.join(folder, "node_modules/puppeteer-core"));
 const chapters = require("./chapters.cjs");
 
@@ -135,6 +135,29 @@ async function end({reader, problems, requests, first}) {
   await page.close();
 }
 
+// The pieces of README's tour run on its page in the reference.
+async function reference(browser) {
+  const page = await browser.newPage(), reader = new Reader(page, "reference", false);
+  await page.setViewport({width: 1280, height: 900});
+  await page.goto(url.pathToFileURL(path.join(docs, "README.html")).href);
+  const buttons = await page.$$("button.run");
+  reader.check(buttons.length >= 7, `${buttons.length} pieces can be run`);
+  for (const button of buttons) {
+    await button.evaluate(e => e.scrollIntoView({block: "center"}));
+    await button.click();
+    await page.waitForFunction(e => !e.disabled && e.nextElementSibling.childNodes.length > 0
+      && !/^Fetching/.test(e.nextElementSibling.textContent), {timeout: 60000}, button);
+  }
+  const outputs = await page.$$eval(".output", list => list.map(e => e.textContent));
+  reader.check(/\[10, 14\]/.test(outputs[0]), `the first prints ${outputs[0]}`);
+  reader.check(await page.$$eval(".output .figure canvas", list => list.length) >= 20, "a figure is drawn");
+  const wrong = await page.$$eval(".output .wrong", list => list.map(e => e.textContent));
+  const beyond = wrong.filter(text => !/latent\.experiment/.test(text)); // a page has no folders of runs
+  reader.check(beyond.length === 0, `pieces fail: ${beyond.join("; ")}`);
+  await page.screenshot({path: path.join(folder, "reference.png"), fullPage: true});
+  await page.close();
+}
+
 async function main() {
   const browser = await puppeteer.launch({browser: "chrome", executablePath: BROWSERS.chrome, args: ["--no-sandbox"]});
   for (const [name, width, dark] of [["wide", 1280, false], ["phone", 390, true]]) {
@@ -145,6 +168,7 @@ async function main() {
     }
     await end(session);
   }
+  await reference(browser);
   await browser.close();
   // Firefox: the same page, its chapters once with a pointer.
   const firefox = await puppeteer.launch({browser: "firefox", executablePath: BROWSERS.firefox});

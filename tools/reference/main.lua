@@ -2,13 +2,18 @@
 -- annotations, and an index that a page can be searched by. `make docs` calls it: tools/reference/main.lua FOLDER
 -- Each page is put together as Markdown and made HTML by cmark-gfm (github.com/github/cmark-gfm).
 local api = require "tools.api"
+local explorer = require "latent.explorer.command"
 local files = require "latent.base.files"
 local html = require "latent.experiment.html"
 local json = require "latent.json"
 local options = require "latent.base.options"
+local page_of = require "latent.explorer.page"
+local weights = require "latent.explorer.weights"
 
 local folder = assert(arg[1], "usage: tools/reference/main.lua FOLDER")
 local model = api.read()
+local where = explorer.places()
+local can_run = files.exists(where.wasm) -- the core for browsers
 local index = {} -- of the search: {name, address, sentence, words}
 
 -- ---- text ----
@@ -118,11 +123,12 @@ local PAGE = [[
 %s</nav>
 <main>
 %s</main>
-<script src="index.js"></script><script src="search.js"></script></body></html>
+<script src="index.js"></script><script src="search.js"></script>%s</body></html>
 ]]
 
-local function write(address, title, content)
-  assert(files.write_atomic(files.join(folder, address), PAGE:format(html.escape(title), NAVIGATION, content)))
+local function write(address, title, content, scripts)
+  assert(files.write_atomic(files.join(folder, address), PAGE:format(html.escape(title), NAVIGATION, content,
+    scripts or "")))
 end
 
 -- ---- entries ----
@@ -252,7 +258,10 @@ end
 local function write_chapter(chapter)
   local text = relink(assert(files.read_all(chapter.path)), chapter.path)
   local address = address_of(chapter.name)
-  write(address, chapter.name, anchored(rendered(text), address))
+  local content = anchored(rendered(text), address)
+  -- The pieces of a chapter can be run on its page.
+  local runs = can_run and content:find "language%-lua"
+  write(address, chapter.name, content, runs and '<script src="run.js"></script>')
 end
 
 -- ---- all ----
@@ -267,6 +276,15 @@ assert(files.write_atomic(files.join(folder, "index.html"), [[
 <title>latent</title></head><body><a href="README.html">latent</a></body></html>
 ]]))
 assert(files.write_atomic(files.join(folder, "index.js"), "const INDEX = " .. json.encode(json.array(index)) .. ";\n"))
-for _, name in ipairs{"style.css", "search.js"} do
-  assert(files.write_atomic(files.join(folder, name), assert(files.read_all("tools/reference/" .. name))))
+local charts = ""
+if can_run then
+  local shipped = assert(weights.choose({}, {runs = folder, shipped = files.join(where.exercises, "weights"),
+    new_model = explorer.models(where)}))
+  local laboratory
+  laboratory, charts = page_of.laboratory(shipped, where)
+  assert(files.write_atomic(files.join(folder, "laboratory.js"), laboratory))
+end
+for _, name in ipairs{"style.css", "search.js", "run.js"} do
+  local text = assert(files.read_all("tools/reference/" .. name))
+  assert(files.write_atomic(files.join(folder, name), name == "style.css" and text .. charts or text))
 end

@@ -9,6 +9,7 @@ const OPEN = {
 // A function of the bytes of a request, which returns those of the answer.
 async function openLibrary(module, files, kind, printed) {
   const latent = await Latent.load(module, {files, onOutput: printed});
+  latent.files.makeFolder("tmp"); // where examples write
   const {values: [serve], error} = latent.run(OPEN[kind]);
   if (error) throw new Error(error);
   return request => {

@@ -3,52 +3,22 @@
 const PIECES = ['help "conv2d"', "model", 'apropos "pool"', 'plot.lines{{y = lt.randn(50):cumsum(1)}, title = "A walk"}',
   'plot.scatter{points = model:codes(test), labels = test.labels, centers = true}',
   'plot.image_rows{rows = {{label = "clean", images = data.examples(test)}}}'];
-const FIGURE = "\u001b]figure;", FIGURE_END = "\u0007";
 const MOST_LINES = 400; // elements of the log
 
 function promptChapter() {
   const log = byId("log"), input = byId("input"), more = byId("more");
   const history = [];
-  let lab = null, place = 0, before = "", rest = "", busy = false;
+  let lab = null, place = 0, before = "", busy = false;
 
   function add(...nodes) {
     log.append(...nodes);
     while (log.childElementCount > MOST_LINES) log.firstElementChild.remove();
-    log.scrollTop = log.scrollHeight;
+    follow();
   }
   const say = (text, kind = "") => add(el("pre", {className: kind}, text));
 
-  // Printed text with figures between its lines; the end of a figure may come later than its beginning.
-  let open = null;
-  function print(text) {
-    if (!open || open !== log.lastElementChild) add(open = el("pre"));
-    open.append(text);
-    log.scrollTop = log.scrollHeight;
-  }
-  function heard(text) {
-    rest += text;
-    for (;;) {
-      const at = rest.indexOf(FIGURE);
-      if (at < 0) {
-        if (rest) print(rest);
-        rest = "";
-        return;
-      }
-      const end = rest.indexOf(FIGURE_END, at);
-      if (at > 0) print(rest.slice(0, at));
-      if (end < 0) {
-        rest = rest.slice(at);
-        return;
-      }
-      const figure = JSON.parse(rest.slice(at + FIGURE.length, end));
-      rest = rest.slice(end + 1);
-      const box = el("div", {className: "figure", role: "figure", "aria-label": `${figure.kind}: ${figure.title || "figure"}`});
-      add(box);
-      if (figure.file) box.append(el("div", {className: "from"}, figure.file));
-      drawFigure(box, figure);
-      log.scrollTop = log.scrollHeight;
-    }
-  }
+  const printed = new Printed(element => add(element));
+  const follow = () => { log.scrollTop = log.scrollHeight; };
 
   const grow = () => {
     input.rows = Math.min(12, input.value.split("\n").length);
@@ -62,7 +32,7 @@ function promptChapter() {
 
   async function enter(text) {
     if (busy || !text.trim()) return;
-    open = null;
+    printed.begin();
     working(true);
     try {
       const asked = text.replace(/\n+$/, "");
@@ -83,10 +53,9 @@ function promptChapter() {
       grow();
     } catch (error) {
       input.value = "";
-      say(String(error.message || error), "wrong");
+      say(error.message === "stopped" ? "Stopped. The session begins anew." : String(error.message || error), "wrong");
     }
     working(false);
-    open = null;
   }
 
   // The longest beginning that all words share, and the words themselves where they part.
@@ -132,11 +101,7 @@ function promptChapter() {
     event.preventDefault();
     enter(input.value);
   });
-  byId("stop").onclick = () => {
-    lab.restart();
-    say("The session begins anew.", "wrong");
-    rest = "";
-  };
+  byId("stop").onclick = () => lab.restart();
   byId("stop").hidden = true;
   byId("pieces").append(...PIECES.map(piece => el("button", {onclick: () => enter(piece)},
     piece.length > 30 ? piece.slice(0, piece.indexOf("{") + 1) + "…}" : piece)));
@@ -144,7 +109,10 @@ function promptChapter() {
     async open() {
       if (lab) return;
       more.textContent = "Starting a session…";
-      lab = new Lab("prompt", heard);
+      lab = new Lab("prompt", text => {
+        printed.hear(text);
+        follow();
+      });
       await lab.ready;
       more.textContent = "";
       if (matchMedia("(pointer: fine)").matches) input.focus({preventScroll: true});

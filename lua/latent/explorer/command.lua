@@ -25,12 +25,22 @@ local function beside(installed, in_tree)
 end
 
 --- Where the parts of a page lie.
--- @treturn table folders web, exercises, mini; the compiled core: wasm, that of `make wasm` where none comes along
+-- @treturn table folders web, exercises, mini; the compiled core, by gzip: wasm
 function M.places()
   local web = beside("web", "web")
-  local wasm = files.join(web, "latent.wasm")
-  if not files.exists(wasm) then wasm = files.join(web, "../build/wasm/latent.wasm") end
-  return {web = web, exercises = beside("exercises", "exercises"), mini = assert(sources.mini()), wasm = wasm}
+  return {web = web, exercises = beside("exercises", "exercises"), mini = assert(sources.mini()),
+    wasm = files.join(web, "latent.wasm.gz")}
+end
+
+--- The models of the exercises by their kinds and the sizes of their codes.
+-- @tparam table where of `places`
+-- @treturn function of a kind, as `latent.explorer.weights` tells it, and a size; returns a model
+function M.models(where)
+  local models = dofile(files.join(where.exercises, "models.lua"))
+  return function(kind, latent)
+    if kind == "vae" then return models.vae(latent) end
+    return models[kind]()
+  end
 end
 
 local function parse(words)
@@ -64,15 +74,9 @@ function M.main(words)
     return 0
   end
   local where = M.places()
-  local loaded, models = pcall(dofile, files.join(where.exercises, "models.lua"))
-  if not loaded then return fail(models) end
-  local function new_model(kind, latent)
-    if kind == "vae" then return models.vae(latent) end
-    return models[kind]()
-  end
   local list
   list, message = weights.choose(o.given, {runs = o.runs, shipped = files.join(where.exercises, "weights"),
-    new_model = new_model})
+    new_model = M.models(where)})
   if not list then return fail(message) end
   local ok, text, worst = pcall(page.html, list, where)
   if not ok then return fail(text) end

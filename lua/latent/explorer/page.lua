@@ -19,8 +19,10 @@ local M = {}
 M.MOST = 1500000
 
 local LEVEL = 9 -- of deflate
-local SCRIPTS = {"dom", "pixels", "charts", "lab", "plane", "film", "planes", "pad", "digit", "restore", "prompt",
-  "page"}
+local SCRIPTS = {"dom", "pixels", "charts", "lab", "plane", "film", "planes", "pad", "digit", "restore", "printed",
+  "prompt", "page"}
+-- What a page of the reference needs to run a piece.
+local LABORATORY = {"dom", "pixels", "charts", "lab", "printed"}
 -- What the worker is made of, below the folder web.
 local WORKER = {"files.js", "host.js", "explorer/library.js", "explorer/worker.js"}
 local MINI = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"}
@@ -28,8 +30,8 @@ local FEWER = 250 -- test images, where 500 are too many
 -- What is tried until a page is small enough.
 local WAYS = {{}, {halved = true}, {halved = true, images = FEWER}}
 
--- Modules that a page cannot use: programs, several machines, folders of runs, notebooks.
-local LEFT_OUT = {"^mpi", "^experiment", "^tools/", "^jupyter/", "^repl/kernel", "^repl/mime", "^repl/inspect",
+-- Modules that a page cannot use: programs, folders of runs, notebooks.
+local LEFT_OUT = {"^experiment", "^tools/", "^jupyter/", "^repl/kernel", "^repl/mime", "^repl/inspect",
   "^explorer/page", "^explorer/weights", "^explorer/command", "^explorer/half", "^explorer/sha256", "^explorer/base85",
   "^explorer/exercises/"}
 local KEPT = {["tools/guard.lua"] = true}
@@ -105,11 +107,8 @@ local function packed(list)
   return table.concat(parts)
 end
 
--- Compressed, as text: the number of bytes, a blank, the bytes.
-local function carried(bytes)
-  local small = core.deflate(bytes, "gzip", LEVEL)
-  return ("%d %s"):format(#small, base85.encode(small))
-end
+-- As text: the number of bytes, a blank, the bytes.
+local function carried(bytes) return ("%d %s"):format(#bytes, base85.encode(bytes)) end
 
 -- The models' files, as they are or in half precision, and what the page says of them.
 local function model_files(models, halved)
@@ -163,7 +162,8 @@ local function first_of(text, n)
   return text:sub(1, 4) .. (">I4"):pack(n) .. text:sub(9, head + (#text - head) // count * n)
 end
 
-local function make(models, where, way)
+-- What a worker is made of, as texts: its script, the core, all files; and what the page says of the models.
+local function contents(models, where, way)
   local list, names = modules()
   local weights, about, worst = model_files(models, way.halved)
   for _, file in ipairs(weights) do list[#list + 1] = file end
@@ -173,32 +173,63 @@ local function make(models, where, way)
     local text = assert(core.inflate(read(where.mini, name .. ".gz"), "gzip"))
     list[#list + 1] = {"lua/latent/data/mini/" .. name, first_of(text, way.images or math.huge)}
   end
+  return {worker = joined(where.web, WORKER), wasm = carried(read_all(where.wasm)),
+    files = carried(core.deflate(packed(list), "gzip", LEVEL)), models = about, worst = worst}
+end
+
+local function scripts_of(where, names)
   local scripts = {"explorer/uplot/uPlot.iife.min.js"}
-  for i, name in ipairs(SCRIPTS) do scripts[i + 1] = ("explorer/%s.js"):format(name) end
-  local script = '"use strict";\n' .. joined(where.web, scripts)
+  for i, name in ipairs(names) do scripts[i + 1] = ("explorer/%s.js"):format(name) end
+  return '"use strict";\n' .. joined(where.web, scripts)
+end
+
+local function make(models, where, way)
+  local parts, script = contents(models, where, way), scripts_of(where, SCRIPTS)
   local style = joined(where.web, {"explorer/uplot/uPlot.min.css", "explorer/style.css"})
   local policy = {"default-src 'none'", "script-src " .. hash(script) .. " 'wasm-unsafe-eval'",
     "style-src " .. hash(style), "worker-src blob:", "base-uri 'none'", "form-action 'none'"}
   return filled(read(where.web, "explorer/index.html"), {policy = table.concat(policy, "; "), style = style,
-    script = script, worker = joined(where.web, WORKER), wasm = carried(read_all(where.wasm)),
-    files = carried(packed(list)), data = json.encode{models = about},
-    about = html.escape(about_text(models, worst))}), worst
+    script = script, worker = parts.worker, wasm = parts.wasm, files = parts.files,
+    data = json.encode{models = parts.models}, about = html.escape(about_text(models, parts.worst))}), parts.worst
 end
 
---- The page.
--- @tparam {table,...} models as `latent.explorer.weights` chooses them
--- @tparam table where folders: web, exercises, mini; the compiled core: wasm
--- @treturn string HTML
--- @treturn number by how much the weights are rounded (root of the mean square, a share of theirs): 0 unless the page
--- would be larger than `MOST` with all their bits
--- @raise where a part of the page is missing, or it is larger than `MOST` even so
-function M.html(models, where)
+-- Names by which a page knows its models.
+local function name_models(models)
   local taken = {}
   for i, model in ipairs(models) do
     local name = model.kind == "vae" and model.name or model.kind
     model.page_name = taken[name] and ("%s_%d"):format(name, i) or name
     taken[model.page_name] = true
   end
+end
+
+--- The worker of the prompt as a script for other pages: it puts its parts into the document, where web/explorer/lab.js
+-- looks for them, and defines that and what draws figures.
+-- @tparam {table,...} models as for `html`
+-- @tparam table where the same
+-- @treturn string JavaScript
+-- @treturn string the styles of charts
+function M.laboratory(models, where)
+  name_models(models)
+  local parts = contents(models, where, {})
+  local texts = json.encode{worker = parts.worker, wasm = parts.wasm, files = parts.files}:gsub("</", "<\\/")
+  return scripts_of(where, LABORATORY) .. ([[
+
+for (const [id, text] of Object.entries(%s)) {
+  document.body.append(el("script", {type: "text/plain", id}, text));
+}
+]]):format(texts), read(where.web, "explorer/uplot/uPlot.min.css")
+end
+
+--- The page.
+-- @tparam {table,...} models as `latent.explorer.weights` chooses them
+-- @tparam table where folders: web, exercises, mini; the compiled core, by gzip: wasm
+-- @treturn string HTML
+-- @treturn number by how much the weights are rounded (root of the mean square, a share of theirs): 0 unless the page
+-- would be larger than `MOST` with all their bits
+-- @raise where a part of the page is missing, or it is larger than `MOST` even so
+function M.html(models, where)
+  name_models(models)
   local page, worst
   for _, way in ipairs(WAYS) do
     page, worst = make(models, where, way)
