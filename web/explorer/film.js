@@ -46,6 +46,7 @@ class Film {
 
 // Some of the frames beside each other.
 function showStrip(place, pictures, n) {
+  place.hidden = false;
   const shown = place.clientWidth < 400 ? 8 : SHOWN;
   place.replaceChildren(...Array.from({length: shown}, (_, i) => {
     const canvas = pixelsCanvas();
@@ -53,5 +54,4 @@ function showStrip(place, pictures, n) {
     drawPixels(canvas, pictures, {index: Math.round(i * (n - 1) / (shown - 1))});
     return canvas;
   }));
-  place.hidden = false;
 }
