@@ -2,14 +2,6 @@
 
 const CHAPTERS = ["plane", "digit", "restore", "prompt"];
 
-function wrong(error) {
-  const status = byId("status");
-  status.hidden = false;
-  status.className = "wrong";
-  status.textContent = `Something went wrong: ${error.message || error}`;
-  throw error;
-}
-
 function startColours() {
   const dark = matchMedia("(prefers-color-scheme: dark)"), button = byId("theme");
   const set = theme => {
@@ -32,7 +24,7 @@ function showChapter(name, opened) {
     byId(chapter).hidden = !on;
   }
   scrollTo(0, 0);
-  if (opened[name]) opened[name]().catch(wrong);
+  if (opened[name]) opened[name]();
 }
 
 function startTabs(opened) {
@@ -73,4 +65,11 @@ async function startPage() {
   if (opened[named()]) await opened[named()]();
 }
 
-startPage().catch(wrong);
+// What no chapter has caught.
+addEventListener("unhandledrejection", event => {
+  const status = byId("status");
+  status.hidden = false;
+  status.className = "wrong";
+  status.textContent = `Something went wrong: ${event.reason && event.reason.message || event.reason}`;
+});
+startPage();

@@ -75,15 +75,18 @@ function M.main(words)
   end
   local where = M.places()
   local list
-  list, message = weights.choose(o.given, {runs = o.runs, shipped = files.join(where.exercises, "weights"),
-    new_model = M.models(where)})
+  local shipped = files.join(where.exercises, "weights")
+  list, message = weights.choose(o.given, {runs = o.runs, shipped = shipped, new_model = M.models(where)})
   if not list then return fail(message) end
   local ok, text, worst = pcall(page.html, list, where)
   if not ok then return fail(text) end
   ok, message = files.mkdir_p(files.dirname(o.out))
   if ok then ok, message = files.write_atomic(o.out, text) end
   if not ok then return fail(message) end
-  for _, model in ipairs(list) do print(("%-12s %s"):format(model.page_name, model.path)) end
+  for _, model in ipairs(list) do
+    local is_shipped = model.path:sub(1, #shipped) == shipped
+    print(("%-14s %s"):format(model.page_name, is_shipped and "comes along" or model.path))
+  end
   print(("%s: %.2f MB%s"):format(o.out, #text / 1e6, worst > 0
     and (", weights in half precision (off by %.2g %%)"):format(100 * worst) or ""))
   return 0
