@@ -40,7 +40,7 @@ C_FILES = $(sort $(shell find c bench tools -name '*.[ch]'))
 .DEFAULT_GOAL := all
 .PHONY: all build spec-build build64 setup setup-dev data exercises beyond demo report test gradcheck golden opinfo faults bench
 .PHONY: calibration lint format test-isas aarch64 wasm sanitized sanitize fuzz docs repl env install uninstall dist deb
-.PHONY: setup-notebook notebook-test notebooks clean help
+.PHONY: setup-notebook notebook-test notebooks handout clean help
 
 all: build ## the library (default)
 build:
@@ -63,6 +63,9 @@ beyond: data ## beta tuning and MAP, beyond the sheet; what has been trained is 
 	@$(LUA) tools/exercises.lua beyond $(ARGS)
 demo: setup build ## every picture within a minute, no download and no training
 	@$(LUA) tools/exercises.lua sheet --recipe demo $(ARGS)
+handout: build ## build/handout: the exercises for students, tasks open and answers cut
+	@rm -rf $(BUILD)/handout
+	@$(LUA) tools/handout.lua $(BUILD)/handout
 report: setup build ## runs/report.html: the newest run of each exercise on one page (ARGS=runs/demo: the demo's)
 	@$(LUA) bin/latent report --title 'Autoencoders' $(ARGS)
 

@@ -15,7 +15,12 @@ local names, ten = test.classes, data.examples(test)                           -
 local theirs = sheet.of("ex1", e, names)
 
 -- Minimise the mean squared error between an image and its reconstruction.
-local function mse(model, x) return lt.mse_loss(model(x), x) end
+local function mse(model, x)
+  -- (task) Return the mean squared error between the images x and what the model makes of them: one
+  -- number.
+  return lt.mse_loss(model(x), x)
+  -- (end)
+end
 local function average(model, set) return data.average(set, function(x) return mse(model, x) end) end
 local function trained(name, model, set, epochs)
   local opt = optim.Adam(model:parameters(), {lr = o.lr})
@@ -24,10 +29,12 @@ local function trained(name, model, set, epochs)
     schedules = {lr = optim.schedule.warmup(lr, {epochs = o.warmup})},
     validate = function() return {test_mse = average(model, test)} end})
   for batch in run:batches() do
+    -- (task) A step of training on batch.x: clear the gradients, compute `loss`, its gradients, and step.
     opt:zero_grad()
     local loss = mse(model, batch.x)
     loss:backward()
     opt:step()
+    -- (end)
     run:note{loss = loss}
   end
   return model

@@ -15,9 +15,12 @@ e:figure("latent_scatter", plot.scatter{points = codes, labels = test.labels, na
   "Each point is a test image, its colour the class.")
 
 -- (b) Two classes overlap where the nearest other point of the one belongs to the other.
+-- (task) `other`, [n]: for each point the place, from 1, of the nearest point that is not itself. lt.knn may
+-- find the point itself first.
 local nearest = lt.knn(codes, codes, 2):transpose()                                               -- [2, n]
 local is_itself = nearest[1]:eq(lt.arange(#test))
 local other = nearest[1] * (1 - is_itself) + nearest[2] * is_itself
+-- (end)
 local labels = test.labels:float()
 local counts = metrics.confusion(labels:gather_rows(other), labels, {classes = #names})           -- [10, 10]
 local total, mixed = counts:sum(2):table(), counts:table()

@@ -11,7 +11,9 @@ local theirs = sheet.of("ex3", e, names)
 local model = e:weights("autoencoder", models.autoencoder())
 
 -- For each test code the training code at the least Euclidean distance; its label is the answer.
+-- (task) `answers`, [n]: for the code of each test image the label of the nearest training code's image.
 local answers = metrics.nearest(model:codes(train), train.labels, model:codes(test))
+-- (end)
 local accuracy, mean = metrics.per_class(answers, test.labels, {scale = 100, classes = #names})
 
 -- (a) The accuracy for each class.

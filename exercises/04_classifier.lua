@@ -15,16 +15,22 @@ local theirs = sheet.of("ex4", e, names)
 print(model:summary{o.batch, 32, 32, 1})
 
 -- Minimise the cross-entropy: the negative log-probability of the right class.
-local function cross_entropy(x, y) return lt.cross_entropy(model(x), y) end
+local function cross_entropy(x, y)
+  -- (task) Return the cross-entropy between what the model says of the images x and the labels y: a number.
+  return lt.cross_entropy(model(x), y)
+  -- (end)
+end
 local opt = optim.Adam(model:parameters(), {lr = o.lr})
 local run = e:run("classifier", {model = model, optimizer = opt, data = train, epochs = o.epochs,
   schedules = {lr = optim.schedule.cosine(o.lr, {epochs = o.epochs, floor = o.final_lr})},
   validate = function() return {test_loss = data.average(test, cross_entropy)} end})
 for batch in run:batches() do
+  -- (task) A step of training on batch.x, batch.y: clear the gradients, compute `loss`, its gradients, step.
   opt:zero_grad()
   local loss = cross_entropy(batch.x, batch.y)
   loss:backward()
   opt:step()
+  -- (end)
   run:note{loss = loss}
 end
 

@@ -15,8 +15,10 @@ local points = model:codes(test)                                                
 local bottom = points:min(1)
 local top = points:max(1):maximum(bottom + 0.1)                          -- wide, even if a number is always 0
 local xs, ys = lt.linspace(bottom[1], top[1], o.side), lt.linspace(bottom[2], top[2], o.side)
+-- (task) `grid`, [side^2, 2]: all pairs of xs and ys as codes (models.grid); `images`: these decoded.
 local grid = models.grid(xs, ys)                                                         -- [side^2, 2]
 local images = model:pictures(grid)                                               -- [side^2, 32, 32, 1]
+-- (end)
 e:figure("generator", plot.image_grid{images = images, columns = o.side, x = xs:table(), y = ys:table(),
   title = "Decoded codes of the autoencoder", xlabel = "first latent number",
   ylabel = "second latent number"},
@@ -24,8 +26,11 @@ e:figure("generator", plot.image_grid{images = images, columns = o.side, x = xs:
 
 -- (b) What the classifier of exercise 4 reads, and where there was anything to learn from: a cell is empty if
 -- the nearest training code is further away than the cell is wide.
+-- (task) `filled`, float32 [side^2]: 1 for a cell whose nearest training code is no further away than the
+-- cell is wide (or high, if that is more), else 0. lt.knn also returns distances.
 local _, distance = lt.knn(model:codes(train), grid, 1)
 local filled = distance:reshape(-1):le(math.max(xs[2] - xs[1], ys[2] - ys[1])):float()
+-- (end)
 local seen = models.read(classifier, images)
 local rows, middle = {}, {}
 for class, name in ipairs(names) do

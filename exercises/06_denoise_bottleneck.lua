@@ -11,8 +11,10 @@ local model = e:weights("autoencoder", models.autoencoder())
 local classifier = e:weights("classifier", models.classifier())
 
 local clean, labels = data.examples(test)                          -- [10, 32, 32, 1], one a class; [10]
+-- (task) `noisy`: the clean images with noise of deviation o.noise; `output`: what the model makes of it.
 local noisy = data.noisy(clean, o.noise)
 local output = model:pictures(model:encode(noisy))
+-- (end)
 e:figure("denoise", plot.image_rows{titles = test.classes,
   title = "Denoising through the bottleneck of the autoencoder", rows = {{label = "noisy", images = noisy},
     {label = "output", images = output}, {label = "clean", images = clean}}},
@@ -20,7 +22,11 @@ e:figure("denoise", plot.image_rows{titles = test.classes,
 
 -- Over the whole test set: how far from the clean images, how rough (the mean squared difference of
 -- neighbouring pixels), and what share does exercise 4's classifier still read as its class?
-local function roughness(x) return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean() end
+local function roughness(x)                                                             -- of [n, 32, 32, 1]
+  -- (task) Return the mean squared difference between each pixel and the one to its right.
+  return (x:slice(3, 2, 32) - x:slice(3, 1, 31)):square():mean()
+  -- (end)
+end
 local function kept(images, truth) return models.read(classifier, images):eq(truth):mean() end
 local m = {data.average(test, function(x, y)
   local measured = data.noisy(x, o.noise)

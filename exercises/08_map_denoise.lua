@@ -23,9 +23,11 @@ e:train("vae16", {model = model, data = train, epochs = o.epochs,
   schedules = {lr = optim.schedule.cosine(o.lr, {epochs = o.epochs, floor = o.final_lr}),
     beta = optim.schedule.warmup(o.beta, {epochs = math.min(o.warmup, o.epochs * 3 // 4)})},
   loss = function(batch, now)
+    -- (task) Return the loss of batch.x, with now.beta, and a table for the log: mse and kl.
     local r, mu, log_var = model(batch.x)
     local mse, kl = lt.mse_loss(r, batch.x), lt.gaussian_kl(mu, log_var)
     return mse + now.beta * kl, {mse = mse, kl = kl}
+    -- (end)
   end})
 model:freeze():eval()
 local reader = e:weights("classifier", models.classifier()):freeze()
@@ -39,10 +41,12 @@ local function map(noisy)
   local z = lt.param(lt.randn(#noisy, o.latent))
   local adam, losses = optim.Adam({z}, {lr = o.map_lr}), {}
   for step = 1, o.map_steps do
+    -- (task) A step of the search: `loss`, as the formula above says it, its gradients, and Adam's step.
     adam:zero_grad()
     local loss = lt.mse_loss(model:decode(z), noisy) + o.map_beta * z:square():mean()
     loss:backward()
     adam:step()
+    -- (end)
     losses[step] = loss:item()
   end
   return model:pictures(z), losses

@@ -66,7 +66,11 @@ function M.vae(latent)
       local h = self.body(x)
       return self.mu(h), self.log_var(h)
     end,
-    sample = function(_, mu, log_var) return mu + (log_var / 2):exp() * lt.randn(mu) end,
+    sample = function(_, mu, log_var)
+      -- (task) Return a draw from N(mu, exp(log_var)) for each row; gradients must reach mu and log_var.
+      return mu + (log_var / 2):exp() * lt.randn(mu)
+      -- (end)
+    end,
     decode = function(self, z) return self.decoder(z) end,
     forward = function(self, x)
       local mu, log_var = self:encode(x)
