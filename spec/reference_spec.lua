@@ -266,7 +266,7 @@ describe("make docs", function()
       names[entry[1]] = true
       assert(leads(entry[2]), ("%s: %s leads nowhere"):format(entry[1], entry[2]))
     end
-    assert(names["lt.conv2d"] and names["vae.elbo"] and names["Tensor:relu_"] and names["How it is laid out"])
+    assert(names["lt.conv2d"] and names["vae.elbo"] and names["Tensor:relu_"] and names["Beta tuning"])
   end)
 
   page_it("makes pages that find what is typed, in a browser's script", function()
