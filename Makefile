@@ -232,7 +232,7 @@ deb: setup build ## build/latent_VERSION_ARCHITECTURE.deb for this Debian system
 clean: ## what was built
 	rm -rf build
 help:
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ifdef COMPILING
 include tools/compile.mk
