@@ -273,22 +273,36 @@ describe("make docs", function()
     if not files.has_program "node" then return pending "node is not installed" end
     local program = [[
       const fs = require("fs"), folder = process.argv[1];
-      const field = {value: "", on: {}, addEventListener(kind, f) { this.on[kind] = f; }};
-      const found = {items: [], replaceChildren() { this.items = []; }, append(item) { this.items.push(item); }};
+      const of = () => ({on: {}, addEventListener(kind, f) { (this.on[kind] ??= []).push(f); },
+        fire(kind, event) { for (const f of this.on[kind]) f({preventDefault() {}, ...event}); },
+        focus() { document.activeElement = this; }});
+      const field = {value: "", ...of()};
+      const found = {items: [], ...of(), replaceChildren() { this.items = []; },
+        append(item) { this.items.push(item); },
+        querySelectorAll() { return this.items.map((item) => item.parts[0]).filter((part) => part.href); },
+        querySelector() { return this.querySelectorAll()[0]; }};
       globalThis.document = {
-        getElementById: (id) => (id === "search" ? field : found), addEventListener() {},
-        createElement: () => ({parts: [], append(...parts) { this.parts.push(...parts); }}),
+        getElementById: (id) => (id === "search" ? field : found), addEventListener() {}, activeElement: field,
+        createElement: () => ({parts: [], append(...parts) { this.parts.push(...parts); }, ...of()}),
       };
       const script = ["index.js", "search.js"].map((name) => fs.readFileSync(folder + "/" + name, "utf8")).join("\n");
       new Function(script)();
-      for (const text of ["conv2d", "free bits", "nothing-of-this-name"]) {
+      for (const text of ["conv2d", "free bits", "nothing-of-this-name", " "]) {
         field.value = text;
-        field.on.input();
-        console.log(text + ": " + found.items.slice(0, 1).map((item) => item.parts[0].textContent + " " +
-          item.parts[0].href).join());
-      }]]
+        field.fire("input");
+        const part = (found.items[0] ?? {parts: ["-"]}).parts[0];
+        console.log(text + ": " + (part.href ? part.textContent + " " + part.href : part));
+      }
+      field.value = "conv2d";
+      field.fire("input");
+      const walked = [];
+      for (const key of ["Down", "Down", "Up", "Up", "Up"]) {
+        (document.activeElement === field ? field : found).fire("keydown", {key: "Arrow" + key});
+        walked.push(document.activeElement === field ? "field" : document.activeElement.textContent);
+      }
+      console.log(walked.join(" "));]]
     local said = files.capture(("node -e %s %s"):format(files.quote(program), files.quote(folder)))
     assert.equal("conv2d: lt.conv2d latent.html#lt.conv2d\nfree bits: vae.elbo latent.vae.html#vae.elbo\n"
-      .. "nothing-of-this-name: ", (said:gsub("%s+$", " ")))
+      .. "nothing-of-this-name: nothing found\n : -\nlt.conv2d nn.Conv2d lt.conv2d field field", said)
   end)
 end)

@@ -1,4 +1,4 @@
-// Searches INDEX, a list of [name, address, sentence, words], as one types. "/" leads to the field.
+// Searches INDEX, a list of [name, address, sentence, words], as one types. "/" leads to the field, arrows to what is found.
 (function () {
   const field = document.getElementById("search");
   const found = document.getElementById("found");
@@ -31,8 +31,9 @@
   }
 
   function show() {
+    const hits = search(field.value);
     found.replaceChildren();
-    for (const entry of search(field.value)) {
+    for (const entry of hits) {
       const link = document.createElement("a");
       link.href = entry[1];
       link.textContent = entry[0];
@@ -40,6 +41,18 @@
       item.append(link, " ", entry[2]);
       found.append(item);
     }
+    if (hits.length === 0 && field.value.trim()) {
+      const item = document.createElement("li");
+      item.append("nothing found");
+      found.append(item);
+    }
+  }
+
+  // The arrows go from the field down the links and back.
+  function go(step) {
+    const places = [field, ...found.querySelectorAll("a")];
+    const next = places[places.indexOf(document.activeElement) + step];
+    if (next) next.focus();
   }
 
   field.addEventListener("input", show);
@@ -48,6 +61,12 @@
     if (event.key === "Enter" && first) first.click();
     if (event.key === "Escape") { field.value = ""; show(); }
   });
+  for (const element of [field, found]) {
+    element.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step) { event.preventDefault(); go(step); }
+    });
+  }
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && document.activeElement !== field) { event.preventDefault(); field.focus(); }
   });
