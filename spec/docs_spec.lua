@@ -103,6 +103,28 @@ describe("the short programs", function()
   end)
 end)
 
+describe("the chapter of results", function()
+  it("has what the sheet says", function()
+    local sheet, compared = require "exercises.sheet", 0
+    local rows, exercise = {}, nil -- of each exercise, the last cells of its rows, one after the other
+    local text = assert(files.read_all "docs/results.md"):match "\n| exercise |[^\n]*\n|[-|]+\n(.-)\n\n"
+    for line in text:gmatch "[^\n]+" do
+      exercise = line:match "^| %[(%d+)%]" or exercise
+      rows[exercise] = (rows[exercise] or "") .. line:match "|([^|]*)|$" .. ";"
+    end
+    for number, cells in pairs(rows) do
+      for _, found in pairs(sheet.of("ex" .. number, {options = {data = "mnist"}}, {})) do
+        if type(found.reference) == "number" then
+          local value = ("%.6g"):format(found.reference):gsub("%.", "%%.")
+          assert.matches("%f[%d.]" .. value .. "0*%f[^%d]", cells)
+          compared = compared + 1
+        end
+      end
+    end
+    assert.is_true(compared > 10)
+  end)
+end)
+
 describe("the chapter on ops in C #slow", function()
   local folder, remove
   setup(function() folder, remove = scratch.folder() end)
