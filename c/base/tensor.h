@@ -58,6 +58,9 @@ bool shape_broadcast(const Shape *a, const Shape *b, Shape *out);
 typedef struct Storage {
   int refs;
   uint32_t version; /* bumped by every in-place change */
+  /* What copied the elements out of a tensor of which the user may take this for a part ("slice");
+   * NULL where it is nothing of the kind. A change in place would be lost, and is refused. */
+  const char *part_by;
   size_t bytes;
   void *data;                      /* aligned to 64 bytes */
   void (*free)(struct Storage *s); /* of what is no buffer of the pool; else NULL */

@@ -57,6 +57,7 @@ static bool gather(Tensor **slot, Tensor *dx, Error *e) {
     (*slot)->storage->version++;
   } else if (!shared) {
     *slot = dx;
+    dx->storage->part_by = NULL; /* of nothing, as a gradient */
     return true;
   } else {
     *slot = tensor_copy(dx, e);

@@ -304,6 +304,12 @@ bool graph_change(Var *v, Var *const *sources, int count, Error *e) {
     if (var_wants_grad(sources[i]))
       return error_set(e, "in-place changes record nothing, and the source wants a gradient; use "
                           "its :detach(), or no_grad");
+  const char *by = v->value->storage->part_by;
+  if (by)
+    return error_set(e,
+                     "%s copied these elements, and the tensor they came from would not change; "
+                     "write x[{...}] = value for that, or :clone() for a tensor of your own",
+                     by);
   if (!later_settle_uses(v->value->storage, e)) return false;
   v->value->storage->version++;
   return true;

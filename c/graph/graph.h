@@ -65,7 +65,8 @@ Var *graph_checkpoint(Var *y, uint64_t since, Error *e);
 bool graph_backward(Var *root, const Tensor *seed, Error *e);
 
 /* An in-place change of v, made of the sources: refused while v is part of a graph, or a source
- * wants a gradient that nothing would carry, and recording is on. Call before the change; it bumps
+ * wants a gradient that nothing would carry, and recording is on; and where v is a copy that the
+ * user may take for a part of another tensor (part_by). Call before the change; it bumps
  * the version, which a backward through an earlier use of the value notices. */
 bool graph_change(Var *v, Var *const *sources, int count, Error *e);
 

@@ -142,14 +142,12 @@ static int push_field(lua_State *L, Var *v, const char *key) {
   return 1;
 }
 
-/* The Lua face's function for keys that are tables or tensors, with the first `count` arguments.
- * Upvalue 1 is the table of methods. */
-static int call_part(lua_State *L, const char *name, int count) {
-  lua_settop(L, count);
+/* The Lua face's function for keys that are tables or tensors, with the first `count` arguments,
+ * which stay on the stack. Upvalue 1 is the table of methods. */
+static void call_part(lua_State *L, const char *name, int count, int results) {
   lua_getfield(L, lua_upvalueindex(1), name);
-  lua_insert(L, 1);
-  lua_call(L, count, 1);
-  return 1;
+  for (int i = 1; i <= count; i++) lua_pushvalue(L, i);
+  lua_call(L, count, results);
 }
 
 /* Methods first: they are what is asked for most. Upvalue 1 is the table of methods. */
@@ -166,7 +164,12 @@ static int l_index(lua_State *L) {
     return 0;
   }
   Var *v = check_tensor(L, 1, "index", NULL);
-  if (lua_type(L, 2) == LUA_TTABLE || is_tensor(L, 2)) return call_part(L, "__part", 2);
+  if (lua_type(L, 2) == LUA_TTABLE || is_tensor(L, 2)) {
+    call_part(L, "__part", 2, 1);
+    v = check_tensor(L, 1, "index", NULL);
+    mark_parts(L, lua_gettop(L), v->value, "x[...]");
+    return 1;
+  }
   return push_row(L, v, check_whole(L, 2, "index", "x[i]"));
 }
 
@@ -200,7 +203,7 @@ static int l_newindex(lua_State *L) {
   }
   bool fill = v->value->shape.dims > 1 && lua_type(L, 3) == LUA_TNUMBER;
   if (lua_type(L, 2) == LUA_TTABLE || is_tensor(L, 2)) {
-    call_part(L, "__put", 3);
+    call_part(L, "__put", 3, 0);
     return 0;
   }
   if (fill && lua_type(L, 2) == LUA_TNUMBER) { /* x[i] = number, of a row */
@@ -208,7 +211,7 @@ static int l_newindex(lua_State *L) {
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 1);
     lua_replace(L, 2);
-    call_part(L, "__put", 3);
+    call_part(L, "__put", 3, 0);
     return 0;
   }
   int64_t i = check_whole(L, 2, "index", "x[i]"),
@@ -264,6 +267,7 @@ static int l_requires_grad(lua_State *L) {
     raise_error(L, "requires_grad_: expected %s, got %s", dtype_name(dtype_default()),
                 dtype_name(v->value->dtype));
   v->requires_grad = on;
+  if (on) v->value->storage->part_by = NULL; /* to be changed from now on */
   lua_settop(L, 1);
   return 1;
 }

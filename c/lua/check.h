@@ -24,6 +24,8 @@ typedef struct Box {
 /* Raises "where: message" at the first stack frame that is neither C nor one of the library's own
  * Lua files. Never returns. */
 int raise_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
+/* Is the function that runs called from such a frame? */
+bool user_called(lua_State *L);
 /* The place of that frame, "file.lua:12", or "" where there is none. */
 void user_place(lua_State *L, char *text, size_t size);
 
@@ -55,6 +57,12 @@ Number number_at(lua_State *L, int index);
 /* Pushes element i: an integer of i64, a float of the other types. */
 void push_number(lua_State *L, const Tensor *t, int64_t i);
 
+/* Marks a copy that the user may take for a part of another tensor, where the function that runs
+ * was called by a line of theirs; `by` is a constant. See parts.c. */
+void mark_part(lua_State *L, const Tensor *part, const Tensor *whole, const char *by);
+/* ... the tensor, or the tensors of the list, at an index. */
+void mark_parts(lua_State *L, int index, const Tensor *whole, const char *by);
+
 /* What the makers of tensors take as options. */
 typedef struct Making {
   Dtype dtype;
@@ -83,6 +91,7 @@ void open_check(lua_State *L);
 void open_tensor(lua_State *L);
 void open_access(lua_State *L);
 void open_ops(lua_State *L);
+void open_parts(lua_State *L);
 void open_graph(lua_State *L);
 void open_nodes(lua_State *L);
 void open_custom(lua_State *L);

@@ -27,6 +27,14 @@ static int user_level(lua_State *L, lua_Debug *ar) {
   return found;
 }
 
+bool user_called(lua_State *L) {
+  lua_Debug ar;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
+  bool called = lua_getstack(L, 1, &ar) && is_user_frame(L, &ar, lua_tostring(L, -1));
+  lua_pop(L, 1);
+  return called;
+}
+
 void user_place(lua_State *L, char *text, size_t size) {
   lua_Debug ar;
   text[0] = 0;

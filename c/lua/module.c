@@ -11,6 +11,7 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L) {
   open_tensor(L);
   open_access(L);
   open_ops(L);
+  open_parts(L);
   open_graph(L);
   open_nodes(L);
   open_custom(L);

@@ -254,6 +254,7 @@ static int fill(lua_State *L, Box *box, Call *c, Var **inputs) {
   graph_trace(L);
   box->var = graph_apply(c, inputs, &e);
   if (!box->var) return raise_error(L, "%s: %s", c->op->name, e.text);
+  if (c->op->flags & OP_PART) mark_part(L, box->var->value, inputs[0]->value, c->op->name);
   box_filled(L);
   return 1;
 }

@@ -317,6 +317,7 @@ static int l_param(lua_State *L) {
   Box *box = box_new(L);
   push_tensor(L, box, tensor_view(v->value, &v->value->shape, 0, &e), "param", &e);
   box->var->requires_grad = true;
+  v->value->storage->part_by = NULL; /* to be changed from now on */
   return 1;
 }
 

@@ -66,7 +66,8 @@ enum {
   OP_RESHAPE = 8,     /* backward is the same elements in the input's shape */
   OP_HIDDEN = 16,     /* no public function of its own */
   OP_PLACES = 32,     /* the second input, or the only one, lists places or labels (places.h) */
-  OP_WIDEN = 64       /* gets whole inputs converted to its floating type */
+  OP_WIDEN = 64,      /* gets whole inputs converted to its floating type */
+  OP_PART = 128       /* the output stands for a part of its input, but is a copy where no view */
 };
 
 /* What may be done in the last pass of an op before it: the sum with another tensor of its shape,

@@ -129,7 +129,7 @@ static const Op op_permute = {
     .inputs = "x",
     .doc =
         "A copy with its axes in the given order: of x [a, b, c], x:permute{3, 1, 2} is [c, a, b].",
-    .flags = OP_ANY,
+    .flags = OP_ANY | OP_PART,
     .params = {{"axes", PARAM_AXES, true, 0, NULL}},
     .shape = permute_shape,
     .dtype = same_dtype,
@@ -200,7 +200,7 @@ static const Op op_slice = {.name = "slice",
                             .doc =
                                 "Rows first..last (inclusive, -1 is the last) of an axis; a view "
                                 "on the first axis, a copy elsewhere.",
-                            .flags = OP_ANY,
+                            .flags = OP_ANY | OP_PART,
                             .params = {{"axis", PARAM_AXIS, true, 0, NULL},
                                        {"first", PARAM_INT, false, 1, NULL},
                                        {"last", PARAM_INT, false, -1, NULL}},

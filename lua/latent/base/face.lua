@@ -19,6 +19,9 @@ local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "fro
   "ones", "op", "param", "rand", "randn", "randperm", "resize_bilinear", "rng_state", "set_default_dtype",
   "set_rng_state", "set_threads", "tensor", "threads", "trim", "zeros"}
 
+-- Those in Lua whose results stand for parts of a tensor, as slice and permute do, but are copies.
+local PARTS = {"transpose", "diagonal", "broadcast_to", "split", "chunk"}
+
 -- These the core reads itself.
 local GENERATOR = {"generator", "any", nil, "one made by `lt.generator` (default: the global one)"}
 local DTYPE = {"dtype", options.one_of{"float32", "float64", "i64", "u8"}, nil, "the type (default: "
@@ -48,7 +51,7 @@ local function add_draws(methods, core)
     core.check_tensor(x, "normal_")
     mean, std = number("normal_", "mean", mean, 0), number("normal_", "std", std, 1)
     if std < 0 then core.raise(("normal_: std: expected at least 0, got %g"):format(std)) end
-    return spread(x, "normal_", opts, core.randn, std, mean)
+    return (spread(x, "normal_", opts, core.randn, std, mean)) -- no tail call: errors are to speak of normal_
   end
   --- Fills a tensor from the uniform distribution on [low, high), in place.
   -- @function Tensor:uniform_
@@ -60,7 +63,7 @@ local function add_draws(methods, core)
     core.check_tensor(x, "uniform_")
     low, high = number("uniform_", "low", low, 0), number("uniform_", "high", high, 1)
     if high < low then core.raise(("uniform_: high: expected at least %g, got %g"):format(low, high)) end
-    return spread(x, "uniform_", opts, core.rand, high - low, low)
+    return (spread(x, "uniform_", opts, core.rand, high - low, low))
   end
 end
 
@@ -85,7 +88,7 @@ local function add_methods(core, lt)
   --- Makes every element 0, in place.
   -- @function Tensor:zero_
   -- @treturn Tensor itself
-  function methods.zero_(x) return core.check_tensor(x, "zero_"):fill_(0) end
+  function methods.zero_(x) return (core.check_tensor(x, "zero_"):fill_(0)) end
   function methods.__unknown(key)
     foreign.refuse("tensor", "a tensor", key)
     local names = {"shape", "dtype", "grad", "requires_grad", "is_leaf"}
@@ -170,6 +173,7 @@ function M.build(core)
     -- @treturn Tensor i64
     lt.randint = randint or lt.randint
   end
+  for _, name in ipairs(PARTS) do lt[name] = core.gives_part(name, lt[name]) end
   --- Every op, in a fixed order.
   -- @function lt.ops
   -- @treturn {table,...} each {name, inputs, params, doc, differentiable, elementwise}
