@@ -1,8 +1,8 @@
 --- PyTorch's .pt and .pth files: state dicts and checkpoints, read without executing anything, and written.
 -- Read is the zip format (PyTorch 1.6 and later) with tensors, dictionaries, lists, tuples, sets, numbers, strings,
 -- booleans and None in it, and nothing else: a file with a whole model, or with anything that Python would have to
--- call, is refused by name. Tensors become float32, of float64 float64, of bytes (uint8) u8, of int64 and int32 i64.
--- Views, also transposed and overlapping ones, become tensors of their own.
+-- call, is refused by name. Tensors become float32, of float64 float64, of bytes (uint8) and truth values
+-- u8, of other whole numbers i64. Views, also transposed and overlapping ones, become tensors of their own.
 -- @usage model:load_state(assert(pt.load "weights.pt"), {layout = "torch"})
 -- @module latent.pt
 

@@ -236,9 +236,9 @@ local function read_file(file, size)
   return tensors, metadata
 end
 
---- Loads every tensor of a file. F32, F64, U8 and I64 arrive as they are; I32 and U32 become i64; F16, BF16, I8, I16,
--- U16, U64 and BOOL become float32 (U64 rounded to the nearest, see latent.base.dtypes); any other dtype is refused by
--- name.
+--- Loads every tensor of a file. F32, F64, U8 and I64 arrive as they are; I8, I16, I32, U16 and U32 become i64,
+-- BOOL u8, F16, BF16 and U64 float32 (U64 rounded to the nearest, see latent.base.dtypes); any other dtype is refused
+-- by name.
 -- @tparam string path
 -- @return a table name -> tensor and a table of the metadata (empty when there is none); or nil and
 --   a message

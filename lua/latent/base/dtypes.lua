@@ -1,6 +1,6 @@
---- The element types of other programs' files and what becomes of each: uint8 stays u8, float64 and int64 stay what
--- they are, int32 and uint32 become i64, and all others float32. That holds whole numbers up to 2^24 exactly: of these
--- others uint64 alone has more, and is rounded to the nearest. `exact = true` makes such a value an error instead.
+--- The element types of other programs' files and what becomes of each: uint8 stays u8 and so do truth values, float64
+-- and int64 stay what they are, other whole numbers become i64, and floating ones float32. So does uint64, which i64 does
+-- not hold, and is rounded to the nearest; `exact = true` makes a value that float32 cannot hold an error instead.
 -- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
 -- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
 -- @module latent.base.dtypes
@@ -11,19 +11,19 @@ local M = {}
 
 local BLOCK = 1 << 16 -- elements converted at a time
 
--- A table from the bytes of an element to the bytes of the float32, filled as values occur.
-local function memo(convert)
+-- A table from the bytes of an element to those of what it becomes, filled as values occur.
+local function memo(convert, to)
   return setmetatable({}, {
     __index = function(t, element)
-      local bytes = ("<f"):pack(convert(element))
+      local bytes = to:pack(convert(element))
       t[element] = bytes
       return bytes
     end,
   })
 end
 
-local function by_table(pattern, convert)
-  local lookup = memo(convert)
+local function by_table(pattern, convert, to)
+  local lookup = memo(convert, to)
   return function(block) return (block:gsub(pattern, lookup)) end
 end
 
@@ -78,11 +78,9 @@ local function half_to_number(bits)
   return sign * (1024 + fraction) * 2.0 ^ (exponent - 25)
 end
 
-local BOOLS = {["\0"] = ("<f"):pack(0), ["\1"] = ("<f"):pack(1)}
-
 local function bools(block)
   if block:find("[^\0\1]") then return nil, "a BOOL that is neither 0 nor 1" end
-  return (block:gsub(".", BOOLS))
+  return block
 end
 
 local function same(block) return block end
@@ -93,13 +91,13 @@ local function turned(block) return (block:gsub("(.)(.)(.)(.)(.)(.)(.)(.)", "%8%
 -- For `exact`: the letter of types that hold more than float32 does.
 local WIDE = {U64 = "I8"}
 
--- What a number of two bytes becomes.
+-- Numbers of two bytes: whole ones as i64, or what `convert` makes of them as float32.
 local function by_pair(order, letter, convert)
   local format = order .. letter
   return by_table("..", function(s)
     local value = format:unpack(s)
     return convert and convert(value) or value
-  end)
+  end, convert and "<f" or "<j")
 end
 
 -- The types whose elements are numbers in a byte order, "<" or ">".
@@ -108,10 +106,10 @@ local function ordered(order)
     F32 = {size = 4, convert = order == "<" and same or by_unpack(order, "f", 4)},
     F64 = {size = 8, tensor = "float64", convert = order == "<" and same or turned},
     F16 = {size = 2, convert = by_pair(order, "I2", half_to_number)},
-    I16 = {size = 2, convert = by_pair(order, "i2")},
+    I16 = {size = 2, tensor = "i64", convert = by_pair(order, "i2")},
     I32 = {size = 4, tensor = "i64", convert = by_unpack(order, "i4", 4, "j")},
     I64 = {size = 8, tensor = "i64", convert = order == "<" and same or turned},
-    U16 = {size = 2, convert = by_pair(order, "I2")},
+    U16 = {size = 2, tensor = "i64", convert = by_pair(order, "I2")},
     U32 = {size = 4, tensor = "i64", convert = by_unpack(order, "I4", 4, "j")},
     U64 = {size = 8, convert = by_unpack(order, "i8", 8, "f", "I8")},
   }
@@ -121,8 +119,8 @@ end
 -- `convert(block)` to the bytes of its elements.
 M.kinds = ordered "<"
 M.kinds.U8 = {size = 1, tensor = "u8", convert = same}
-M.kinds.I8 = {size = 1, convert = by_table(".", function(s) return (("<i1"):unpack(s)) end)}
-M.kinds.BOOL = {size = 1, convert = bools}
+M.kinds.I8 = {size = 1, tensor = "i64", convert = by_table(".", function(s) return (("<i1"):unpack(s)) end, "<j")}
+M.kinds.BOOL = {size = 1, tensor = "u8", convert = bools}
 -- bfloat16 is the upper half of a float32.
 M.kinds.BF16 = {size = 2, convert = function(block) return (block:gsub("..", "\0\0%0")) end}
 
