@@ -101,7 +101,8 @@ return function(add, wide)
   pool("max_pool1d", {2, 7, 3}, 2, {stride = 2, ceil_mode = true})
   pool("max_pool1d", {2, 7, 3}, 3, {dilation = 2, padding = 1, return_indices = true})
   pool("max_pool3d", {1, 4, 5, 4, 2}, 2, {stride = {2, 1, 2}})
-  pool("max_pool3d", {1, 4, 5, 4, 2}, {2, 3, 2}, {padding = 1, dilation = {2, 1, 1}, ceil_mode = true})
+  pool("max_pool3d", {1, 4, 5, 4, 2}, {2, 3, 2}, {padding = 1, dilation = {2, 1, 1}, ceil_mode = true,
+    return_indices = true})
 
   -- Resampling.
   local function resize(x, options)

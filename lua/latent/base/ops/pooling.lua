@@ -11,8 +11,8 @@ return function(core)
   local KERNEL, STRIDE = {name = "kernel", kind = "sizes", required = true}, {name = "stride", kind = "sizes"}
   local PADDING, CEIL_MODE = {name = "padding", kind = "sizes", default = 0}, {name = "ceil_mode", kind = "bool"}
   local INDICES = {name = "return_indices", kind = "bool"}
-  local MAX = {KERNEL, STRIDE, PADDING, {name = "dilation", kind = "sizes", default = 1}, CEIL_MODE}
-  local MAX_WITH_PLACES = {KERNEL, STRIDE, PADDING, MAX[4], CEIL_MODE, INDICES}
+  local MAX_WITH_PLACES = {KERNEL, STRIDE, PADDING, {name = "dilation", kind = "sizes", default = 1}, CEIL_MODE,
+    INDICES}
   local AVG = {KERNEL, STRIDE, PADDING, CEIL_MODE, {name = "count_include_pad", kind = "bool", default = 1},
     {name = "divisor_override", kind = "int", default = 0}}
 
@@ -77,15 +77,41 @@ return function(core)
     return ops.reshape(z, {n[1], z.shape[2], size[2], size[3], n[5]})
   end
 
+  -- Where in its volume each maximum stands: the frame that has it, and the place in that frame. 0, as of max_pool2d,
+  -- where a window of wide dilation holds nothing.
+  local function places3d(x, o, flat, deepest)
+    local n, frames, across, along = x.shape, nil, nil, nil
+    across = function(image, ...)
+      local y = flat(ops.max_pool2d)(image, ...)
+      local size = y.shape
+      frames = ops.reshape(flat(ops.max_pool2d_places)(image, ...), {n[1], n[2], size[2] * size[3], n[5]})
+      return y
+    end
+    along = function(image, ...)
+      local plane = image.shape[3]
+      local place = deepest(ops.max_pool2d_places)(image, ...)
+      local frame = ops.div(ops.maximum(ops.sub(place, 1), 0), plane, "floor")
+      local within = ops.gather(frames, ops.add(frame, 1), 2)
+      local none = ops.maximum(ops.eq(place, 0), ops.eq(within, 0))
+      return ops.where(none, 0, ops.add(ops.mul(frame, n[3] * n[4]), within))
+    end
+    return deep(x, o, across, along)
+  end
+
   local function max_pool3d(x, ...)
     x = spatial.images(core, "max_pool3d", x, 3)
-    local o = settle("max_pool3d", arguments.read("max_pool3d", MAX, ...), 3)
-    local function pool(dilation)
-      return function(image, kernel, stride, padding)
-        return ops.max_pool2d(image, kernel, stride, padding, dilation, o.ceil_mode)
+    local o = settle("max_pool3d", arguments.read("max_pool3d", MAX_WITH_PLACES, ...), 3)
+    local function pooling(dilation)
+      return function(op)
+        return function(image, kernel, stride, padding)
+          return op(image, kernel, stride, padding, dilation, o.ceil_mode)
+        end
       end
     end
-    return deep(x, o, pool{o.dilation[2], o.dilation[3]}, pool{o.dilation[1], 1})
+    local flat, deepest = pooling{o.dilation[2], o.dilation[3]}, pooling{o.dilation[1], 1}
+    local y = deep(x, o, flat(ops.max_pool2d), deepest(ops.max_pool2d))
+    if not o.return_indices then return y end
+    return y, places3d(x:detach(), o, flat, deepest)
   end
 
   local function avg_pool3d(x, ...)
@@ -110,8 +136,8 @@ return function(core)
         counted from 1."},
     composite("max_pool1d", max_pool1d, MAX_WITH_PLACES, "max_pool2d along the one axis of [batch, time, channels]."),
     composite("avg_pool1d", avg_pool1d, AVG, "avg_pool2d along the one axis of [batch, time, channels]."),
-    composite("max_pool3d", max_pool3d, MAX, "The maximum of each window of [batch, depth, height, width, channels], \z
-      with the arguments of max_pool2d."),
+    composite("max_pool3d", max_pool3d, MAX_WITH_PLACES, "The maximum of each window of [batch, depth, height, width, \z
+      channels], with the arguments of max_pool2d; the places are counted through the volume."),
     composite("avg_pool3d", avg_pool3d, AVG, "The mean of each window of [batch, depth, height, width, channels], \z
       with the arguments of avg_pool2d."),
   }
