@@ -27,7 +27,8 @@ end
 -- One tensor of a dtype: its values after loading.
 local function values_of(dtype, count, data)
   local tensors = assert(safetensors.load(forge({x = entry(dtype, {count}, 0, #data)}, data)))
-  assert.equal(dtype == "F64" and "float64" or dtype == "BOOL" and "u8" or dtype:find "^I" and "i64" or "float32", tensors.x.dtype)
+  assert.equal(dtype == "F64" and "float64" or dtype == "BOOL" and "u8" or dtype:find "^I" and "i64" or "float32",
+    tensors.x.dtype)
   return tensors.x:table()
 end
 

@@ -1,8 +1,8 @@
 --- NumPy's .npy files: one array each.
--- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 and b1 become
--- u8 tensors, other whole numbers i64, f8 float64, f2 and f4 float32, and so does u8 (uint64), of which what float32
--- cannot hold is rounded to the nearest unless `exact = true` asks for an error. Headers are parsed, never executed, and compared with
--- the file's size.
+-- Numbers in either byte order are read: b1, i1 to i8, u1 to u8, f2, f4, f8, in C and in Fortran order. u1 and b1
+-- become u8 tensors, other whole numbers i64, f8 float64, f2 and f4 float32, and so does u8 (uint64), of which what
+-- float32 cannot hold is rounded to the nearest unless `exact = true` asks for an error. Headers are parsed, never
+-- executed, and compared with the file's size.
 -- @module latent.npy
 
 require "latent" -- tensors get their methods

@@ -1,6 +1,6 @@
 --- The element types of other programs' files and what becomes of each: uint8 stays u8 and so do truth values, float64
--- and int64 stay what they are, other whole numbers become i64, and floating ones float32. So does uint64, which i64 does
--- not hold, and is rounded to the nearest; `exact = true` makes a value that float32 cannot hold an error instead.
+-- and int64 stay what they are, other whole numbers become i64, and floating ones float32. So does uint64, which i64
+-- does not hold, and is rounded to the nearest; `exact = true` makes what float32 cannot hold an error instead.
 -- Conversions work on strings of raw elements, block by block. Types of one or two bytes have at
 -- most 65,536 values: a table that fills itself, handed to gsub, converts at C speed.
 -- @module latent.base.dtypes

@@ -80,14 +80,14 @@ return function(core)
   -- Where in its volume each maximum stands: the frame that has it, and the place in that frame. 0, as of max_pool2d,
   -- where a window of wide dilation holds nothing.
   local function places3d(x, o, flat, deepest)
-    local n, frames, across, along = x.shape, nil, nil, nil
-    across = function(image, ...)
+    local n, frames = x.shape, nil
+    local function across(image, ...)
       local y = flat(ops.max_pool2d)(image, ...)
       local size = y.shape
       frames = ops.reshape(flat(ops.max_pool2d_places)(image, ...), {n[1], n[2], size[2] * size[3], n[5]})
       return y
     end
-    along = function(image, ...)
+    local function along(image, ...)
       local plane = image.shape[3]
       local place = deepest(ops.max_pool2d_places)(image, ...)
       local frame = ops.div(ops.maximum(ops.sub(place, 1), 0), plane, "floor")
