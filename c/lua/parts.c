@@ -15,17 +15,16 @@ void mark_part(lua_State *L, const Tensor *part, const Tensor *whole, const char
   if (part->storage != whole->storage && user_called(L)) part->storage->part_by = by;
 }
 
-static const Tensor *tensor_at(lua_State *L, int index) {
-  const Box *box = luaL_testudata(L, index, META_TENSOR);
-  return box && box->var ? box->var->value : NULL;
+/* A value that waits is settled: it has no elements to mark before. */
+static void mark_at(lua_State *L, int index, const Tensor *whole, const char *by) {
+  if (is_tensor(L, index)) mark_part(L, check_tensor(L, index, by, NULL)->value, whole, by);
 }
 
 void mark_parts(lua_State *L, int index, const Tensor *whole, const char *by) {
-  const Tensor *part = tensor_at(L, index);
-  if (part) mark_part(L, part, whole, by);
+  mark_at(L, index, whole, by);
   if (lua_type(L, index) != LUA_TTABLE) return;
   for (int i = 1; lua_rawgeti(L, index, i) != LUA_TNIL; i++) {
-    if ((part = tensor_at(L, -1))) mark_part(L, part, whole, by);
+    mark_at(L, -1, whole, by);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -40,8 +39,8 @@ static int l_call(lua_State *L) {
   else lua_pushnil(L);
   lua_insert(L, 1);
   lua_call(L, count, 1);
-  const Tensor *whole = tensor_at(L, 1);
-  if (whole) mark_parts(L, 2, whole, lua_touserdata(L, lua_upvalueindex(2)));
+  const char *by = lua_touserdata(L, lua_upvalueindex(2));
+  if (is_tensor(L, 1)) mark_parts(L, 2, check_tensor(L, 1, by, NULL)->value, by);
   return 1;
 }
 
