@@ -197,8 +197,9 @@ describe("views and copies", function()
 
   it("of all else are copies", function()
     local t = lt.tensor {{1, 2}, {3, 4}}
-    t:transpose():fill_(0)
-    t:slice(2, 1, 1):fill_(0)
+    assert.misuse(function() t:transpose():fill_(0) end, "fill_: transpose copied")
+    assert.misuse(function() t:slice(2, 1, 1):fill_(0) end, "fill_: slice copied")
+    t:transpose():clone():fill_(0)
     t:clone():fill_(0)
     t:gather_rows({1}):fill_(0)
     t:float():clone():fill_(0)
