@@ -89,6 +89,9 @@ describe("values", function()
     end, {4.87883}},
     {function() return lt.cross_entropy(LOGITS, {2, 0, 1}, "mean", nil, 0) end, {0.6342292}},
     {function() return lt.cross_entropy(LOGITS, {9, 9, 9}, {ignore_index = 9}) end, {nan}},
+    {function() return lt.mse_loss({1, 2, 3}, {0, 0, 0}, {weight = {1, 0.5, 2}}) end, {6}},
+    {function() return lt.mse_loss({1, 2, 3}, {0, 0, 0}, {weight = {1, 0.5, 2}, reduction = "sum"}) end, {21}},
+    {function() return lt.mse_loss({1, 2, 3}, {0, 0, 0}, "none", {1, 0.5, 2}) end, {1, 2, 18}},
     {function() return lt.cross_entropy({{0, -inf}, {0, 0}}, {0, 1}, {weight = {1, 1}}) end, {math.log(2) / 2}},
     {function() return lt.cross_entropy(LOGITS[1], lt.tensor(2)) end, {0.1698460}},
   })
@@ -350,6 +353,9 @@ local bad = {
   end},
   {"layer_norm: x: expected 3 axes or more, of at least one element, got %[2, 3%]", function()
     return lt.layer_norm(M23, lt.ones(1, 2, 3))
+  end},
+  {"mse_loss: weight: expected shape %[3%], got %[2%]", function()
+    return lt.mse_loss({1, 2, 3}, {0, 0, 0}, {weight = {1, 2}})
   end},
   {"cross_entropy: weight: expected %[3%], got %[2%]", function()
     return lt.cross_entropy(LOGITS, {0, 1, 2}, {weight = {1, 2}})

@@ -1,9 +1,11 @@
 -- The element types: i64 and u8 beside the floating ones, and float64 beside float32.
 require "spec.support.close"
 require "spec.support.misuse"
+local layer_cases = require "spec.support.layer_cases"
 local lt = require "latent"
 local npy = require "latent.npy"
 local npz = require "latent.npz"
+local options = require "latent.base.options"
 local pt = require "latent.pt"
 local safetensors = require "latent.safetensors"
 local scratch = require "spec.support.scratch"
@@ -323,6 +325,31 @@ describe("float64", function()
     assert.equal("float32", born:float()[1].weight.dtype)
     assert.misuse(function() single(x:double()) end, "[^:]*: .*float64.* make them one type")
     assert.equal("float32", single:float():load_state(double:state())[1].weight.dtype)
+  end)
+
+  it("has its type by an option of every layer with arrays of its own", function()
+    local wide = {dtype = "float64"}
+    for _, layer in ipairs{nn.Linear(3, 4, wide), nn.Conv2d(1, 2, 3, wide), nn.ConvTranspose1d(1, 2, 3, wide),
+      nn.LSTM(3, 4, wide), nn.GRUCell(3, 4, wide), nn.BatchNorm2d(4, wide), nn.LayerNorm(4, wide), nn.PReLU(2, wide),
+      nn.Embedding(3, 4, wide), nn.TransformerEncoder(4, 2, 2, wide)} do
+      for name, x in pairs(layer:state()) do assert.equal("float64", x.dtype, name) end
+    end
+    assert.equal("float32", lt.get_default_dtype())
+    assert.misuse(function() nn.Linear(3, -1, wide) end, "nn.Linear: outputs: expected a whole number of at least 1")
+    assert.misuse(function() nn.Linear(3, 4, {dtype = "i64"}) end,
+      'nn.Linear: dtype: expected "float32" or "float64", got "i64"')
+    assert.equal("float32", lt.get_default_dtype())
+    local count = 0
+    for _, name in ipairs(layer_cases.classes()) do
+      local rows, layer = options.declared["nn." .. name], layer_cases.made(name)
+      if rows and #layer:parameters() > 0 then
+        local found = false
+        for _, row in ipairs(rows) do found = found or row.name == "dtype" end
+        assert.is_true(found, name)
+        count = count + 1
+      end
+    end
+    assert.is_true(count > 15)
   end)
 
   it("goes on from a checkpoint to the same bits", function()

@@ -48,6 +48,8 @@ end
 local CASES = {
   conv1d = function() return nn.Conv1d(3, 4, 3, {stride = 2, padding = 2, dilation = 2}) end,
   conv_transpose1d = function() return nn.ConvTranspose1d(3, 4, 3, {stride = 2, padding = 1, output_padding = 1}) end,
+  conv1d_groups = function() return nn.Conv1d(4, 6, 4, {padding = "same", dilation = 3, groups = 2}) end,
+  conv_transpose1d_groups = function() return nn.ConvTranspose1d(4, 6, 3, {stride = 2, padding = 1, groups = 2}) end,
   max_pool1d = function() return nn.MaxPool1d(3, {stride = 2, padding = 1}) end,
   avg_pool1d = function() return nn.AvgPool1d(3, {stride = 2, padding = 1}) end,
   global_avg = function() return nn.GlobalAvgPool() end,
@@ -90,6 +92,33 @@ describe("a layer with PyTorch's weights computes and derives what it does:", fu
   end
 end)
 
+describe("a batch norm", function()
+  it("without momentum keeps the means of all batches, and counts them as PyTorch does", function()
+    local state = under "batch_norm2d_mean/state/"
+    state.num_batches_tracked = lt.tensor({0}, {dtype = "i64"}):reshape{}
+    local layer = nn.BatchNorm2d(3, {momentum = false}):load_state(state, TORCH)
+    assert.close(layer(at "batch_norm2d_mean/x"), at "batch_norm2d_mean/y")
+    layer(lt.arange(0, 95):reshape(2, 4, 4, 3):sin())
+    local back = layer:state(TORCH)
+    assert.equal(2, layer.num_batches_tracked:item())
+    assert.equal("i64", back.num_batches_tracked.dtype)
+    for _, name in ipairs{"running_mean", "running_var"} do
+      assert.close(back[name], at("batch_norm2d_mean/after/" .. name))
+    end
+    assert.is_nil(nn.BatchNorm2d(3):state().num_batches_tracked)
+    assert.misuse(function() nn.BatchNorm1d(3, {momentum = true}) end,
+      "nn.BatchNorm1d: momentum: expected a number from 0 to 1, or false, got true")
+  end)
+
+  it("may have a weight alone", function()
+    local layer, x = nn.BatchNorm1d(2, {bias = false}), lt.tensor{{1, 2}, {3, 6}}
+    layer.weight:detach():copy_(lt.tensor{2, 3})
+    assert.close(layer(x), {{-2, -3}, {2, 3}}, 1e-4)
+    assert.close(layer:eval()(x), (x - layer.running_mean) / (layer.running_var + 1e-5):sqrt() * lt.tensor{2, 3})
+    assert.equal(1, #layer:parameters())
+  end)
+end)
+
 describe("recurrent layers", function()
   for _, name in ipairs{"rnn", "lstm", "gru", "lstm_plain"} do
     it("give their last states, take a first one, and heed lengths, as PyTorch's packed sequences: " .. name, function()
@@ -115,6 +144,32 @@ describe("recurrent layers", function()
       end
     end)
   end
+
+  it("have single steps", function()
+    local h, c = at "cells/h", at "cells/c"
+    for name, make in pairs{
+      rnn_cell = function() return nn.RNNCell(5, 4, {nonlinearity = "relu"}) end,
+      gru_cell = function() return nn.GRUCell(5, 4) end,
+      lstm_cell = function() return nn.LSTMCell(5, 4) end,
+      lstm_cell_fresh = function() return nn.LSTMCell(5, 4, {bias = false}) end,
+    } do
+      local layer, x = loaded(name, make), lt.param(at(name .. "/x"):clone())
+      local y
+      if name == "lstm_cell_fresh" then y = layer(x)[1]
+      elseif name == "lstm_cell" then y = lt.cat(layer(x, {h, c}), 2)
+      else y = layer(x, h) end
+      assert.close(y, at(name .. "/y"))
+      y:backward(at(name .. "/dy"))
+      assert.close(x.grad, at(name .. "/dx"), 2e-5)
+      compare_gradients(name, layer, make)
+    end
+    assert.misuse(function() nn.LSTMCell(5, 4)(lt.ones(3, 5), h) end,
+      "LSTMCell%(5 %-> 4%): state: expected {h, c}, each %[3, 4%], got a tensor %[3, 4%]")
+    assert.misuse(function() nn.GRUCell(5, 4)(lt.ones(2, 5), h) end,
+      "GRUCell%(5 %-> 4%): state: expected %[2, 4%], got a tensor %[3, 4%]")
+    assert.misuse(function() nn.RNNCell(5, 4)(lt.ones(2, 3)) end,
+      "RNNCell%(5 %-> 4%): expected %[batch, 5%], got %[2, 3%]")
+  end)
 
   it("go on from a state as if there had been no break", function()
     local layer, x = nn.GRU(3, 4, {layers = 2}), lt.randn(2, 6, 3)
@@ -337,6 +392,8 @@ describe("the text of a layer", function()
     ["Embedding(10, 3)"] = nn.Embedding(10, 3), ["Identity"] = nn.Identity(),
     ["LSTM(3 -> 4, layers 2, bidirectional, dropout 0.5)"] = nn.LSTM(3, 4, {layers = 2, bidirectional = true,
       dropout = 0.5}),
+    ["LSTMCell(3 -> 4)"] = nn.LSTMCell(3, 4), ["Conv1d(4 -> 2, 3, padding same, groups 2)"] =
+      nn.Conv1d(4, 2, 3, {padding = "same", groups = 2}),
     ["GRU(3 -> 4)"] = nn.GRU(3, 4), ["RNN(3 -> 4)"] = nn.RNN(3, 4),
     ["MultiheadAttention(8, heads 2)"] = nn.MultiheadAttention(8, 2),
     ["TransformerEncoderLayer(8, heads 2)"] = nn.TransformerEncoderLayer(8, 2),
@@ -351,6 +408,12 @@ describe("layers of sequences and norms refuse", function()
     ["Conv1d%(3 %-> 4, 5%): expected %[batch, time, 3%], got %[2, 3%]"] = function()
       local _ = nn.Conv1d(3, 4, 5)(lt.ones(2, 3)) end,
     ["nn.Conv1d: kernel: expected a whole number of at least 1"] = function() local _ = nn.Conv1d(3, 4, {1, 2}) end,
+    ['nn.Conv1d: padding: expected a whole number of at least 0 or "same", got "valid"'] = function()
+      local _ = nn.Conv1d(3, 4, 5, {padding = "valid"}) end,
+    ['nn.Conv1d: padding: "same" goes with a stride of 1, got 2'] = function()
+      local _ = nn.Conv1d(3, 4, 5, {padding = "same", stride = 2}) end,
+    ["nn.ConvTranspose1d: groups: expected a divisor of 3 inputs and 4 outputs, got 2"] = function()
+      local _ = nn.ConvTranspose1d(3, 4, 5, {groups = 2}) end,
     ["MaxPool1d%(2%): expected %[batch, time, channels%], got %[2%]"] = function()
       local _ = nn.MaxPool1d(2)(lt.ones(2)) end,
     ["GlobalAvgPool: expected %[batch, ..., channels%], got %[2, 3%]"] = function()

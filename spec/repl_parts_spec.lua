@@ -498,7 +498,7 @@ describe("help", function()
 
   it("knows option names", function()
     assert.same({"stride", "padding", "dilation", "groups"}, help.options(lt.conv2d))
-    assert.same({"bias"}, help.options "nn.Linear")
+    assert.same({"bias", "dtype"}, help.options "nn.Linear")
     assert.same({"split", "dir", "size", "mini", "verify"}, help.options(require("latent.data").mnist))
     assert.is_nil(help.options(lt.relu))
     assert.is_nil(help.options(print))

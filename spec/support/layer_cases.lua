@@ -38,6 +38,7 @@ M.cases = {
   Flatten = {make = function() return nn.Flatten() end, shape = MAPS},
   GELU = {make = function() return nn.GELU() end, shape = ROWS},
   GRU = {make = function() return nn.GRU(6, 4, {bidirectional = true}) end, shape = SEQUENCE},
+  GRUCell = {make = function() return nn.GRUCell(6, 4) end, shape = ROWS},
   GlobalAvgPool = {make = function() return nn.GlobalAvgPool() end, shape = MAPS},
   GlobalMaxPool = {make = function() return nn.GlobalMaxPool() end, shape = MAPS},
   GroupNorm = {make = function() return nn.GroupNorm(2, 6) end, shape = ROWS},
@@ -51,6 +52,9 @@ M.cases = {
   KLDivLoss = {make = function() return nn.KLDivLoss() end, shape = ROWS, more = probabilities},
   L1Loss = {make = function() return nn.L1Loss() end, shape = ROWS, more = rows},
   LSTM = {make = function() return nn.LSTM(6, 4, {layers = 2}) end, shape = SEQUENCE},
+  LSTMCell = {make = function()
+    return nn.Sequential{nn.LSTMCell(6, 4), function(state) return lt.cat(state, 2) end}
+  end, shape = ROWS},
   LayerNorm = {make = function() return nn.LayerNorm(6) end, shape = ROWS},
   LeakyReLU = {make = function() return nn.LeakyReLU() end, shape = ROWS},
   Linear = {make = function() return nn.Linear(6, 5) end, shape = ROWS},
@@ -69,6 +73,7 @@ M.cases = {
   PReLU = {make = function() return nn.PReLU(6) end, shape = ROWS},
   RMSNorm = {make = function() return nn.RMSNorm(6) end, shape = ROWS},
   RNN = {make = function() return nn.RNN(6, 4) end, shape = SEQUENCE},
+  RNNCell = {make = function() return nn.RNNCell(6, 4) end, shape = ROWS},
   ReLU = {make = function() return nn.ReLU() end, shape = ROWS},
   Reshape = {make = function() return nn.Reshape(2, 3) end, shape = ROWS},
   Residual = {make = function() return nn.Residual(nn.Linear(6, 6)) end, shape = ROWS},

@@ -309,6 +309,26 @@ def schedules():
                                   metrics=metrics))
 
 
+def added():
+    """Cases that came later: behind the others, which keep their random numbers."""
+    case("conv1d_groups", nn.Conv1d(4, 6, 4, padding="same", dilation=3, groups=2), torch.randn(2, 9, 4),
+         channels_first=True)
+    case("conv_transpose1d_groups", nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, groups=2), torch.randn(2, 5, 4),
+         channels_first=True)
+    h, c = torch.randn(3, 4), torch.randn(3, 4)
+    put("cells/h", h)
+    put("cells/c", c)
+    case("rnn_cell", nn.RNNCell(5, 4, nonlinearity="relu"), torch.randn(3, 5), lambda m, x: m(x, h))
+    case("gru_cell", nn.GRUCell(5, 4), torch.randn(3, 5), lambda m, x: m(x, h))
+    case("lstm_cell", nn.LSTMCell(5, 4), torch.randn(3, 5), lambda m, x: torch.cat(m(x, (h, c)), 1))
+    case("lstm_cell_fresh", nn.LSTMCell(5, 4, bias=False), torch.randn(3, 5), lambda m, x: m(x)[0])
+    norm = nn.BatchNorm2d(3, momentum=None)
+    case("batch_norm2d_mean", norm, torch.randn(2, 4, 4, 3), channels_first=True)
+    norm(torch.arange(96.0).reshape(2, 4, 4, 3).sin().movedim(-1, 1))
+    for key in ("running_mean", "running_var"):
+        put("batch_norm2d_mean/after/" + key, getattr(norm, key))
+
+
 def write(path):
     header, offset = {}, 0
     for name, x in arrays.items():
@@ -329,4 +349,5 @@ if __name__ == "__main__":
     norms_of_weights()
     optimisers()
     schedules()
+    added()
     write(sys.argv[1] + "/layers.safetensors")

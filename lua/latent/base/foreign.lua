@@ -144,7 +144,6 @@ M.nn = entries{
   ["ModuleList ModuleDict Container"] = "nn.Sequential{...}, or fields of nn.Module{...}",
   ["LookupTable"] = "nn.Embedding(count, features)",
   ["PositionalEncoding"] = "nn.SinusoidalPositions(features)",
-  ["RNNCell LSTMCell GRUCell"] = "nn.LSTM(inputs, hidden), called with one step and its state",
   ["Transformer TransformerDecoder TransformerDecoderLayer"] =
     "nn.MultiheadAttention(features, heads) in an nn.Module{...} of your own, or nn.TransformerEncoder",
   ["Dense"] = "nn.Linear(inputs, outputs)",

@@ -4,6 +4,7 @@ local core = require "latent.core"
 local input = require "latent.nn.input"
 local module = require "latent.nn.module"
 local options = require "latent.base.options"
+local parts = require "latent.nn.parts"
 
 local M = {}
 
@@ -78,7 +79,7 @@ function M.Softplus:text()
   return self.beta == 1 and "Softplus" or core.plainly(string.format, "Softplus(%g)", self.beta)
 end
 
-local prelu_options = options.declare("nn.PReLU", {{"start", "finite", 0.25, "the slopes' first value"}})
+local prelu_options = options.declare("nn.PReLU", {{"start", "finite", 0.25, "the slopes' first value"}, parts.DTYPE})
 
 --- A layer of leaky_relu whose slope is learned, one for all or one a channel (He et al., 2015).
 -- @function PReLU

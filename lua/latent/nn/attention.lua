@@ -57,7 +57,7 @@ end
 -- ---- attention with several heads ----
 
 local attention_options = options.declare("nn.MultiheadAttention", {parts.BIAS,
-  {"dropout", parts.DROPOUT, 0, "of the weights, in training"}})
+  {"dropout", parts.DROPOUT, 0, "of the weights, in training"}, parts.DTYPE})
 
 --- Attention with several heads (Vaswani et al., 2017). `attention(query, key, value, opts)` takes [batch, time,
 -- features] three times, key and value being the query unless given, and returns [batch, time, features] and the
@@ -128,7 +128,8 @@ function M.MultiheadAttention:text() return ("MultiheadAttention(%d, heads %d)")
 local ENCODER = {{"dim_feedforward", "count", 2048, "features between its two linear layers"},
   {"dropout", parts.DROPOUT, 0.1, "in training"}, {"activation", options.one_of{"relu", "gelu"}, "relu"},
   {"norm_first", "boolean", false, "normalises what goes into a part, not what comes out of the sum"},
-  {"layer_norm_eps", "positive", 1e-5, "added to the variance"}, {"bias", "boolean", true, "of its linear layers"}}
+  {"layer_norm_eps", "positive", 1e-5, "added to the variance"}, {"bias", "boolean", true, "of its linear layers"},
+  parts.DTYPE}
 
 local layer_options = options.declare("nn.TransformerEncoderLayer", ENCODER)
 
@@ -186,7 +187,7 @@ function M.TransformerEncoderLayer:text()
 end
 
 local encoder_options = options.declare("nn.TransformerEncoder", {ENCODER[1], ENCODER[2], ENCODER[3], ENCODER[4],
-  ENCODER[5], ENCODER[6], {"norm", "boolean", false, "a layer norm behind the last layer"}})
+  ENCODER[5], ENCODER[6], ENCODER[7], {"norm", "boolean", false, "a layer norm behind the last layer"}})
 
 --- Several TransformerEncoderLayers one after the other; their list is the field `layers`. Called as one of them is.
 -- @function TransformerEncoder

@@ -58,7 +58,8 @@ local function conv_text(self, kind, more)
     parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, {"groups", 1}, table.unpack(more or {})}))
 end
 
-local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING_OR_SAME, DILATION, parts.GROUPS, parts.BIAS})
+local conv_options = options.declare("nn.Conv2d", {STRIDE, PADDING_OR_SAME, DILATION, parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
 
 --- Two-dimensional convolution, weight [kernel height, kernel width, inputs / groups, outputs]. Initially weight and
 -- bias are uniform within 1 / sqrt(inputs / groups * kernel height * kernel width), as in PyTorch.
@@ -88,7 +89,8 @@ end
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
 
 local transpose_options = options.declare("nn.ConvTranspose2d", {STRIDE, PADDING,
-  {"output_padding", parts.SIZES, 0, "rows and columns more at the end"}, DILATION, parts.GROUPS, parts.BIAS})
+  {"output_padding", parts.SIZES, 0, "rows and columns more at the end"}, DILATION, parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
 
 --- Transposed convolution: the adjoint of Conv2d, weight [kernel height, kernel width, inputs, outputs / groups].
 -- Initially weight and bias are uniform within 1 / sqrt(outputs / groups * kernel height * kernel width), as in
@@ -133,26 +135,36 @@ end
 local function kernel_of(self) return ops.reshape(self.weight, {1, self.kernel, self.inputs, self.outputs}) end
 
 local LINE = {{"stride", "count", 1}, {"padding", "size", 0}, {"dilation", "count", 1}}
+local LINE_PADDING = {"padding", options.kind("int|string", 'a whole number of at least 0 or "same"', function(value)
+  local size = type(value) == "number" and math.tointeger(value)
+  return value == "same" and value or size and size >= 0 and size or nil
+end), 0, '"same" keeps the length, with a stride of 1'}
 
-local function init_line(self, name, fan, inputs, outputs, kernel, opts)
+local function init_line(self, name, inputs, outputs, kernel, opts)
   self.inputs = options.expect(name, "inputs", inputs, "count")
   self.outputs = options.expect(name, "outputs", outputs, "count")
   self.kernel = options.expect(name, "kernel", kernel, "count")
-  self.stride, self.padding, self.dilation = opts.stride, opts.padding, opts.dilation
-  local bound = 1 / math.sqrt(self[fan] * self.kernel)
-  self.weight = parts.uniform(bound, self.kernel, self.inputs, self.outputs)
+  self.stride, self.padding, self.dilation, self.groups = opts.stride, opts.padding, opts.dilation, opts.groups
+  parts.check_groups(name, self)
+end
+
+-- Weight [kernel, inputs, outputs], in groups less of one of them; the bound is 1 / sqrt(fan in).
+local function init_line_weights(self, inputs, outputs, fan, opts)
+  local bound = 1 / math.sqrt(fan * self.kernel)
+  self.weight = parts.uniform(bound, self.kernel, inputs, outputs)
   if opts.bias then self.bias = parts.uniform(bound, self.outputs) end
 end
 
 local function line_text(self, kind, more)
   return ("%s(%d -> %d, %d%s)"):format(kind, self.inputs, self.outputs, self.kernel,
-    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, more}))
+    parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, {"groups", 1}, more}))
 end
 
-local line_options = options.declare("nn.Conv1d", {LINE[1], LINE[2], LINE[3], parts.BIAS})
+local line_options = options.declare("nn.Conv1d", {LINE[1], LINE_PADDING, LINE[3], parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
 
---- Convolution along time, [batch, time, inputs] to [batch, time, outputs], weight [kernel, inputs, outputs]. Initially
--- weight and bias are uniform within 1 / sqrt(inputs * kernel), as in PyTorch.
+--- Convolution along time, [batch, time, inputs] to [batch, time, outputs], weight [kernel, inputs / groups, outputs].
+-- Initially weight and bias are uniform within 1 / sqrt(inputs / groups * kernel), as in PyTorch.
 -- @function Conv1d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
@@ -163,21 +175,31 @@ M.Conv1d = class("Conv1d", {order = {"weight", "bias"}, torch_layout = conv_layo
   torch_arrays = {weight = {axes = {3, 2, 1}}}})
 
 function M.Conv1d:init(inputs, outputs, kernel, opts)
-  init_line(self, "nn.Conv1d", "inputs", inputs, outputs, kernel, line_options(opts))
+  opts = line_options(opts)
+  init_line(self, "nn.Conv1d", inputs, outputs, kernel, opts)
+  if self.padding == "same" and self.stride ~= 1 then
+    core.raise(('nn.Conv1d: padding: "same" goes with a stride of 1, got %d'):format(self.stride))
+  end
+  init_line_weights(self, self.inputs // self.groups, self.outputs, self.inputs // self.groups, opts)
 end
 
 function M.Conv1d:forward(x)
-  x = widen(input.check(self, x, input.STEPS, self.inputs))
+  input.check(self, x, input.STEPS, self.inputs)
+  if self.groups > 1 or self.padding == "same" then
+    return lt.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+  end
+  x = widen(x)
   return narrow(ops.conv2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding}, {1, self.dilation}))
 end
 
 function M.Conv1d:text() return line_text(self, "Conv1d") end
 
 local line_transpose_options = options.declare("nn.ConvTranspose1d", {LINE[1], LINE[2],
-  {"output_padding", "size", 0, "steps more at the end"}, LINE[3], parts.BIAS})
+  {"output_padding", "size", 0, "steps more at the end"}, LINE[3], parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
 
---- Transposed convolution along time: the adjoint of Conv1d, weight [kernel, inputs, outputs]. Initially weight and
--- bias are uniform within 1 / sqrt(outputs * kernel), as in PyTorch.
+--- Transposed convolution along time: the adjoint of Conv1d, weight [kernel, inputs, outputs / groups]. Initially
+-- weight and bias are uniform within 1 / sqrt(outputs / groups * kernel), as in PyTorch.
 -- @function ConvTranspose1d
 -- @tparam int inputs channels
 -- @tparam int outputs channels
@@ -189,12 +211,18 @@ M.ConvTranspose1d = class("ConvTranspose1d", {order = {"weight", "bias"}, torch_
 
 function M.ConvTranspose1d:init(inputs, outputs, kernel, opts)
   opts = line_transpose_options(opts)
-  init_line(self, "nn.ConvTranspose1d", "outputs", inputs, outputs, kernel, opts)
+  init_line(self, "nn.ConvTranspose1d", inputs, outputs, kernel, opts)
   self.output_padding = opts.output_padding
+  init_line_weights(self, self.inputs, self.outputs // self.groups, self.outputs // self.groups, opts)
 end
 
 function M.ConvTranspose1d:forward(x)
-  x = widen(input.check(self, x, input.STEPS, self.inputs))
+  input.check(self, x, input.STEPS, self.inputs)
+  if self.groups > 1 then
+    return lt.conv_transpose1d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.dilation,
+      self.groups)
+  end
+  x = widen(x)
   return narrow(ops.conv_transpose2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding},
     {0, self.output_padding}, {1, self.dilation}))
 end

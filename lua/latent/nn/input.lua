@@ -12,6 +12,7 @@ local MOST = 8 -- axes of a tensor
 M.ANY = {text = "a float32 or float64 tensor"}
 M.BATCH = {text = "[batch, ...]", least = 1}
 M.ROWS = {text = "[*, %d]", least = 1}
+M.ITEMS = {text = "[batch, %d]", dims = 2}
 M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
 M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
 M.SEQUENCES = {text = "[batch, time, channels]", dims = 3}

@@ -12,7 +12,7 @@ local ops, raise, class = core.ops, core.raise, module.class
 
 local M = {}
 
-local linear_options = options.declare("nn.Linear", {parts.BIAS})
+local linear_options = options.declare("nn.Linear", {parts.BIAS, parts.DTYPE})
 
 --- A linear layer: y = x weight + bias, weight [inputs, outputs]. Initially both are uniform within
 -- 1 / sqrt(inputs), as in PyTorch.
@@ -48,7 +48,7 @@ function M.Linear:text() return ("Linear(%d -> %d)"):format(self.inputs, self.ou
 
 local embedding_options = options.declare("nn.Embedding", {
   {"first", "integer", 1, "the number that means the first row: 0 for class labels and PyTorch's tokens"},
-  {"padding", "integer", nil, "the number whose row starts at zero and is not trained"}})
+  {"padding", "integer", nil, "the number whose row starts at zero and is not trained"}, parts.DTYPE})
 
 --- A table of vectors: whole numbers [...] to rows of the weight [count, features], [..., features]. Numbers count from
 -- 1 unless `first` says otherwise. Initially the weight is drawn from N(0, 1), as in PyTorch; a row that comes several

@@ -445,6 +445,21 @@ end
 
 function Module:__tostring() return core.plainly(text_of, self) end
 
+-- The type that options ask for; init says what is wrong with another.
+local function asked_dtype(opts)
+  local dtype = type(opts) == "table" and not M.is_module(opts) and rawget(opts, "dtype")
+  return (dtype == "float32" or dtype == "float64") and dtype
+end
+
+-- Its arrays are made of the default type: the one that the last argument asks for is the default meanwhile.
+local function initialise(self, dtype, ...)
+  local before = core.get_default_dtype()
+  core.set_default_dtype(dtype)
+  local ok, message = pcall(self.init, self, ...)
+  core.set_default_dtype(before)
+  if not ok then error(message, 0) end
+end
+
 --- A class of layers. `class(...)` makes one by calling `init(self, ...)`.
 -- @tparam string kind its name in texts and messages
 -- @tparam table class its functions and constants
@@ -455,7 +470,8 @@ function M.class(kind, class)
   class.__tostring = Module.__tostring
   return setmetatable(class, {__name = "class of layers", __index = Module, __call = function(_, ...)
     local self = setmetatable({training = true, _made = table.pack(...)}, class) -- nn.save tells it
-    self:init(...)
+    local dtype = asked_dtype((select(-1, nil, ...)))
+    if dtype then initialise(self, dtype, ...) else self:init(...) end
     return self
   end})
 end

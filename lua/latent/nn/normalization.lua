@@ -14,20 +14,33 @@ local M = {}
 
 -- ---- over a batch ----
 
+local SHARE_OR_FALSE = options.kind("number|boolean", "a number from 0 to 1, or false", function(value)
+  if value == false or type(value) == "number" and value >= 0 and value <= 1 then return value end
+end)
 local BATCH_NORM = {parts.EPS,
-  {"momentum", "share", 0.1, "share of the new in the running statistics"},
+  {"momentum", SHARE_OR_FALSE, 0.1, "share of the new in the running statistics; false: they are means of all batches"},
   {"affine", "boolean", true, "whether it has a weight and a bias"},
-  {"track_running_stats", "boolean", true, "without, evaluation too uses the batch's statistics"}}
+  {"bias", "boolean", true, "without, the weight alone"},
+  {"track_running_stats", "boolean", true, "without, evaluation too uses the batch's statistics"}, parts.DTYPE}
 
 local function init_batch_norm(self, name, channels, opts)
   self.channels = options.expect(name, "channels", channels, "count")
   self.eps, self.momentum = opts.eps, opts.momentum
   if opts.affine then
-    self.weight, self.bias = core.param(core.ones(self.channels)), core.param(core.zeros(self.channels))
+    self.weight = core.param(core.ones(self.channels))
+    if opts.bias then self.bias = core.param(core.zeros(self.channels)) end
   end
   if opts.track_running_stats then
     self.running_mean, self.running_var = core.zeros(self.channels), core.ones(self.channels)
+    if not self.momentum then self.num_batches_tracked = core.tensor(0) end
   end
+end
+
+-- x weight + bias, where there are such.
+local function scaled(self, x)
+  if not self.weight then return x end
+  x = ops.mul(x, self.weight)
+  return self.bias and ops.add(x, self.bias) or x
 end
 
 -- running = (1 - momentum) * running + momentum * new
@@ -46,9 +59,7 @@ local function by_all_ranks(self, x, sum)
   local mean = ops.div(ops.slice(first, 1, 1, self.channels), n)
   local centred = ops.sub(x, mean)
   local var = ops.div(sum(ops.sum(ops.square(centred), axes)), n)
-  local y = ops.div(centred, ops.sqrt(ops.add(var, self.eps)))
-  if self.weight then y = ops.add(ops.mul(y, self.weight), self.bias) end
-  return y, mean, var, n
+  return scaled(self, ops.div(centred, ops.sqrt(ops.add(var, self.eps)))), mean, var, n
 end
 
 -- A sum or a rectifier that follows is then done in the same pass, whoever calls it; see c/graph/later.h.
@@ -72,8 +83,9 @@ local function by_batch(self, x)
   local sum = self.training and statistics.sum_over_ranks
   local y, mean, var, n = (sum and by_all_ranks or by_own_rows)(self, x, sum)
   if self.training and self.running_mean and not core.replaying then -- a batch counts once
-    update_running(self.running_mean, mean, self.momentum)
-    update_running(self.running_var, ops.mul(var, n / (n - 1)), self.momentum)
+    local share = self.momentum or 1 / core.no_grad(function() return ops.add_(self.num_batches_tracked, 1) end):item()
+    update_running(self.running_mean, mean, share)
+    update_running(self.running_var, ops.mul(var, n / (n - 1)), share)
   end
   return y
 end
@@ -82,10 +94,11 @@ local function batch_norm(self, x)
   if self.training or not self.running_mean then return by_batch(self, x) end
   local scale = ops.sqrt(ops.add(self.running_var, self.eps))
   if not self.weight then return ops.div(ops.sub(x, self.running_mean), scale) end
-  return ops.add(ops.mul(ops.sub(x, self.running_mean), ops.div(self.weight, scale)), self.bias)
+  local y = ops.mul(ops.sub(x, self.running_mean), ops.div(self.weight, scale))
+  return self.bias and ops.add(y, self.bias) or y
 end
 
-local BUFFERS = {running_mean = true, running_var = true}
+local BUFFERS = {running_mean = true, running_var = true, num_batches_tracked = true}
 local batch_norm_options = options.declare("nn.BatchNorm2d", BATCH_NORM)
 
 --- Batch normalisation over all axes but the last (Ioffe and Szegedy, 2015). In training the batch's
@@ -134,7 +147,8 @@ function M.BatchNorm1d:text() return ("BatchNorm1d(%d)"):format(self.channels) e
 -- ---- over the last axis ----
 
 local layer_norm_options = options.declare("nn.LayerNorm", {parts.EPS,
-  {"elementwise_affine", "boolean", true, "whether it has a weight and a bias"}, {"bias", "boolean", true}})
+  {"elementwise_affine", "boolean", true, "whether it has a weight and a bias"}, {"bias", "boolean", true},
+  parts.DTYPE})
 
 --- Layer normalisation over the last axis, or the last axes (Ba, Kiros and Hinton, 2016).
 -- @function LayerNorm
@@ -178,7 +192,7 @@ end
 
 local rms_norm_options = options.declare("nn.RMSNorm", {
   {"eps", "not negative", 2.0 ^ -23, "added to the mean of the squares"},
-  {"affine", "boolean", true, "whether it has a weight"}})
+  {"affine", "boolean", true, "whether it has a weight"}, parts.DTYPE})
 
 --- The last axis divided by the root of its mean square, times a weight (Zhang and Sennrich, 2019).
 -- @function RMSNorm
@@ -228,7 +242,7 @@ local function channel_layout(self, value, flow)
 end
 
 local group_norm_options = options.declare("nn.GroupNorm", {parts.EPS,
-  {"affine", "boolean", true, "whether it has a weight and a bias"}})
+  {"affine", "boolean", true, "whether it has a weight and a bias"}, parts.DTYPE})
 
 --- Normalises groups of neighbouring channels of each item over all its places (Wu and He, 2018), [batch, ...,
 -- channels]. One group is a layer norm of the whole item.
@@ -255,7 +269,7 @@ end
 
 function M.GroupNorm:text() return ("GroupNorm(%d, %d)"):format(self.groups, self.channels) end
 
-local INSTANCE_NORM = {parts.EPS, {"affine", "boolean", false, "whether it has a weight and a bias"}}
+local INSTANCE_NORM = {parts.EPS, {"affine", "boolean", false, "whether it has a weight and a bias"}, parts.DTYPE}
 
 -- An instance norm needs more than one place: of a single one nothing is left.
 local function instance_norm(self, x, pattern)

@@ -58,6 +58,7 @@ end
 --- Rows of options that several layers have.
 M.GROUPS = {"groups", "count", 1, "of channels, each convolved by itself"}
 M.BIAS = {"bias", "boolean", true, "whether the layer has one"}
+M.DTYPE = {"dtype", options.one_of{"float32", "float64"}, nil, "of its arrays (default: lt.get_default_dtype())"}
 M.EPS = {"eps", "positive", 1e-5, "added to the variance"}
 
 --- "2" or "{2, 3}" of a pair.

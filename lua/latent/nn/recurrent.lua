@@ -1,6 +1,6 @@
---- Recurrent layers over sequences [batch, time, features]: RNN, LSTM, GRU. Their arrays have PyTorch's names
--- (`weight_ih_l0` is the first layer's, `_reverse` those that go backwards in time) and order of gates, but are
--- [inputs, gates * hidden] as those of linear layers are.
+--- Recurrent layers over sequences [batch, time, features], RNN, LSTM, GRU, and their single steps, RNNCell and so on.
+-- Their arrays have PyTorch's names (`weight_ih_l0` is the first layer's, `_reverse` those that go backwards in
+-- time) and order of gates, but are [inputs, gates * hidden] as those of linear layers are.
 -- @module latent.nn.recurrent
 local core = require "latent.core"
 local input = require "latent.nn.input"
@@ -15,7 +15,8 @@ local M = {}
 
 local OPTIONS = {{"layers", "count", 1, "one above the other"}, parts.BIAS,
   {"dropout", parts.DROPOUT, 0, "of what goes from one layer to the next, in training"},
-  {"bidirectional", "boolean", false, "a second set of weights reads each sequence from its end"}}
+  {"bidirectional", "boolean", false, "a second set of weights reads each sequence from its end"},
+  parts.DTYPE}
 
 -- ---- one step: (gates of the input, gates of the state, state) -> new state; a state is a list of tensors ----
 
@@ -217,7 +218,7 @@ local function recurrent(kind)
   return module.class(kind, {torch_layout = torch_layout, forward = forward, text = text})
 end
 
-local rnn_options = options.declare("nn.RNN", {OPTIONS[1], OPTIONS[2], OPTIONS[3], OPTIONS[4],
+local rnn_options = options.declare("nn.RNN", {OPTIONS[1], OPTIONS[2], OPTIONS[3], OPTIONS[4], OPTIONS[5],
   {"nonlinearity", options.one_of{"tanh", "relu"}, "tanh"}})
 
 --- A recurrent network (Elman, 1990): h = tanh(x weight_ih + bias_ih + h weight_hh + bias_hh) at each step. Called with
@@ -266,6 +267,96 @@ M.GRU = recurrent "GRU"
 function M.GRU:init(inputs, hidden, opts)
   self._step, self._arrays = gru_step, 1
   init(self, "nn.GRU", 3, inputs, hidden, gru_options(opts))
+end
+
+-- ---- single steps ----
+
+local function init_cell(self, name, gates, inputs, hidden, opts)
+  self.inputs = options.expect(name, "inputs", inputs, "count")
+  self.hidden = options.expect(name, "hidden", hidden, "count")
+  local bound, size = 1 / math.sqrt(self.hidden), gates * self.hidden
+  self.weight_ih, self.weight_hh = parts.uniform(bound, self.inputs, size), parts.uniform(bound, self.hidden, size)
+  if opts.bias then self.bias_ih, self.bias_hh = parts.uniform(bound, size), parts.uniform(bound, size) end
+end
+
+-- The tensors of the state that is given, zeros where there is none.
+local function cell_state(self, given, batch)
+  if given == nil then
+    local zero = core.zeros({batch, self.hidden}, {dtype = self.weight_ih.dtype})
+    return {zero, zero}
+  end
+  if self._arrays == 1 and core.is_tensor(given) then given = {given} end
+  local wanted, list = shapes.text{batch, self.hidden}, {}
+  for k = 1, self._arrays do
+    list[k] = type(given) == "table" and given[k] or nil
+    if not core.is_tensor(list[k]) or shapes.text(list[k]) ~= wanted then
+      raise(("%s: state: expected %s%s, got %s"):format(self:text(), self._arrays == 2 and "{h, c}, each " or "",
+        wanted, options.describe(list[k] == nil and given or list[k])))
+    end
+  end
+  return list
+end
+
+local function cell_forward(self, x, given)
+  local state = cell_state(self, given, input.check(self, x, input.ITEMS, self.inputs):size(1))
+  local new = self._step(ops.linear(x, self.weight_ih, self.bias_ih),
+    ops.linear(state[1], self.weight_hh, self.bias_hh), state, self.hidden)
+  return self._arrays == 2 and new or new[1]
+end
+
+local function cell_text(self) return ("%s(%d -> %d)"):format(self.kind, self.inputs, self.hidden) end
+
+local function cell(kind)
+  return module.class(kind, {order = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}, torch_layout = torch_layout,
+    torch_arrays = {weight_ih = {axes = {2, 1}, reads = 1}, weight_hh = {axes = {2, 1}}}, forward = cell_forward,
+    text = cell_text})
+end
+
+local rnn_cell_options = options.declare("nn.RNNCell", {parts.BIAS,
+  {"nonlinearity", options.one_of{"tanh", "relu"}, "tanh"}, parts.DTYPE})
+
+--- One step of an RNN: called with x [batch, inputs] and a state [batch, hidden] (zeros unless given), it returns the
+-- next state.
+-- @usage for t = 1, x:size(2) do h = cell(x[{{}, t}], h) end
+-- @function RNNCell
+-- @tparam int inputs features
+-- @tparam int hidden features of the state
+-- @tparam ?table opts
+-- @treturn Module
+M.RNNCell = cell "RNNCell"
+function M.RNNCell:init(inputs, hidden, opts)
+  opts = rnn_cell_options(opts)
+  self._step, self._arrays = rnn_step(opts.nonlinearity), 1
+  init_cell(self, "nn.RNNCell", 1, inputs, hidden, opts)
+end
+
+local lstm_cell_options = options.declare("nn.LSTMCell", {parts.BIAS, parts.DTYPE})
+
+--- One step of an LSTM: its state, given and returned, is {h, c}, each [batch, hidden].
+-- @usage state = cell(x[{{}, t}], state)
+-- @function LSTMCell
+-- @tparam int inputs features
+-- @tparam int hidden features of the state
+-- @tparam ?table opts
+-- @treturn Module
+M.LSTMCell = cell "LSTMCell"
+function M.LSTMCell:init(inputs, hidden, opts)
+  self._step, self._arrays = lstm_step, 2
+  init_cell(self, "nn.LSTMCell", 4, inputs, hidden, lstm_cell_options(opts))
+end
+
+local gru_cell_options = options.declare("nn.GRUCell", {parts.BIAS, parts.DTYPE})
+
+--- One step of a GRU, called as an RNNCell is.
+-- @function GRUCell
+-- @tparam int inputs features
+-- @tparam int hidden features of the state
+-- @tparam ?table opts
+-- @treturn Module
+M.GRUCell = cell "GRUCell"
+function M.GRUCell:init(inputs, hidden, opts)
+  self._step, self._arrays = gru_step, 1
+  init_cell(self, "nn.GRUCell", 3, inputs, hidden, gru_cell_options(opts))
 end
 
 return M

@@ -121,8 +121,12 @@ local function convert(fname, model, state, channels, back)
     local layer = layers[path]
     local how = layer and layer.torch_arrays and layer.torch_arrays[field]
     if how and core.is_tensor(value) then value = convert_array(value, how, layouts[layer], back) end
-    -- PyTorch counts the batches of a batch norm; nothing here depends on it.
-    if field ~= "num_batches_tracked" then converted[key] = value end
+    -- PyTorch counts the batches of every batch norm, in whole numbers; here one does that averages over them.
+    if field ~= "num_batches_tracked" then
+      converted[key] = value
+    elseif layer and layer[field] and core.is_tensor(value) then
+      converted[key] = back and value:long() or core.tensor(value, {dtype = layer[field].dtype})
+    end
   end
   return converted
 end

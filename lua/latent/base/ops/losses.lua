@@ -164,7 +164,26 @@ return function(core)
     return ops.gaussian_nll(mu, log_var, target, ...)
   end
 
+  ---- squared error with weights ----
+
+  local MSE = {REDUCTION, {name = "weight", kind = "tensor"}}
+
+  local function mse_loss(input, target, given, ...)
+    if is_plain(given, ...) then return ops.mse_loss(input, target, given) end
+    local o = arguments.read("mse_loss", MSE, given, ...)
+    local terms = ops.mse_loss(input, target, "none")
+    if o.weight == nil then return reduce(terms, o.reduction) end
+    local weight = like(o.weight, "mse_loss: weight")
+    if not same(weight.shape, terms.shape) then
+      raise(("mse_loss: weight: expected shape %s, got %s"):format(shapes.text(terms), shapes.text(weight)))
+    end
+    terms = ops.mul(terms, weight)
+    return o.reduction == "mean" and ops.div(ops.sum(terms), ops.sum(weight)) or reduce(terms, o.reduction)
+  end
+
   return {
+    {name = "mse_loss", extends = true, f = mse_loss, params = {MSE[2]},
+      more = "weight, in the same shape, multiplies the terms, and the average is weighted."},
     {name = "cross_entropy", extends = true, f = cross_entropy, params = {table.unpack(CROSS_ENTROPY, 2)},
       doc = "-log softmax(x)[label] for logits x [..., classes] and class labels [...] with values 0..classes-1, or \z
         probabilities in x's shape; averaged. weight: of each class, [classes], and the average is weighted; \z
