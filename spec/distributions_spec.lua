@@ -152,6 +152,24 @@ describe("draws", function()
   end)
 end)
 
+describe("a distribution of float64", function()
+  it("draws, and tells what it has, in its own type", function()
+    local function wide(x) return lt.tensor(x, {dtype = "float64"}) end
+    for name, d in pairs{normal = D.Normal(wide{0, 1}, 2), laplace = D.Laplace(1, wide{1, 2}),
+      uniform = D.Uniform(wide{0, 1}, 3), bernoulli = D.Bernoulli{probs = wide{0.3, 0.6}},
+      categorical = D.Categorical{logits = wide{1, 2}}, relaxed = D.RelaxedOneHotCategorical(1, {logits = wide{0, 1}}),
+      independent = D.Independent(D.Normal(wide{0, 1}, 1)),
+      mixture = D.MixtureSameFamily(D.Categorical{probs = wide{1, 2}}, D.Normal(wide{0, 1}, 1)),
+      multivariate = D.MultivariateNormal({0, 1}, {covariance_matrix = wide{{2, 1}, {1, 2}}}),
+      triangle = D.MultivariateNormal({0, 1}, {scale_tril = wide{{2, 0}, {1, 2}}})} do
+      local x = d:sample(3)
+      assert.equal(name == "categorical" and "i64" or "float64", x.dtype, name)
+      assert.equal("float64", d:log_prob(x).dtype, name)
+      assert.equal("float64", d:log_prob(x:table()).dtype, name)
+    end
+  end)
+end)
+
 describe("distributions", function()
   it("say what they are", function()
     assert.equal("Normal(batch [3], event [])", tostring(D.Normal(lt.zeros(3), 1)))

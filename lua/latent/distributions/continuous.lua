@@ -5,6 +5,7 @@ local distribution = require "latent.distributions.distribution"
 local lt = require "latent"
 
 local parameters, check_positive = distribution.parameters, distribution.check_positive
+local rand, randn = distribution.rand, distribution.randn
 
 local M = {}
 
@@ -22,7 +23,7 @@ end
 
 local Normal = {reparameterized = true}
 
-function Normal.draw(self, shape, generator) return self.loc + self.scale * lt.randn(shape, {generator = generator}) end
+function Normal.draw(self, shape, generator) return self.loc + self.scale * randn(shape, generator, self.loc) end
 function Normal.log_prob(self, x)
   return ((x - self.loc) / self.scale):square() * -0.5 - self.scale:log() - LOG_2PI / 2
 end
@@ -46,7 +47,7 @@ local Laplace = {reparameterized = true}
 
 function Laplace.draw(self, shape, generator)
   -- Never exactly -1/2, whose logarithm would be infinite.
-  local u = lt.rand(shape, {generator = generator}) - (0.5 - 2.0 ^ -25)
+  local u = rand(shape, generator, self.loc) - (0.5 - 2.0 ^ -25)
   return self.loc - self.scale * u:sign() * (u:abs() * -2):log1p()
 end
 function Laplace.log_prob(self, x)
@@ -70,7 +71,7 @@ end
 local Uniform = {reparameterized = true}
 
 function Uniform.draw(self, shape, generator)
-  return self.low + (self.high - self.low) * lt.rand(shape, {generator = generator})
+  return self.low + (self.high - self.low) * rand(shape, generator, self.low)
 end
 function Uniform.log_prob(self, x)
   local density = -(self.high - self.low):log()

@@ -42,10 +42,10 @@ local function fitted(x, other)
 end
 
 function Bernoulli.draw(self, shape, generator)
-  return lt.rand(shape, {generator = generator}):lt(self.probs):float()
+  return distribution.floating(distribution.rand(shape, generator, self.probs):lt(self.probs), self.probs)
 end
 function Bernoulli.log_prob(self, x)
-  x = x.dtype:find "^float" and x or x:float()
+  x = distribution.floating(x, self.logits)
   return -lt.bce_with_logits(fitted(self.logits, x), fitted(x, self.logits), "none")
 end
 -- p log(1 / p) + (1 - p) log(1 / (1 - p)), of which log-odds at an end make 0.
@@ -78,14 +78,14 @@ end
 local Categorical = {}
 
 -- -log(-log u) of uniform numbers: logits plus these are greatest with the logits' probabilities.
-local function gumbel(shape, generator)
-  local u = lt.rand(shape, {generator = generator})
+local function gumbel(shape, generator, like)
+  local u = distribution.rand(shape, generator, like)
   return -(-(u + 2.0 ^ -25):log()):log()
 end
 
 function Categorical.draw(self, shape, generator)
   local wide = distribution.joined(shape, {self.classes})
-  return (self.logits + gumbel(wide, generator)):argmax(-1) - 1
+  return (self.logits + gumbel(wide, generator, self.logits)):argmax(-1) - 1
 end
 
 -- Where a class has the probability 0 its logarithm is not asked for.
@@ -127,7 +127,7 @@ end
 local Relaxed = {reparameterized = true}
 
 function Relaxed.draw(self, shape, generator)
-  return ((self.logits + gumbel(shape, generator)) / self.temperature):softmax(-1)
+  return ((self.logits + gumbel(shape, generator, self.logits)) / self.temperature):softmax(-1)
 end
 function Relaxed.log_prob(self, x)
   local log_x, k = x:log(), self.event_shape[1]

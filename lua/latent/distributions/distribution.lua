@@ -25,6 +25,8 @@ Distribution.__name = "distribution" -- in messages
 function M.new(kind, rules, fields)
   fields.kind, fields._rules = kind, rules
   fields.event_shape = fields.event_shape or {}
+  local inner = fields.base or fields.components
+  fields._like = fields.loc or fields.low or fields.logits or inner and inner._like -- what numbers become a tensor like
   return setmetatable(fields, Distribution)
 end
 
@@ -40,16 +42,32 @@ function M.joined(...)
   return all
 end
 
---- Parameters (tensors, numbers or lists) as tensors of one shape.
+--- A tensor of whole numbers in the type of another, or the default one; one of a floating type as it is.
+-- @local
+function M.floating(x, like)
+  if x.dtype:find "^float" then return x end
+  return core.tensor(x, {dtype = like and like.dtype or core.get_default_dtype()})
+end
+
+--- Uniform and normal numbers in the type of a parameter.
+-- @local
+function M.rand(shape, generator, like) return lt.rand(shape, {generator = generator, dtype = like.dtype}) end
+--- @local
+function M.randn(shape, generator, like) return lt.randn(shape, {generator = generator, dtype = like.dtype}) end
+
+--- Parameters (tensors, numbers or lists) as tensors of one shape and one type.
 -- @local
 function M.parameters(name, names, ...)
-  local list, shape = {}, {}
+  local list, shape, like = {}, {}, nil
+  for i = 1, #names do
+    local value = (select(i, ...))
+    if core.is_tensor(value) and value.dtype:find "^float" then like = like or value end
+  end
   for i, key in ipairs(names) do
     local place = ("%s: %s"):format(name, key)
     local value = (select(i, ...))
     if value == nil then raise(place .. " is missing") end
-    list[i] = core.tensor_like(value, place)
-    if list[i].dtype:find "^float" == nil then list[i] = list[i]:float() end
+    list[i] = M.floating(core.tensor_like(value, place, like), like)
     local fits = shapes.broadcast(shape, list[i].shape)
     if not fits then
       raise(("%s: %s does not fit to what comes before"):format(place, shapes.text(list[i])))
@@ -122,7 +140,7 @@ end
 -- @tparam Tensor x broadcasts to the batch shape; its last axes are the event
 -- @treturn Tensor [..., batch_shape...]
 function Distribution:log_prob(x)
-  x = core.tensor_like(x, "log_prob: x")
+  x = core.tensor_like(x, "log_prob: x", self._like)
   local events, shape = #self.event_shape, x.shape
   for d = 1, events do
     if shape[#shape - events + d] ~= self.event_shape[d] then

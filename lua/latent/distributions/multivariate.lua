@@ -22,11 +22,11 @@ end
 
 -- Half the logarithm of the covariance's determinant.
 local function half_log_det(self)
-  return (self.scale_tril * lt.eye(self.event_shape[1])):sum(-1):log():sum(-1)
+  return (self.scale_tril * lt.eye(self.event_shape[1], {dtype = self.scale_tril.dtype})):sum(-1):log():sum(-1)
 end
 
 function MultivariateNormal.draw(self, shape, generator)
-  local eps = lt.randn(shape, {generator = generator})
+  local eps = distribution.randn(shape, generator, self.loc)
   return self.loc + (self.scale_tril * eps:unsqueeze(-2)):sum(-1)
 end
 function MultivariateNormal.log_prob(self, x)
@@ -50,7 +50,7 @@ local read = options.declare("distributions.MultivariateNormal", {
 function M.MultivariateNormal(loc, opts)
   local name = "MultivariateNormal"
   opts = read(opts, name)
-  loc = core.tensor_like(loc, name .. ": loc")
+  loc = core.tensor_like(loc, name .. ": loc", opts.scale_tril or opts.covariance_matrix)
   if (opts.covariance_matrix == nil) == (opts.scale_tril == nil) then
     raise(name .. ": give covariance_matrix or scale_tril, one of the two")
   end
@@ -67,7 +67,7 @@ function M.MultivariateNormal(loc, opts)
   end
   local triangle = opts.scale_tril
   if triangle then
-    distribution.check_positive(name, "scale_tril", (triangle:detach() * lt.eye(n)):sum(-1))
+    distribution.check_positive(name, "scale_tril", (triangle:detach() * lt.eye(n, {dtype = triangle.dtype})):sum(-1))
   else
     triangle = linalg.cholesky(opts.covariance_matrix)
   end
