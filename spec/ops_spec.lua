@@ -106,8 +106,9 @@ local extremes = { -- op: values at -300, 300, -inf, inf
   rsqrt = {nan, 300 ^ -0.5, nan, 0}, reciprocal = {-1 / 300, 1 / 300, 0, 0}, erf = {-1, 1, -1, 1},
   erfc = {2, 0, 2, 0},
   lgamma = {inf, 1409.2020, inf, inf}, digamma = {nan, 5.7021149, nan, inf},
+  polygamma = {nan, -1.1148219e-05, nan, 0},
 }
-local ARGUMENTS = {clamp = {{min = -1, max = 1}}, pow = {3}}
+local ARGUMENTS = {clamp = {{min = -1, max = 1}}, pow = {3}, polygamma = {2}}
 -- Gradients that are finite at +-300 although what they are made of is not.
 local FINITE = {"tanh", "atan", "asinh", "erf", "erfc", "sigmoid", "relu", "leaky_relu", "elu", "gelu", "silu",
   "softplus", "abs", "square", "clamp"}
@@ -138,6 +139,8 @@ describe("extremes", function()
     y:sum():backward()
     assert.close(x.grad, {8.9348022001, 14.7259121609, 19.6181443344, 4.9348022021, 0.6449340671, 0.1426158967}, 1e-6)
     assert.close(lt.digamma {0, -1}, {-inf, nan})
+    assert.close(lt.polygamma({0, -1, 1}, 3), {inf, inf, 6.4939394023})
+    assert.close(lt.polygamma({-1.5, -2.5}, 2), {-0.2362040516, -0.1082040516}) -- those of one half, and no more
     assert.close(lt.lgamma {0, -1, 1}, {inf, inf, 0})
     assert.close(lt.erfinv {1, -1, 0, 1e-12}, {inf, -inf, 0, 8.86226925e-13})
     assert.close(lt.erfinv {2.0 ^ -20 - 1}, {-3.4655050258}, 1e-6)

@@ -53,7 +53,7 @@ local CHANGES = {
   ["x%[i%] = value"] = function(y) y:reshape(-1)[1] = 7 end,
   ["x%[{...}%] = 7"] = function(y) y[{{}}] = 7 end,
 }
-local IN_PLACE = {pow = {2}, clamp = {{min = 100}}}
+local IN_PLACE = {pow = {2}, clamp = {{min = 100}}, polygamma = {1}}
 for _, op in ipairs(core.registry()) do
   if op.elementwise then
     CHANGES[op.name .. "_"] = function(y)

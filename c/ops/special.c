@@ -71,6 +71,38 @@ static double psi_slope(double x) {
   return 1 / x + 0.5 * s + series / x + below;
 }
 
+/* Hurwitz' zeta: the sum of (x + k)^-s over k = 0, 1, ..., for x > 0. The first terms by
+ * themselves, up to where Euler's and Maclaurin's formula has all digits of a double for the rest:
+ * y^(1 - s) / (s - 1) + y^-s / 2 + sum B(2 j) / (2 j)! s (s + 1) ... (s + 2 j - 2) y^(1 - s - 2 j)
+ */
+static double hurwitz(double s, double x) {
+  static const double bernoulli[] = {1.0 / 6,  -1.0 / 30,     1.0 / 42, -1.0 / 30,
+                                     5.0 / 66, -691.0 / 2730, 7.0 / 6,  -3617.0 / 510};
+  double sum = 0;
+  for (; x < FAR + s; x++) sum += pow(x, -s);
+  double y = pow(x, -s), term = y / x; /* s ... (s + 2 j - 2) x^(1 - s - 2 j) / (2 j)! */
+  if (y == 0) return sum;
+  sum += y * x / (s - 1) + y / 2;
+  for (int j = 0; j < 8; j++) {
+    term *= j == 0 ? s / 2 : (s + 2 * j - 1) * (s + 2 * j) / ((2 * j + 1) * (2 * j + 2) * x * x);
+    sum += bernoulli[j] * term;
+  }
+  return sum;
+}
+
+/* (-1)^(n + 1) n! zeta(n + 1, x), and psi for n = 0. Left of 0, with x = f - m and 0 < f < 1, the m
+ * terms below 0 are those of 1 - f up to m - f with the sign of (-1)^(n + 1). */
+static double poly_gamma(double n, double x) {
+  if (n == 0) return psi(x);
+  if (n == 1) return psi_slope(x);
+  double sign = fmod(n, 2) == 1 ? 1 : -1, f = x - floor(x), zeta;
+  if (!(x - x == 0)) return x > 0 ? 0 : NAN;
+  if (x > 0) zeta = hurwitz(n + 1, x);
+  else if (f == 0) return sign > 0 || x == 0 ? INFINITY : NAN;
+  else zeta = hurwitz(n + 1, f) + sign * hurwitz(n + 1, 1 - f) - sign * hurwitz(n + 1, 1 - x);
+  return sign * tgamma(n + 1) * zeta;
+}
+
 /* clang-format off */
 
 /* error function: y = 2 / sqrt(pi) times the integral of e^-t^2 from 0 to x, and 1 less that:
@@ -89,7 +121,28 @@ ELEMENTWISE(lgamma, log_gamma((double)x), (double)dy * psi((double)x))
 ROW(lgamma, SAVE_IN0, "The logarithm of |gamma(x)|; gamma(n) is the factorial of n - 1.")
 ELEMENTWISE(digamma, psi((double)x), (double)dy * psi_slope((double)x))
 ROW(digamma, SAVE_IN0, "The derivative of lgamma.")
+
+/* derivatives of psi: dx = dy psi^(n + 1)(x) */
+ELEMENTWISE(polygamma, poly_gamma(p[0], (double)x), (double)dy * poly_gamma(p[0] + 1, (double)x))
 /* clang-format on */
 
-const Op *const ISA_NAME(ops_special)[] = {&op_erf,    &op_erfc,    &op_erfinv,
-                                           &op_lgamma, &op_digamma, NULL};
+static bool polygamma_shape(const Call *c, Shape *out, Error *e) {
+  double n = c->number[0];
+  if (!(n >= 0 && n <= 170 && n == floor(n)))
+    return error_set(e, "n: expected a whole number from 0 to 170, got %.14g", n);
+  *out = c->in[0]->shape;
+  return true;
+}
+static const Op op_polygamma = {.name = "polygamma",
+                                .inputs = "x",
+                                .doc =
+                                    "The n-th derivative of digamma, n = 0 being digamma itself.",
+                                .flags = OP_ELEMENTWISE,
+                                .save = SAVE_IN0,
+                                .params = {{"n", PARAM_NUMBER, true, 0, NULL}},
+                                .shape = polygamma_shape,
+                                .forward = polygamma_forward,
+                                .backward = polygamma_backward};
+
+const Op *const ISA_NAME(ops_special)[] = {&op_erf,     &op_erfc,      &op_erfinv, &op_lgamma,
+                                           &op_digamma, &op_polygamma, NULL};

@@ -66,6 +66,8 @@ for _, op in ipairs {"tan", "asin", "acos", "atanh", "erfinv"} do
   unary(op, "unit")
 end
 unary("acosh", "above one")
+for n = 0, 4 do unary("polygamma", "above one", n) end
+add("polygamma", {{{3, 4}, "unit"}}, function(lt, x) return lt.polygamma(x * 0.5 - 0.75, 2) end, {label = "left of 0"})
 unary("leaky_relu", "any", 0.25)
 unary("leaky_relu", "any", -0.25)
 unary("elu", "any", 1.5)

@@ -140,6 +140,11 @@ local M = {
 for op, want in pairs(AT_SMALL) do M[op] = {{function() return lt[op] {0.3, -0.7, 0.9} end, want}} end
 for op, want in pairs(AT_POSITIVE) do M[op] = {{function() return lt[op] {0.5, 2, 7.5} end, want}} end
 
+M.polygamma = {
+  {function() return lt.polygamma({0.5, 2.5, -4.75}, 2) end, {-16.8287966442, -0.2362040516, -124.0610655213}},
+  {function() return lt.polygamma({0.5, 2.5, -0.25}, 3) end, {97.4090910340, 0.2239058488, 1555.7633125349}},
+  {function() return lt.polygamma({0.5, 1}, 0) end, {-1.9635100260, -0.5772156649}},
+}
 M.dot = {{function() return lt.dot(V12, lt.tensor{3, 4}) end, 11}}
 M.mv = {{function() return lt.mv(SPREAD, V12) end, {7, 14}}}
 M.outer = {{function() return lt.outer(V12, lt.tensor{3, 4, 5}) end, {{3, 4, 5}, {6, 8, 10}}}}

@@ -53,7 +53,7 @@ end
 for _, name in ipairs{"argmax", "argmin"} do OTHERS[name] = function() return lt[name](any(3, 4), 2) end end
 
 -- What the ops in place take after their only tensor.
-local IN_PLACE = {pow = {2}, clamp = {{min = 0.3}}}
+local IN_PLACE = {pow = {2}, clamp = {{min = 0.3}}, polygamma = {1}}
 
 local function add_ops()
   local names = {}

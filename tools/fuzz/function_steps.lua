@@ -87,6 +87,10 @@ function M.add(choose, apply)
       return i and step{i}
     end
   end
+  function choose.polygamma(r, g)
+    local i = g:where(within(0.3, 1e3))
+    return i and step({i}, r:int(0, 3))
+  end
   for _, name in ipairs{"atan2", "xlogy"} do
     choose[name] = function(_, g)
       local i = g:any()

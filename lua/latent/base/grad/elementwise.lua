@@ -72,7 +72,8 @@ return function(core, again)
     erfc = slope(function(x) return ops.exp(-(x * x)) * (-2 / SQRT_PI) end),
     erfinv = slope(function(_, y) return ops.exp(y * y) * (SQRT_PI / 2) end),
     lgamma = slope(function(x) return ops.digamma(x) end),
-    digamma = false, -- its derivative, trigamma, is no op
+    digamma = slope(function(x) return ops.polygamma(x, 1) end),
+    polygamma = function(n, dy) return dy * ops.polygamma(n[1], n.params.n + 1) end,
     dropout = function(n, dy) return n.extras[1] and dy * n.extras[1] or dy end,
   }
   for _, step in ipairs{"floor", "ceil", "trunc", "round", "sign"} do
