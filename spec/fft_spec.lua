@@ -6,6 +6,7 @@ local fft64 = require "spec.support.in_double"(require "latent.fft")
 local gradcheck = require "spec.support.gradcheck"
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
+local rulecheck = require "spec.support.rulecheck"
 local values = require "spec.support.values"
 
 local X, H = lt.tensor{1, -2, 3, 0.5, 4, -1, 2}, lt.tensor{1, 0.5, -1}
@@ -158,7 +159,7 @@ describe("fft", function()
   end)
 end)
 
-describe("gradients of fft", function()
+describe("gradients of fft, and their own,", function()
   local f = fft64
   local cases = {
     {"fft", function(_, x) return f.fft(x) end, {2, 5, 2}},
@@ -186,6 +187,7 @@ describe("gradients of fft", function()
       local inputs = {}
       for i = 3, #case do inputs[i - 2] = lt64.param(values.tensor(lt64, case[i], i)) end
       gradcheck.check(case[2], inputs)
+      rulecheck.check(case[2], inputs)
     end)
   end
 end)

@@ -6,6 +6,7 @@ local linalg = require "latent.linalg"
 local linalg64 = require "spec.support.in_double"(require "latent.linalg")
 local lt = require "latent"
 local lt64 = require "spec.support.lt64"
+local rulecheck = require "spec.support.rulecheck"
 local values = require "spec.support.values"
 
 local A = lt.tensor{{{4, 1, 2}, {1, 3, 0}, {2, 0, 5}}, {{2, -1, 0}, {1, 1, 3}, {0, 4, -2}}}
@@ -118,7 +119,7 @@ describe("linear algebra", function()
   end)
 end)
 
-describe("gradients of linear algebra", function()
+describe("gradients of linear algebra, and their own,", function()
   local function well(n) return function(x) return x + lt64.eye(n) * 5 end end
   local function symmetric(x) return (x + x:transpose(-2, -1)) / 2 end
   local function positive(x) return x:matmul(x:transpose(-2, -1)) + lt64.eye(x:size(-1)) end
@@ -180,6 +181,7 @@ describe("gradients of linear algebra", function()
         local inputs = {}
         for i = 2, #case do inputs[i - 1] = lt64.param(values.tensor(lt64, case[i], i)) end
         gradcheck.check(case[1], inputs)
+        rulecheck.check(case[1], inputs)
       end
     end)
   end

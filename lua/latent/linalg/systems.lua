@@ -43,6 +43,15 @@ local read_triangular = options.declare("linalg.solve_triangular", {
   {"unitriangular", "boolean", false, "take the diagonal of a as ones"},
 })
 
+local TRIANGULAR = {}
+
+-- The solution of the transposed system. LAPACK has a way that needs no transposed matrix, of which nothing is recorded.
+local function solve_transposed(a, dy, upper, unit)
+  if lt.is_recording() then return TRIANGULAR[not upper][unit](T(a), dy) end
+  return run("solve_triangular", SINGULAR, a, dy, {routine = "triangular", upper = upper, unit = unit,
+    transposed = true}):reshape(dy.shape)
+end
+
 local function triangular_op(upper, unit)
   return lt.op{
     name = "linalg.solve_triangular",
@@ -54,14 +63,12 @@ local function triangular_op(upper, unit)
     end,
     backward = function(ctx, dy)
       local a, x = ctx:saved()
-      local db = run("solve_triangular", SINGULAR, a, dy, {routine = "triangular", upper = upper, unit = unit,
-        transposed = true}):reshape(dy.shape)
+      local db = solve_transposed(a, dy, upper, unit)
       local da, off = -db:matmul(T(x)), unit and 1 or 0
       return upper and da:triu(off) or da:tril(-off), db
     end,
   }
 end
-local TRIANGULAR = {}
 for _, upper in ipairs{true, false} do
   TRIANGULAR[upper] = {[true] = triangular_op(upper, true), [false] = triangular_op(upper, false)}
 end
