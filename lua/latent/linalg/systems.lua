@@ -45,7 +45,7 @@ local read_triangular = options.declare("linalg.solve_triangular", {
 
 local TRIANGULAR = {}
 
--- The solution of the transposed system. LAPACK has a way that needs no transposed matrix, of which nothing is recorded.
+-- The solution of the transposed system. LAPACK has a way without a transposed matrix, of which nothing is recorded.
 local function solve_transposed(a, dy, upper, unit)
   if lt.is_recording() then return TRIANGULAR[not upper][unit](T(a), dy) end
   return run("solve_triangular", SINGULAR, a, dy, {routine = "triangular", upper = upper, unit = unit,
