@@ -71,6 +71,23 @@ for _, kind in ipairs{"RNN", "LSTM", "GRU"} do
 end
 case("RNN relu", function() return nn.RNN(4, 3, {nonlinearity = "relu", bidirectional = true}) end, STEPS)
 
+for _, kind in ipairs{"RNNCell", "GRUCell"} do
+  case(kind, function() return nn[kind](4, 3) end, ROWS)
+  case(kind .. " plain", function() return nn[kind](4, 3, {bias = false}) end, ROWS)
+end
+case("RNNCell relu", function() return nn.RNNCell(4, 3, {nonlinearity = "relu"}) end, ROWS)
+case("LSTMCell", function()
+  return nn.Module{cell = nn.LSTMCell(4, 3), forward = function(self, x)
+    local state = self.cell(x)
+    return state[1] + state[2]
+  end}
+end, ROWS)
+case("Conv1d in groups, of the same length", function()
+  return nn.Conv1d(4, 6, 4, {padding = "same", groups = 2, dilation = 2})
+end, STEPS)
+case("ConvTranspose1d in groups", function() return nn.ConvTranspose1d(4, 6, 3, {groups = 2, stride = 2}) end, STEPS)
+case("BatchNorm1d without bias", function() return nn.BatchNorm1d(4, {bias = false, momentum = false}) end, ROWS)
+
 case("MultiheadAttention", function() return nn.MultiheadAttention(4, 2) end, STEPS)
 case("attention to another", function() return nn.MultiheadAttention(4, 2, {bias = false}) end, STEPS, {2, 3, 4})
 case("causal attention", function()

@@ -326,7 +326,7 @@ local rnn_cell_options = options.declare("nn.RNNCell", {parts.BIAS,
 M.RNNCell = cell "RNNCell"
 function M.RNNCell:init(inputs, hidden, opts)
   opts = rnn_cell_options(opts)
-  self._step, self._arrays = rnn_step(opts.nonlinearity), 1
+  self._step, self._arrays, self.nonlinearity = rnn_step(opts.nonlinearity), 1, opts.nonlinearity
   init_cell(self, "nn.RNNCell", 1, inputs, hidden, opts)
 end
 

@@ -116,7 +116,7 @@ local function pads_of(layer, n)
   local before, behind = {}, {}
   for d = 1, n do
     if layer.padding == "same" then
-      local total = layer.dilation[d] * (layer.kernel[d] - 1)
+      local total = many(layer.dilation, n)[d] * (many(layer.kernel, n)[d] - 1)
       before[d], behind[d] = total // 2, total - total // 2
     else
       before[d] = many(layer.padding, n)[d]

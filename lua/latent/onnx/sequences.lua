@@ -69,6 +69,31 @@ M.LSTM = recurrent("LSTM", {1, 4, 2, 3})
 -- Ours: reset, update, new; ONNX's: update, reset, new.
 M.GRU = recurrent("GRU", {2, 1, 3}, function() return {linear_before_reset = 1} end)
 
+-- A single step: a sequence of one, from a state of zeros.
+local function cell(op, order, attributes)
+  return function(g, layer, x, y, state)
+    if state ~= nil then refuse(g, layer, "with a state that is given it cannot be exported") end
+    local function gates(name) return lt.stack({gates_of(layer[name], order, layer.hidden)}, 1) end
+    local inputs = {g:node("Reshape", {g:channels_last(x), g:shape{1, -1, layer.inputs}}),
+      g:constant(gates "weight_ih", "weight_ih"), g:constant(gates "weight_hh", "weight_hh")}
+    if layer.bias_ih then inputs[4] = g:constant(lt.cat({gates "bias_ih", gates "bias_hh"}, 2), "bias") end
+    local given = {hidden_size = layer.hidden}
+    for key, value in pairs(attributes and attributes(layer) or {}) do given[key] = value end
+    local outputs, states = {g:node(op, inputs, given, op == "LSTM" and 3 or 2)}, {}
+    for k = 2, #outputs do
+      states[k - 1] = g:symbol(op == "LSTM" and y[k - 1] or y,
+        {last = g:node("Reshape", {outputs[k], g:shape{-1, layer.hidden}})})
+    end
+    return op == "LSTM" and states or states[1]
+  end
+end
+
+M.RNNCell = cell("RNN", {1}, function(layer)
+  return {activations = {layer.nonlinearity == "relu" and "Relu" or "Tanh"}}
+end)
+M.LSTMCell = cell("LSTM", {1, 4, 2, 3})
+M.GRUCell = cell("GRU", {2, 1, 3}, function() return {linear_before_reset = 1} end)
+
 -- ---- attention ----
 
 -- What is added to the scores, as a constant; nil where nothing is.
