@@ -202,7 +202,7 @@ install: build ## into PREFIX, below DESTDIR; says what the shell needs to find 
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755
 	@tools/install.sh plots/style.gp $(call quoted,$(DESTDIR)$(LUADIR)/latent/plot)
-	@for file in $$(find web -type f) exercises/models.lua exercises/weights/autoencoder.safetensors \
+	@for file in LICENSE $$(find web -type f) exercises/models.lua exercises/weights/autoencoder.safetensors \
 	    exercises/weights/classifier.safetensors exercises/weights/vae2*.safetensors exercises/weights/vae16.safetensors; do \
 	  tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR)/latent/explorer)"/$$(dirname "$$file")" || exit; \
 	done

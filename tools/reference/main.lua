@@ -12,8 +12,6 @@ local weights = require "latent.explorer.weights"
 
 local folder = assert(arg[1], "usage: tools/reference/main.lua FOLDER")
 local model = api.read()
-local where = explorer.places()
-local can_run = files.exists(where.wasm) -- the core for browsers
 local index = {} -- of the search: {name, address, sentence, words}
 
 -- ---- text ----
@@ -260,8 +258,7 @@ local function write_chapter(chapter)
   local address = address_of(chapter.name)
   local content = anchored(rendered(text), address)
   -- The pieces of a chapter can be run on its page.
-  local runs = can_run and content:find "language%-lua"
-  write(address, chapter.name, content, runs and '<script src="run.js"></script>')
+  write(address, chapter.name, content, content:find "language%-lua" and '<script src="run.js"></script>')
 end
 
 -- ---- all ----
@@ -276,14 +273,11 @@ assert(files.write_atomic(files.join(folder, "index.html"), [[
 <title>latent</title></head><body><a href="README.html">latent</a></body></html>
 ]]))
 assert(files.write_atomic(files.join(folder, "index.js"), "const INDEX = " .. json.encode(json.array(index)) .. ";\n"))
-local charts = ""
-if can_run then
-  local shipped = assert(weights.choose({}, {runs = folder, shipped = files.join(where.exercises, "weights"),
-    new_model = explorer.models(where)}))
-  local laboratory
-  laboratory, charts = page_of.laboratory(shipped, where)
-  assert(files.write_atomic(files.join(folder, "laboratory.js"), laboratory))
-end
+local where = explorer.places()
+local shipped = assert(weights.choose({}, {runs = folder, shipped = files.join(where.exercises, "weights"),
+  new_model = explorer.models(where)}))
+local laboratory, charts = page_of.laboratory(shipped, where)
+assert(files.write_atomic(files.join(folder, "laboratory.js"), laboratory))
 for _, name in ipairs{"style.css", "search.js", "run.js"} do
   local text = assert(files.read_all("tools/reference/" .. name))
   assert(files.write_atomic(files.join(folder, name), name == "style.css" and text .. charts or text))

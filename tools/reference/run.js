@@ -46,6 +46,7 @@
   }
 
   for (const code of document.querySelectorAll("main pre > code.language-lua")) {
+    if (code.textContent.includes("latent.experiment")) continue; // a page has no folders of runs
     const button = document.createElement("button");
     const output = document.createElement("div");
     button.className = "run";

@@ -21,15 +21,15 @@ end
 local function beside(installed, in_tree)
   local here = files.dirname(debug.getinfo(1, "S").source:match "^@(.*)$" or "")
   local path = files.join(here, installed)
-  return files.is_dir(path) and path or files.join(here, "../../../" .. in_tree)
+  return files.exists(path) and path or files.join(here, "../../../" .. in_tree)
 end
 
 --- Where the parts of a page lie.
--- @treturn table folders web, exercises, mini; the compiled core, by gzip: wasm
+-- @treturn table folders web, exercises, mini; the compiled core, by gzip: wasm; the project's licence
 function M.places()
   local web = beside("web", "web")
   return {web = web, exercises = beside("exercises", "exercises"), mini = assert(sources.mini()),
-    wasm = files.join(web, "latent.wasm.gz")}
+    wasm = files.join(web, "latent.wasm.gz"), licence = beside("LICENSE", "LICENSE")}
 end
 
 --- The models of the exercises by their kinds and the sizes of their codes.

@@ -183,6 +183,12 @@ local function scripts_of(where, names)
   return '"use strict";\n' .. joined(where.web, scripts)
 end
 
+-- Those of the core's parts and of uPlot ask to be kept with them.
+local function licences(where)
+  return table.concat({"latent", read_all(where.licence), read(where.web, "LICENSES"), "uPlot",
+    read(where.web, "explorer/uplot/LICENSE")}, "\n\n")
+end
+
 local function make(models, where, way)
   local parts, script = contents(models, where, way), scripts_of(where, SCRIPTS)
   local style = joined(where.web, {"explorer/uplot/uPlot.min.css", "explorer/style.css"})
@@ -190,7 +196,8 @@ local function make(models, where, way)
     "style-src " .. hash(style), "worker-src blob:", "base-uri 'none'", "form-action 'none'"}
   return filled(read(where.web, "explorer/index.html"), {policy = table.concat(policy, "; "), style = style,
     script = script, worker = parts.worker, wasm = parts.wasm, files = parts.files,
-    data = json.encode{models = parts.models}, about = html.escape(about_text(models, parts.worst))}), parts.worst
+    data = json.encode{models = parts.models}, about = html.escape(about_text(models, parts.worst)),
+    licences = html.escape(licences(where))}), parts.worst
 end
 
 -- Names by which a page knows its models.
@@ -223,7 +230,7 @@ end
 
 --- The page.
 -- @tparam {table,...} models as `latent.explorer.weights` chooses them
--- @tparam table where folders: web, exercises, mini; the compiled core, by gzip: wasm
+-- @tparam table where folders: web, exercises, mini; files: licence, and the compiled core, by gzip: wasm
 -- @treturn string HTML
 -- @treturn number by how much the weights are rounded (root of the mean square, a share of theirs): 0 unless the page
 -- would be larger than `MOST` with all their bits
