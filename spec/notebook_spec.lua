@@ -118,8 +118,9 @@ describe_kernel("the kernel #slow", function()
       "lt.tensor{{1.5, 2}, {3, 0/0}}", "lt.arange(1, 2000):reshape(100, 20)", "lt.ones(2, 3, 4)", "lt.tensor(5)",
       {code = "data.mnist{split = 'test', mini = true}.images:slice(1, 1, 10)", keep = path},
       "print 'a' plot.show(plot.lines{{y = {1, 2, 3}}}) print 'b'\nplot.lines{{y = {3, 2, 1}}}",
-      "display(lt.ones(2)) display({['text/html'] = '<b>x</b>'})", "display('first', {id = 'here'})",
-      "display('second', {id = 'here'})", "display(1, {ID = 'x'})", "lt.ones(3), plot.lines{{y = {1, 2}}}, 3, 4",
+      "display(lt.ones(2)) display({['text/html'] = '<b>x</b>'})",
+      "display('first', {id = 'here'}) display('second', {id = 'here'})", "display('third', {id = 'here'})",
+      "display(1, {ID = 'x'})", "lt.ones(3), plot.lines{{y = {1, 2}}}, 3, 4",
       "plot.lines{{y = {1, 2}}}:save('/proc/none/all.png')",
     }
     local data = data_of(r[1], "execute_result")
@@ -152,10 +153,11 @@ describe_kernel("the kernel #slow", function()
     end
     assert.equal("<b>x</b>", r[7].outputs[2].data["text/html"])
     local _, first = data_of(r[8], "display_data")
-    local _, second = data_of(r[9], "update_display_data")
+    local _, second = data_of(r[8], "update_display_data")
     assert.equal("here", first.transient.display_id)
     assert.equal("here", second.transient.display_id)
-    assert.equal("second", (second.data["text/plain"]:gsub('"', "")))
+    assert.equal('"second"', second.data["text/plain"])
+    assert.equal('"third"', data_of(r[9], "display_data")["text/plain"]) -- run again, a cell begins anew
     assert.matches("^In%[10%]:1: display: opts: expected {id = name}", r[10].error)
     assert.is_string(r[11].outputs[1].data["text/html"])
     assert.is_string(r[11].outputs[2].data["image/png"])
@@ -282,6 +284,22 @@ end]]}
     assert.equal("nil", text_of(r[11], "execute_result"))
     assert.equal("latent was ended by signal SIGSEGV", r[12].error)
     assert.equal("latent was ended by signal SIGINT", r[13].error)
+  end)
+
+  it("says so where the program cannot be started", function()
+    local spec = folder .. "/share/jupyter/kernels/latent/kernel.json"
+    local text = assert(files.read_all(spec))
+    local program = scratch.write(folder, "no_latent", "#!/bin/sh\necho 'no library here' >&2\nexit 4\n")
+    assert(os.execute("chmod 755 " .. files.quote(program)))
+    local changed = assert(json.decode(text))
+    changed.argv[5] = program
+    assert(files.save(spec, json.encode(changed)))
+    local r = run{"1", "2"}
+    assert(files.save(spec, text))
+    for i = 1, 2 do
+      assert.equal("latent ended with status 4", r[i].error)
+      assert.equal("no library here\n", text_of(r[i], "stderr"))
+    end
   end)
 
   it("leaves no process behind, and shares nothing with another", function()

@@ -5,7 +5,7 @@ local M = {}
 --- Shows a value on the page; nil where there is none. `latent.repl.kernel` sets it.
 -- @function display
 -- @param value a figure, or {[MIME type] = text or bytes}
--- @tparam ?string id names it: a later display of that name takes its place
+-- @tparam ?string id names it: a later display of that name in the same cell takes its place
 M.display = nil
 
 local count = 0

@@ -67,7 +67,7 @@ local function transferred(bundle)
   return copy
 end
 
-local known = {} -- names of what stands on the page
+local known -- names of what the cell has shown: run again, it begins anew
 
 local function show_bundle(bundle, id)
   local question = {type = "display", bundle = bundle, id = id}
@@ -175,7 +175,7 @@ local handlers = {}
 
 function handlers.execute(session, request)
   face.name = ("In[%d]"):format(request.count)
-  cell = {source = request.code, answer = {type = "done", status = "ok"}}
+  cell, known = {source = request.code, answer = {type = "done", status = "ok"}}, {}
   local more = session:enter(request.code)
   if more then
     local _, message = session:compile(request.code, face.name)
@@ -217,7 +217,7 @@ end
 local function serve()
   local session = repl.session(face)
   session.complete = complete.new(session.scope)
-  cell = {answer = {}}
+  cell, known = {answer = {}}, {}
   session.begin()
   install(session)
   send(to, encode{type = "hello", protocol = M.PROTOCOL, version = require("latent")._VERSION})

@@ -42,8 +42,7 @@ class LatentKernel(Kernel):
         self._cell = None  # the message that what is printed belongs to
         self._unseen = ""  # what was printed before the first
         self._printed_size = 0
-        self._reading = False
-        self._ending = False
+        self._asking = self._reading = self._ending = False
         self._start()
 
     # ---- the program ----
@@ -87,15 +86,19 @@ class LatentKernel(Kernel):
         self._latent = None
         return how
 
+    def pre_handler_hook(self):
+        # Instead of raising KeyboardInterrupt, which could come anywhere, also between two messages.
+        self.saved_sigint_handler = signal.signal(signal.SIGINT, self._interrupted)
+
     def _interrupted(self, number, frame):
-        if self._latent:
+        if self._asking:
             self._latent.interrupt()
         if self._reading:
             raise KeyboardInterrupt
 
     def _ask(self, request, serve=None):
         """Sends a request and returns its answer; questions between are answered by `serve`."""
-        before = signal.signal(signal.SIGINT, self._interrupted)
+        self._asking = True
         try:
             self._latent.send(request)
             while True:
@@ -104,7 +107,7 @@ class LatentKernel(Kernel):
                     return message
                 self._latent.send(serve(message))
         finally:
-            signal.signal(signal.SIGINT, before)
+            self._asking = False
 
     # ---- cells ----
 
