@@ -131,6 +131,18 @@ describe("an experiment", function()
       1, true), output)
   end)
 
+  it("trains several models with a step of its own, and takes their weights with --reuse", function()
+    local script = "spec/fixtures/experiments/pair.lua"
+    local function pair(number) return assert(folder.read(("%s/pair/%d"):format(out, number))) end
+    local output, code = run(small(), script)
+    assert.equal(0, code, output)
+    assert.equal("done", pair(1).items[2].text)
+    output, code = run(small "--reuse", script)
+    assert.equal(0, code, output)
+    assert.equal("reused", pair(2).items[2].text)
+    assert.equal(records.numbers(pair(1)).weight, records.numbers(pair(2)).weight)
+  end)
+
   it("is written by one program at a time", function()
     run(small())
     local before = assert(files.read_all(out .. "/line/1/record.json"))
