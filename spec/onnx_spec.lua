@@ -5,6 +5,7 @@ local lt, nn, onnx = require "latent", require "latent.nn", require "latent.onnx
 local npz = require "latent.npz"
 local protobuf = require "spec.support.protobuf"
 local scratch = require "spec.support.scratch"
+local sorted_keys = require "latent.base.sorted_keys"
 require "spec.support.close"
 require "spec.support.misuse"
 
@@ -83,6 +84,21 @@ describe("an ONNX file", function()
       file.nodes[2].attributes)
     assert.same({4, 2, 3, 3}, file.constants["1.weight"].shape)
     assert.equal(model[1].weight:detach():permute(4, 3, 1, 2):bytes(), file.constants["1.weight"].bytes)
+  end)
+
+  it("has a name of its own for each constant and node", function()
+    local model = nn.Module{inner = nn.Linear(2, 2), forward = function(self, x)
+      return self.inner(self.inner(x)) * self.inner_2(x)
+    end, inner_2 = nn.Linear(2, 2)}
+    local file, seen = saved(model, {input = {1, 2}}), {}
+    for _, node in ipairs(file.nodes) do
+      assert.is_nil(seen[node.outputs[1]])
+      seen[node.outputs[1]] = true
+    end
+    assert.equal(model.inner.weight:bytes(), file.constants["inner.weight_2"].bytes)
+    model = nn.Module{forward = function(_, x) return x * lt.ones(1, 2) + lt.zeros(1, 2) end}
+    file = saved(model, {input = {1, 2}, output_names = {"constant"}})
+    assert.same({"constant_2", "constant_3"}, sorted_keys(file.constants))
   end)
 
   it("leaves out what leads to no output", function()

@@ -84,6 +84,7 @@ local function graph_of(model, opts)
     if not model_bytes.types[x.dtype] then raise(("%s: input: %s is no type here"):format(NAME, x.dtype)) end
     inputs[i] = g:input(names[i], x)
   end
+  for _, name in ipairs(opts.output_names or {}) do g:reserve(name) end
   for _, entry in ipairs(model:modules()) do modes[entry[2]] = entry[2].training end
   local _ <close> = setmetatable({}, {__close = function()
     for part, training in pairs(modes) do part.training = training end

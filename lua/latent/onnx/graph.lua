@@ -25,15 +25,23 @@ Graph.__index = Graph
 -- @treturn table
 function M.new(opset)
   return setmetatable({nodes = {}, constants = {}, inputs = {}, outputs = {}, opset = opset, path = "",
-    counts = {}, made = {}}, Graph)
+    taken = {}}, Graph)
 end
 
 -- A name that is not taken yet: "conv/Relu", "conv/Relu_2".
 local function fresh(self, stem)
-  local n = (self.counts[stem] or 0) + 1
-  self.counts[stem] = n
-  return n == 1 and stem or ("%s_%d"):format(stem, n)
+  local n, name = 1, stem
+  while self.taken[name] do
+    n = n + 1
+    name = ("%s_%d"):format(stem, n)
+  end
+  self.taken[name] = true
+  return name
 end
+
+--- Keeps a name from nodes and constants.
+-- @tparam string name
+function Graph:reserve(name) self.taken[name] = true end
 
 --- Adds a node of the layer that is being written.
 -- @tparam string op
@@ -163,7 +171,7 @@ end
 --- Names what goes in.
 function Graph:input(name, x)
   self.inputs[#self.inputs + 1] = {name, x}
-  self.counts[name] = 1
+  self:reserve(name)
   return self:symbol(x, {last = name})
 end
 

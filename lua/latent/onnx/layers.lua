@@ -209,7 +209,7 @@ local function batch_norm(g, layer, x, y)
   return g:symbol(y, {first = g:node("BatchNormalization", {g:channels_first(x),
     g:constant(ones(layer, y), "weight"), g:constant(zeros(layer, y), "bias"),
     g:constant(layer.running_mean, "running_mean"), g:constant(layer.running_var, "running_var")},
-    {epsilon = {float = layer.eps}}), last = nil})
+    {epsilon = {float = layer.eps}})})
 end
 M.BatchNorm2d = batch_norm
 function M.BatchNorm1d(g, layer, x, y)
