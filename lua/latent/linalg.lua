@@ -17,8 +17,8 @@ for _, part in ipairs(PARTS) do
   for name, f in pairs(require("latent.linalg." .. part)) do M[name] = f end
 end
 
-local T, square, batch_of = matrices.T, matrices.square, matrices.batch_of
-local shaped, system, run = matrices.shaped, matrices.system, matrices.run
+local T, square = matrices.T, matrices.square
+local system, run = matrices.system, matrices.run
 
 -- ---- determinants ----
 
@@ -116,8 +116,8 @@ local read_pinv = options.declare("linalg.pinv", RTOL)
 -- @treturn Tensor [..., n, m]
 function M.pinv(a, opts)
   local o = read_pinv(opts)
-  local m, n = matrices.matrices("pinv", a)
-  if a:numel() == 0 then return lt.zeros(shaped(batch_of(a), n, m), {dtype = a.dtype}) end
+  matrices.matrices("pinv", a)
+  if a:numel() == 0 then return T(a) end
   return pinv_op(a, o.rtol and lt.tensor({o.rtol}, {dtype = a.dtype}) or lt.zeros(0, {dtype = a.dtype}))
 end
 

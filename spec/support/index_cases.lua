@@ -89,5 +89,6 @@ return function(add, wide)
   for _, p in ipairs{1, 2, 3, 1.5, math.huge} do
     add("cdist", {{3, 4}, {2, 4}}, function(lt, a, b) return lt.cdist(a, b, p) end, {label = tostring(p)})
   end
+  add("cdist", {{2, 1, 3, 2}, {3, 2, 2}}, function(lt, a, b) return lt.cdist(a, b) end, {label = "broadcast"})
   add("cdist", {{2, 3, 2}, {2, 2, 2}}, function(lt, a, b) return lt.cdist(a, b) end)
 end

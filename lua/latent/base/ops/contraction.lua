@@ -216,13 +216,12 @@ return function(core)
     check(x, "cdist")
     check(y, "cdist: y")
     local p = arguments.read("cdist", CDIST, ...).p
-    local dims = x:dim()
-    if dims < 2 or y:dim() ~= dims or x:size(-1) ~= y:size(-1) then
+    if x:dim() < 2 or y:dim() < 2 or x:size(-1) ~= y:size(-1) then
       raise(("cdist: expected points [..., n, d] and [..., m, d], got %s and %s"):format(shapes.text(x),
         shapes.text(y)))
     end
     if p < 0 or p ~= p then raise(("cdist: p: expected a number of at least 0, got %.14g"):format(p)) end
-    local difference = ops.sub(x:unsqueeze(-2), y:unsqueeze(dims - 1))
+    local difference = ops.sub(x:unsqueeze(-2), y:unsqueeze(y:dim() - 1))
     if p == 2 then return ops.norm(difference, -1) end
     local size = ops.abs(difference)
     if p == 0 then return ops.sum(ops.ne(size, 0):float(), -1) end
@@ -242,6 +241,7 @@ return function(core)
         "without " ..
         "an arrow what occurs once stays, in the order of the alphabet."},
     {name = "cdist", inputs = {"x", "y"}, params = CDIST, f = cdist, named = true, differentiable = true,
-      doc = "The distances between points x [..., n, d] and y [..., m, d], [..., n, m]: the norm p of x_i - y_j."},
+      doc = "The distances between points x [..., n, d] and y [..., m, d], [..., n, m]: the norm p of x_i - y_j. " ..
+        "Leading sizes broadcast."},
   }
 end
