@@ -1,5 +1,6 @@
 --- A set of cases on disk, as generate.py writes it and describes it: reading, running, keeping the results.
 local lt, nn = require "latent", require "latent.nn"
+local fft, linalg = require "latent.fft", require "latent.linalg"
 local files, json, npz = require "latent.base.files", require "latent.json", require "latent.npz"
 
 local M = {}
@@ -65,7 +66,8 @@ end
 -- @tparam string op
 -- @treturn table the messages of those that raised, by case; [`all`] where nothing could be run
 function M.run(folder, set, op)
-  local chunk, message = loadfile(path_of(folder, set, op, ".lua"), "t", {math = math})
+  local known = {math = math, select = select, linalg = linalg, fft = fft}
+  local chunk, message = loadfile(path_of(folder, set, op, ".lua"), "t", known)
   local list = chunk and chunk()
   if not list then return {all = message} end
   if #list == 0 then return {} end

@@ -5,7 +5,8 @@ The sets are "sample" and "reference" (the database's own), "extra" and "fuzz" (
     SET.json               a list of samples: op, case, desc; and either `no` (why it is inexpressible), or
                            `gen_error` (PyTorch raised), or `large` (too large to keep), or code, y and grads (names of arrays and inputs)
     SET_OP.npz             the inputs CASE_a to CASE_e in latent's layouts, and CASE_dy, the output's gradient
-    SET_OP.lua             a list of {id, ins, grads, dy, f}: f(lt, nn, x4, inputs...) is the call
+    SET_OP.lua             a list of {id, ins, grads, dy, f}: f(lt, nn, x4, inputs...) is the call, which sees latent.linalg
+                           and latent.fft as `linalg` and `fft`
     SET_OP.expect.npz      CASE_y, CASE_gNAME, in double precision; CASE_y32, CASE_gNAME32 by PyTorch's float32
     SET.stamp              last: what the set was made by. Where it still holds, nothing is done.
 """

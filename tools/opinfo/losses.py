@@ -1,7 +1,7 @@
 """Losses."""
 import torch
 
-from case import Case, arguments, boolean, channels_last, handles, number, refuse_if_set
+from case import Case, Inexpressible, arguments, axis, boolean, channels_last, handles, number, refuse_if_set
 
 
 def options(values, *more):
@@ -46,8 +46,122 @@ def bce_with_logits(sample):
 @handles("nn.functional.mse_loss")
 def mse_loss(sample):
     values = arguments(sample, "target", "size_average", "reduce", "reduction", "weight")
-    refuse_if_set("mse_loss", values, "size_average", "reduce", "weight")
-    return Case("lt.mse_loss(a, b, %s)" % options(values), [sample.input, values["target"]])
+    refuse_if_set("mse_loss", values, "size_average", "reduce")
+    inputs = [sample.input, values["target"]]
+    return Case("lt.mse_loss(a, b, %s)" % options(values, *named(inputs, values, "weight")), inputs)
+
+
+def pair(ours, option=None, fallback=None):
+    """Losses of an input and a target with at most one number."""
+    def handler(sample):
+        names = ["target", "size_average", "reduce", "reduction", "weight"] + ([option] if option else [])
+        values = arguments(sample, *names)
+        refuse_if_set(ours, values, "size_average", "reduce", "weight")
+        if ours == "hinge_embedding_loss" and bool((values["target"].abs() != 1).any()):
+            raise Inexpressible("hinge_embedding_loss: a target that is neither 1 nor -1")
+        more = ["%s = %s" % (option, number(values.get(option, fallback)))] if option else []
+        return Case("lt.%s(a, b, %s)" % (ours, options(values, *more)), [sample.input, values["target"]])
+    return handler
+
+
+handles("nn.functional.l1_loss")(pair("l1_loss"))
+handles("nn.functional.smooth_l1_loss")(pair("smooth_l1_loss", "beta", 1.0))
+handles("nn.functional.huber_loss")(pair("huber_loss", "delta", 1.0))
+handles("nn.functional.hinge_embedding_loss")(pair("hinge_embedding_loss", "margin", 1.0))
+
+
+@handles("nn.functional.binary_cross_entropy")
+def binary_cross_entropy(sample):
+    values = arguments(sample, "target", "weight", "size_average", "reduce", "reduction")
+    refuse_if_set("binary_cross_entropy", values, "size_average", "reduce")
+    inputs = [sample.input, values["target"]]
+    return Case("lt.binary_cross_entropy(a, b, %s)" % options(values, *named(inputs, values, "weight")), inputs)
+
+
+@handles("nn.functional.kl_div")
+def kl_div(sample):
+    values = arguments(sample, "target", "size_average", "reduce", "reduction", "log_target")
+    refuse_if_set("kl_div", values, "size_average", "reduce")
+    return Case("lt.kl_div(a, b, %s)" % options(values, "log_target = %s" % boolean(values.get("log_target"))),
+                [sample.input, values["target"]])
+
+
+@handles("nn.functional.nll_loss")
+def nll_loss(sample):
+    values = arguments(sample, "target", "weight", "size_average", "ignore_index", "reduce", "reduction")
+    refuse_if_set("nll_loss", values, "size_average", "reduce")
+    inputs, target = [sample.input, values["target"]], values["target"]
+    words = named(inputs, values, "weight")
+    if values.get("ignore_index", -100) != -100 or bool((target < 0).any()):
+        words.append("ignore_index = %d" % values.get("ignore_index", -100))
+    if sample.input.dim() == 1:
+        code = "lt.nll_loss(lt.reshape(a, 1, -1), lt.reshape(b, 1), %s)" % options(values, *words)
+        return Case("lt.reshape(%s, {})" % code, inputs, note="a single row: a batch of one")
+    if sample.input.dim() == 2:
+        return Case("lt.nll_loss(a, b, %s)" % options(values, *words), inputs)
+    inputs[0] = (sample.input, channels_last)
+    code = "lt.nll_loss(lt.reshape(a, -1, %d), lt.reshape(b, -1), %s)" % (sample.input.shape[1],
+                                                                          options(values, *words))
+    if values.get("reduction") == "none":
+        code = "lt.reshape(%s, %s)" % (code, "{%s}" % ", ".join(map(str, target.shape)))
+    return Case(code, inputs, note="further axes as rows")
+
+
+@handles("nn.functional.cosine_similarity")
+def cosine_similarity(sample):
+    values = arguments(sample, "x2", "dim", "eps")
+    if sample.input.dim() == 0:
+        raise Inexpressible("cosine_similarity: of scalars")
+    return Case("lt.cosine_similarity(a, b, %s, %s)" % (axis(values.get("dim", 1)), number(values.get("eps", 1e-8))),
+                [sample.input, values["x2"]])
+
+
+@handles("nn.functional.cosine_embedding_loss")
+def cosine_embedding(sample):
+    values = arguments(sample, "input2", "target", "margin", "size_average", "reduce", "reduction")
+    refuse_if_set("cosine_embedding_loss", values, "size_average", "reduce")
+    return Case("lt.cosine_embedding_loss(a, b, c, %s)" % options(
+        values, "margin = %s" % number(float(values.get("margin", 0)))),
+        [sample.input, values["input2"], values["target"]])
+
+
+@handles("nn.functional.margin_ranking_loss")
+def margin_ranking(sample):
+    values = arguments(sample, "input2", "target", "margin", "size_average", "reduce", "reduction")
+    refuse_if_set("margin_ranking_loss", values, "size_average", "reduce")
+    return Case("lt.margin_ranking_loss(a, b, c, %s)" % options(
+        values, "margin = %s" % number(float(values.get("margin", 0)))),
+        [sample.input, values["input2"], values["target"]])
+
+
+@handles("nn.functional.triplet_margin_loss")
+def triplet_margin(sample):
+    values = arguments(sample, "positive", "negative", "margin", "p", "eps", "swap", "size_average", "reduce",
+                       "reduction")
+    refuse_if_set("triplet_margin_loss", values, "size_average", "reduce")
+    return Case("lt.triplet_margin_loss(a, b, c, %s)" % options(
+        values, "margin = %s" % number(float(values.get("margin", 1))), "p = %s" % number(float(values.get("p", 2))),
+        "eps = %s" % number(values.get("eps", 1e-6)), "swap = %s" % boolean(values.get("swap"))),
+        [sample.input, values["positive"], values["negative"]])
+
+
+@handles("nn.functional.scaled_dot_product_attention")
+def attention(sample):
+    values = arguments(sample, "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+    if values.get("dropout_p"):
+        raise Inexpressible("attention: dropout, which is random")
+    if values.get("enable_gqa"):
+        raise Inexpressible("attention: fewer heads of keys")
+    inputs = [sample.input, values["key"], values["value"]]
+    words = named(inputs, values, "attn_mask")
+    if values.get("scale") is not None:
+        words.append("scale = %s" % number(values["scale"]))
+    words.append("is_causal = %s" % boolean(values.get("is_causal")))
+    batch = torch.broadcast_shapes(*(x.shape[:-2] for x in inputs[:3]))
+    names = ["lt.broadcast_to(%s, {%s})" % (name, ", ".join(map(str, (*batch, *x.shape[-2:]))))
+             if x.shape[:-2] != batch else name for name, x in zip("abc", inputs)]
+    return Case("(lt.scaled_dot_product_attention(%s, {%s}))" % (", ".join(names), ", ".join(words)), inputs,
+                note="batches that are broadcast first" if names != list("abc") else None)
 
 
 @handles("nn.functional.gaussian_nll_loss")

@@ -1,7 +1,8 @@
 """Order, places, running sums, masks, triangles, padding, and linear algebra. Places count from 1 in latent."""
 import torch
 
-from case import Case, Inexpressible, arguments, axis, boolean, first_of_tuple, handles, listed, number, same
+from case import (Case, Inexpressible, arguments, axis, boolean, channels_last, first_of_tuple, handles, listed, number,
+                  same)
 
 VALUES = first_of_tuple(same)
 ALONE = "the values alone"
@@ -158,3 +159,126 @@ def pad(sample):
     if values.get("value") is not None:
         options.append("value = %s" % number(values["value"]))
     return Case("lt.pad(a, {%s})" % ", ".join(options), [sample.input])
+
+
+# ---- counts, edges, quantiles ----
+
+@handles("argsort")
+def argsort(sample):
+    values = arguments(sample, "dim", "descending", "stable")
+    return Case("lt.sub(lt.argsort(a, %s, %s), 1)" % (along(values.get("dim", -1)), boolean(values.get("descending"))),
+                [sample.input])
+
+
+@handles("quantile")
+def quantile(sample):
+    values = arguments(sample, "q", "dim", "keepdim", "interpolation")
+    q, dim = values["q"], values.get("dim")
+    share = listed(map(number, q.tolist())) if torch.is_tensor(q) and q.dim() else number(float(q))
+    options = ['q = %s' % share, 'keepdim = %s' % boolean(values.get("keepdim"))]
+    if dim is not None:
+        options.append("axis = %s" % axis(dim))
+    options.append('interpolation = "%s"' % values.get("interpolation", "linear"))
+    return Case("lt.quantile(a, {%s})" % ", ".join(options), [sample.input])
+
+
+@handles("histc")
+def histc(sample):
+    values = arguments(sample, "bins", "min", "max")
+    return Case("lt.histc(a, %d, %s, %s)" % (values.get("bins", 100), number(float(values.get("min", 0))),
+                                             number(float(values.get("max", 0)))), [sample.input], forward_only=True)
+
+
+@handles("searchsorted")
+def searchsorted(sample):
+    values = arguments(sample, "boundary", "right", "out_int32", "side", "sorter")
+    right = values.get("right") or values.get("side") == "right"
+    sought, inputs = values["boundary"], [sample.input]
+    if torch.is_tensor(sought):
+        inputs.append(sought)
+    rows, sorter = "a", values.get("sorter")
+    if sorter is not None:
+        rows = "lt.gather(a, -1, lt.add(%s, 1))" % "abc"[len(inputs)]
+        inputs.append(sorter)
+    return Case("lt.sub(lt.searchsorted(%s, %s, %s), 1)" % (
+        rows, "b" if torch.is_tensor(sought) else number(sought), boolean(right)), inputs,
+        note="sorter: gathered first" if sorter is not None else None)
+
+
+@handles("bucketize")
+def bucketize(sample):
+    values = arguments(sample, "boundaries", "right", "out_int32")
+    return Case("lt.sub(lt.bucketize(a, b, %s), 1)" % boolean(values.get("right")),
+                [sample.input, values["boundaries"]])
+
+
+# ---- rows put and added, pieces ----
+
+def put(ours):
+    def handler(sample):
+        values = arguments(sample, "dim", "index", "source", "alpha")
+        source = values["source"]
+        code = "c" if values.get("alpha") in (None, 1) else "lt.mul(c, %s)" % number(values["alpha"])
+        return Case("lt.%s(a, %s, lt.add(b, 1), %s)" % (ours, axis(values["dim"]), code),
+                    [sample.input, values["index"], source])
+    return handler
+
+
+handles("index_add")(put("index_add"))
+handles("index_copy")(put("index_copy"))
+
+
+@handles("repeat")
+def repeat(sample):
+    return tile(sample)
+
+
+@handles("diag_embed")
+def diag_embed(sample):
+    values = arguments(sample, "offset", "dim1", "dim2")
+    code = "lt.diag_embed(a, %d)" % values.get("offset", 0)
+    dims, first, second = sample.input.dim() + 1, values.get("dim1", -2), values.get("dim2", -1)
+    first, second = first % dims, second % dims
+    if (first, second) != (dims - 2, dims - 1):
+        order = list(range(dims - 2))
+        for place, source in sorted([(first, dims - 2), (second, dims - 1)]):
+            order.insert(place, source)
+        code = "lt.permute(%s, %s)" % (code, listed(map(axis, order)))
+    return Case(code, [sample.input], note="other axes: permuted" if "permute" in code else None)
+
+
+def first_piece(out):
+    return out[0]
+
+
+def pieces(ours):
+    def handler(sample):
+        size = sample.args[0] if sample.args else list(sample.kwargs.values())[0]
+        dim = sample.args[1] if len(sample.args) > 1 else sample.kwargs.get("dim", 0)
+        text = listed(size) if isinstance(size, (tuple, list)) else "%d" % size
+        return Case("lt.%s(a, %s, %s)[1]" % (ours, text, axis(dim)), [sample.input], first_piece,
+                    "the first piece alone")
+    return handler
+
+
+for name in ("split", "chunk", "split_with_sizes"):
+    handles(name)(pieces(name.split("_")[0]))
+
+
+@handles("nn.functional.unfold")
+def unfold(sample):
+    values = arguments(sample, "kernel_size", "dilation", "padding", "stride")
+    x = sample.input
+    if x.dim() != 4:
+        raise Inexpressible("unfold: an image without a batch")
+
+    def both(value):
+        return listed(value) if isinstance(value, (tuple, list)) else "%d" % value
+    channels = x.shape[1]
+
+    def rows(out):  # [n, channels * kernel, windows]: here [n, windows, kernel * channels]
+        n, width, windows = out.shape
+        return out.reshape(n, channels, width // channels, windows).permute(0, 3, 2, 1).reshape(n, windows, width)
+    return Case("lt.unfold(a, %s, {dilation = %s, padding = %s, stride = %s})" % (
+        both(values["kernel_size"]), both(values.get("dilation", 1)), both(values.get("padding", 0)),
+        both(values.get("stride", 1))), [(x, channels_last)], rows)

@@ -12,7 +12,7 @@ import extra
 import fuzz
 from case import HANDLERS, Inexpressible, TooLarge
 
-for module in ("elementwise", "layers", "losses", "ordering", "reductions", "shaping"):
+for module in ("elementwise", "layers", "losses", "ordering", "products", "reductions", "shaping"):
     importlib.import_module(module)  # they register their handlers
 
 LARGEST = 100000  # elements of an input

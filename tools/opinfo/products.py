@@ -1,0 +1,216 @@
+"""Linear algebra, products, transforms. A case's code sees latent.linalg as `linalg` and latent.fft as `fft`."""
+import torch
+
+from case import Case, Inexpressible, arguments, axes, axis, boolean, first_of_tuple, handles, listed, number, same
+
+
+def part(i, layout=same):
+    """One of the results of an operator that has several."""
+    return lambda out: layout(out[i])
+
+
+# ---- products ----
+
+for name in ("mv", "dot", "outer"):
+    handles(name)(lambda sample, ours=name: Case("lt.%s(a, b)" % ours, [sample.input, sample.args[0]]))
+
+
+@handles("inner")
+def inner(sample):
+    a, b = sample.input, sample.args[0]
+    if a.dim() != 1 or b.dim() != 1:
+        return Case("lt.mul(a, b)" if 0 in (a.dim(), b.dim()) else "lt.matmul(a, lt.transpose(b, -1, -2))", [a, b])
+    return Case("lt.dot(a, b)", [a, b])
+
+
+@handles("einsum")
+def einsum(sample):
+    tensors = list(sample.input)
+    case = Case("", tensors)
+    case.code = 'lt.einsum("%s", %s)' % (sample.args[0], ", ".join(case.names()))
+    return case
+
+
+@handles("cdist")
+def cdist(sample):
+    values = arguments(sample, "x2", "p", "compute_mode")
+    return Case("lt.cdist(a, b, %s)" % number(float(values.get("p", 2))), [sample.input, values["x2"]])
+
+
+# ---- linear algebra ----
+
+def plain(ours):
+    def handler(sample):
+        arguments(sample)
+        return Case("linalg.%s(a)" % ours, [sample.input])
+    return handler
+
+
+for name in ("det", "inv", "svdvals"):
+    handles("linalg." + name)(plain(name))
+
+
+@handles("linalg.slogdet")
+def slogdet(sample):
+    return Case("select(2, linalg.slogdet(a))", [sample.input], part(1), "the logarithm alone")
+
+
+@handles("linalg.inv_ex")
+def inv_ex(sample):
+    arguments(sample, "check_errors")
+    return Case("linalg.inv(a)", [sample.input], part(0), "without info, which is an error")
+
+
+@handles("linalg.cholesky")
+def cholesky(sample):
+    upper = arguments(sample, "upper").get("upper")
+    return Case("linalg.cholesky(a, {upper = %s})" % boolean(upper), [sample.input])
+
+
+@handles("linalg.eigvalsh")
+def eigvalsh(sample):
+    values = arguments(sample, "UPLO")
+    upper = values.get("UPLO", "L") == "U"
+    # the gradient of a matrix that is not symmetric is another one here
+    return Case("linalg.eigvalsh(%s)" % ("lt.transpose(a, -1, -2)" if upper else "a"), [sample.input],
+                note="the upper triangle: transposed" if upper else None, forward_only=True)
+
+
+@handles("linalg.qr")
+def qr(sample):
+    mode = arguments(sample, "mode").get("mode", "reduced")
+    if mode == "r":
+        raise Inexpressible("qr: mode r")
+    return Case('(select(2, linalg.qr(a, {mode = "%s"})))' % mode, [sample.input], part(1), "R alone",
+                forward_only=mode == "complete")
+
+
+@handles("linalg.svd")
+def svd(sample):
+    arguments(sample, "full_matrices", "driver")
+    return Case("(select(2, linalg.svd(a)))", [sample.input], part(1), "the values alone: vectors have a free sign")
+
+
+@handles("linalg.solve", "linalg.solve_ex")
+def solve(sample):
+    values = arguments(sample, "B", "left", "check_errors")
+    if values.get("left") is False:
+        raise Inexpressible("solve: from the right")
+    return Case("linalg.solve(a, b)", [sample.input, values["B"]], first_of_tuple(same))
+
+
+@handles("linalg.solve_triangular")
+def solve_triangular(sample):
+    values = arguments(sample, "B", "upper", "left", "unitriangular")
+    return Case("linalg.solve_triangular(a, b, {upper = %s, left = %s, unitriangular = %s})" % (
+        boolean(values["upper"]), boolean(values.get("left", True)), boolean(values.get("unitriangular"))),
+        [sample.input, values["B"]])
+
+
+def bound(operator, values):
+    """The share of the largest singular value below which one counts as 0."""
+    if any(values.get(key) is not None for key in ("atol", "tol", "rcond")):
+        raise Inexpressible("%s: an absolute bound" % operator)
+    rtol = values.get("rtol")
+    return ", {rtol = %s}" % number(float(rtol)) if isinstance(rtol, (int, float)) else refuse_tensor(operator, rtol)
+
+
+def refuse_tensor(operator, value):
+    if value is not None:
+        raise Inexpressible("%s: a bound for each matrix" % operator)
+    return ""
+
+
+@handles("linalg.pinv")
+def pinv(sample):
+    values = arguments(sample, "rtol", "atol", "rcond", "hermitian")
+    if values.get("hermitian"):
+        raise Inexpressible("pinv: hermitian")
+    return Case("linalg.pinv(a%s)" % bound("pinv", values), [sample.input])
+
+
+@handles("linalg.lstsq")
+def lstsq(sample):
+    arguments(sample, "B", "driver", "rcond")
+    return Case("(linalg.lstsq(a, b))", [sample.input, sample.args[0]], part(0), "the solution alone")
+
+
+@handles("linalg.matrix_rank")
+def matrix_rank(sample):
+    values = arguments(sample, "tol", "rtol", "atol", "hermitian")
+    return Case("linalg.matrix_rank(a%s)" % bound("matrix_rank", values), [sample.input], forward_only=True)
+
+
+def order(value):
+    return '"%s"' % value if isinstance(value, str) else number(float(value))
+
+
+@handles("linalg.cond")
+def cond(sample):
+    p = arguments(sample, "p").get("p")
+    return Case("linalg.cond(a, {p = %s})" % order(2 if p is None else p), [sample.input])
+
+
+@handles("linalg.matrix_norm")
+def matrix_norm(sample):
+    values = arguments(sample, "ord", "dim", "keepdim")
+    dim = [d % sample.input.dim() for d in values.get("dim", (-2, -1))]
+    rest = [d for d in range(sample.input.dim()) if d not in dim]
+    code = "linalg.matrix_norm(lt.permute(a, %s), {ord = %s})" % (axes(rest + dim), order(values.get("ord", "fro")))
+    if values.get("keepdim"):
+        for d in sorted(dim):
+            code = "lt.unsqueeze(%s, %s)" % (code, axis(d))
+    return Case(code, [sample.input], note="axes that are moved to the end, or kept")
+
+
+# ---- transforms ----
+
+def real_parts(out):
+    return torch.view_as_real(out.resolve_conj()) if out.is_complex() else out
+
+
+def transform(name, real):
+    def handler(sample):
+        values = arguments(sample, "n", "dim", "norm")
+        x = "a" if real else "fft.complex(a)"
+        n = values.get("n")
+        return Case("fft.%s(%s, {%s})" % (name, x, ", ".join(
+            (["n = %d" % n] if n is not None else []) + ["axis = %s" % axis(values.get("dim", -1))]
+            + (['norm = "%s"' % values["norm"]] if values.get("norm") else []))), [sample.input], real_parts)
+    return handler
+
+
+def transform2(name, real):
+    def handler(sample):
+        values = arguments(sample, "s", "dim", "norm")
+        x = "a" if real else "fft.complex(a)"
+        dim = values.get("dim", (-2, -1))
+        if not isinstance(dim, (tuple, list)) or len(dim) != 2:
+            raise Inexpressible("%s: other than two axes" % name)
+        words = ["axes = %s" % axes(dim)]
+        if values.get("s") is not None:
+            words.append("s = %s" % listed(values["s"]))
+        if values.get("norm"):
+            words.append('norm = "%s"' % values["norm"])
+        return Case("fft.%s(%s, {%s})" % (name, x, ", ".join(words)), [sample.input], real_parts)
+    return handler
+
+
+for name in ("fft", "ifft", "rfft", "irfft"):
+    handles("fft." + name)(transform(name, name == "rfft"))
+    handles("fft." + name + "2")(transform2(name + "2", name == "rfft"))
+
+
+def shifted(name):
+    def handler(sample):
+        dim = arguments(sample, "dim").get("dim")
+        dims = range(sample.input.dim()) if dim is None else [dim] if isinstance(dim, int) else dim
+        code = "fft.complex(a)"
+        for d in dims:
+            code = "fft.%s(%s, %s)" % (name, code, axis(d))
+        return Case("fft.real(%s)" % code, [sample.input], note="axes one after the other")
+    return handler
+
+
+for name in ("fftshift", "ifftshift"):
+    handles("fft." + name)(shifted(name))
