@@ -337,3 +337,31 @@ describe("map.estimate_noise", function()
       function() map.estimate_noise(y, lt.ones(1, 3, 2, 1)) end)
   end)
 end)
+
+describe("a problem of float64", function()
+  it("is solved and sampled in its own type", function()
+    local W64 = W:double()
+    local p = problem{measured = measured():double(), decode = function(z) return z:matmul(W64) end}
+    for _, method in ipairs{"lbfgs", "adam"} do
+      local result = map.solve(p, {method = method, restarts = 2, discrepancy = 1})
+      for _, name in ipairs{"codes", "energy", "loss", "residual", "pictures", "spread"} do
+        assert.equal("float64", result[name].dtype, name)
+      end
+    end
+    local mean = closed_form(measured(), NOISE)
+    assert.close(map.solve(p).codes:float(), mean, 1e-4)
+    local draws = map.sample(p, {chains = 2, warmup = 20, draws = 8, generator = lt.generator(1)})
+    for _, x in ipairs{draws.codes, draws.mean, draws.accept, draws:diagnose().rhat} do
+      assert.equal("float64", x.dtype)
+    end
+    local pictures = lt.rand({2, 6, 6, 1}, {dtype = "float64"})
+    assert.equal("float64", map.estimate_noise(pictures).dtype)
+    assert.equal("float64", map.blur(1)(pictures).dtype)
+    local flat = lt.ones({2, 36}, {dtype = "float64"})
+    local masked = map.problem{decode = function(z) return z:matmul(flat):reshape(-1, 6, 6, 1) end, measured = pictures,
+      latent = 2, operator = map.mask(pictures[1]:gt(0.5)), noise = 1}
+    assert.equal("float64", map.solve(masked, {iterations = 3}).energy.dtype)
+    refused("map.solve: start: expected float64 %[6, 2%], got float32 %[6, 2%]",
+      function() map.solve(p, {start = lt.zeros(6, 2)}) end)
+  end)
+end)

@@ -176,7 +176,7 @@ end
 -- f of each column of draws [draws, chains, ...]: a tensor of the remaining shape.
 local function columns(name, draws, f)
   core.check_tensor(draws, name .. ": draws")
-  if draws.dtype ~= core.get_default_dtype() or draws:dim() < 2 or #draws < 4 then
+  if not draws.dtype:find "^float" or draws:dim() < 2 or #draws < 4 then
     core.raise(("%s: draws: expected float32 [draws, chains, ...] with at least 4 draws, got %s"):format(name,
       shapes.typed(draws)))
   end
@@ -193,7 +193,7 @@ local function columns(name, draws, f)
     end
     out[k] = out[k] or f(values) or 0 / 0
   end
-  return lt.tensor(out):reshape(shape)
+  return lt.tensor(out, {dtype = draws.dtype}):reshape(shape)
 end
 
 --- See latent.map.rhat.

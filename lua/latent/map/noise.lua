@@ -26,7 +26,7 @@ end
 
 -- The median of each row [n, k] of values of at least 0, each with a weight of 0 or 1: [n].
 local function medians(values, weights)
-  local low, high = lt.zeros(#values, 1), values:max(2, true)
+  local low, high = lt.zeros({#values, 1}, {dtype = values.dtype}), values:max(2, true)
   local half = weights:sum(2, true) / 2
   for _ = 1, HALVINGS do
     local middle = (low + high) / 2
@@ -39,7 +39,7 @@ end
 --- See latent.map.estimate_noise.
 function M.estimate(images, mask)
   core.check_tensor(images, "map.estimate_noise: images")
-  if images.dtype ~= core.get_default_dtype() or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
+  if not images.dtype:find "^float" or images:dim() ~= 4 or images:size(2) < 2 or images:size(3) < 2 then
     core.raise(("map.estimate_noise: images: expected float32 [n, height, width, channels] of at least 2 x 2 pixels, "
       .. "got %s"):format(shapes.typed(images)))
   end
@@ -60,7 +60,7 @@ function M.estimate(images, mask)
       images = lt.where(mask, images, 0) -- what is hidden may be NaN
     end
     local x = diagonal(images):abs()
-    local weights = mask and all_seen(mask) or lt.ones(x.shape)
+    local weights = mask and all_seen(mask) or lt.ones(x.shape, {dtype = x.dtype})
     return medians(x:reshape(#x, -1), weights:reshape(#x, -1)) / NORMAL_QUARTILE
   end)
 end

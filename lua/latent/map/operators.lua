@@ -53,7 +53,11 @@ function M.blur(sigma, opts)
   options.expect("map.blur", "sigma", sigma, "positive")
   local background = blur_options(opts).background
   local kernel, reach = gaussian(sigma)
-  local function blur(x) return lt.conv2d(x - background, kernel, nil, {padding = reach}) + background end
+  local kernels = {[kernel.dtype] = kernel}
+  local function blur(x)
+    kernels[x.dtype] = kernels[x.dtype] or lt.tensor(kernel, {dtype = x.dtype})
+    return lt.conv2d(x - background, kernels[x.dtype], nil, {padding = reach}) + background
+  end
   return new{name = "blur", apply = function(x)
     local n, h, w, c = table.unpack(x.shape)
     if c == 1 then return blur(x) end

@@ -50,19 +50,21 @@ function Problem:__tostring()
 end
 
 -- [n] of a number or a tensor [n].
-local function per_image(name, value, n)
-  if type(value) == "number" then return lt.full({n}, options.expect("map.problem", name, value, "positive")) end
+local function per_image(name, value, n, dtype)
+  if type(value) == "number" then
+    return lt.full({n}, options.expect("map.problem", name, value, "positive"), {dtype = dtype})
+  end
   core.check_tensor(value, "map.problem: " .. name)
   local fits = value:numel() == n and value:min():item() > 0
   if not fits then
     raise(("map.problem: %s: expected a number above 0, or %d of them, one an image"):format(name, n))
   end
-  return value:detach():reshape(n)
+  return core.tensor(value:detach(), {dtype = dtype}):reshape(n)
 end
 
 -- The noise that is given, or that of the images.
 local function noise_level(given, y, mask)
-  if given then return per_image("noise", given, #y) end
+  if given then return per_image("noise", given, #y, y.dtype) end
   local estimate = noise_of.estimate(y, mask)
   local there = estimate:min():item() > 0
   if not there then
@@ -84,7 +86,7 @@ end
 local function weight_of(self, opts)
   if opts.beta and opts.prior then raise("map.problem: beta, prior: expected one of the two, got both") end
   if opts.beta then return self.pixels / self.noise:square() * (opts.beta / self.latent) end
-  return lt.full({self.images}, opts.prior or 1)
+  return lt.full({self.images}, opts.prior or 1, {dtype = self.dtype})
 end
 
 local CALLABLE = options.kind("function", "a function", function(value)
@@ -93,7 +95,7 @@ local CALLABLE = options.kind("function", "a function", function(value)
 end)
 local problem_options = options.declare("map.problem", {
   {"decode", CALLABLE, nil, "of codes [k, latent]; returns pictures [k, ...]", required = true},
-  {"measured", "tensor", nil, "float32 [n, ...]", required = true},
+  {"measured", "tensor", nil, "float32 [n, ...], or float64, which codes and pictures are then too", required = true},
   {"latent", "count", nil, "the size of a code", required = true},
   {"operator", "any", nil, "a function of (pictures [k, ...], rows) that returns [k, ...] in the measurement's shape, "
     .. "rows being a tensor [k] that says which image each belongs to (default: the pictures themselves)"},
@@ -107,17 +109,18 @@ function M.new(opts)
   opts = problem_options(opts)
   local self = setmetatable({evaluations = 0}, Problem)
   local y = opts.measured:detach()
-  if y.dtype ~= core.get_default_dtype() or y:dim() < 2 or y:numel() == 0 then
+  if not y.dtype:find "^float" or y:dim() < 2 or y:numel() == 0 then
     raise(("map.problem: measured: expected float32 [n, ...], got %s"):format(shapes.typed(y)))
   end
-  self.decode, self.images, self.latent = opts.decode, #y, opts.latent
+  self.decode, self.images, self.latent, self.dtype = opts.decode, #y, opts.latent, y.dtype
   local operator = operator_of(opts.operator, #y)
   local is_mask = operators.is_operator(operator) and operator.of
   self.operator, self.operator_name = operator, operators.is_operator(operator) and operator.name or "own operator"
-  self.pixels = lt.full({#y}, y:numel() / #y)
+  self.pixels = lt.full({#y}, y:numel() / #y, {dtype = y.dtype})
   if is_mask then -- what it hides may be anything, NaN too
     local seen = lt.broadcast_to(operator.of(), y.shape)
-    self.pixels, y = seen:reshape(#y, -1):sum(2), lt.where(seen, y, 0)
+    self.pixels = core.tensor(seen:reshape(#y, -1):sum(2), {dtype = y.dtype})
+    y = lt.where(seen, y, 0)
   end
   self.noise = noise_level(opts.noise, y, is_mask and operator.of())
   self.measured = y
@@ -128,8 +131,8 @@ end
 -- The rows' numbers as a tensor; nil where each image has one row, in order.
 local function index(self, z, rows)
   core.check_tensor(z, "map.problem: z")
-  if z.dtype ~= core.get_default_dtype() or z:dim() ~= 2 or z:size(2) ~= self.latent then
-    raise(("map.problem: z: expected codes, float32 [*, %d], got %s"):format(self.latent, shapes.typed(z)))
+  if z.dtype ~= self.dtype or z:dim() ~= 2 or z:size(2) ~= self.latent then
+    raise(("map.problem: z: expected codes, %s [*, %d], got %s"):format(self.dtype, self.latent, shapes.typed(z)))
   end
   if rows == nil then
     if #z ~= self.images then

@@ -63,20 +63,23 @@ local function acceptance(run, state, p, p_end, energy, gradient)
   return lt.where(sound, change, -1e4):minimum(0):exp() * sound
 end
 
-local function momenta(run, q) return lt.randn(q, {generator = run.generator}) / run.scale:sqrt() end
+local function zeros(x) return lt.zeros(x.shape, {dtype = x.dtype}) end
+
+local function momenta(run, q)
+  return lt.randn(q.shape, {generator = run.generator, dtype = q.dtype}) / run.scale:sqrt()
+end
 
 -- One iteration of all chains; returns the probabilities with which they accepted, [R, 1].
 local function transition(run, state)
-  local generator = {generator = run.generator}
   local p = momenta(run, state.q)
   local steps = run.steps
   if steps > 1 then -- of varying length, so that no chain walks in circles
     local least = math.max(1, steps // 2)
-    steps = least + math.floor(lt.rand({1}, generator):item() * (2 * steps - 2 * least + 1))
+    steps = least + math.floor(lt.rand({1}, {generator = run.generator}):item() * (2 * steps - 2 * least + 1))
   end
   local q, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, steps)
   local probability = acceptance(run, state, p, p_end, energy, gradient)
-  local accepted = lt.rand(probability, generator):lt(probability)
+  local accepted = lt.rand(probability.shape, {generator = run.generator, dtype = probability.dtype}):lt(probability)
   state.q = lt.where(accepted, q, state.q)
   state.energy = lt.where(accepted, energy, state.energy)
   state.gradient = lt.where(accepted, gradient, state.gradient)
@@ -92,7 +95,8 @@ local function find_steps(run, state)
     local p = momenta(run, state.q)
     local _, p_end, energy, gradient = leapfrog(run, state.q, p, state.gradient, 1)
     local good = acceptance(run, state, p, p_end, energy, gradient):gt(0.5)
-    direction, looking = direction or good, looking and looking * good:eq(direction) or lt.ones(good.shape)
+    direction = direction or good
+    looking = looking and looking * good:eq(direction) or lt.ones(good.shape, {dtype = "u8"})
     if looking:max():item() == 0 then break end
     run.step = lt.where(looking, lt.where(direction, run.step * 2, run.step / 2), run.step)
   end
@@ -100,7 +104,7 @@ end
 
 local function new_averaging(run, window)
   local step = run.step
-  return {centre = step:log(), gamma = window.gamma, t = 0, error = lt.zeros(step), mean = lt.zeros(step)}
+  return {centre = step:log(), gamma = window.gamma, t = 0, error = zeros(step), mean = zeros(step)}
 end
 
 -- Moves the logarithm of each chain's step so that its acceptance comes to `target`.
@@ -122,7 +126,7 @@ local function accumulate(sums, x)
   sums.square:add_(difference * (x - sums.mean))
 end
 
-local function new_sums(shape) return {n = 0, mean = lt.zeros(shape), square = lt.zeros(shape)} end
+local function new_sums(x) return {n = 0, mean = zeros(x), square = zeros(x)} end
 
 -- The scale of each dimension of each image: the variance within its chains, drawn a little towards 1e-3 as long as
 -- there are few draws.
@@ -136,7 +140,7 @@ end
 local function warm_up(run, state, warmup)
   local scalings, t = 0, 0
   for k, window in ipairs(WINDOWS) do
-    local inner, sums = k > 1 and k < #WINDOWS, new_sums(state.q.shape)
+    local inner, sums = k > 1 and k < #WINDOWS, new_sums(state.q)
     -- the first scales change what a step is; later ones hardly do
     if t < warmup and (k == 1 or scalings == 1) then find_steps(run, state) end
     local averaging = new_averaging(run, window)
@@ -161,7 +165,7 @@ local function add_pictures(run, sums, q)
   local n = run.problem.images
   for chain = 1, run.chains do
     local of_chain = pictures:slice(1, (chain - 1) * n + 1, chain * n)
-    sums = sums or new_sums(of_chain.shape)
+    sums = sums or new_sums(of_chain)
     accumulate(sums, of_chain)
   end
   return sums
@@ -220,11 +224,12 @@ local sample_options = options.declare(NAME, {
 
 local function start_of(run, start)
   local n, d = run.problem.images, run.problem.latent
-  if start == nil then return lt.randn({run.chains * n, d}, {generator = run.generator}) end
+  local dtype = run.problem.dtype
+  if start == nil then return lt.randn({run.chains * n, d}, {generator = run.generator, dtype = dtype}) end
   core.check_tensor(start, NAME .. ": start")
-  local fits = start.dtype == core.get_default_dtype() and start:dim() == 2 and start:size(2) == d
+  local fits = start.dtype == dtype and start:dim() == 2 and start:size(2) == d
   if not fits or (#start ~= n and #start ~= run.chains * n) then
-    raise(("%s: start: expected float32 [%d, %d], or one such block a chain, got %s"):format(NAME, n, d,
+    raise(("%s: start: expected %s [%d, %d], or one such block a chain, got %s"):format(NAME, dtype, n, d,
       shapes.typed(start)))
   end
   return #start == n and start:detach():gather_rows(run.rows) or start:detach():clone()
@@ -242,8 +247,8 @@ local function prepare(problem, opts)
   if opts.method == "mala" and run.steps ~= 1 then raise(NAME .. ": steps: expected 1 with mala") end
   local rows = {}
   for i = 1, run.chains * problem.images do rows[i] = (i - 1) % problem.images + 1 end
-  run.rows, run.scale = lt.tensor(rows), lt.ones(#rows, problem.latent)
-  run.step = lt.full({#rows, 1}, opts.step)
+  run.rows, run.scale = lt.tensor(rows), lt.ones({#rows, problem.latent}, {dtype = problem.dtype})
+  run.step = lt.full({#rows, 1}, opts.step, {dtype = problem.dtype})
   return run, opts
 end
 
@@ -255,7 +260,7 @@ function M.sample(problem, opts)
   local state = {q = start_of(run, opts.start)}
   state.energy, state.gradient = energy_of(run, state.q)
   warm_up(run, state, opts.warmup)
-  local accept, codes, sums = lt.zeros(#run.rows, 1), {}, nil
+  local accept, codes, sums = lt.zeros({#run.rows, 1}, {dtype = problem.dtype}), {}, nil
   for t = 1, draws do
     accept = accept + transition(run, state)
     codes[t] = state.q

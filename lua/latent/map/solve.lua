@@ -16,12 +16,12 @@ local NAME = "map.solve"
 -- Starting codes [restarts * n, latent], one block of n a restart, and which image each row belongs to.
 local function starts(problem, opts)
   local n, restarts = problem.images, opts.restarts
-  local z = lt.randn({restarts * n, problem.latent}, {generator = opts.generator})
+  local z = lt.randn({restarts * n, problem.latent}, {generator = opts.generator, dtype = problem.dtype})
   local start = opts.start
   if core.is_tensor(start) then
-    if start.dtype ~= core.get_default_dtype() or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
+    if start.dtype ~= problem.dtype or start:dim() ~= 2 or start:size(2) ~= problem.latent or #start % n ~= 0
         or #start == 0 or #start > #z then
-      raise(("%s: start: expected float32 [%d, %d]%s, got %s"):format(NAME, n, problem.latent,
+      raise(("%s: start: expected %s [%d, %d]%s, got %s"):format(NAME, problem.dtype, n, problem.latent,
         restarts > 1 and " or a multiple of its rows, one start each" or "", shapes.typed(start)))
     end
     z = #start < #z and lt.cat({start:detach(), z:slice(1, #start + 1, #z)}, 1) or start:detach():clone()
@@ -56,7 +56,7 @@ local function by_adam(problem, z, images, o, discrepancy)
   local code, kept = lt.param(z), discrepancy and z
   local opt, trace, reasons, used = optim.Adam({code}, {lr = o.lr}), {}, {}, {}
   for i = 1, #z do reasons[i], used[i] = "iterations", o.steps end
-  local done, left = lt.zeros(#z), #z
+  local done, left = lt.zeros({#z}, {dtype = z.dtype}), #z
   for step = 1, o.steps do
     opt:zero_grad()
     local energy, residual = problem:energy(code, images)
@@ -141,7 +141,7 @@ function M.solve(problem, opts)
   end
   result.evaluations = result.evaluations / problem.images
   local each = energies:reshape(restarts, -1)
-  result.spread = restarts > 1 and each:std(1) or lt.zeros(problem.images)
+  result.spread = restarts > 1 and each:std(1) or lt.zeros({problem.images}, {dtype = problem.dtype})
   result.loss = problem:loss(result.energy)
   result.residual = lt.no_grad(function() return problem:residual(result.codes) end)
   result.pictures = problem:pictures(result.codes)
