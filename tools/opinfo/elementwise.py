@@ -186,6 +186,4 @@ def where(sample):
 
 @handles("polygamma", "special.polygamma")
 def polygamma(sample):
-    """The order stands first there, and is the input of a sample of the method."""
-    n, x = (sample.input, sample.args[0]) if not torch.is_tensor(sample.input) else (sample.args[0], sample.input)
-    return Case("lt.polygamma(a, %d)" % n, [x])
+    return Case("lt.polygamma(a, %d)" % arguments(sample, "n").get("n", 0), [sample.input])

@@ -51,6 +51,13 @@ def mse_loss(sample):
     return Case("lt.mse_loss(a, b, %s)" % options(values, *named(inputs, values, "weight")), inputs)
 
 
+def spread(tensors):
+    """The tensors' names in one shape."""
+    shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+    return ", ".join(name if x.shape == shape else "lt.broadcast_to(%s, {%s})" % (name, ", ".join(map(str, shape)))
+                     for name, x in zip("abcde", tensors))
+
+
 def pair(ours, option=None, fallback=None):
     """Losses of an input and a target with at most one number."""
     def handler(sample):
@@ -60,7 +67,8 @@ def pair(ours, option=None, fallback=None):
         if ours == "hinge_embedding_loss" and bool((values["target"].abs() != 1).any()):
             raise Inexpressible("hinge_embedding_loss: a target that is neither 1 nor -1")
         more = ["%s = %s" % (option, number(values.get(option, fallback)))] if option else []
-        return Case("lt.%s(a, b, %s)" % (ours, options(values, *more)), [sample.input, values["target"]])
+        inputs = [sample.input, values["target"]]
+        return Case("lt.%s(%s, %s)" % (ours, spread(inputs), options(values, *more)), inputs)
     return handler
 
 
@@ -129,9 +137,9 @@ def cosine_embedding(sample):
 def margin_ranking(sample):
     values = arguments(sample, "input2", "target", "margin", "size_average", "reduce", "reduction")
     refuse_if_set("margin_ranking_loss", values, "size_average", "reduce")
-    return Case("lt.margin_ranking_loss(a, b, c, %s)" % options(
-        values, "margin = %s" % number(float(values.get("margin", 0)))),
-        [sample.input, values["input2"], values["target"]])
+    inputs = [sample.input, values["input2"], values["target"]]
+    return Case("lt.margin_ranking_loss(%s, %s)" % (spread(inputs), options(
+        values, "margin = %s" % number(float(values.get("margin", 0))))), inputs)
 
 
 @handles("nn.functional.triplet_margin_loss")

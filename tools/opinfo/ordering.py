@@ -218,6 +218,8 @@ def put(ours):
     def handler(sample):
         values = arguments(sample, "dim", "index", "source", "alpha")
         source = values["source"]
+        if ours == "index_copy" and values["index"].unique().numel() < values["index"].numel():
+            raise Inexpressible("index_copy: an index twice, of which PyTorch says nothing")
         code = "c" if values.get("alpha") in (None, 1) else "lt.mul(c, %s)" % number(values["alpha"])
         return Case("lt.%s(a, %s, lt.add(b, 1), %s)" % (ours, axis(values["dim"]), code),
                     [sample.input, values["index"], source])
