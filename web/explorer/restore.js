@@ -5,7 +5,17 @@ const STARTS = 4, MOST_STEPS = 600, STEPS_A_FRAME = 4, DRAW_MS = 40;
 function restoreChapter(lab, models, images, own) {
   const model = models.find(m => m.kind === "vae" && m.latent !== 2) || models.find(m => m.kind === "vae");
   const noise = byId("noise"), hidden = byId("hidden"), text = byId("search-text");
-  let index = 0, mine = null, seed = 1, losses = [], busy = false, running = false, drawing = 0, chart = null;
+  let index = 0, mine = null, seed = 1, losses = [], chart = null;
+  let running = null; // the search that runs: an earlier one ends where it sees another
+  let drawn = 0; // how often samples were asked for, or forgotten
+
+  // Requests that belong together, one group after the other.
+  let turn = Promise.resolve();
+  function inTurn(f) {
+    const next = turn.then(f);
+    turn = next.catch(() => {});
+    return next;
+  }
 
   const answers = ["Clean", "Measured", "Bottleneck", "MAP, the best"].map(title => shot(title));
   byId("answers").append(...answers.map(a => a.figure));
@@ -14,12 +24,14 @@ function restoreChapter(lab, models, images, own) {
   const mse = x => `MSE ${x.toFixed(3)}`;
   const clean = () => mine || images.data.subarray(index * PIXELS, (index + 1) * PIXELS);
 
+  const curves = () => starts.map((_, i) => ({label: `start ${i + 1}`, x: losses.map((_, k) => k),
+    y: losses.map(l => l[i]), color: [1, 2, 3, 7][i]}));
+
   function plotLosses() {
-    const f = {series: starts.map((_, i) => ({label: `start ${i + 1}`, x: losses.map((_, k) => k), y: losses.map(l => l[i]),
-      color: [1, 2, 3, 7][i]})), xlabel: "iteration", ylabel: "loss", log: ""};
-    if (chart && chart.chart) chart.chart.setData([f.series[0].x, ...f.series.map(s => s.y)]);
-    else chart = keepDrawn(byId("losses"), width => lineChart(byId("losses"), {...f, series: starts.map((_, i) => ({
-      ...f.series[i], x: losses.map((_, k) => k), y: losses.map(l => l[i])}))}, width, Math.max(220, Math.round(width * 0.5))));
+    const place = byId("losses"), series = curves();
+    if (chart && chart.chart) return chart.chart.setData([series[0].x, ...series.map(s => s.y)]);
+    chart = keepDrawn(place, width => lineChart(place, {series: curves(), xlabel: "iteration", ylabel: "loss"}, width,
+      Math.max(220, Math.round(width * 0.5))));
   }
 
   function showStarts(pictures, errors) {
@@ -34,7 +46,7 @@ function restoreChapter(lab, models, images, own) {
   }
 
   function forgetDraws() {
-    drawing++;
+    drawn++;
     byId("draws").replaceChildren();
     byId("drawn").hidden = true;
     byId("draw").disabled = false;
@@ -48,16 +60,13 @@ function restoreChapter(lab, models, images, own) {
     plotLosses();
   }
 
-  // Requests come one after the other: what is measured, and a search in it, belong together.
   const measure = latest(async () => {
-    running = false;
+    stop();
     byId("noise-text").textContent = Number(noise.value).toFixed(2);
     noise.setAttribute("aria-valuetext", `standard deviation ${Number(noise.value).toFixed(2)}`);
     byId("which").textContent = mine ? "your digit" : `no. ${index + 1}, a ${images.labels[index]}`;
-    while (busy) await nextFrame();
-    forgetDraws();
-    busy = true;
-    try {
+    await inTurn(async () => {
+      forgetDraws();
       const found = await lab.ask("measure", {model: model.name, latent: model.latent, noise: Number(noise.value),
         hidden: hidden.value, seed: 100 + index}, [tensor([1, SIDE, SIDE, 1], clean())]);
       const covered = COVERS[hidden.value];
@@ -68,57 +77,49 @@ function restoreChapter(lab, models, images, own) {
       answers[2].say(mse(found.mse));
       text.textContent = `Loss: squared error + β z², with β ${found.beta.toPrecision(2)}, which is Bayes’ rule here.`;
       await begin();
-    } finally {
-      busy = false;
-    }
+    });
   });
 
   async function steps(n) {
-    busy = true;
-    try {
-      const found = await lab.ask("search_on", {steps: n});
-      losses.push(...found.losses);
-      showStarts(found.tensors[0].data, found.errors);
-      plotLosses();
-    } finally {
-      busy = false;
-    }
+    const found = await lab.ask("search_on", {steps: n});
+    losses.push(...found.losses);
+    showStarts(found.tensors[0].data, found.errors);
+    plotLosses();
   }
 
-  function showRunning() {
-    byId("search").textContent = running ? "Pause" : "Search";
-    byId("search").setAttribute("aria-pressed", running);
+  function setRunning(search) {
+    running = search;
+    byId("search").textContent = search ? "Pause" : "Search";
+    byId("search").setAttribute("aria-pressed", !!search);
   }
+  const stop = () => setRunning(null);
 
   async function search() {
-    running = !running;
-    showRunning();
-    if (!running) return;
-    if (losses.length >= MOST_STEPS) await begin();
-    while (running && losses.length < MOST_STEPS) {
-      await steps(Math.min(STEPS_A_FRAME, MOST_STEPS - losses.length));
+    if (running) return stop();
+    const own = {};
+    setRunning(own);
+    if (losses.length >= MOST_STEPS) await inTurn(begin);
+    while (running === own && losses.length < MOST_STEPS) {
+      await inTurn(() => running === own && steps(Math.min(STEPS_A_FRAME, MOST_STEPS - losses.length)));
       await nextFrame();
     }
-    running = false;
-    showRunning();
+    if (running === own) stop();
   }
 
   async function draw() {
-    const turn = ++drawing, bar = byId("drawn"), say = message => { byId("draws-text").textContent = message; };
-    running = false;
-    while (busy) await nextFrame();
+    stop();
+    const then = ++drawn, bar = byId("drawn"), say = message => { byId("draws-text").textContent = message; };
     byId("draw").disabled = true;
     bar.hidden = false;
     bar.value = 0;
     say("Drawing…");
-    await lab.ask("begin_draws", {seed: ++seed});
-    let found;
-    do {
-      found = await lab.ask("draw_on", {ms: DRAW_MS});
-      if (turn !== drawing) return;
-      bar.value = found.share;
+    let found = await inTurn(() => then === drawn && lab.ask("begin_draws", {seed: ++seed}));
+    while (found && !found.done) {
+      found = await inTurn(() => then === drawn && lab.ask("draw_on", {ms: DRAW_MS}));
+      if (found) bar.value = found.share;
       await nextFrame();
-    } while (!found.done);
+    }
+    if (!found || then !== drawn) return;
     bar.hidden = true;
     byId("draw").disabled = false;
     const [mean, std, some] = found.tensors, top = Math.max(...std.data);
@@ -149,12 +150,14 @@ function restoreChapter(lab, models, images, own) {
   };
   noise.oninput = hidden.oninput = () => measure();
   byId("search").onclick = search;
-  byId("step").onclick = () => { running = false; if (!busy) steps(1); };
-  byId("again").onclick = async () => {
-    running = false;
-    while (busy) await nextFrame();
+  byId("step").onclick = () => {
+    stop();
+    inTurn(() => steps(1));
+  };
+  byId("again").onclick = () => {
+    stop();
     seed++;
-    await begin();
+    inTurn(begin);
   };
   byId("draw").onclick = draw;
   let opened = false;
