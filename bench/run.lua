@@ -4,7 +4,7 @@
 local arguments = require "tools.arguments"
 local core, lt = require "latent.core", require "latent"
 local files, json = require "latent.base.files", require "latent.json"
-local mpi = require "bench.mpi"
+local ablate, mpi = require "bench.ablate", require "bench.mpi"
 local cases, harness, peers = require "bench.cases", require "bench.harness", require "bench.peer"
 
 local M = {}
@@ -45,6 +45,7 @@ function M.options(list)
   parser:option("--images", "of an epoch"):convert(arguments.whole(1)):default "60000"
   parser:option("--out", "the file of all numbers"):default "runs/bench.json"
   parser:flag("--scale", "threads 1, 2, 4, 8, 16, as far as there are cores, and what each gains over one")
+  parser:flag("--ablate", "what each special case of the kernels gains")
   parser:flag("--list", "print the names of the cases")
   local o = parser:parse(list)
   o.lua, o.folder = "lua5.4", HERE
@@ -394,6 +395,11 @@ function M.main(list)
   local o = M.options(list)
   o.lua, o.peak_program = os.getenv "LUA" or o.lua, os.getenv "LATENT_PEAK"
   if #o.case == 1 and o.case[1]:find "^mpi" then return mpi.run(o, print) end
+  if o.ablate then
+    lt.set_threads(o.threads and o.threads[1] or 1)
+    ablate.run(o, print)
+    return
+  end
   if o.scale then
     o.peer = "none"
     if #o.case == 0 then o.case = SCALED end

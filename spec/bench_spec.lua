@@ -1,6 +1,7 @@
 -- The benchmarks' own arithmetic, and one case run without a peer.
 local lt = require "latent"
 require "spec.support.close"
+require "spec.support.misuse"
 local harness = require "bench.harness"
 local bench = require "bench.run"
 local cases = require "bench.cases"
@@ -50,6 +51,27 @@ describe("bench harness", function()
     assert.equal(#head, #line)
     assert.matches("^memory +1 +110 MB +%- +%- +<=100 +%- +%-  missed$", harness.line {case = "memory", threads = 1,
       ours_mb = 110, target_text = "<=100", reached = false})
+  end)
+
+  it("knows work for every special case of the kernels, right without any", function()
+    local core, ablate = require "latent.core", require "bench.ablate"
+    local named = {}
+    for _, row in ipairs(ablate.WORK) do named[row[1]] = row[3] end
+    for _, name in ipairs(core.shortcuts()) do
+      local once = assert(named[name], name)()
+      local with = once()
+      core.set_shortcut(name, false)
+      local without = once()
+      core.set_shortcut(name, true)
+      assert.close(without, with, 1e-4)
+    end
+    assert.misuse(function() core.set_shortcut("conv in threes", false) end,
+      "set_shortcut: no special case is called conv in threes")
+    local lines = {}
+    local rows = ablate.run({pairs = 1, rep = 0.001}, function(line) lines[#lines + 1] = line end)
+    assert.equal(#core.shortcuts() + 1, #rows)
+    assert.equal(#rows + 1, #lines)
+    for _, row in ipairs(rows) do assert(row.gain > 0, row.name) end
   end)
 
   it("sums up the convolution grid", function()

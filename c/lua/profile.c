@@ -1,6 +1,9 @@
-/* Floor 5: the profile, as latent.profile reads it. */
+/* Floor 5: the profile, as latent.profile reads it, and the switches of what it may tell about. */
+#include "base/shortcuts.h"
 #include "lua/check.h"
 #include "graph/profile.h"
+
+#include <string.h>
 
 /* profile_start() */
 static int l_profile_start(lua_State *L) {
@@ -38,9 +41,31 @@ static int l_profile_stop(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"profile_start", l_profile_start},
-                                     {"profile_running", l_profile_running},
-                                     {"profile_stop", l_profile_stop},
-                                     {NULL, NULL}};
+/* shortcuts() -> the names of the kernels' special cases */
+static int l_shortcuts(lua_State *L) {
+  lua_createtable(L, SHORTCUTS, 0);
+  for (int i = 0; i < SHORTCUTS; i++) {
+    lua_pushstring(L, shortcut_names[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* set_shortcut(name, on): whether that special case is taken */
+static int l_set_shortcut(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  for (int i = 0; i < SHORTCUTS; i++) {
+    if (strcmp(name, shortcut_names[i]) != 0) continue;
+    unsigned bit = 1u << i;
+    shortcuts_off = lua_toboolean(L, 2) ? shortcuts_off & ~bit : shortcuts_off | bit;
+    return 0;
+  }
+  return raise_error(L, "set_shortcut: no special case is called %s", name);
+}
+
+static const luaL_Reg functions[] = {
+    {"profile_start", l_profile_start}, {"profile_running", l_profile_running},
+    {"profile_stop", l_profile_stop},   {"shortcuts", l_shortcuts},
+    {"set_shortcut", l_set_shortcut},   {NULL, NULL}};
 
 void open_profile(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -4,6 +4,7 @@
 #include "ops/gemm.h"
 
 #include "base/parallel.h"
+#include "base/shortcuts.h"
 #include "simd/gemm_dot.h"
 #include "simd/gemm_pack.h"
 
@@ -201,7 +202,7 @@ static bool run_dots(Plan *p, Error *e) {
 /* Few rows do not repay the packing of b: its rows are read where they lie, in long pieces where
  * the registers allow it. Its last columns are packed all the same, for want of whole vectors. */
 static void plan_strips(Plan *p) {
-  bool few = p->b.column == 1 && p->m <= 2 * TILE_ROWS;
+  bool few = p->b.column == 1 && p->m <= 2 * TILE_ROWS && shortcut(PRODUCT_DIRECT);
   p->direct_width = p->m <= WIDE_ROWS ? WIDE_COLUMNS : TILE_COLUMNS;
   p->direct = few ? p->n / p->direct_width : 0;
   p->strips = p->direct + parts(p->n - p->direct * p->direct_width, TILE_COLUMNS);
@@ -223,7 +224,9 @@ static void plan_jobs(Plan *p) {
   }
 }
 
-static bool is_dots(const Plan *p) { return p->n <= DOT_COLUMNS && p->a.column == 1; }
+static bool is_dots(const Plan *p) {
+  return p->n <= DOT_COLUMNS && p->a.column == 1 && shortcut(PRODUCT_BY_DOTS);
+}
 
 static bool run(Plan *p, Error *e) {
   p->depths = parts(p->k, TILE_DEPTH);
@@ -259,6 +262,7 @@ static double cost(int64_t m, int64_t n) {
 /* Turned over, c is written number by number: about two of them in the time of a vector. */
 static bool is_better_over(const Product *p) {
   if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
+  if (!shortcut(PRODUCT_OVER)) return false;
   double depth = (double)p->k, write = (double)p->m * (double)p->n / 2;
   double straight = cost(p->m, p->n) * depth, over = cost(p->n, p->m) * depth + write;
   if (p->b_transposed) straight += depth * (double)p->n / 4; /* what turning costs by packing */
@@ -281,7 +285,8 @@ static Plan plan_of(const Product *p) {
                .c_column = 1,
                .bias = p->bias,
                .add = p->add};
-  bool few = is_dots(&plan), few_over = p->m <= DOT_COLUMNS && p->b_transposed;
+  bool few = is_dots(&plan),
+       few_over = p->m <= DOT_COLUMNS && p->b_transposed && shortcut(PRODUCT_BY_DOTS);
   if (few || (!few_over && !is_better_over(p))) return plan;
   Plan over = plan;
   over.m = plan.n, over.n = plan.m;

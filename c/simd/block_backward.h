@@ -376,7 +376,7 @@ static int64_t block_gradient_place(BlockGradient *g, char *base, int64_t chunks
 static bool block_sparse(const BlockRun *r) {
   const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
   return v->up == 1 && h->up == 1 && v->kernel == SPARSE_TAPS && h->kernel == SPARSE_TAPS &&
-         h->pool == SPARSE_POOL && r->codes.bytes && r->cut.bands == 1;
+         h->pool == SPARSE_POOL && r->codes.bytes && r->cut.bands == 1 && shortcut(BLOCK_SPARSE);
 }
 
 static void block_gradient_cut(BlockGradient *g) {

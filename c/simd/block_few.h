@@ -31,7 +31,7 @@ static bool block_few_pays(const Block *b, const BlockForm *f) {
   BlockFew few = block_few(b, f);
   int64_t ups = b->axis[0].up * b->axis[1].up, taps = f->taps[0] * f->taps[1];
   int64_t usual = (f->parts ? DOUBLE_PARTS : block_ceil(taps, ups) * ups) * f->vectors * b->in;
-  return b->out < LANES && few.vectors * b->in + few.count < usual;
+  return shortcut(BLOCK_FEW) && b->out < LANES && few.vectors * b->in + few.count < usual;
 }
 
 /* weights: (vectors, in, LANES) from F as packed for the way up, (in, taps, LANES) */

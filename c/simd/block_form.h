@@ -3,6 +3,7 @@
 #ifndef LATENT_SIMD_BLOCK_FORM_H
 #define LATENT_SIMD_BLOCK_FORM_H
 
+#include "base/shortcuts.h"
 #include "simd/block_double.h"
 #include "simd/block_tiles.h"
 
@@ -32,7 +33,7 @@ static BlockForm block_form(const Block *b, bool up) {
                  .rows = 1,
                  .columns = 1};
   /* one output leaves nothing to share: block_few.h is for the way up, a tile for the way down */
-  f.parts = block_doubles(b) && b->out > 1;
+  f.parts = block_doubles(b) && b->out > 1 && shortcut(BLOCK_DOUBLING);
   if (f.parts) {
     if (up) f.rows = f.columns = 2;
     return f;

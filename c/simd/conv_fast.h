@@ -5,6 +5,7 @@
 #define LATENT_SIMD_CONV_FAST_H
 
 #include "base/parallel.h"
+#include "base/shortcuts.h"
 #include "simd/conv_tiles.h"
 #include "simd/workspace.h"
 
@@ -117,7 +118,7 @@ static int64_t conv_vectors(int64_t n) { return conv_ceil(n, LANES); }
 /* How many neighbouring pixels' outputs a vector can take: they lie together, and so must the
  * vector's sources. */
 static int64_t correlation_spread(const Correlation *c, const CorrelationPhase *p) {
-  if (LANES < 8 || c->axis[1].phases > 1) return 1;
+  if (LANES < 8 || c->axis[1].phases > 1 || !shortcut(CONV_SPREAD)) return 1;
   int64_t fit = conv_min(LANES / c->out, (LANES - 1) / (c->in * c->axis[1].step) + 1);
   return fit <= p->axis[1].count ? fit : 1;
 }
@@ -134,7 +135,7 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   int64_t dots = runs * conv_vectors(p.taps.run) * c->out;
   p.line = p.axis[1].count;
   /* a sum over lanes costs about four products, a permutation half of one */
-  p.dots = c->out < LANES && dots + 4 * c->out < outputs;
+  p.dots = c->out < LANES && dots + 4 * c->out < outputs && shortcut(CONV_BY_DOTS);
   int64_t spread = correlation_spread(c, &p);
   if (spread > 1 && 3 * terms < 2 * spread * (p.dots ? dots + 4 * c->out : outputs)) {
     p.dots = false;
@@ -146,7 +147,7 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   p.weight_count = (p.dots ? dots : outputs) * LANES;
   p.pairs = !p.dots && !p.taps.spread && p.taps.run >= CONV_SHORT && c->out <= LANES &&
             c->axis[0].step == 1 && c->axis[0].phases == 1 && p.axis[0].tap_step == 1 &&
-            p.taps.rows > 1;
+            p.taps.rows > 1 && shortcut(CONV_IN_PAIRS);
   return p;
 }
 

@@ -127,14 +127,15 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
 static void gradient_form(WeightGradient *g) {
   int64_t runs = g->taps.rows * g->taps.columns, rows = runs * g->taps.run;
   g->vectors = conv_vectors(g->taps.run);
-  g->stretches = g->small_channels * runs * g->vectors < rows * conv_vectors(g->small_channels);
+  g->stretches = g->small_channels * runs * g->vectors < rows * conv_vectors(g->small_channels) &&
+                 shortcut(GRADIENT_ALONG);
   g->copy = !g->stretches && g->small_channels % LANES != 0;
   if (g->stretches) rows = runs * g->vectors;
   int64_t all = conv_ceil(rows, TILE_ROWS) * TILE_ROWS;
   int64_t few = conv_ceil(rows, TILE_ROWS_FEW) * TILE_ROWS_FEW;
   g->tile = few < all ? TILE_ROWS_FEW : TILE_ROWS;
   int64_t dense = g->small_channels > LANES ? TILE_DENSE_2 : TILE_DENSE_1;
-  g->dense = !g->stretches && g->taps.run % dense == 0;
+  g->dense = !g->stretches && g->taps.run % dense == 0 && shortcut(GRADIENT_DENSE);
   if (g->dense) g->tile = dense;
   g->rows = conv_max(rows, g->tile);
   g->pitch = g->stretches ? LANES : conv_vectors(g->small_channels) * LANES;
