@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { INTERRUPT = 2 /* SIGINT, wherever there are signals */ };
+enum { INTERRUPT = 2 /* INT */ };
 
 __attribute__((import_module("latent"), import_name("interrupted"))) int host_interrupted(void);
 
@@ -25,8 +25,17 @@ bool host_stops(void) {
   return pending;
 }
 
-int signal_number(const char *name) { return strcmp(name, "INT") == 0 ? INTERRUPT : 0; }
-const char *signal_name(int number) { return number == INTERRUPT ? "INT" : NULL; }
+/* The others may be trapped too; they never come. By their numbers. */
+static const char *const names[] = {NULL, "HUP", "INT", "QUIT", "TERM", "USR1", "USR2"};
+enum { NAMES = sizeof names / sizeof names[0] };
+
+int signal_number(const char *name) {
+  for (int i = 1; i < NAMES; i++)
+    if (strcmp(names[i], name) == 0) return i;
+  return 0;
+}
+
+const char *signal_name(int number) { return number > 0 && number < NAMES ? names[number] : NULL; }
 
 bool signals_trap(const int *numbers) {
   (void)numbers;

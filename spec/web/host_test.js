@@ -193,6 +193,17 @@ test("a call can be interrupted wherever it is", async () => {
   }
 });
 
+test("signals may be trapped, as a training does; only an interruption comes", async () => {
+  let wanted = false;
+  const latent = await load({interrupted: () => wanted});
+  const code = `local core = require "latent.core" core.trap("INT", "TERM", "HUP")
+    local before = core.pending() return before, pcall(core.trap, "KILL")`;
+  assert.match(values(latent, code)[2], /expected INT, TERM/);
+  wanted = true;
+  const {values: [pending]} = latent.run('return require("latent.core").pending()', {interruptible: true});
+  assert.equal(pending, "INT");
+});
+
 test("os.exit ends it, with its status", async () => {
   const latent = await load();
   assert.throws(() => latent.run("os.exit(3)"), e => e instanceof LatentExit && e.status === 3);
