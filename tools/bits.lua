@@ -12,8 +12,8 @@ local values = require "spec.support.values"
 
 local LIBRARY = {
   float32 = "acos asin asinh atan atan2 cos erfc erfinv log10 sin tan",
-  float64 = "acos asin asinh atan atan2 atanh cos cosh erf erfc erfinv exp expm1 gaussian_kl gelu log log10 log1p pow "
-    .. "sin sinh tan tanh",
+  float64 = "acos asin asinh atan atan2 atanh cos cosh erf erfc erfinv exp expm1 gaussian_kl gelu log log10 log1p "
+    .. "polygamma pow sin sinh tan tanh",
 }
 
 -- ---- writing ----
