@@ -104,6 +104,16 @@ describe("a value that waits", function()
     assert.misuse(function() return y:relu() end, "relu: x: closed tensor")
   end)
 
+  it("keeps nothing alive when it is forgotten", function()
+    local norm = nn.BatchNorm2d(16)
+    collectgarbage()
+    local before = lt.info().live_bytes
+    do local _ = lt.no_grad(function() return norm(lt.randn(8, 32, 32, 16)):relu() end) end
+    collectgarbage()
+    collectgarbage()
+    assert(lt.info().live_bytes <= before + 1024)
+  end)
+
   it("gives its gradient to hooks, to lt.grad, and to whoever uses it besides", function()
     local norm, x = nn.BatchNorm2d(3), lt.param(lt.randn(2, 4, 4, 3))
     local w = lt.randn(x.shape)

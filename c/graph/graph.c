@@ -119,6 +119,7 @@ void var_release(Var *v) {
   tensor_release(v->pending);
   node_release(v->node);
   free(v);
+  if (later_count > 0) later_drop_unused();
 }
 
 Node *node_new(const Call *c) {

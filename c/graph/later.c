@@ -28,8 +28,7 @@ static void later_drop(Later *l) {
   l->call.in = l->in;
 }
 
-/* Values that nobody holds any more. */
-static void drop_unused(void) {
+void later_drop_unused(void) {
   for (int i = later_count - 1; i >= 0; i--)
     if (list[i].value->refs == 1) later_drop(&list[i]);
 }
@@ -42,7 +41,7 @@ static Later *later_of(const Tensor *t) {
 
 /* Adds a value of what c and the tail say. */
 static Tensor *later_add(const Call *c, const Tail *tail, const Shape *shape, Error *e) {
-  drop_unused();
+  later_drop_unused();
   if (later_count == room) {
     int wanted = room ? 2 * room : 16;
     Later *grown = realloc(list, (size_t)wanted * sizeof *grown);
@@ -105,7 +104,7 @@ static bool uses(const Later *l, const Storage *s) {
 }
 
 bool later_settle_uses(const Storage *s, Error *e) {
-  if (later_count > 0) drop_unused();
+  if (later_count > 0) later_drop_unused();
   for (int i = later_count - 1; i >= 0; i--)
     if (uses(&list[i], s) && !later_settle(list[i].value, e)) return false;
   return true;

@@ -19,6 +19,8 @@ Tensor *later_new(const Call *c, const Shape *shape, Error *e);
  * that this failed. */
 bool later_follow(const Call *c, Tensor **y, bool *settled, Error *e);
 
+/* Forgets the values that nobody holds any more, and with them what they would be computed from. */
+void later_drop_unused(void);
 /* Computes the value if it waits. */
 bool later_settle(Tensor *t, Error *e);
 /* ... all that would be computed from elements of a storage that is about to change. */
