@@ -7,9 +7,6 @@ local json = require "latent.json"
 
 local BEGIN, END = "\27]figure;", "\7" -- as terminals mark commands
 
-local trap = core.trap
-
-core.trap = function() trap "INT" end -- the one signal that a page has
 core.isatty = function(descriptor) return descriptor == 1 end -- somebody looks, but types elsewhere
 
 figures.install(function(figure)
