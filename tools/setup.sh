@@ -65,6 +65,7 @@ check() {
     need lua-busted has_lua_busted
     need lua-argparse has_rock argparse
     need curl command -v curl
+    need procps command -v pgrep # the specs kill ranks and programs
     need locales has_locales
     # Fonts and certificates lie elsewhere on other systems, which have their own.
     if command -v dpkg; then
