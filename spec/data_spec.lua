@@ -188,7 +188,7 @@ describe("data", function()
       local again = data.split(test, 0.2)
       assert.equal(a.positions:bytes(), again.positions:bytes())
       assert.not_equal(a.positions:bytes(), c.positions:bytes())
-      assert.equal("100 of the images of " .. tostring(test), tostring(b))
+      assert.equal("100 of the items of " .. tostring(test), tostring(b))
     end)
 
     it("gives views that hand out the images of the set", function()

@@ -135,8 +135,10 @@ describe_prompt("the prompt", function()
     terminal:enter("p = lt.zeros(200000, 40)", "^> ")
     interrupt "q = lt.knn(p, p, 2)"
     interrupt "y = w for i = 1, 200 do y = y:matmul(w) end"
-    terminal:enter("y = w for i = 1, 60 do y = lt.conv2d(lt.ones(8, 8, 8, 1), y:slice(1, 1, 9):reshape(3, 3, 1, 2000))"
-      .. ":sum() * w end", "> $")
+    -- (Lines that the terminal need not break: where it does, its echo is not what was typed.)
+    terminal:enter("maps = lt.ones(8, 8, 8, 1)", "^> ")
+    terminal:enter("y = w for i = 1, 60 do y = lt.conv2d(maps, y:slice(1, 1, 9):reshape(3, 3, 1, 2000)):sum() * w end",
+      "> $")
     interrupt "while true do (w * 1):matmul(w):sum():backward() end"
     terminal:enter("kept, p.shape, w.grad == nil or w.grad.shape", "^7\n{200000, 40}\n[^\n]+\n> ")
   end)
@@ -295,6 +297,11 @@ describe("the command latent", function()
   it("tells its version and use, and refuses unknown options", function()
     assert.matches("^latent %d+%.%d+%.%d+, Lua 5%.4, kernels %w+, %d+ threads?\nstatus 0$", run "--version")
     assert.matches("^usage: latent.-status 0$", run "--help")
+    for _, word in ipairs{"run", "runs", "compare", "sweep", "report", "doctor", "kernel", "explorer"} do
+      local said = run(word .. " --help")
+      assert.matches("^usage: latent " .. word .. " .-status 0$", said)
+      assert.is_nil(said:find("the prompt", 1, true))
+    end
     assert.matches("unknown option %-%-vresion.-status 1$", run "--vresion")
     assert.matches("%-e: expected a piece of Lua.-status 1$", run "-e")
   end)

@@ -37,7 +37,7 @@ end
 function Subset:__len() return self.positions.shape[1] end
 
 function Subset:__tostring()
-  return ("%d of the images of %s"):format(#self, tostring(self.set))
+  return ("%d of the items of %s"):format(#self, tostring(self.set))
 end
 
 --- Raises unless a value can be used as a data set.

@@ -134,9 +134,27 @@ end
 local WORDS = {doctor = "latent.tools.doctor", kernel = "latent.tools.kernel",
   runs = "latent.experiment.command", compare = "latent.experiment.command",
   sweep = "latent.experiment.command", report = "latent.experiment.command", explorer = "latent.explorer.command"}
+local HELPS_ITSELF = {kernel = true, explorer = true}
+
+-- What the usage says of a word: its lines, and those that go on with it.
+local function usage_of(word)
+  local lines, on = {}, false
+  for line in USAGE:gmatch "[^\n]+" do
+    if line:find "^%s+latent " then on = line:match "^%s+latent (%a+)" == word
+    elseif not line:find "^%s" or line:find "^  %-" then on = false end
+    if on then lines[#lines + 1] = #lines == 0 and line:gsub("^%s+", "usage: ") or line end
+  end
+  return table.concat(lines, "\n")
+end
+
+local function wants_help(argument) return argument == "--help" or argument == "-h" end
 
 local function run_word(arguments, index)
   local word = arguments[index]
+  if wants_help(arguments[index + 1]) and not HELPS_ITSELF[word] then
+    print(usage_of(word))
+    return 0
+  end
   local module = require(WORDS[word])
   return (module[word] or module.main)(table.move(arguments, index + 1, #arguments, 1, {}))
 end
@@ -155,6 +173,9 @@ function M.main(arguments)
     return 0
   elseif o.script and WORDS[arguments[o.script]] then
     return run_word(arguments, o.script)
+  elseif o.script and arguments[o.script] == "run" and wants_help(arguments[o.script + 1]) then
+    print(usage_of "run")
+    return 0
   elseif o.script and arguments[o.script] == "run" and arguments[o.script + 1] then
     o.script = o.script + 1
   end

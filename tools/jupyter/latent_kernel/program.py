@@ -41,6 +41,8 @@ def install(options):
         except (OSError, ValueError) as problem:
             return "install: %s" % problem
     print("installed in %s" % where)
+    if os.path.dirname(where) not in KernelSpecManager().kernel_dirs:
+        print("Jupyter does not look there by itself: export JUPYTER_PATH=%s" % os.path.dirname(os.path.dirname(where)))
     print('In Jupyter it is called "%s"; jupyter console --kernel %s' % (DISPLAY_NAME, options.name))
     return 0
 
