@@ -1,5 +1,4 @@
---- Run by Busted before the specs (see .busted): what they start finds the library where they do, also where nobody
--- has set LUA_PATH, as `make test` does.
+--- What the specs start finds the library where they do, also where nobody has set LUA_PATH, as `make test` does.
 local own = package.path:match "^[^;]*"
 local set = os.getenv "LUA_PATH_5_4" or os.getenv "LUA_PATH" or ""
 if set:find(own, 1, true) or set:find("lua/?.lua", 1, true) then return end
