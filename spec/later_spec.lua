@@ -1,5 +1,5 @@
 -- Batch norm, a sum behind it and a rectifier in one pass: the bits of the single ops, and nobody can tell.
-local lt, nn = require "latent", require "latent.nn"
+local lt, nn, optim = require "latent", require "latent.nn", require "latent.optim"
 local lt64 = require "spec.support.lt64"
 require "spec.support.close"
 require "spec.support.misuse"
@@ -156,5 +156,53 @@ describe("a value that waits", function()
       assert(first == now)
     end
     lt.set_threads(before)
+  end)
+end)
+
+describe("what a value waits for", function()
+  -- The value, as it is without waiting, after something has been done to what it is computed from.
+  local function unmoved(make, change)
+    local real = nn.fuse
+    local function value()
+      lt.manual_seed(3)
+      local norm = nn.BatchNorm1d(3)
+      local p = lt.param(lt.randn(40, 3))
+      ;(p * p):sum():backward()
+      local y = make(norm, p)
+      change(norm, p)
+      return y:detach():bytes()
+    end
+    nn.fuse = false
+    local single = value()
+    nn.fuse = true
+    local waited = value()
+    nn.fuse = real
+    assert.equal(single, waited)
+  end
+
+  local function of_gradient(norm, p) return norm(p.grad) end
+  local function beside_gradient(norm, p) return norm(p:detach()) + p.grad end
+
+  it("may change: gradients that are cleared, grow or are clipped", function()
+    for _, make in ipairs{of_gradient, beside_gradient} do
+      unmoved(make, function(_, p) p:zero_grad() end)
+      unmoved(make, function(_, p) (p * 3):sum():backward() end)
+      unmoved(make, function(_, p) optim.clip_grad_norm({p}, 0.1) end)
+    end
+  end)
+
+  it("may change: weights, by an optimiser", function()
+    unmoved(function(norm, p) return norm(p) end, function(norm, p)
+      norm(p * 2):square():sum():backward()
+      optim.SGD(norm:parameters(), {lr = 0.5}):step()
+    end)
+  end)
+
+  it("may be many", function()
+    local norm, kept = nn.BatchNorm1d(3), {}
+    local x = lt.randn(4, 3)
+    local want = norm(x):sum(1):bytes()
+    for i = 1, 600 do kept[i] = norm(x) end
+    for i = 1, 600 do assert.equal(want, kept[i]:sum(1):bytes()) end
   end)
 end)

@@ -2,6 +2,7 @@
 
 #include "ops/dispatch.h"
 #include "base/dtype.h"
+#include "graph/later.h"
 #include "graph/profile.h"
 #include "base/signals.h"
 
@@ -53,6 +54,10 @@ static Node *heap_pop(Heap *h) {
 static bool gather(Tensor **slot, Tensor *dx, Error *e) {
   bool shared = dx->refs > 1 || dx->storage->refs > 1;
   if (*slot) {
+    if (later_count > 0 && !later_settle_uses((*slot)->storage, e)) {
+      tensor_release(dx);
+      return false;
+    }
     isa(dx->dtype)->add_into(*slot, dx);
     (*slot)->storage->version++;
   } else if (!shared) {

@@ -1,10 +1,14 @@
 #include "graph/later.h"
 
+#include "base/dtype.h"
 #include "base/parallel.h"
 
 #include <stdlib.h>
 
 int later_count;
+
+/* At most so many wait: they are searched one by one, and hold what they are computed from. */
+enum { MOST = 256, LITTLE = 8 };
 
 /* A value that waits: `call` has computed all but the pass over it, and `tail` is done in that. */
 typedef struct Later {
@@ -67,10 +71,6 @@ static Tensor *later_add(const Call *c, const Tail *tail, const Shape *shape, Er
   return value;
 }
 
-Tensor *later_new(const Call *c, const Shape *shape, Error *e) {
-  return later_add(c, &(Tail){0}, shape, e);
-}
-
 static Tensor *finished(const Later *l, const Tail *tail, Error *e) {
   Tensor *y = tensor_new(l->value->dtype, &l->value->shape, e);
   if (!y) return NULL;
@@ -95,6 +95,12 @@ bool later_settle(Tensor *t, Error *e) {
   return true;
 }
 
+Tensor *later_new(const Call *c, const Shape *shape, Error *e) {
+  later_drop_unused();
+  if (later_count >= MOST && !later_settle(list[0].value, e)) return NULL;
+  return later_add(c, &(Tail){0}, shape, e);
+}
+
 static bool uses(const Later *l, const Storage *s) {
   for (int i = 0; i < l->call.inputs; i++)
     if (l->in[i] && l->in[i]->storage == s) return true;
@@ -103,10 +109,26 @@ static bool uses(const Later *l, const Storage *s) {
   return l->tail.residual && l->tail.residual->storage == s;
 }
 
+/* Gives l copies of what it reads of a storage, where that is little (a weight): the value may be
+ * garbage, and an optimiser's step would compute it for nobody. */
+static bool copy_little(Later *l, const Storage *s, Error *e) {
+  for (int i = 0; i < l->call.inputs; i++) {
+    const Tensor *t = l->in[i];
+    if (!t || t->storage != s || t->numel > l->value->numel / LITTLE) continue;
+    Tensor *copy = tensor_copy(t, e);
+    if (!copy) return false;
+    tensor_release((Tensor *)t);
+    l->in[i] = copy;
+  }
+  return true;
+}
+
 bool later_settle_uses(const Storage *s, Error *e) {
   if (later_count > 0) later_drop_unused();
-  for (int i = later_count - 1; i >= 0; i--)
+  for (int i = later_count - 1; i >= 0; i--) {
+    if (!copy_little(&list[i], s, e)) return false;
     if (uses(&list[i], s) && !later_settle(list[i].value, e)) return false;
+  }
   return true;
 }
 
@@ -115,7 +137,7 @@ static Tensor *follow_sum(const Call *c, Error *e) {
   Later *l = later_of(c->in[0]);
   const Tensor *other = c->in[1];
   if (!l || l->tail.residual) l = later_of(other), other = c->in[0];
-  if (!l || l->tail.residual || other == l->value) return NULL;
+  if (!l || l->tail.residual || other == l->value || later_count >= MOST) return NULL;
   if (!shape_equal(&other->shape, &l->value->shape) || other->dtype != l->value->dtype) return NULL;
   if (!later_settle((Tensor *)other, e)) return NULL;
   l = later_of(other == c->in[1] ? c->in[0] : c->in[1]); /* settling moves the list */

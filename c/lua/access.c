@@ -1,5 +1,6 @@
 /* Floor 5: reading and writing elements, the fields of a tensor, and its metatable. */
 #include "ops/dispatch.h"
+#include "graph/later.h"
 #include "lua/check.h"
 #include "lua/graph.h"
 
@@ -275,7 +276,9 @@ static int l_requires_grad(lua_State *L) {
 /* x:zero_grad(): zeroes the gradient in place, where there is one */
 static int l_zero_grad(lua_State *L) {
   Var *v = check_tensor(L, 1, "zero_grad", NULL);
+  Error e;
   if (v->grad) {
+    if (!later_settle_uses(v->grad->storage, &e)) raise_error(L, "zero_grad: %s", e.text);
     tensor_fill(v->grad, number_real(0));
     v->grad->storage->version++;
   }

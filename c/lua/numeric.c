@@ -3,6 +3,7 @@
 #include "lua/check.h"
 #include "base/parallel.h"
 #include "base/places.h"
+#include "graph/later.h"
 #include "graph/profile.h"
 
 #include <math.h>
@@ -114,6 +115,7 @@ static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep
       raise_error(L, "optim: state %d: expected %s of shape %s, got %s %s", (int)i,
                   dtype_name(weight->value->dtype), shape_text(&weight->value->shape, want),
                   dtype_name(v->value->dtype), shape_text(&v->value->shape, got));
+    if (v && !later_settle_uses(v->value->storage, &e)) raise_error(L, "optim: %s", e.text);
     if (v) v->value->storage->version++;
     s->array[k] = v ? v->value->data : NULL;
   }
@@ -164,6 +166,8 @@ static int l_clip_grad_norm(lua_State *L) {
   for (int64_t i = 1; i <= n && scale < 1; i++) {
     const Var *v = item(L, 1, i, "parameter");
     if (!v->grad) continue;
+    Error e;
+    if (!later_settle_uses(v->grad->storage, &e)) raise_error(L, "clip_grad_norm: %s", e.text);
     isa(v->grad->dtype)->scale(v->grad, scale);
     v->grad->storage->version++;
   }

@@ -349,6 +349,15 @@ static int l_fill_in_place(lua_State *L) {
   return 1;
 }
 
+/* change(x, name): says that a function outside the core is about to write into x */
+static int l_change(lua_State *L) {
+  const char *name = luaL_checkstring(L, 2);
+  Var *v = check_tensor(L, 1, name, "x");
+  Error e;
+  if (!graph_change(v, NULL, 0, &e)) raise_error(L, "%s: %s", name, e.text);
+  return 0;
+}
+
 /* set_default_dtype(name): the floating type of what is made without saying one */
 static int l_set_default_dtype(lua_State *L) {
   char got[80];
@@ -383,6 +392,7 @@ static const luaL_Reg makers[] = {{"tensor", l_tensor},
                                   {"from_bytes", l_from_bytes},
                                   {"is_tensor", l_is_tensor},
                                   {"param", l_param},
+                                  {"change", l_change},
                                   {"set_default_dtype", l_set_default_dtype},
                                   {"get_default_dtype", l_get_default_dtype},
                                   {NULL, NULL}};

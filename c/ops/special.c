@@ -41,7 +41,7 @@ enum { FAR = 10 /* where the series below have all digits of a double */ };
 static double psi(double x) {
   if (x == 0) return copysign(INFINITY, -x);
   if (x < 0) {
-    double part = x - floor(x);
+    double part = x - rint(x); /* exact, also just below 0 */
     return part == 0 ? NAN : psi(1 - x) - PI / tan(PI * part);
   }
   double below = 0;
@@ -58,7 +58,7 @@ static double psi(double x) {
  * psi'(x) = -psi'(1 - x) + (pi / sin(pi x))^2 */
 static double psi_slope(double x) {
   if (x <= 0) {
-    double wave = PI / sin(PI * (x - floor(x)));
+    double wave = PI / sin(PI * (x - rint(x)));
     return x == floor(x) ? (isinf(x) ? NAN : INFINITY) : wave * wave - psi_slope(1 - x);
   }
   double below = 0;
@@ -95,11 +95,13 @@ static double hurwitz(double s, double x) {
 static double poly_gamma(double n, double x) {
   if (n == 0) return psi(x);
   if (n == 1) return psi_slope(x);
-  double sign = fmod(n, 2) == 1 ? 1 : -1, f = x - floor(x), zeta;
+  double sign = fmod(n, 2) == 1 ? 1 : -1, near = x - rint(x), zeta;
   if (!(x - x == 0)) return x > 0 ? 0 : NAN;
   if (x > 0) zeta = hurwitz(n + 1, x);
-  else if (f == 0) return sign > 0 || x == 0 ? INFINITY : NAN;
-  else zeta = hurwitz(n + 1, f) + sign * hurwitz(n + 1, 1 - f) - sign * hurwitz(n + 1, 1 - x);
+  else if (near == 0) return sign > 0 || x == 0 ? INFINITY : NAN;
+  else
+    zeta = hurwitz(n + 1, near > 0 ? near : 1 + near) +
+           sign * hurwitz(n + 1, near > 0 ? 1 - near : -near) - sign * hurwitz(n + 1, 1 - x);
   return sign * tgamma(n + 1) * zeta;
 }
 

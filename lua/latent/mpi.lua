@@ -69,6 +69,7 @@ end
 -- A tensor that is changed in place, and is no part of a graph.
 local function check_open(name, x)
   if not x.is_leaf then raise(name .. ": x: expected a leaf, got the result of a recorded op; write x:detach()") end
+  core.no_grad(function() core.change(x, name) end) -- what waits for x is computed first
 end
 
 local function kind_of(x) return ("%s %s"):format(x.dtype, table.concat({table.unpack(x.shape)}, "x")) end
