@@ -108,6 +108,22 @@ if size > 1 then
     assert(mpi.probe() == nil)
   end
 end
+
+-- A value that waits (batch norm's), and one that waits for what the ranks change.
+lt.no_grad(function()
+  local norm, x = require "latent.nn".BatchNorm1d(3), lt.arange(1, 12):reshape(4, 3) * (rank + 1)
+  local y = norm(x)
+  mpi.all_reduce(x)
+  assert(math.abs(y:sum():item()) < 1e-4 and math.abs(y:get(1, 1) + 1.3416) < 1e-3, tostring(y))
+  local z = norm(x)
+  mpi.broadcast(z)
+  assert(math.abs(z:get(1, 1) + 1.3416) < 1e-3, tostring(z))
+end)
+-- A copy of a part is told, before anything is sent.
+local part = lt.ones(2, 3):transpose()
+local ok, message = pcall(mpi.all_reduce, part, "mean")
+assert(not ok and message:find("mpi.all_reduce: transpose copied", 1, true), message)
+assert(part:get(1, 1) == 1)
 mpi.barrier()
 io.write("rank ", rank, " is done\n")
 ]]

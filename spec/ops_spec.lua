@@ -140,6 +140,11 @@ describe("extremes", function()
     assert.close(x.grad, {8.9348022001, 14.7259121609, 19.6181443344, 4.9348022021, 0.6449340671, 0.1426158967}, 1e-6)
     assert.close(lt.digamma {0, -1}, {-inf, nan})
     assert.close(lt.polygamma({0, -1, 1}, 3), {inf, inf, 6.4939394023})
+    -- Just below a pole: -1/x, 1/x^2 and -2/x^3 there.
+    local near = lt.tensor({-1e-20}, {dtype = "float64"})
+    assert.close(near:digamma() / 1e20, lt.ones({1}, {dtype = "float64"}))
+    assert.close(near:polygamma(1) / 1e40, lt.ones({1}, {dtype = "float64"}))
+    assert.close(near:polygamma(2) / 2e60, lt.ones({1}, {dtype = "float64"}))
     assert.close(lt.polygamma({-1.5, -2.5}, 2), {-0.2362040516, -0.1082040516}) -- those of one half, and no more
     assert.close(lt.lgamma {0, -1, 1}, {inf, inf, 0})
     assert.close(lt.erfinv {1, -1, 0, 1e-12}, {inf, -inf, 0, 8.86226925e-13})
