@@ -139,6 +139,28 @@ describe("an ONNX file", function()
     assert.same(before, lt.rng_state())
   end)
 
+  it("heeds arguments that are given by name as those that stand in their places", function()
+    local function same(by_name, by_place)
+      local function written(f) return saved(nn.Module{forward = function(_, x) return f(x) end}, {input = {2, 4}}) end
+      local a, b = written(by_name), written(by_place)
+      assert.same(b.outputs, a.outputs)
+      assert.same(b.nodes, a.nodes)
+      assert.same(b.constants, a.constants)
+    end
+    same(function(x) return x:sum{axis = 1} end, function(x) return x:sum(1) end)
+    same(function(x) return x:mean(2, {keepdim = true}) end, function(x) return x:mean(2, true) end)
+    same(function(x) return x:softmax{axis = 1} end, function(x) return x:softmax(1) end)
+    same(function(x) return lt.cat({x, x}, {axis = 2}) end, function(x) return lt.cat({x, x}, 2) end)
+    same(function(x) return x:slice{axis = 2, first = 2, last = 3} end, function(x) return x:slice(2, 2, 3) end)
+    same(function(x) return lt.gelu(x, {approximate = "tanh"}) end, function(x) return lt.gelu(x, "tanh") end)
+    same(function(x) return x:squeeze(1) end, function(x) return x end) -- of two rows
+    same(function(x)
+      local sum = x
+      for _ = 1, #x do sum = sum + x end
+      return sum
+    end, function(x) return x + x + x end)
+  end)
+
   it("names the layer that cannot be written, and its path", function()
     local function refused(pattern, model, opts)
       opts = opts or {input = {2, 4}}
@@ -168,6 +190,13 @@ describe("an ONNX file", function()
       nn.Module{forward = function(_, x) return lt.cumsum(x, 1) end})
     refused("expected a model that computes a tensor from its input, got 3",
       nn.Module{forward = function() return 3 end})
+    for _, key in ipairs{1, {1}} do
+      refused("model: parts of a value in the graph cannot be written", nn.Module{forward = function(_, x)
+        local y = x * 2
+        y[key] = 0
+        return y
+      end})
+    end
     assert.equal(lt.exp, require("latent").exp) -- put back
     assert.close(lt.exp(lt.zeros(1)), {1})
   end)
@@ -177,7 +206,7 @@ describe("an ONNX file", function()
     local function refused(pattern, opts)
       assert.misuse(function() onnx.save(path, model, opts) end, "onnx.save: " .. pattern)
     end
-    refused("input: expected .*got nil", {})
+    refused("input: expected a shape, a tensor, or a list of those, got nil", {})
     refused("input: size 1: expected a whole number of at least 1, got %-1", {input = {-1, 2}})
     refused("input: expected a shape or a tensor, got an empty table", {input = {}})
     refused("opset: expected a whole number from 17 to 21, got 9", {input = {1, 2}, opset = 9})

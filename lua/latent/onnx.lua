@@ -31,8 +31,9 @@ local MOST_BYTES = (1 << 31) - 1 -- of a message of protocol buffers
 local OPSET = options.kind("integer", "a whole number from 17 to 21", function(value)
   return math.type(value) == "integer" and value >= 17 and value <= 21 and value or nil
 end)
+local INPUT = options.kind("any", "a shape, a tensor, or a list of those", function(value) return value end)
 local read_options = options.declare(NAME, {
-  {"input", "any", nil, "the input's shape, {1, 28, 28, 1}, or an example of it: a tensor, which says the type too. "
+  {"input", INPUT, nil, "the input's shape, {1, 28, 28, 1}, or an example of it: a tensor, which says the type too. "
     .. "Several inputs: a list of those", required = true},
   {"opset", OPSET, 17, "the version of ONNX's operators"},
   {"dynamic_batch", "boolean", false, "the first size of inputs and outputs may be any"},

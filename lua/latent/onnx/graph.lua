@@ -39,6 +39,9 @@ local function fresh(self, stem)
   return name
 end
 
+--- What messages call the layer that is being written.
+function Graph:place() return self.path == "" and "model" or self.path end
+
 --- Keeps a name from nodes and constants.
 -- @tparam string name
 function Graph:reserve(name) self.taken[name] = true end
@@ -50,7 +53,7 @@ function Graph:reserve(name) self.taken[name] = true end
 -- @tparam ?int count of outputs, 1 unless given
 -- @treturn string ... their names
 function Graph:node(op, inputs, attributes, count)
-  local name, outputs = fresh(self, (self.path == "" and "model" or self.path) .. "/" .. op), {}
+  local name, outputs = fresh(self, self:place() .. "/" .. op), {}
   for i = 1, count or 1 do outputs[i] = i == 1 and name or ("%s:%d"):format(name, i) end
   self.nodes[#self.nodes + 1] = {op = op, name = name, inputs = inputs, outputs = outputs,
     attributes = attributes or {}}

@@ -153,7 +153,7 @@ local function pool(op)
   return function(g, layer, x, y)
     local n = x.x:dim() - 2
     if layer.divisor_override then
-      raise(("onnx.save: %s: %s: ONNX has no divisor_override"):format(g.path, tostring(layer)))
+      raise(("onnx.save: %s: %s: ONNX has no divisor_override"):format(g:place(), tostring(layer)))
     end
     local attributes = {kernel_shape = many(layer.kernel, n), strides = many(layer.stride, n), pads = pads_of(layer, n),
       ceil_mode = layer.ceil_mode and 1 or 0}
@@ -188,7 +188,7 @@ local MODES = {
 function M.Upsample(g, layer, x, y)
   local known = MODES[layer.mode]
   if not known then
-    raise(("onnx.save: %s: %s: the mode %s is none of ONNX's"):format(g.path, tostring(layer), layer.mode))
+    raise(("onnx.save: %s: %s: the mode %s is none of ONNX's"):format(g:place(), tostring(layer), layer.mode))
   end
   local attributes = {}
   for name, value in pairs(known) do attributes[name] = value end
@@ -204,7 +204,7 @@ local function zeros(layer, like, n) return layer.bias or lt.zeros(n or layer.ch
 
 local function batch_norm(g, layer, x, y)
   if not layer.running_mean then
-    raise(("onnx.save: %s: %s: without running statistics it depends on the batch"):format(g.path, tostring(layer)))
+    raise(("onnx.save: %s: %s: without running statistics it depends on the batch"):format(g:place(), tostring(layer)))
   end
   return g:symbol(y, {first = g:node("BatchNormalization", {g:channels_first(x),
     g:constant(ones(layer, y), "weight"), g:constant(zeros(layer, y), "bias"),

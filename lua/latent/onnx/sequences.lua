@@ -8,7 +8,7 @@ local raise = core.raise
 
 local M = {}
 
-local function refuse(g, layer, why) raise(("onnx.save: %s: %s: %s"):format(g.path, tostring(layer), why)) end
+local function refuse(g, layer, why) raise(("onnx.save: %s: %s: %s"):format(g:place(), tostring(layer), why)) end
 
 -- ---- recurrent layers ----
 

@@ -75,6 +75,7 @@ end
 function OPS.unsqueeze(g, _, x, axis) return g:node("Unsqueeze", {g:channels_last(x), g:shape{axis_of(axis)}}) end
 function OPS.squeeze(g, _, x, axis)
   if not axis then raise "onnx.save: squeeze: say the axis" end
+  if x.x:size(axis) ~= 1 then return x end
   return g:node("Squeeze", {g:channels_last(x), g:shape{axis_of(axis)}})
 end
 function OPS.matmul(g, _, a, b)
@@ -125,11 +126,27 @@ local function has_symbol(...)
   end
 end
 
+-- The names of what stands behind the tensors, in their order.
+local NAMES = {sum = {"axis", "keepdim"}, mean = {"axis", "keepdim"}, gelu = {"approximate"}, softmax = {"axis"},
+  log_softmax = {"axis"}, cat = {"axis"}, slice = {"axis", "first", "last"}}
+
+-- Arguments with those that were given by name, as one table at the end, in their places.
+local function in_order(name, ...)
+  local list = table.pack(...)
+  local last = NAMES[name] and list[list.n]
+  if type(last) ~= "table" or is_symbol(last) or #last > 0 then return ... end
+  list[list.n] = nil
+  for i, key in ipairs(NAMES[name]) do
+    if last[key] ~= nil then list[i + 1] = last[key] end
+  end
+  return table.unpack(list, 1, #NAMES[name] + 1)
+end
+
 -- `real`: the library's own function.
 local function apply(name, real, ...)
   local g = has_symbol(...).graph
   local y = real(examples_of(...))
-  local made = OPS[name](g, y, ...)
+  local made = OPS[name](g, y, in_order(name, ...))
   return is_symbol(made) and made or g:symbol(y, {last = made})
 end
 
@@ -144,11 +161,16 @@ function Symbol.__index(self, key)
     return function(s, ...) return s.x[key](s.x, ...) end
   end
   if not OPS[key] then
-    raise(("onnx.save: %s: a value in the graph has no %s; it has operators and %s"):format(self.graph.path,
+    raise(("onnx.save: %s: a value in the graph has no %s; it has operators and %s"):format(self.graph:place(),
       tostring(key), table.concat(M.ops, ", ")))
   end
   return function(...) return apply(key, real_ops[key] or lt[key], ...) end
 end
+function Symbol.__newindex(self, key, value)
+  if FIELDS[key] then return rawset(self, key, value) end
+  raise(("onnx.save: %s: parts of a value in the graph cannot be written"):format(self.graph:place()))
+end
+function Symbol.__len(self) return #self.x end
 for event, name in pairs{__add = "add", __sub = "sub", __mul = "mul", __div = "div", __pow = "pow", __unm = "neg"} do
   Symbol[event] = function(a, b)
     if name == "neg" then return apply(name, real_ops.neg, a) end
@@ -158,7 +180,7 @@ end
 
 -- ---- layers ----
 
-local function title(g, layer) return ("%s: %s"):format(g.path == "" and "model" or g.path, layer.kind) end
+local function title(g, layer) return ("%s: %s"):format(g:place(), layer.kind) end
 
 -- The forward function of a module of one's own, or a plain function.
 local function follow(g, layer, f, ...)
