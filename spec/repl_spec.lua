@@ -304,6 +304,7 @@ describe("the command latent", function()
     end
     assert.matches("unknown option %-%-vresion.-status 1$", run "--vresion")
     assert.matches("%-e: expected a piece of Lua.-status 1$", run "-e")
+    assert.equal("1\nstatus 0", run "-e 'print(1)' -e exit -e 'print(2)'")
   end)
 
   it("has a doctor, which says what is missing", function()

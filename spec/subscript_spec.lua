@@ -42,6 +42,11 @@ describe("x[{...}]", function()
     assert.same({{2, 2, 2}, {1, 1, 1}}, y:table())
     y[1] = 4
     assert.same({4, 4, 4}, y[1]:table())
+    local rows = lt.arange(1, 8):reshape(4, 2)
+    rows[{{2, 4}}] = rows[{{1, 3}}] -- they overlap
+    assert.same({{1, 2}, {1, 2}, {3, 4}, {5, 6}}, rows:table())
+    rows[{-1, {2, 2}}] = 9
+    assert.same({5, 9}, rows[4]:table())
     local z = lt.zeros(3):u8()
     z[{{1, 2}}] = 200
     assert.same({200, 200, 0}, z:table())

@@ -89,7 +89,7 @@ local function make(name)
   local handed, tasks = open_tasks(name, text)
   handed = without_expectations(without_answers(handed))
   assert(load(handed, "@" .. name))
-  files.write_atomic(("%s/exercises/%s.lua"):format(target, name), handed)
+  assert(files.write_atomic(("%s/exercises/%s.lua"):format(target, name), handed))
   list[#list + 1] = ("\n### %s.lua\n\n%s\n"):format(name, handed:match "^%-%-%- ([^\n]*)")
   for number, task in ipairs(tasks) do list[#list + 1] = ("%d. %s"):format(number, task) end
   if handed:find("YOUR ANSWER", 1, true) then
@@ -97,15 +97,15 @@ local function make(name)
   end
 end
 
-files.mkdir_p(target .. "/exercises")
+assert(files.mkdir_p(target .. "/exercises"))
 for _, name in ipairs(BESIDE) do make(name) end
 for _, name in ipairs(SCRIPTS) do make(name) end
 for _, name in ipairs(WHOLE) do
   local path = ("exercises/%s.lua"):format(name)
-  files.write_atomic(files.join(target, path), assert(files.read_all(path)))
+  assert(files.write_atomic(files.join(target, path), assert(files.read_all(path))))
 end
 assert(files.capture(("cp -r exercises/weights %s"):format(files.quote(target .. "/exercises"))))
-files.write_atomic(target .. "/README.md", [[
+assert(files.write_atomic(target .. "/README.md", [[
 # Exercises
 
 Eight scripts about autoencoders; in each some lines are yours to write. From this folder:
@@ -122,5 +122,5 @@ Exercise 4 comes first, for the others ask its classifier what a picture shows. 
 `exercises/weights`, so that any exercise can be done alone.
 
 ## Tasks
-]] .. table.concat(list, "\n") .. "\n")
+]] .. table.concat(list, "\n") .. "\n"))
 print(target .. "/README.md")

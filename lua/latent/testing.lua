@@ -12,7 +12,8 @@ local M = {}
 local function difference(a, b)
   local first, second, at, far = a:detach():reshape(-1), b:detach():reshape(-1), 1, -1
   for i = 1, a:numel() do
-    local v = math.abs(first:get(i) - second:get(i))
+    local x, y = first:get(i), second:get(i)
+    local v = x == y and 0 or math.abs(x - y) -- of one infinity too
     if v ~= v or v > far then at, far = i, v ~= v and math.huge or v end
   end
   local x, y = first:get(at), second:get(at)

@@ -8,12 +8,14 @@ class Pad {
     Object.assign(this, {canvas, changed, said, strokes: [], at: [14, 6], down: false, keys: false});
     canvas.addEventListener("pointerdown", event => {
       canvas.setPointerCapture(event.pointerId);
-      this.keys = false;
+      this.keys = this.down = false;
+      this.drawing = true;
       this.strokes.push([this.placeOf(event)]);
       this.draw();
     });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.drawing = false; });
     canvas.addEventListener("pointermove", event => {
-      if (!event.buttons || !this.strokes.length) return;
+      if (!this.drawing) return;
       for (const e of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
         this.strokes.at(-1).push(this.placeOf(e));
       }
@@ -56,6 +58,7 @@ class Pad {
 
   clear() {
     this.strokes = [];
+    this.given = null;
     this.down = false;
     this.draw();
   }

@@ -97,12 +97,31 @@ return function(core)
     return wide
   end
 
-  --- x[key] = value: by the places of the part among all elements.
+  -- Whether the part is one stretch of memory, and so shares it with x: numbers, and then at most one range.
+  local function is_stretch(key)
+    if type(key) ~= "table" then return false end
+    for i = 1, #key do
+      if type(key[i]) ~= "number" then return i == #key and type(key[i]) == "table" end
+    end
+    return true
+  end
+
+  -- Writes into the part itself: the time is that of the part, however large x is.
+  local function put_stretch(x, key, value)
+    local target = methods.__part(x, key) -- of a graph, where x is: copy_ raises
+    local source = fitted(value, target)
+    target:copy_(core.is_tensor(value) and source:clone() or source) -- they may overlap
+  end
+
+  --- x[key] = value: into the part, or by its places among all elements.
   function methods.__put(x, key, value)
     if x:numel() == 0 then
       methods.__part(x, key)
       return
     end
+    local wants = core.is_tensor(value) and value.requires_grad and core.is_recording()
+    local refused = x.requires_grad and core.is_recording() -- below, in copy_
+    if is_stretch(key) and not wants and not refused then return put_stretch(x, key, value) end
     local all = core.no_grad(function()
       return ops.reshape(core.arange(1, x:numel(), {dtype = "i64"}), {table.unpack(x.shape)})
     end)
@@ -110,7 +129,7 @@ return function(core)
     if where:numel() == 0 then return end
     local target = core.no_grad(function() return methods.__part(x, key) end)
     local source = fitted(value, target)
-    if core.is_tensor(value) and value.requires_grad and core.is_recording() then
+    if wants then
       raise "index: in-place changes record nothing, and the value wants a gradient; use its :detach(), or no_grad"
     end
     local fresh = core.no_grad(function()

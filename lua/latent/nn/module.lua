@@ -428,7 +428,7 @@ end
 
 --- The text of a module: its kind and, below it, its parts, parameters and buffers.
 local function text_of(self)
-  if self.text then return self:text() end
+  if type(self.text) == "function" then return self:text() end
   local lines = {self.kind .. "("}
   for _, name in ipairs(field_names(self)) do
     local child = rawget(self, name)

@@ -195,6 +195,11 @@ function Session:load(path) return load_kept(path, self.scope) end
 -- @tparam table values with their number `n`
 function Session:show(values) own(self.face.show, worth_showing(values)) end
 
+--- Whether a piece of code asks it to end, `exit` or `quit`.
+-- @tparam string source
+-- @treturn boolean
+function Session:is_farewell(source) return is_farewell(source, self.scope) end
+
 --- Whether it was asked to end: by `exit`, or by a signal.
 function Session.is_leaving() return leaving or (pending() or "INT") ~= "INT" end
 

@@ -181,6 +181,10 @@ function M.main(arguments)
   end
   local status, session = 0, (#o.code > 0 or o.prompt) and new_session() or nil
   for _, code in ipairs(o.code) do
+    if session:is_farewell(code) then
+      session:finish()
+      return 0
+    end
     local f, why, silent = session:compile(code, "(command line)")
     status = run_shown(session, f, why, silent)
     if status ~= 0 then break end

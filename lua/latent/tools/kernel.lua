@@ -49,8 +49,9 @@ end
 -- @tparam string python one that has ipykernel
 -- @treturn ?string a folder; nil where it is not installed
 function M.installed(python)
-  return line_of(files.quote(python) .. " -c 'from jupyter_client.kernelspec import KernelSpecManager as K; "
-    .. "print(K().get_kernel_spec(\"latent\").resource_dir)'")
+  return line_of(files.quote(python) .. " -c 'import os; from jupyter_core.paths import jupyter_path as p; "
+    .. "print(next(k for k in (os.path.join(d, \"latent\") for d in p(\"kernels\")) "
+    .. "if os.path.isfile(os.path.join(k, \"kernel.json\"))))'")
 end
 
 --- What to do where no Python has ipykernel.

@@ -22,7 +22,9 @@ end}
 
 -- Names by which a user may call something: they become parts of the names of weights and of numbers in the log.
 local function check_names(where, given, what)
-  if next(given) == nil then raise(("%s: expected %s by name, got an empty table"):format(where, what)) end
+  if getmetatable(given) ~= nil then
+    raise(("%s: expected a table of %s by name, got %s"):format(where, what, options.describe(given)))
+  elseif next(given) == nil then raise(("%s: expected %s by name, got an empty table"):format(where, what)) end
   for name in pairs(given) do
     if type(name) ~= "string" or not name:find "^%a[%w_]*$" then
       raise(("%s: expected names such as generator, of letters, digits and _, got %s"):format(where,
