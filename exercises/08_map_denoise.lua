@@ -23,11 +23,9 @@ e:train("vae16", {model = model, data = train, epochs = o.epochs,
   schedules = {lr = optim.schedule.cosine(o.lr, {epochs = o.epochs, floor = o.final_lr}),
     beta = optim.schedule.warmup(o.beta, {epochs = math.min(o.warmup, o.epochs * 3 // 4)})},
   loss = function(batch, now)
-    -- (task) Return the loss of batch.x, with now.beta, and a table for the log: mse and kl.
     local r, mu, log_var = model(batch.x)
     local mse, kl = lt.mse_loss(r, batch.x), lt.gaussian_kl(mu, log_var)
     return mse + now.beta * kl, {mse = mse, kl = kl}
-    -- (end)
   end})
 model:freeze():eval()
 local reader = e:weights("classifier", models.classifier()):freeze()
@@ -45,13 +43,11 @@ local function map(noisy)
     adam:zero_grad()
     local loss = lt.mse_loss(model:decode(z), noisy) + o.map_beta * z:square():mean()
     loss:backward()
-    adam:step()
-    -- (end)
+    adam:step() -- (end)
     losses[step] = loss:item()
   end
   return model:pictures(z), losses
 end
-
 local noisy = data.noisy(clean, o.noise)
 local function show(name, output, title)
   e:figure(name, plot.image_rows{titles = names, title = title, rows = {{label = "noisy", images = noisy},

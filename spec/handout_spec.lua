@@ -10,7 +10,7 @@ local function words(text) return (text:gsub("%s+", " ")) end
 -- The pieces of a script between its marks: each {code, words = of the code, without the spaces around it}.
 local function pieces(text)
   local list = {}
-  for piece in text:gmatch "%-%- %(task%) (.-)\n%s*%-%- %(end%)" do
+  for piece in text:gmatch "%-%- %(task%) (.-)%s+%-%- %(end%)" do
     -- The task itself may have several lines.
     local code = piece:gsub("^[^\n]*\n", ""):gsub("^%s*%-%- [^\n]*\n", "")
     list[#list + 1] = {code = code, words = words(code):match "^ ?(.-) ?$"}

@@ -28,7 +28,7 @@ local function open_tasks(name, text)
       if begun then fail(name, number, "a task within a task") end
       begun, last, tasks[#tasks + 1] = {indent = indent, line = number}, number, task
       out[#out + 1] = ("%s-- TASK %d: %s"):format(indent, #tasks, task)
-    elseif line:find "^%s*%-%- %(end%)$" then
+    elseif line:find "%-%- %(end%)$" then -- alone, or behind the last line that is cut
       if not begun then fail(name, number, "the end of no task") end
       out[#out + 1] = ('%serror "task %d is yours"'):format(begun.indent, #tasks)
       begun = nil
