@@ -25,5 +25,9 @@ fetch() {
 fetch update
 fetch -d -y --no-install-recommends install lua5.4 liblua5.4-dev libopenblas-dev zlib1g-dev
 for package in "$state"/archives/*.deb; do dpkg -x "$package" "$root"; done
+# Links from the root of that system (libm.so is one) stay within the folder: the linker would take libm.a.
+find "$root" -type l -lname '/*' | while IFS= read -r link; do
+  ln -sfrn "$root$(readlink "$link")" "$link"
+done
 rm -rf "$state"
 : >"$root/complete"

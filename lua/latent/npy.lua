@@ -196,6 +196,9 @@ function M.open(path)
       header.descr)
   elseif header and header.fortran_order == "True" and #header.shape > 1 then
     message = "its elements are in Fortran order, which npy.load turns round"
+  elseif header and (header.at - 1) % dtypes.kinds[header.dtype].size ~= 0 then
+    message = ("its elements begin at byte %d, no multiple of their size of %d bytes; npy.load reads them"):format(
+      header.at - 1, dtypes.kinds[header.dtype].size)
   elseif header then
     local tensor
     tensor, message = core.map_file(path, header.at - 1, header.shape, dtype)
