@@ -29,9 +29,12 @@ class Reader {
 
   text(selector) { return this.page.$eval(selector, e => e.value || e.textContent); }
 
-  // Waits until a function of the page is true; false where it does not come true.
+  // Waits until a function of the page is true; false where it does not come true. Asked from here: not every Firefox
+  // of Debian's can wait by itself.
   async until(f, what, ...args) {
-    const fine = await this.page.waitForFunction(f, {timeout: 30000, polling: 30}, ...args).then(() => true, () => false);
+    const till = Date.now() + 30000;
+    let fine = false;
+    while (!(fine = Boolean(await this.page.evaluate(f, ...args))) && Date.now() < till) await this.rest(30);
     this.check(fine, what);
     return fine;
   }
@@ -104,8 +107,9 @@ class Reader {
   }
 }
 
+// `width` in pixels; null where the window has it already.
 async function begin(browser, name, width, dark) {
-  const page = await browser.newPage(), touch = width < 500;
+  const page = await browser.newPage(), touch = width !== null && width < 500;
   const problems = [], requests = [];
   page.on("console", m => {
     const mine = /willReadFrequently/.test(m.text()); // of the test's own looking at pixels
@@ -113,7 +117,7 @@ async function begin(browser, name, width, dark) {
   });
   page.on("pageerror", error => problems.push(String(error && error.stack || error)));
   page.on("request", request => { if (!/^(file|blob|data):/.test(request.url())) requests.push(request.url()); });
-  await page.setViewport({width, height: touch ? 844 : 900, deviceScaleFactor: touch ? 2 : 1, hasTouch: touch, isMobile: touch});
+  if (width) await page.setViewport({width, height: touch ? 844 : 900, deviceScaleFactor: touch ? 2 : 1, hasTouch: touch, isMobile: touch});
   if (dark) await page.emulateMediaFeatures([{name: "prefers-color-scheme", value: "dark"}]);
   await page.goto(url.pathToFileURL(file).href);
   const reader = new Reader(page, name, touch);
@@ -169,9 +173,11 @@ async function main() {
   }
   await reference(browser);
   await browser.close();
-  // Firefox: the same page, its chapters once with a pointer.
-  const firefox = await puppeteer.launch({browser: "firefox", executablePath: BROWSERS.firefox});
-  const session = await begin(firefox, "firefox", 1280, false);
+  // Firefox: the same page, its chapters once with a pointer. Its window has the size, for Debian has versions of it
+  // that cannot be told one later.
+  const firefox = await puppeteer.launch({browser: "firefox", executablePath: BROWSERS.firefox, defaultViewport: null,
+    args: ["--width=1280", "--height=900"]});
+  const session = await begin(firefox, "firefox", null, false);
   for (const [chapter, use] of Object.entries(chapters)) {
     await use(session.reader);
     await session.reader.picture(chapter);
