@@ -71,6 +71,8 @@ describe("equality", function()
     assert.matches("element [2, 2] is 4, expected 5", said(b), 1, true)
     assert.matches("got float32 [2, 2], expected float32 [2]", said(lt.ones(2)), 1, true)
     testing.assert_close(a, b, {atol = 1})
+    assert.misuse(function() testing.assert_close(lt.tensor{inf, 1}, lt.tensor{inf, 2}) end,
+      "assert_close: element %[2%] is 1, expected 2")
     assert.misuse(function() testing.assert_close(a, b) end, "assert_close: element %[2, 2%] is 4, expected 5")
     assert.misuse(function() testing.assert_close(3, b) end, "assert_close: actual: expected a tensor, got 3")
   end)

@@ -413,6 +413,7 @@ describe("tostring", function()
     }, "\n"), tostring(autoencoder()))
     assert.equal("Sequential()", tostring(nn.Sequential {}))
     assert.equal("Module()", tostring(nn.Module {forward = function() end}))
+    assert.matches("text: Linear", tostring(nn.Module {text = nn.Linear(2, 2), forward = function() end}))
     local own = nn.Module {scale = lt.param(lt.ones(3)), fc = nn.Linear(2, 3), constant = lt.ones(2),
       forward = function() end}
     assert.equal("Module(\n  fc: Linear(2 -> 3)\n  scale: parameter [3]\n)", tostring(own))
