@@ -129,6 +129,23 @@ describe("the report of a folder of runs", function()
     markup.read(text)
   end)
 
+  it("says on which images the numbers were found, at its head where they are the same", function()
+    local function lead() return page():match '<p class="lead">(.-)</p>' end
+    local items, mini = {{kind = "number", name = "loss", value = 1}}, "MNIST (mini), 500 training and 500 test images"
+    write(record_of{items = items})
+    assert.not_matches("Measured on", lead())
+    assert.matches(">Numbers<", page())
+    write(record_of{name = "other", items = items, data = mini}, "other/1")
+    assert.is_truthy(lead():find(" Measured on " .. mini .. ".", 1, true))
+    assert.is_truthy(page():find(">Numbers on " .. mini .. "<", 1, true))
+    assert.not_matches('<p class="note">MNIST', page())
+    write(record_of{name = "third", items = items, data = "CLOTHES <2>"}, "third/1")
+    assert.not_matches("Measured on", lead())
+    assert.is_truthy(page():find('<p class="note">' .. mini .. ".</p>", 1, true))
+    assert.matches(">Numbers on CLOTHES &lt;2&gt;<", page())
+    markup.read(page())
+  end)
+
   it("folds long tables, and says where a picture is missing or none", function()
     local rows = {{"", "x"}}
     for i = 1, 13 do rows[i + 1] = {"row", tostring(i)} end
@@ -149,6 +166,7 @@ describe("the report of a folder of runs", function()
   for _, case in ipairs{
     {'{"script": 1', 'JSON, line 1, column 13: expected "," or "}"'},
     {"[1]", "given: expected a table, got nothing"},
+    {{data = 3}, "data: expected a string, got number"},
     {{isa = 3}, "isa: expected a string, got number"},
     {{machine = false}, "machine: expected a table, got boolean"},
     {{items = {{kind = "sound"}}}, "items 1: expected a text, claim, number, table or figure"},

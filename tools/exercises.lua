@@ -48,9 +48,10 @@ end
 
 table.sort(scripts)
 local rows, claims, hold = {{"exercise", "quantity", "here", "for comparison"}}, 0, 0
-local failing = {}
+local failing, measured_on = {}, nil
 for _, script in ipairs(scripts) do
   local record = folder.newest(out[script], script, function() return true end)
+  measured_on = record.data
   for _, item in ipairs(record.items) do
     if item.kind == "number" and type(item.value) == "number" then
       local unit, reference = item.unit and " " .. item.unit or "", item.reference
@@ -62,6 +63,6 @@ for _, script in ipairs(scripts) do
     end
   end
 end
-say.table("What the exercises found", rows)
+say.table("What the exercises found on " .. measured_on, rows)
 print(("%d of %d claims hold; all in %.1f minutes"):format(hold, claims, (lt.clock() - clock) / 60))
 if #failing > 0 then print("These do not hold:\n" .. table.concat(failing, "\n")) end

@@ -62,7 +62,7 @@ end
 -- The parts of a record: their types, "?" where they may be absent.
 local PARTS = {name = "string", script = "string?", question = "string?", started = "number", seconds = "number",
   status = "string",
-  error = "string?", digest = "string?",
+  error = "string?", digest = "string?", data = "string?",
   threads = "number", isa = "string", options = "table", given = "table",
   items = "table", weights = "table", machine = "table", versions = "table", git = "table?", pid = "number?",
   host = "string?", born = "string?"}

@@ -240,7 +240,8 @@ end
 -- @treturn string
 function Experiment:path(name) return files.join(self.folder, name) end
 
---- The data set that `--data` names. Where it is missing the script ends with a sentence that says how to get it.
+--- The data set that `--data` names; the record keeps what it was. Where it is missing the script ends with a sentence
+-- that says how to get it.
 -- @treturn Set its training part
 -- @treturn Set its test part
 function Experiment:data()
@@ -251,6 +252,8 @@ function Experiment:data()
     local set, message = read{split = split, mini = which == "mini" or nil}
     parts[i] = set or self:fail(message .. "\n(fetch it with `make data`, or try --data mini)")
   end
+  local ok, message = self.record:note_data(parts[1], parts[2])
+  if not ok then self:fail(message) end
   return parts[1], parts[2]
 end
 

@@ -80,6 +80,14 @@ function Record:add_weights(made)
   return self:write()
 end
 
+--- Notes what the numbers are of: "MNIST (mini), 500 training and 500 test images".
+-- @tparam Set train
+-- @tparam Set test
+function Record:note_data(train, test)
+  self.values.data = ("%s, %d training and %d test images"):format(train.name, #train, #test)
+  return self:write()
+end
+
 --- Ends the record.
 -- @tparam string status "done", "failed", "stopped", "left"
 -- @tparam ?string message of the error

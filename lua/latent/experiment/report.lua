@@ -70,7 +70,7 @@ local function numbers(record)
     body[i] = h.tr{h.th{scope = "row", item.label or item.name}, h.td{value_text(item.value, item.unit)},
       compared and h.td{class = "words", reference_text(item)}}
   end
-  return titled("Numbers", {
+  return titled(record.data and "Numbers on " .. record.data or "Numbers", {
     h.thead{h.tr{h.th{scope = "col", "quantity"}, h.th{scope = "col", "here"},
       compared and h.th{scope = "col", class = "words", "for comparison"}}},
     h.tbody(body)})
@@ -158,6 +158,7 @@ local function settings(record)
     end
   end
   for _, weights in ipairs(record.weights or {}) do add("weights of " .. tostring(weights.name), made_by(weights)) end
+  if record.data then add("images", record.data) end
   add("threads", ("%s, instruction set %s"):format(tostring(record.threads), tostring(record.isa)))
   if record.git then
     add("commit", tostring(record.git.commit) .. (record.git.changed and ", with changes" or ""))
@@ -176,9 +177,20 @@ local function heading_of(record)
   return first and first:gsub("%.$", "") or text:gsub("%.$", ""), rest
 end
 
-local function section(record)
+-- What all records that read a set read; nil where they read different ones, or none.
+local function common_data(list)
+  local common
+  for _, record in ipairs(list) do
+    if common and record.data and record.data ~= common then return nil end
+    common = common or record.data
+  end
+  return common
+end
+
+local function section(record, common)
   local heading, rest = heading_of(record)
   local parts = {id = record.name, h.h2{heading}, rest and h.p{class = "question", rest}}
+  if record.data and not common then parts[#parts + 1] = h.p{class = "note", record.data, "."} end
   local status = folder.status(record)
   if status ~= "done" then
     parts[#parts + 1] = h.p{class = "note", ("This run is not complete: %s.%s"):format(status,
@@ -240,7 +252,7 @@ local function machines(list)
   return h.section(parts)
 end
 
-local function lead(list)
+local function lead(list, common)
   local first, last = list[1].started, list[1].started
   for _, record in ipairs(list) do
     first, last = math.min(first, record.started), math.max(last, record.started)
@@ -248,7 +260,7 @@ local function lead(list)
   local function day(time) return h.time{os.date("!%Y-%m-%d", time)} end
   local same = os.date("!%F", first) == os.date("!%F", last)
   return h.p{class = "lead", "The newest run of each script, ", day(first), not same and " to ",
-    not same and day(last), "."}
+    not same and day(last), ".", common and (" Measured on %s."):format(common)}
 end
 
 -- The newest run of each script of a folder, by the scripts' names; damaged records are named.
@@ -278,9 +290,10 @@ function M.page(out, title)
     return nil, damaged[1] or ("%s: holds no run of an experiment"):format(out)
   end
   title = title or "Experiments"
-  local body = {h.h1{title}, lead(list), contents(list)}
+  local common = common_data(list)
+  local body = {h.h1{title}, lead(list, common), contents(list)}
   for _, message in ipairs(damaged) do body[#body + 1] = h.p{class = "note", "Left out: " .. message} end
-  for _, record in ipairs(list) do body[#body + 1] = section(record) end
+  for _, record in ipairs(list) do body[#body + 1] = section(record, common) end
   body[#body + 1] = machines(list)
   body[#body + 1] = h.p{class = "foot", ("Made by latent %s from %s, "):format(lt._VERSION:match "%S+$", out),
     h.time{os.date "!%Y-%m-%d %H:%M UTC"}, "."}
