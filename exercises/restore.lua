@@ -2,9 +2,8 @@
 -- VAE, a level of noise) and returns pictures, how many codes it decoded for each, and what the search found.
 -- MAP minimises U(z) = |y - g(z)|^2 / (2 noise^2) + |z|^2 / 2; the sheet's beta gives |z|^2 another weight.
 local lt, data, map = require "latent", require "latent.data", require "latent.map"
-local core, files = require "latent.core", require "latent.base.files"
-local safetensors = require "latent.safetensors"
-local experiment, metrics = require "latent.experiment", require "latent.metrics"
+local experiment, folder = require "latent.experiment", require "latent.experiment.folder"
+local metrics, safetensors = require "latent.metrics", require "latent.safetensors"
 local models = require "exercises.models"
 
 local M = {list = {}, by_key = {}}
@@ -13,7 +12,7 @@ local Piece = {}
 Piece.__index = Piece
 
 --- Some pictures and what is needed to restore them; random numbers start anew at the seed.
--- @tparam Module model a VAE
+-- @tparam Module model a VAE whose weights are frozen
 -- @tparam Tensor clean [n, 32, 32, 1]
 -- @tparam number noise
 -- @tparam table o latent, restarts, chains, draws, map_beta, map_steps, map_lr
@@ -25,7 +24,7 @@ function M.piece(model, clean, noise, o, seed)
 end
 
 --- The encoder's means of pictures, [n, latent].
-function Piece:encode(x) return lt.no_grad(function() return (self.model:encode(x)) end) end
+function Piece:encode(x) return (self.model:encode(x)) end
 
 --- States the problem of restoring the pictures: map.problem, measurement and noise unless given.
 function Piece:problem(opts)
@@ -48,7 +47,7 @@ local function method(key, label, restore)
 end
 
 method("noisy", "noisy", function(p) return p.noisy, 0 end)
-method("bottleneck", "bottleneck", function(p) return p:problem():pictures(p:encode(p.noisy)), 1 end)
+method("bottleneck", "bottleneck", function(p) return p.model:pictures(p:encode(p.noisy)), 1 end)
 method("sheet", "the sheet's MAP: Adam, random start", function(p)
   return p:solve({beta = p.o.map_beta}, {method = "adam", lr = p.o.map_lr, steps = p.o.map_steps})
 end)
@@ -89,9 +88,7 @@ M.options = {latent = {16, min = 1}, images = {1000, min = 1}, noise = {0.5, abo
 function M.measured(e, list)
   local common = {data = e.options.data, seed = e.options.seed}
   for name in pairs(M.options) do common[name] = e.options[name] end
-  for _, run in ipairs(list) do -- other weights in the same file are another run
-    run.digest = ("%08x"):format(core.crc32(assert(files.read_all(run.vae))))
-  end
+  for _, run in ipairs(list) do run.digest = folder.digest(run.vae) end -- other weights there are another run
   local runs, message = experiment.sweep("exercises/restore.lua", list,
     {common = common, out = e.options.out .. "/map"})
   return runs or e:fail(message)
@@ -152,15 +149,15 @@ local own = {vae = {"", "a file of weights"}, method = "calibrated", first = {1,
 for name, option in pairs(M.options) do own[name] = option end
 local e <close> = experiment.begin{options = own, weights = "weights"}
 local o, _, test = e.options, e:data()
-local classifier = e:weights("classifier", models.classifier()):freeze()
-local model, mse, kept, decoded, clock = M.load(o.vae, o.latent), 0, 0, 0, os.clock()
-for k = 1, (o.images + 249) // 250 do
-  local x, y = test:batch(lt.arange(o.first + 250 * (k - 1), o.first + math.min(250 * k, o.images) - 1))
-  local share = #y / o.images
-  local pictures, evaluations = M.by_key[o.method].restore(M.piece(model, x, o.noise, o, o.seed * 1000 + k))
-  mse, decoded = mse + share * metrics.mse(pictures, x), decoded + share * evaluations
-  kept = kept + share * 100 * models.read(classifier, pictures):eq(y):mean():item()
-end
+local classifier = e:weights("classifier", models.classifier())
+local set = data.subset(test, lt.arange(o.first, o.first + o.images - 1))
+local model, number, clock = M.load(o.vae, o.latent), 0, os.clock()
+local mse, kept, decoded = data.average(set, function(x, y)
+  number = number + 1
+  local piece = M.piece(model, x, o.noise, o, o.seed * 1000 + number)
+  local pictures, evaluations = M.by_key[o.method].restore(piece)
+  return metrics.mse(pictures, x), 100 * models.read(classifier, pictures):eq(y):mean():item(), evaluations
+end, {batch = 250, grad = true})
 e:number("ms", 1000 * (os.clock() - clock) / o.images)
 e:number("mse", mse)
 e:number("kept", kept)
