@@ -4,14 +4,14 @@ local lt, data, optim = require "latent", require "latent.data", require "latent
 local plot, experiment, metrics = require "latent.plot", require "latent.experiment", require "latent.metrics"
 local models, sheet = require "exercises.models", require "exercises.sheet"
 
-local e <close> = experiment.begin{
-  options = {epochs = {20, min = 1}, batch = {64, min = 1}, lr = {4e-3, above = 0},
-    final_lr = {0.0, min = 0}, warmup = {1, "epochs in which lr grows", min = 0}, starts = {4, min = 0}},
+local e <close> = experiment.begin{  -- options: name = {default, what it is, limits}; a recipe sets several
+  options = {epochs = {20, min = 1}, batch = {64, min = 1}, lr = {4e-3, above = 0}, final_lr = {0.0, min = 0},
+    warmup = {1, "epochs in which lr grows", min = 0}, starts = {4, "of which the best goes on", min = 0}},
   recipes = {sheet = {lr = 1e-4, final_lr = 1e-4, epochs = 10, warmup = 0, starts = 0}, demo = sheet.demo()},
   weights = "weights", needs = {"classifier"}, pictures = "01_", answers = "ex1"}
 local o, train, test = e.options, e:data()    -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local names, ten = test.classes, data.examples(test)                           -- [10, 32, 32, 1], one a class
-local theirs = sheet.of("ex1", e, names)
+local theirs = sheet.numbers("ex1", e, names)   -- for each of our numbers its label, and what the sheet has
 
 -- Minimise the mean squared error between an image and its reconstruction.
 local function mse(model, x)
@@ -37,15 +37,15 @@ local function trained(name, model, set, epochs)
 end
 
 -- A ReLU that is zero for every image stays so: such a model learns only the mean image. Often that shows at
--- once, and the weights are drawn again; else in the first steps, more so at a high learning rate. So that
--- grows slowly, several models start on a third of the images, and the one that errs least there goes on.
+-- once, and the weights are drawn again; else in the first steps, more so at a high learning rate: that grows
+-- slowly, several models start on a third of the images, and the one that errs least there goes on.
 local function drawn()
   local model = models.autoencoder()                        -- [n, 32, 32, 1] -> code [n, 2] -> [n, 32, 32, 1]
   local codes = lt.no_grad(function() return model:encode(train:batch(lt.arange(256))) end)     -- [256, 2]
   return codes:max(1):min():item() > 0 and model or drawn()
 end
 local model, third, least = drawn(), train:take(#train // 3), math.huge
-for i = 1, o.reuse and 0 or o.starts do
+for i = 1, o.reuse and 0 or o.starts do                -- with --reuse nothing is trained: weights are read
   local start = trained("start" .. i, drawn(), third, 1)
   local error = average(start, third)
   if error < least then model, least = start, error end

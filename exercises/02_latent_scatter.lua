@@ -23,7 +23,7 @@ local other = nearest[1] * (1 - is_itself) + nearest[2] * is_itself
 -- (end)
 local labels = test.labels:float()
 local counts = metrics.confusion(labels:gather_rows(other), labels, {classes = #names})           -- [10, 10]
-local total, mixed = counts:sum(2):table(), counts:table()
+local total, mixed = counts:sum(2):table(), counts:table()   -- mixed[a][b]: points of a whose nearest is of b
 local same, pairs_of = {}, {}
 for a, row in ipairs(mixed) do same[a] = 100 * row[a] / total[a] end
 for a = 1, #names do
@@ -45,7 +45,7 @@ e:claim(math.min(same[1], same[2]) > others, ("(b) %s and %s form clearer cluste
   :format(names[1], names[2]), "%.0f %% and %.0f %% of their points have a neighbour of their own class, of"
   .. " the others' %.0f %%", same[1], same[2], others)
 for rank, p in ipairs(pairs_of) do
-  if e.options.data ~= "fashion" and p.a == 1 and p.b == 7 then
+  if e.options.data ~= "fashion" and p.a == 1 and p.b == 7 then                               -- digits 0, 6
     e:claim(rank < #pairs_of / 2, "0 and 6, which both have a closed loop, mix more than most pairs",
       "%.1f %% of their points; rank %d of %d", p.share, rank, #pairs_of)
   end

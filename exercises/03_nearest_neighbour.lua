@@ -7,7 +7,7 @@ local e <close> = experiment.begin{recipes = {demo = sheet.demo()}, weights = "w
   answers = "ex3"}
 local train, test = e:data()
 local names = test.classes
-local theirs = sheet.of("ex3", e, names)
+local theirs = sheet.numbers("ex3", e, names)   -- for each of our numbers its label, and what the sheet has
 local model = e:weights("autoencoder", models.autoencoder())
 
 -- For each test code the training code at the least Euclidean distance; its label is the answer.
@@ -18,9 +18,9 @@ local accuracy, mean = metrics.per_class(answers, test.labels, {scale = 100, cla
 
 -- (a) The accuracy for each class.
 e:figure("accuracy", plot.bars{{values = accuracy, label = "ours"},
-  theirs.accuracy.reference and {values = theirs.accuracy.reference, label = "answer sheet"}, names = names,
-  title = "Nearest-neighbour accuracy in the latent space", xlabel = "class", ylabel = "% right",
-  yrange = {0, 100}, width = 640, height = 440},
+  theirs.accuracy.reference and {values = theirs.accuracy.reference, label = "answer sheet"},   -- for digits
+  names = names, title = "Nearest-neighbour accuracy in the latent space", xlabel = "class",
+  ylabel = "% right", yrange = {0, 100}, width = 640, height = 440},
   "How often the nearest training code is of the right class; chance would be 10 %.")
 e:number("accuracy", accuracy, theirs.accuracy)
 e:number("mean", mean, theirs.mean)

@@ -11,7 +11,7 @@ local e <close> = experiment.begin{
   weights = "weights", pictures = "04_", answers = "ex4"}
 local o, train, test = e.options, e:data()    -- [60000, 32, 32, 1], [10000, 32, 32, 1], pixels in [-1, 1]
 local model, names = models.classifier(), test.classes                     -- [n, 32, 32, 1] -> logits [n, 10]
-local theirs = sheet.of("ex4", e, names)
+local theirs = sheet.numbers("ex4", e, names)   -- for each of our numbers its label, and what the sheet has
 print(model:summary{o.batch, 32, 32, 1})
 
 -- Minimise the cross-entropy: the negative log-probability of the right class.

@@ -28,13 +28,14 @@ local function roughness(x)                                                     
   -- (end)
 end
 local function kept(images, truth) return models.read(classifier, images):eq(truth):mean() end
-local m = {data.average(test, function(x, y)
+local function measures(x, y)
   local measured = data.noisy(x, o.noise)
   local restored, direct = model(measured), model(x)
   return lt.mse_loss(measured, x), roughness(measured), lt.mse_loss(restored, x), roughness(restored),
     kept(restored, y), lt.mse_loss(direct, x), roughness(direct), kept(direct, y)
-end)}
-local noisy_mse, rough_in, output_mse, rough_out, share, clean_mse, rough_clean, clean_share = table.unpack(m)
+end
+local noisy_mse, rough_in, output_mse, rough_out, share, clean_mse, rough_clean, clean_share =
+  data.average(test, measures)
 e:table("What comes out of the bottleneck", {"", "MSE", "roughness", "class kept, %"}, {
   {"noisy images", noisy_mse, rough_in, ""}, {"output", output_mse, rough_out, 100 * share},
   {"output for clean images", clean_mse, rough_clean, 100 * clean_share}})

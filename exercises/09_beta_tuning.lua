@@ -42,7 +42,7 @@ for i = 1, math.min(o.candidates, n) do
   end
 end
 local tuning = trained(plan)
-local function text(runs) return ("%.1f (%.1f to %.1f)"):format(runs:mean "knn_accuracy") end
+local function text(runs) return ("%.1f (%.1f to %.1f)"):format(runs:mean "knn_accuracy") end -- and its range
 for i = 1, math.min(o.candidates, n) do
   local first, beta = 2 * (i - 1) * o.seeds, ranked[i].settings.beta
   local constant = tuning:part(first + 1, first + o.seeds)

@@ -21,15 +21,15 @@ end
 local validation, chosen = restore.measured(e, plan):column "mse", 2
 for i = 2, #vaes do chosen = validation[i] < validation[chosen] and i or chosen end
 local beta, best = vaes[chosen].beta, vaes[chosen].path
-local STAGE, rows, parts = {"bottleneck", "sheet", "calibrated", "floor"}, {}, {}
+local methods, rows, parts = {"bottleneck", "sheet", "calibrated", "floor"}, {}, {}
 for _, vae in ipairs{vaes[1], vaes[2], vaes[chosen]} do
-  for _, key in ipairs(STAGE) do parts[#parts + 1] = {vae = vae.path, method = key} end
+  for _, key in ipairs(methods) do parts[#parts + 1] = {vae = vae.path, method = key} end
 end
 parts = restore.measured(e, parts):column "mse"
 for i, label in ipairs{"the sheet's training", "a falling learning rate", ("and beta %g"):format(beta)} do
   rows[i] = {label, table.unpack(parts, 4 * i - 3, 4 * i)}
 end
-e:table(("Which part buys what: MSE over %d test images"):format(o.images), {"", table.unpack(STAGE)}, rows)
+e:table(("MSE of %d images"):format(o.images), {"", "bottleneck", "the sheet's MAP", "MAP", "floor"}, rows)
 e:claim(rows[3][4] < rows[2][4] and rows[2][4] < rows[1][4], "(a) each step of the decoder makes MAP better",
   "MSE %.4f, %.4f, %.4f", rows[1][4], rows[2][4], rows[3][4])
 
@@ -99,8 +99,8 @@ end
 local blurred, deblurred = restored(map.blur(2))
 local small, enlarged = restored(map.downsample(4))
 figure("deblurring", "Blurred by 2 pixels, or 8 x 8 pixels", "What was measured, what MAP makes of it, the"
-  .. " clean images between.", {{"blurred", blurred}, {"MAP", deblurred},
-  {"clean", ten.clean}, {"MAP", enlarged}, {"8 x 8", lt.upsample_nearest(small, 4)}})
+  .. " clean images between.", {{"blurred", blurred}, {"MAP of it", deblurred},
+  {"clean", ten.clean}, {"MAP of 8 x 8", enlarged}, {"8 x 8", lt.upsample_nearest(small, 4)}})
 local error_in, error_out = metrics.mse(blurred, ten.clean), metrics.mse(deblurred, ten.clean)
 e:claim(error_out < error_in, "what is blurred becomes sharper", "MSE %.4f, %.4f before", error_out, error_in)
 

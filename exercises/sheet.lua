@@ -34,7 +34,7 @@ local NUMBERS = {
 -- @tparam string exercise "ex1"
 -- @tparam Experiment e
 -- @tparam {string,...} names of the classes
-function M.of(exercise, e, names)
+function M.numbers(exercise, e, names)
   local all, digits = {}, e.options.data ~= "fashion"
   for name, entry in pairs(NUMBERS[exercise]) do
     local label, unit, better, reference, source = table.unpack(entry, 1, 5)

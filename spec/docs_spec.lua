@@ -113,7 +113,7 @@ describe("the chapter of results", function()
       rows[exercise] = (rows[exercise] or "") .. line:match "|([^|]*)|$" .. ";"
     end
     for number, cells in pairs(rows) do
-      for _, found in pairs(sheet.of("ex" .. number, {options = {data = "mnist"}}, {})) do
+      for _, found in pairs(sheet.numbers("ex" .. number, {options = {data = "mnist"}}, {})) do
         if type(found.reference) == "number" then
           local value = ("%.6g"):format(found.reference):gsub("%.", "%%.")
           assert.matches("%f[%d.]" .. value .. "0*%f[^%d]", cells)
