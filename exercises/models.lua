@@ -105,11 +105,8 @@ end
 -- @tparam Tensor xs [m]
 -- @tparam Tensor ys [n]
 function M.grid(xs, ys)
-  local points = {}
-  for _, y in ipairs(ys:table()) do
-    for _, x in ipairs(xs:table()) do points[#points + 1] = {x, y} end
-  end
-  return lt.tensor(points)
+  local y, x = lt.meshgrid{ys, xs}
+  return lt.stack({x, y}, 3):reshape(-1, 2)
 end
 
 --- What a classifier reads in images: classes 0..9, and how sure it is (probability), [n] each.
