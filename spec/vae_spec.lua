@@ -233,11 +233,11 @@ describe("vae.elbo", function()
       end, decode = function(_, z) return z:matmul(lt.ones(2, 1024)):reshape(#z, 32, 32, 1) end}
     end
     local images = (set:batch(lt.arange(20)))
-    local wrong = "vae.bernoulli: images: expected pixels from 0 (black) to 1 (white), got -1; "
+    local wrong = ": images: expected pixels from 0 (black) to 1 (white), got -1; "
       .. "images of data.loader, from -1 to 1, want vae.bernoulli{range = {-1, 1}}"
-    refuses(wrong, vae.elbo, model_of(vae.bernoulli()), images)
-    refuses(wrong, vae.report, model_of(vae.bernoulli()), set)
-    refuses(wrong, vae.nll, model_of(vae.bernoulli()), set, {samples = 1})
+    refuses("vae.elbo" .. wrong, vae.elbo, model_of(vae.bernoulli()), images)
+    refuses("vae.report" .. wrong, vae.report, model_of(vae.bernoulli()), set)
+    refuses("vae.nll" .. wrong, vae.nll, model_of(vae.bernoulli()), set, {samples = 1})
     local right = model_of(vae.bernoulli{range = {-1, 1}})
     assert.is_true(vae.elbo(right, images).total:item() > 0)
     assert.is_true(vae.report(right, set, {samples = 1}).nll > 0)

@@ -41,18 +41,31 @@ void user_place(lua_State *L, char *text, size_t size) {
   if (user_level(L, &ar) >= 0) snprintf(text, size, "%s:%d", ar.short_src, ar.currentline);
 }
 
+/* Puts the name of the function that runs at a level into the message at the top; false where that
+ * changes nothing. */
+static bool rename_top(lua_State *L, lua_Debug *called) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key); /* nil while the library is being loaded */
+  lua_getinfo(L, "f", called);
+  lua_pushvalue(L, -3);
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    return false;
+  }
+  bool changed = !lua_rawequal(L, -1, -2);
+  lua_replace(L, -2);
+  return changed;
+}
+
 /* Raises the message at the top at the user's line, under the name of the function called there: an
- * op inside `lt.std` speaks of std. */
+ * op inside `lt.std` speaks of std, also where a C function such as pcall calls it for the user. */
 static int raise_top(lua_State *L) {
   lua_Debug user, called;
   char place[128] = "";
   int level = user_level(L, &user);
   if (level >= 0) snprintf(place, sizeof place, "%s:%d: ", user.short_src, user.currentline);
-  if (level > 0 && lua_getstack(L, level - 1, &called)) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &rename_key); /* nil while the library is being loaded */
-    lua_getinfo(L, "f", &called);
-    lua_pushvalue(L, -3);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) lua_pop(L, 1);
+  while (level > 0 && lua_getstack(L, --level, &called)) {
+    lua_getinfo(L, "S", &called);
+    if (rename_top(L, &called) || strcmp(called.what, "C") != 0) break;
   }
   lua_pushstring(L, place);
   lua_pushvalue(L, -2);

@@ -53,16 +53,18 @@ return function(core)
         return op(image, kernel, stride, padding, {1, o.dilation[1]}, o.ceil_mode)
       end, x, o)
     end
-    if not o.return_indices then return pool_by(ops.max_pool2d) end
-    return pool_by(ops.max_pool2d), pool_by(ops.max_pool2d_places)
+    local y = pool_by(ops.max_pool2d)
+    if not o.return_indices then return y end
+    return y, pool_by(ops.max_pool2d_places)
   end
 
   local function avg_pool1d(x, ...)
     x = spatial.images(core, "avg_pool1d", x, 1)
     local o = settle("avg_pool1d", arguments.read("avg_pool1d", AVG, ...), 1)
-    return rows(function(image, kernel, stride, padding)
+    local y = rows(function(image, kernel, stride, padding)
       return ops.avg_pool2d(image, kernel, stride, padding, o.ceil_mode, o.count_include_pad, o.divisor_override)
-    end, x, o)
+    end, x, o) -- no tail call: errors are to speak of avg_pool1d
+    return y
   end
 
   ---- three axes: height and width of each frame, then the depth ----
@@ -123,7 +125,7 @@ return function(core)
       end
     end
     local given = o.divisor_override ~= 0
-    return deep(x, o, pool(given and 1 or 0), pool(o.divisor_override))
+    return (deep(x, o, pool(given and 1 or 0), pool(o.divisor_override)))
   end
 
   local function composite(name, f, params, doc)

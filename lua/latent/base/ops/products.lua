@@ -70,7 +70,7 @@ return function(core)
     if a:numel() ~= b:numel() then
       raise(("dot: b: expected shape %s, got %s"):format(shapes.text(a), shapes.text(b)))
     end
-    return matmul(a, b)
+    return (matmul(a, b)) -- no tail call: errors are to speak of dot
   end
 
   local function mv(a, b)
@@ -79,7 +79,7 @@ return function(core)
     if a:size(2) ~= b:numel() then
       raise(("mv: b: expected [%d], got %s"):format(a:size(2), shapes.text(b)))
     end
-    return matmul(a, b)
+    return (matmul(a, b))
   end
 
   local function outer(a, b)
