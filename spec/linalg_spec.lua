@@ -96,6 +96,40 @@ describe("linear algebra", function()
     assert.equal(1, linalg.matrix_rank(lt.tensor{{1, 0}, {0, 1e-3}}, {rtol = 0.01}):item())
   end)
 
+  it("counts singular values by tolerances of each matrix", function()
+    local wide = lt.tensor{{{1, 2}, {3, 4}, {5, 7}}, {{1, 2}, {2, 4}, {3, 6.001}}}:double()
+    -- Singular values 10.19 and 0.367, 8.37 and 0.000267; values by PyTorch.
+    local small = {{0.012332043249733839, 0.027900142626571006, 0.048016235564723425},
+      {0.017331607084285938, 0.03921120772988715, 0.06748261513697369}}
+    local low = {{0.014282041543127717, 0.028564083086255437, 0.042851837154334854},
+      {0.028567143447615368, 0.05713428689523075, 0.08571285661683156}}
+    assert.close(linalg.pinv(wide, {atol = lt.tensor{1, 1e-3}}), {small, low}, 1e-12)
+    assert.close(linalg.pinv(wide, {rtol = lt.tensor{0.1, 1e-2}}), {small, low}, 1e-12)
+    assert.close(linalg.pinv(wide, {atol = 1}), {small, low}, 1e-12)
+    local function ranks(opts) return linalg.matrix_rank(wide, opts):table() end
+    assert.same({2, 2}, ranks{})
+    assert.same({2, 1}, ranks{atol = 1e-3})
+    assert.same({1, 1}, ranks{atol = lt.tensor{1, 1e-3}})
+    assert.same({1, 2}, ranks{rtol = lt.tensor{0.1, 1e-6}})
+    assert.same({0, 1}, ranks{atol = lt.tensor{11, 1}, rtol = 0.2})
+    assert.same({2, 2}, ranks{atol = lt.tensor{1e-9, 0}})
+    local eigen = lt.tensor{4, 1, 1e-2, 1e-5}
+    local diagonal = lt.diag(eigen)
+    assert.equal(2, linalg.matrix_rank(diagonal, {atol = 0.5}):item())
+    assert.equal(1, linalg.matrix_rank(diagonal, {atol = 0.5, rtol = 0.3}):item())
+    assert.close(linalg.pinv(diagonal, {atol = 1e-3, rtol = 0}):diag(), {0.25, 1, 100, 0}, 1e-6)
+    assert.same({0, 0}, linalg.matrix_rank(lt.zeros(2, 3, 0), {atol = lt.ones(2)}):table())
+  end)
+
+  it("takes symmetric matrices by their eigenvalues, of which the signs do not count", function()
+    local a = lt.tensor({{2, 9}, {1, -3}}, {dtype = "float64"}) -- its lower half alone is read
+    assert.close(linalg.pinv(a, {hermitian = true}), {{3 / 7, 1 / 7}, {1 / 7, -2 / 7}}, 1e-14)
+    assert.close(linalg.pinv(a, {hermitian = true, atol = 2.5}), {{-0.011201482072134405, 0.05816461870163915},
+      {0.05816461870163915, -0.3020245755803302}}, 1e-14)
+    assert.equal(1, linalg.matrix_rank(a, {hermitian = true, atol = 2.5}):item())
+    assert.equal(2, linalg.matrix_rank(a, {hermitian = true}):item())
+  end)
+
   it("takes batches that broadcast, vectors, and no matrix at all", function()
     local a = lt.randn(3, 1, 4, 4) + lt.eye(4) * 4
     local b = lt.randn(2, 4, 2)
@@ -158,6 +192,10 @@ describe("gradients of linear algebra, and their own,", function()
     end, shape})
     table.insert(cases.pinv, {function(_, a) return la.pinv(a) end, shape})
   end
+  table.insert(cases.pinv, {function(_, a) return la.pinv(symmetric(a), {hermitian = true}) end, {2, 3, 3}})
+  table.insert(cases.pinv, {function(_, a)
+    return la.pinv(a, {atol = lt64.tensor{1e-6, 1e-9}, rtol = 1e-8})
+  end, {2, 2, 3}})
   table.insert(cases.lstsq, {function(_, a, b) return (la.lstsq(a, b)) end, {4, 3}, {4, 2}})
   for _, ord in ipairs{"fro", "nuc", 1, -1, 2, -2, math.huge, -math.huge} do
     table.insert(cases.matrix_norm, {function(_, a) return la.matrix_norm(a, {ord = ord}) end, {2, 3, 4}})
@@ -233,6 +271,14 @@ describe("wrong use of linear algebra", function()
     {'linalg.svd: unknown option "full"', function() local _ = linalg.svd(R, {full = true}) end},
     {"linalg.pinv: rtol: expected a finite number of at least 0, got %-1",
       function() local _ = linalg.pinv(R, {rtol = -1}) end, "linalg.pinv: rtol: expected"},
+    {"linalg.pinv: atol: expected a number, or a tensor that broadcasts to the batch %[2%], got %[3%]",
+      function() local _ = linalg.pinv(A, {atol = lt.ones(3)}) end},
+    {"linalg.matrix_rank: rtol: expected finite numbers of at least 0, got %-1",
+      function() local _ = linalg.matrix_rank(A, {rtol = lt.tensor{1, -1}}) end},
+    {"linalg.matrix_rank: atol: expected a number of at least 0, or a tensor of such, one a matrix, got true",
+      function() local _ = linalg.matrix_rank(A, {atol = true}) end},
+    {"linalg.pinv: a: expected square matrices %[..., n, n%], got %[3, 2%]",
+      function() local _ = linalg.pinv(R, {hermitian = true}) end},
     {'linalg.matrix_norm: ord: expected "fro", "nuc", 1', function() local _ = linalg.matrix_norm(R, {ord = 3}) end},
     {"linalg.vector_norm: axis: expected 1%.%.2", function() local _ = linalg.vector_norm(R, {axis = 3}) end},
   }

@@ -9,8 +9,7 @@
 -- @module latent.linalg
 local lt = require "latent"
 local matrices = require "latent.linalg.matrices"
-local options = require "latent.base.options"
-local PARTS = {"systems", "factors", "norms"}
+local PARTS = {"systems", "factors", "norms", "least_squares"}
 
 local M = {}
 for _, part in ipairs(PARTS) do
@@ -18,7 +17,7 @@ for _, part in ipairs(PARTS) do
 end
 
 local T, square = matrices.T, matrices.square
-local system, run = matrices.system, matrices.run
+local run = matrices.run
 
 -- ---- determinants ----
 
@@ -70,88 +69,6 @@ function M.slogdet(a)
   square("slogdet", a)
   local factors = pivots(a:detach())
   return factors:sign():prod(-1), logdet_op(a, factors)
-end
-
--- ---- least squares ----
-
-local EPSILON = {float32 = 2.0 ^ -23, float64 = 2.0 ^ -52}
-
--- The singular values below this count as 0.
-local function threshold(S, a, rtol)
-  rtol = rtol or math.max(a:size(-2), a:size(-1)) * EPSILON[a.dtype]
-  return S:slice(-1, 1, math.min(1, S:size(-1))) * rtol
-end
-
-local function pinv_value(a, rtol)
-  local U, S, Vh = M.svd(a)
-  local inverse = lt.where(S:gt(threshold(S, a, rtol)), 1 / S, 0)
-  return T(Vh):matmul(inverse:unsqueeze(-1) * T(U))
-end
-
-local pinv_op = lt.op{
-  name = "linalg.pinv",
-  forward = function(ctx, a, rtol)
-    local y = pinv_value(a, rtol:numel() > 0 and rtol:item() or nil)
-    ctx:save(a, y)
-    return y
-  end,
-  -- of constant rank: -Y^T G Y^T + (I - a Y) G^T Y Y^T + Y^T Y G^T (I - Y a)
-  backward = function(ctx, dy)
-    local a, y = ctx:saved()
-    local Yt, Gt = T(y), T(dy)
-    local function outside(x, p) return x - p:matmul(x) end
-    local da = outside(Gt, a:matmul(y)):matmul(y):matmul(Yt) - Yt:matmul(dy):matmul(Yt)
-    local right = T(outside(dy, T(y:matmul(a)))) -- G^T (I - Y a)
-    return da + Yt:matmul(y):matmul(right), nil
-  end,
-}
-
-local RTOL = {{"rtol", "not negative", nil,
-  "singular values below this share of the largest count as 0; max(m, n) times the type's precision unless given"}}
-local read_pinv = options.declare("linalg.pinv", RTOL)
-
---- The pseudo-inverse (Moore and Penrose), by singular values.
--- @tparam Tensor a [..., m, n]
--- @tparam ?table opts
--- @treturn Tensor [..., n, m]
-function M.pinv(a, opts)
-  local o = read_pinv(opts)
-  matrices.matrices("pinv", a)
-  if a:numel() == 0 then return T(a) end
-  return pinv_op(a, o.rtol and lt.tensor({o.rtol}, {dtype = a.dtype}) or lt.zeros(0, {dtype = a.dtype}))
-end
-
-local read_rank = options.declare("linalg.matrix_rank", RTOL)
-
---- How many singular values are not 0.
--- @tparam Tensor a [..., m, n]
--- @tparam ?table opts
--- @treturn Tensor [...], i64
-function M.matrix_rank(a, opts)
-  local o = read_rank(opts)
-  matrices.matrices("matrix_rank", a)
-  local S = M.svdvals(a:detach())
-  return S:gt(threshold(S, a, o.rtol)):long():sum(-1)
-end
-
-local read_lstsq = options.declare("linalg.lstsq", RTOL)
-
---- The x with the least |a x - b|, of several the shortest.
--- @tparam Tensor a [..., m, n]
--- @tparam Tensor b [..., m, k], or [..., m]
--- @tparam ?table opts
--- @treturn Tensor x [..., n, k], or [..., n]
--- @treturn Tensor the sums of squares that are left, [..., k]
--- @treturn Tensor the rank of a, [...], i64
--- @treturn Tensor the singular values of a, [..., min(m, n)]
-function M.lstsq(a, b, opts)
-  local o = read_lstsq(opts)
-  matrices.matrices("lstsq", a)
-  local left, right, vectors = system("lstsq", a, b)
-  local x = M.pinv(left, o):matmul(right)
-  local residual = (left:matmul(x) - right):square():sum(-2)
-  if vectors then x, residual = x:squeeze(-1), residual:squeeze(-1) end
-  return x, residual, M.matrix_rank(a, o), M.svdvals(a:detach())
 end
 
 return M
