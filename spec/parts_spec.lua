@@ -1,7 +1,10 @@
 -- What shares memory with a tensor may be changed in place, and changes it; a copy that looks as if it did may not.
 require "spec.support.misuse"
 local core = require "latent.core"
+local data = require "latent.data"
 local lt = require "latent"
+local nn = require "latent.nn"
+local optim = require "latent.optim"
 local op_cases = require "spec.support.op_cases"
 
 local function fresh() return lt.arange(1, 24):reshape(2, 3, 4) end
@@ -106,6 +109,81 @@ describe("a copy of a part of a tensor", function()
     turn(p):sum():backward()
     p.grad:mul_(2)
     assert.equal(2, p.grad:get(1, 1))
+  end)
+
+  it("is a tensor like others as a gradient that is asked for", function()
+    local turn = lt.op{name = "turned", forward = function(_, a) return a:transpose(1, 2):clone() end,
+      backward = function(_, dy)
+        local g = dy:transpose(1, 2)
+        return g
+      end}
+    local p, seed = lt.param(lt.ones(2, 3)), lt.arange(1, 6):reshape(3, 2):transpose(1, 2)
+    local hooked = lt.param(lt.ones(2, 3))
+    hooked:register_hook(function(g)
+      local y = g:transpose(1, 2):transpose(1, 2)
+      return y
+    end)
+    for name, g in pairs{
+      custom = lt.grad(turn(p):sum(), p), recorded = lt.grad(turn(p):sum(), p, {create_graph = true}),
+      seed = lt.grad(p:reshape(2, 3), p, {grad_outputs = seed}),
+      ["recorded seed"] = lt.grad(p + 0, p, {grad_outputs = seed, create_graph = true}),
+      hook = lt.grad(hooked:sum(), hooked), vjp = select(2, lt.vjp(function(x) return x + 0 end, p, seed)),
+    } do
+      local before = g:detach():clone()
+      lt.no_grad(function() g:mul_(2) end)
+      assert.is_true(g:detach():equal(before * 2), name)
+    end
+    assert.same({{1, 3, 5}, {2, 4, 6}}, seed:table())
+    assert.misuse(function() seed:mul_(2) end, "mul_: transpose copied")
+  end)
+
+  it("is a tensor like others as a buffer, whenever it becomes one", function()
+    local whole = fresh()[1]
+    local function counter(run)
+      return nn.Module{w = lt.param(lt.ones(3)), run = run, buffers = {run = true}, forward = function(self, x)
+        self.run:add_(1)
+        return x * self.w
+      end}
+    end
+    local model, later = counter(whole:slice(2, 1, 2)), counter()
+    later.run = whole:slice(2, 1, 2)
+    local want = whole:slice(2, 1, 2) + 1
+    local opt = optim.SGD(later:parameters(), {lr = 0.1})
+    for _, each in ipairs{model, later} do
+      each(lt.ones(3)):sum():backward()
+      assert.is_true(each.run:equal(want))
+      each:load_state{w = lt.zeros(3), run = lt.zeros(3, 2)}
+      assert.equal(0, each.run:max():item())
+    end
+    opt:step()
+    assert.is_true(whole:equal(fresh()[1]))
+    later.run = whole:slice(2, 2, 3)
+    assert.is_true(later:double().run:equal(whole:slice(2, 2, 3):double()))
+    local layer = nn.Linear(2, 2)
+    layer.weight = lt.tensor{{1, 2}, {3, 4}}:transpose() -- frozen: no parameter of an optimiser, and yet one
+    layer:load_state{weight = lt.zeros(2, 2), bias = lt.zeros(2)}
+    assert.equal(0, layer.weight:max():item())
+  end)
+
+  it("is a tensor like others in a batch", function()
+    local x = lt.arange(1, 12):reshape(4, 3)
+    local set = data.tensors{x = x, y = x}
+    local mapped = data.map(set, function(a, b)
+      local part = a:slice(2, 1, 2)
+      return part, b:slice(2, 3, 3)
+    end)
+    local own = setmetatable({batch = function(_, index)
+      local part = x:gather_rows(index):slice(2, 1, 2)
+      return part, lt.zeros(#index)
+    end}, {__len = function() return 4 end})
+    for _, each in ipairs{mapped, own} do
+      local batch = data.loader(each, {batch = 2, shuffle = false}):next()
+      batch.x:add_(1)
+      batch.y:add_(1)
+      assert.same({{2, 3}, {5, 6}}, batch.x:table())
+    end
+    mapped:batch(lt.tensor({1}, {dtype = "i64"})):fill_(0)
+    assert.equal(1, x:get(1, 1))
   end)
 
   it("is none where an op of another kind arranges its result so", function()

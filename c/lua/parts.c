@@ -57,7 +57,21 @@ static int l_gives_part(lua_State *L) {
   return 1;
 }
 
-void open_parts(lua_State *L) {
-  lua_pushcfunction(L, l_gives_part);
-  lua_setfield(L, -2, "gives_part");
+/* is_part(x): is it marked? */
+static int l_is_part(lua_State *L) {
+  lua_pushboolean(L, check_waiting(L, 1, "is_part", NULL)->value->storage->part_by != NULL);
+  return 1;
 }
+
+/* own(x) -> x, no part of anything from now on: a gradient, a buffer, a batch. The mark may go, as
+ * marked elements are a copy that nobody shares but views of it. */
+static int l_own(lua_State *L) {
+  check_waiting(L, 1, "own", NULL)->value->storage->part_by = NULL;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"gives_part", l_gives_part}, {"is_part", l_is_part}, {"own", l_own}, {NULL, NULL}};
+
+void open_parts(lua_State *L) { luaL_setfuncs(L, functions, 0); }

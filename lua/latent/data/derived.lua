@@ -26,7 +26,8 @@ function Mapped:batch(index, generator)
     raise(("data.map: f: expected %d rows, as it was given, got %s"):format(x:size(1), options.describe(new_x)))
   end
   if new_y == nil then new_y = y end
-  return new_x, new_y
+  -- The batch is the caller's: no part of what f took it from.
+  return core.own(new_x), core.is_tensor(new_y) and core.own(new_y) or new_y
 end
 
 function Mapped:__len() return #self.set end

@@ -78,6 +78,9 @@ function Loader:draw()
   return self.position - self.from + 1
 end
 
+-- Of a set of the user's own a batch may be a part of something else; it is the caller's to change.
+local function own(x) return core.is_tensor(x) and core.own(x) or x end
+
 --- Reads some of the batch that was drawn last.
 -- @tparam int first from 1
 -- @tparam int last
@@ -95,7 +98,7 @@ function Loader:fetch(first, last)
     index = lt.arange(first, last, PLACES)
   end
   local x, y = self.set:batch(index, generator_of(self, first))
-  return {x = x, y = y, index = index}
+  return {x = own(x), y = own(y), index = index}
 end
 
 --- The next batch of the epoch, nil at its end (the call after that begins the next epoch).

@@ -91,7 +91,8 @@ function Module:modules()
   return list
 end
 
--- Calls visit(name, tensor, module, field, is_buffer) for each parameter and buffer.
+-- Calls visit(name, tensor, module, field, is_buffer) for each parameter and buffer. They are the module's own, also
+-- where they were copied out of another tensor: nobody takes them for a part of it any more when they change.
 local function each_tensor(self, visit)
   for _, entry in ipairs(self:modules()) do
     local path, module = entry[1], entry[2]
@@ -99,9 +100,9 @@ local function each_tensor(self, visit)
     for _, field in ipairs(field_names(module)) do
       local value = rawget(module, field)
       if is_parameter(module, field, value) then
-        visit(prefix .. field, value, module, field, false)
+        visit(prefix .. field, core.own(value), module, field, false)
       elseif core.is_tensor(value) and module.buffers and module.buffers[field] then
-        visit(prefix .. field, value, module, field, true)
+        visit(prefix .. field, core.own(value), module, field, true)
       end
     end
   end
@@ -490,16 +491,20 @@ end
 --- A model of one's own: a table of parts with a forward function.
 -- @function nn.Module
 -- @usage nn.Module{encoder = e, decoder = d, forward = function(self, x) return self.decoder(self.encoder(x)) end}
--- @tparam table parts fields; `kind` names it in texts; `torch_layout` says what comes out of it, for weights from
--- PyTorch and for PyTorch: "keeps" (maps with the channels of the input, rows in its order), or a number (maps of so
--- many channels)
+-- @tparam table parts fields; `buffers` = {name = true, ...} names the tensors that are no parameters but part of its
+-- state, as running statistics are; `kind` names it in texts; `torch_layout` says what comes out of it, for weights
+-- from PyTorch and for PyTorch: "keeps" (maps with the channels of the input, rows in its order), or a number (maps of
+-- so many channels)
 -- @treturn Module
 function M.new(parts)
   if type(parts) ~= "table" or M.is_module(parts) then
     raise("nn.Module: expected a table of parts, got " .. options.describe(parts))
   end
   if type(parts.forward) ~= "function" then raise("nn.Module: expected a field forward = function(self, ...)") end
-  for name, part in pairs(parts) do refuse_plain_list(name, part) end
+  for name, part in pairs(parts) do
+    refuse_plain_list(name, part)
+    if core.is_tensor(part) and type(parts.buffers) == "table" and parts.buffers[name] then core.own(part) end
+  end
   return setmetatable(parts, Module)
 end
 

@@ -36,6 +36,7 @@ return function(core, lt)
           .. "grad_outputs"):format(name, shapes.text(y)))
       end
       seeds[i] = seed and core.check_tensor(seed, name .. ": grad_outputs") or walk.filled(y, y.shape, 1)
+      if core.is_part(seeds[i]) then seeds[i] = lt.clone(seeds[i]) end -- it may come back as a gradient
       if shapes.typed(seeds[i]) ~= shapes.typed(y) then
         raise(("%s: grad_outputs: expected %s, got %s"):format(name, shapes.typed(y), shapes.typed(seeds[i])))
       end
@@ -77,6 +78,7 @@ return function(core, lt)
     local seeds = seeds_of("grad", ys, o.grad_outputs)
     local found = walk.run(ys, seeds, targets, o.create_graph, retain)
     for i, x in ipairs(targets) do
+      if found[i] then core.own(found[i]) end -- a part of nothing, as a gradient
       if not found[i] and o.materialize_grads then found[i] = walk.filled(x, x.shape, 0) end
       if not found[i] and not o.allow_unused then
         raise(("grad: xs: y does not depend on item %d; allow_unused = true gives nil for it"):format(i))
