@@ -24,27 +24,32 @@ local LOSSES = {
   ranking = {"margin_ranking_loss", "MarginRankingLoss", {margin = 0.2}},
 }
 
+-- What f makes of a case's inputs, and its gradients, in PyTorch's type or in `dtype`.
+local function compare(key, f, tolerance, dtype)
+  local function typed(x) return x.dtype == "float64" and dtype == "float32" and x:float() or x end
+  local inputs = {}
+  while values[("%s/in%d"):format(key, #inputs + 1)] do
+    local i = #inputs + 1
+    local x = typed(at(("%s/in%d"):format(key, i)):clone())
+    inputs[i] = values[("%s/d%d"):format(key, i)] and lt.param(x) or x
+  end
+  local y = f(inputs)
+  local dy = typed(at(key .. "/dy"))
+  assert.equal(dy.dtype, y.dtype)
+  assert.close(y, at(key .. "/y"), tolerance)
+  y:backward(dy:reshape(y.shape))
+  for i, x in ipairs(inputs) do
+    local want = values[("%s/d%d"):format(key, i)]
+    if want then assert.close(x.grad, want, tolerance) end
+  end
+end
+
 describe("a loss has PyTorch's value and gradients:", function()
   for name, loss in pairs(LOSSES) do
     local key = "loss_" .. name
-    local function compare(f)
-      local inputs = {}
-      while values[("%s/in%d"):format(key, #inputs + 1)] do
-        local i = #inputs + 1
-        local x = at(("%s/in%d"):format(key, i)):clone()
-        inputs[i] = values[("%s/d%d"):format(key, i)] and lt.param(x) or x
-      end
-      local y = f(inputs)
-      assert.close(y, at(key .. "/y"))
-      y:backward(at(key .. "/dy"):reshape(y.shape))
-      for i, x in ipairs(inputs) do
-        local want = values[("%s/d%d"):format(key, i)]
-        if want then assert.close(x.grad, want) end
-      end
-    end
 
     it(loss[1] .. ", " .. name, function()
-      compare(function(inputs)
+      compare(key, function(inputs)
         local given = table.move(inputs, 1, #inputs, 1, {})
         given[#given + 1] = loss[3]
         return lt[loss[1]](table.unpack(given))
@@ -54,7 +59,7 @@ describe("a loss has PyTorch's value and gradients:", function()
     it("nn." .. loss[2] .. ", " .. name, function()
       local layer = nn[loss[2]](loss[3])
       assert.equal(loss[2], tostring(layer))
-      compare(function(inputs) return layer(table.unpack(inputs)) end)
+      compare(key, function(inputs) return layer(table.unpack(inputs)) end)
     end)
   end
 
@@ -78,6 +83,84 @@ describe("a loss has PyTorch's value and gradients:", function()
   it("finite where a probability is 0 or 1", function()
     assert.close(lt.binary_cross_entropy(lt.tensor{0, 1, 1}, lt.tensor{1, 0, 1}, "none"), {100, 100, 0})
     assert.close(lt.nll_loss(lt.tensor{{0, -math.huge}}, lt.tensor{0}), 0)
+  end)
+end)
+
+-- Every criterion, with its options: as they stand, or a function that makes them of the type's weights of the classes.
+local IN_DOUBLE = {
+  mse = {"MSELoss"}, l1 = {"L1Loss"}, smooth = {"SmoothL1Loss", {beta = 0.5}},
+  mse_weight = {nil, function(w) return {weight = w:broadcast_to(6, 4)} end, "mse_loss"},
+  huber = {"HuberLoss", {delta = 0.5, reduction = "none"}}, cross = {"CrossEntropyLoss"},
+  cross_all = {"CrossEntropyLoss", function(w) return {weight = w, ignore_index = 1, label_smoothing = 0.1} end},
+  cross_ignore = {"CrossEntropyLoss", {ignore_index = 1, reduction = "sum"}},
+  cross_shares = {"CrossEntropyLoss", function(w) return {weight = w, label_smoothing = 0.1} end},
+  nll = {"NLLLoss"}, nll_weight = {"NLLLoss", function(w) return {weight = w} end},
+  nll_ignore = {"NLLLoss", {ignore_index = 1}},
+  nll_all = {"NLLLoss", function(w) return {weight = w, ignore_index = 1, reduction = "none"} end},
+  kl = {"KLDivLoss", {reduction = "batchmean"}}, kl_log = {"KLDivLoss", {reduction = "sum", log_target = true}},
+  bce = {"BCELoss"}, bce_weight = {"BCELoss", function(w) return {weight = w} end},
+  logits = {"BCEWithLogitsLoss"},
+  logits_weight = {"BCEWithLogitsLoss", function(w) return {weight = w, pos_weight = w + 1} end},
+  gaussian = {"GaussianNLLLoss", {constant = true, reduction = "sum"}},
+  cosine = {"CosineSimilarity"}, cosine_wide = {"CosineSimilarity"},
+  cosine_embedding = {"CosineEmbeddingLoss", {margin = 0.1}}, triplet = {"TripletMarginLoss"},
+  triplet_swap = {"TripletMarginLoss", {margin = 0.5, p = 3, swap = true}},
+  hinge = {"HingeEmbeddingLoss", {margin = 0.7}}, ranking = {"MarginRankingLoss", {margin = 0.2}},
+}
+
+describe("a criterion in float64", function()
+  local classes = {}
+  for name, case in pairs(IN_DOUBLE) do
+    if case[1] then classes[case[1]] = true end
+    it("is PyTorch's to the last digits, and near to it in float32: " .. name, function()
+      -- PyTorch's cosine_embedding_loss adds 1e-12 to the squares of lengths.
+      for dtype, tolerance in pairs{float64 = name == "cosine_embedding" and 1e-11 or 1e-13, float32 = 2e-5} do
+        local opts = case[2]
+        if type(opts) == "function" then opts = opts(lt.tensor({1, 2, 0.5, 3}, {dtype = dtype})) end
+        compare("loss64_" .. name, function(inputs)
+          if case[1] then return nn[case[1]](opts)(table.unpack(inputs)) end
+          table.insert(inputs, opts)
+          return lt[case[3]](table.unpack(inputs))
+        end, tolerance, dtype)
+      end
+    end)
+  end
+
+  it("is tried, whichever there is", function()
+    local count = 0
+    for name, class in pairs(nn) do
+      if type(class) == "table" and (name:find "Loss$" or name == "CosineSimilarity") then
+        assert(classes[name], "no case for nn." .. name)
+        count = count + 1
+      end
+    end
+    assert(count >= 15)
+  end)
+
+  it("is refused what is of the other type, under its own names", function()
+    local x, y, w = lt.rand(2, 3, {dtype = "float64"}), lt.rand(2, 3), lt.ones(3)
+    for pattern, f in pairs{
+      ["l1_loss: input is float64 and target float32; make them one type, with target:double%(%) or input:float%(%)"] =
+        function() lt.l1_loss(x, y) end,
+      ["nll_loss: input is float64 and weight float32"] = function() lt.nll_loss(x, {0, 1}, {weight = w}) end,
+      ["cross_entropy: x is float64 and weight float32"] = function() lt.cross_entropy(x, {0, 1}, {weight = w}) end,
+      ["cross_entropy: x is float64 and target float32"] = function()
+        lt.cross_entropy(x, y, {label_smoothing = 0.1})
+      end,
+      ["binary_cross_entropy: input is float64 and weight float32"] = function()
+        lt.binary_cross_entropy(x, x, {weight = w})
+      end,
+      ["bce_with_logits: x is float64 and pos_weight float32"] = function()
+        lt.bce_with_logits(x, x, {pos_weight = w})
+      end,
+      ["mse_loss: input is float64 and weight float32"] = function() lt.mse_loss(x, x, {weight = y}) end,
+      ["cosine_similarity: a is float64 and b float32"] = function() lt.cosine_similarity(x, y) end,
+      ["triplet_margin_loss: anchor is float64 and negative float32"] = function()
+        lt.triplet_margin_loss(x, x, y)
+      end,
+    } do
+      assert.misuse(f, pattern)
+    end
   end)
 end)
 

@@ -39,6 +39,9 @@ M.cases = {
   GELU = {make = function() return nn.GELU() end, shape = ROWS},
   GRU = {make = function() return nn.GRU(6, 4, {bidirectional = true}) end, shape = SEQUENCE},
   GRUCell = {make = function() return nn.GRUCell(6, 4) end, shape = ROWS},
+  GaussianNLLLoss = {make = function() return nn.GaussianNLLLoss() end, shape = ROWS, more = function()
+    return values.tensor(lt, ROWS, 6), rows()
+  end},
   GlobalAvgPool = {make = function() return nn.GlobalAvgPool() end, shape = MAPS},
   GlobalMaxPool = {make = function() return nn.GlobalMaxPool() end, shape = MAPS},
   GroupNorm = {make = function() return nn.GroupNorm(2, 6) end, shape = ROWS},

@@ -6,6 +6,7 @@ A case NAME has the arrays NAME/x (what goes in), NAME/y, NAME/dy, NAME/dx, and 
 NAME/grad/P, as PyTorch keeps them. Pictures and sequences are written with the channels last.
 """
 import json
+import math
 import struct
 import sys
 
@@ -17,8 +18,8 @@ torch.manual_seed(1)
 arrays = {}
 
 
-def put(name, tensor):
-    arrays[name] = tensor.detach().contiguous().float()
+def put(name, tensor, dtype=torch.float32):
+    arrays[name] = tensor.detach().contiguous().to(dtype)
 
 
 def last(x):
@@ -211,6 +212,61 @@ def losses():
     loss("ranking", lambda x, y, s: F.margin_ranking_loss(x, y, s, margin=0.2), a[:, 0], b[:, 0], signs)
 
 
+def losses_in_double():
+    """Every criterion in double precision: the arrays of loss64_NAME are float64."""
+    draw = torch.Generator().manual_seed(7)
+
+    def real(*shape):
+        return torch.randn(shape, generator=draw, dtype=torch.float64)
+
+    def share(*shape):
+        return torch.rand(shape, generator=draw, dtype=torch.float64)
+
+    def loss(name, f, *inputs):
+        inputs = [x.clone().requires_grad_(x.dtype.is_floating_point) for x in inputs]
+        y = f(*inputs)
+        dy = share(*y.shape) + 0.5
+        y.backward(dy)
+        for key, value in {"y": y, "dy": dy}.items():
+            put(f"loss64_{name}/{key}", value, torch.float64)
+        for i, x in enumerate(inputs):
+            put(f"loss64_{name}/in{i + 1}", x, torch.float64 if x.dtype.is_floating_point else torch.float32)
+            if x.grad is not None:
+                put(f"loss64_{name}/d{i + 1}", x.grad, torch.float64)
+
+    a, b, c = real(6, 4), real(6, 4), real(6, 4)
+    labels, signs = torch.tensor([0, 3, 1, 1, 2, 0]), torch.tensor([1, -1, 1, -1, -1, 1])
+    weight = torch.tensor([1.0, 2.0, 0.5, 3.0], dtype=torch.float64)
+    p, q = share(6, 4), torch.softmax(real(6, 4), 1)
+    loss("mse", F.mse_loss, a, b)
+    loss("mse_weight", lambda x, y: (weight * (x - y) ** 2).sum() / (6 * weight.sum()), a, b)
+    loss("l1", F.l1_loss, a, b)
+    loss("smooth", lambda x, y: F.smooth_l1_loss(x, y, beta=0.5), a, b)
+    loss("huber", lambda x, y: F.huber_loss(x, y, delta=0.5, reduction="none"), a, b)
+    loss("cross", F.cross_entropy, a, labels)
+    loss("cross_all", lambda x, y: F.cross_entropy(x, y, weight, ignore_index=1, label_smoothing=0.1), a, labels)
+    loss("cross_ignore", lambda x, y: F.cross_entropy(x, y, ignore_index=1, reduction="sum"), a, labels)
+    loss("cross_shares", lambda x, y: F.cross_entropy(x, y, weight, label_smoothing=0.1), a, q)
+    loss("nll", F.nll_loss, a, labels)
+    loss("nll_weight", lambda x, y: F.nll_loss(x, y, weight), a, labels)
+    loss("nll_ignore", lambda x, y: F.nll_loss(x, y, ignore_index=1), a, labels)
+    loss("nll_all", lambda x, y: F.nll_loss(x, y, weight, ignore_index=1, reduction="none"), a, labels)
+    loss("kl", lambda x, y: F.kl_div(x, y, reduction="batchmean"), a, q)
+    loss("kl_log", lambda x, y: F.kl_div(x, y, reduction="sum", log_target=True), a, torch.log(q))
+    loss("bce", F.binary_cross_entropy, p, share(6, 4))
+    loss("bce_weight", lambda x, y: F.binary_cross_entropy(x, y, weight), p, (b > 0).double())
+    loss("logits", F.binary_cross_entropy_with_logits, a, p)
+    loss("logits_weight", lambda x, y: F.binary_cross_entropy_with_logits(x, y, weight, pos_weight=weight + 1), a, p)
+    loss("gaussian", lambda m, v, t: F.gaussian_nll_loss(m, t, v.exp(), full=True, reduction="sum"), a, b, c)
+    loss("cosine", lambda x, y: F.cosine_similarity(x, y), a, b)
+    loss("cosine_wide", lambda x, y: F.cosine_similarity(x, y), a, b[:1])
+    loss("cosine_embedding", lambda x, y, s: F.cosine_embedding_loss(x, y, s, margin=0.1), a, b, signs)
+    loss("triplet", F.triplet_margin_loss, a, b, c)
+    loss("triplet_swap", lambda x, y, z: F.triplet_margin_loss(x, y, z, margin=0.5, p=3, swap=True), a, b, c)
+    loss("hinge", lambda x, s: F.hinge_embedding_loss(x, s, margin=0.7), a[:, 0], signs)
+    loss("ranking", lambda x, y, s: F.margin_ranking_loss(x, y, s, margin=0.2), a[:, 0], b[:, 0], signs)
+
+
 def norms_of_weights():
     """The older functions, whose states have the names weight_orig, weight_u, weight_v and weight_g."""
     import warnings
@@ -332,14 +388,16 @@ def added():
 def write(path):
     header, offset = {}, 0
     for name, x in arrays.items():
-        header[name] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [offset, offset + 4 * x.numel()]}
-        offset += 4 * x.numel()
+        size = x.element_size() * x.numel()
+        header[name] = {"dtype": f"F{8 * x.element_size()}", "shape": list(x.shape),
+                        "data_offsets": [offset, offset + size]}
+        offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for x in arrays.values():
-            file.write(x.numpy().astype("<f4").tobytes())
+            file.write(x.numpy().astype(f"<f{x.element_size()}").tobytes())
 
 
 if __name__ == "__main__":
@@ -350,4 +408,5 @@ if __name__ == "__main__":
     optimisers()
     schedules()
     added()
+    losses_in_double()
     write(sys.argv[1] + "/layers.safetensors")

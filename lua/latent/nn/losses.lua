@@ -36,6 +36,13 @@ end
 -- @treturn Module called with input and target
 M.MSELoss = criterion("MSELoss", "mse_loss", 2, {REDUCTION})
 
+--- Minus the logarithm of a normal density whose mean and logarithm of the variance are given, lt.gaussian_nll.
+-- @function GaussianNLLLoss
+-- @tparam ?table opts
+-- @treturn Module called with mean, logarithm of the variance and target, in this order
+M.GaussianNLLLoss = criterion("GaussianNLLLoss", "gaussian_nll", 3, {REDUCTION,
+  {"constant", "boolean", false, "adds log(2 pi) / 2 to each term"}})
+
 --- The mean distance, lt.l1_loss.
 -- @function L1Loss
 -- @tparam ?table opts

@@ -1,6 +1,7 @@
 --- Losses that are made of other ops.
 -- @module latent.base.ops.criteria
 local arguments = require "latent.base.arguments"
+local one_type = require "latent.base.one_type"
 local shapes = require "latent.base.shapes"
 
 --- @tparam table core latent.core
@@ -29,10 +30,17 @@ return function(core)
     return table.unpack(list)
   end
 
+  -- ... and of one floating type.
+  local function alike(name, names, ...)
+    local list = {same_shapes(name, names, ...)}
+    one_type(name, names, table.unpack(list))
+    return table.unpack(list)
+  end
+
   local PAIR = {"input", "target"}
 
   local function l1_loss(input, target, ...)
-    input, target = same_shapes("l1_loss", PAIR, input, target)
+    input, target = alike("l1_loss", PAIR, input, target)
     local o = arguments.read("l1_loss", {REDUCTION}, ...)
     return reduce(ops.abs(ops.sub(input, target)), o.reduction)
   end
@@ -54,7 +62,7 @@ return function(core)
   local SMOOTH = {REDUCTION, {name = "beta", kind = "number", default = 1}}
 
   local function smooth_l1_loss(input, target, ...)
-    input, target = same_shapes("smooth_l1_loss", PAIR, input, target)
+    input, target = alike("smooth_l1_loss", PAIR, input, target)
     local o = arguments.read("smooth_l1_loss", SMOOTH, ...)
     if o.beta == 0 then return reduce(ops.abs(ops.sub(input, target)), o.reduction) end
     positive("smooth_l1_loss", "beta", o.beta)
@@ -64,7 +72,7 @@ return function(core)
   local HUBER = {REDUCTION, {name = "delta", kind = "number", default = 1}}
 
   local function huber_loss(input, target, ...)
-    input, target = same_shapes("huber_loss", PAIR, input, target)
+    input, target = alike("huber_loss", PAIR, input, target)
     local o = arguments.read("huber_loss", HUBER, ...)
     return reduce(huber_terms(input, target, positive("huber_loss", "delta", o.delta)), o.reduction)
   end
@@ -78,15 +86,16 @@ return function(core)
     local classes, counts = input.shape[2], nil
     if o.ignore_index then
       local ignored = ops.eq(labels, o.ignore_index)
-      counts = ops.where(ignored, 0, core.ones(labels.shape))
+      counts = ops.where(ignored, 0, core.ones(labels.shape, {dtype = input.dtype}))
       labels = ops.where(ignored, 0, labels.dtype == "u8" and labels:float() or labels)
     end
-    local hot = ops.one_hot(labels, classes)
+    local hot = core.tensor(ops.one_hot(labels, classes), {dtype = input.dtype})
     if o.weight ~= nil then
-      local weight = like(o.weight, "nll_loss: weight")
+      local weight = like(o.weight, "nll_loss: weight", input)
       if shapes.text(weight) ~= ("[%d]"):format(classes) then
         raise(("nll_loss: weight: expected [%d], got %s"):format(classes, shapes.text(weight)))
       end
+      one_type("nll_loss", {"input", "weight"}, input, weight)
       local each = ops.reshape(ops.matmul(hot, ops.reshape(weight, {classes, 1})), {-1})
       counts = counts and ops.mul(counts, each) or each
     end
@@ -112,7 +121,7 @@ return function(core)
     {name = "log_target", kind = "bool", default = 0}}
 
   local function kl_div(input, target, ...)
-    input, target = same_shapes("kl_div", PAIR, input, target)
+    input, target = alike("kl_div", PAIR, input, target)
     local o = arguments.read("kl_div", KL, ...)
     local terms
     if o.log_target then
@@ -128,7 +137,7 @@ return function(core)
 
   local function binary_cross_entropy(input, target, ...)
     local name = "binary_cross_entropy"
-    input, target = same_shapes(name, PAIR, input, target)
+    input, target = alike(name, PAIR, input, target)
     local o = arguments.read(name, BCE, ...)
     local least, _, greatest, nans = core.statistics(input)
     if input:numel() > 0 and nans == 0 and not (least >= 0 and greatest <= 1) then
@@ -137,7 +146,11 @@ return function(core)
     -- A logarithm is at least -100, as in PyTorch: no loss is infinite.
     local yes, no = ops.clamp(ops.log(input), -100, math.huge), ops.clamp(ops.log(ops.sub(1, input)), -100, math.huge)
     local terms = ops.neg(ops.add(ops.mul(target, yes), ops.mul(ops.sub(1, target), no)))
-    if o.weight ~= nil then terms = ops.mul(terms, like(o.weight, name .. ": weight")) end
+    if o.weight ~= nil then
+      local weight = like(o.weight, name .. ": weight", input)
+      one_type(name, {"input", "weight"}, input, weight)
+      terms = ops.mul(terms, weight)
+    end
     return reduce(terms, o.reduction)
   end
 
@@ -158,13 +171,14 @@ return function(core)
     if not common then
       raise(("cosine_similarity: shapes %s and %s do not fit together"):format(shapes.text(a), shapes.text(b)))
     end
+    one_type("cosine_similarity", {"a", "b"}, a, b)
     local dims = #common
     if o.axis == 0 or math.abs(o.axis) > dims then
       raise(("cosine_similarity: axis: expected -%d to %d and not 0, got %d"):format(dims, dims, o.axis))
     end
     local function wide(x)
       if not x.dtype:find "^float" then x = x:float() end
-      return shapes.text(x) == shapes.text(common) and x or ops.add(x, core.zeros(common))
+      return shapes.text(x) == shapes.text(common) and x or ops.add(x, core.zeros(common, {dtype = x.dtype}))
     end
     return cosine(wide(a), wide(b), o.axis, o.eps)
   end
@@ -173,7 +187,7 @@ return function(core)
 
   local function cosine_embedding_loss(a, b, target, ...)
     local name = "cosine_embedding_loss"
-    a, b = same_shapes(name, {"a", "b"}, a, b)
+    a, b = alike(name, {"a", "b"}, a, b)
     target = like(target, name .. ": target")
     local o = arguments.read(name, COSINE_EMBEDDING, ...)
     local near = cosine(a, b, -1, 1e-6)
@@ -188,7 +202,7 @@ return function(core)
 
   local function triplet_margin_loss(anchor, positive_one, negative_one, ...)
     local name = "triplet_margin_loss"
-    anchor, positive_one, negative_one = same_shapes(name, {"anchor", "positive", "negative"}, anchor, positive_one,
+    anchor, positive_one, negative_one = alike(name, {"anchor", "positive", "negative"}, anchor, positive_one,
       negative_one)
     local o = arguments.read(name, TRIPLET, ...)
     positive(name, "p", o.p)
@@ -214,6 +228,8 @@ return function(core)
 
   local function margin_ranking_loss(a, b, target, ...)
     a, b, target = same_shapes("margin_ranking_loss", {"a", "b", "target"}, a, b, target)
+    one_type("margin_ranking_loss", {"a", "b"}, a, b)
+    if a.dtype == "float64" then target = target:double() end -- signs, of any type
     local o = arguments.read("margin_ranking_loss", RANKING, ...)
     return reduce(ops.relu(ops.add(ops.mul(target, ops.sub(b, a)), o.margin)), o.reduction)
   end

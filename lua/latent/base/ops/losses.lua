@@ -1,6 +1,7 @@
 --- Losses with more arguments than the core's rows, whose work they are where none of these is given.
 -- @module latent.base.ops.losses
 local arguments = require "latent.base.arguments"
+local one_type = require "latent.base.one_type"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
@@ -29,15 +30,15 @@ return function(core)
   local CROSS_ENTROPY = {REDUCTION, {name = "weight", kind = "tensor"}, {name = "ignore_index", kind = "int"},
     {name = "label_smoothing", kind = "number", default = 0}}
 
-  -- What the terms are averaged over, and the weights of the logarithms: of labels.
-  local function by_labels(labels, classes, o)
+  -- The weights of the logarithms, and what the terms are averaged over: of labels.
+  local function by_labels(labels, classes, o, dtype)
     local counts
     if o.ignore_index then
       local ignored = ops.eq(labels, o.ignore_index)
-      counts = ops.where(ignored, 0, 1)
+      counts = ops.where(ignored, 0, core.ones(1, {dtype = dtype}))
       labels = ops.where(ignored, 0, labels.dtype:find "^float" and labels or labels:float())
     end
-    local hot = ops.one_hot(labels, classes)
+    local hot = core.tensor(ops.one_hot(labels, classes), {dtype = dtype})
     local target = hot
     if o.label_smoothing > 0 then
       target = ops.add(ops.mul(hot, 1 - o.label_smoothing), o.label_smoothing / classes)
@@ -63,9 +64,9 @@ return function(core)
     return o.weight and ops.mul(target, o.weight) or target, rows
   end
 
-  local function check_cross_entropy(x, classes, o)
+  local function check_cross_entropy(x, target, classes, o)
     if o.weight ~= nil then
-      o.weight = like(o.weight, "cross_entropy: weight")
+      o.weight = like(o.weight, "cross_entropy: weight", x)
       if o.weight:dim() ~= 1 or o.weight.shape[1] ~= classes then
         raise(("cross_entropy: weight: expected [%d], got %s"):format(classes, shapes.text(o.weight)))
       end
@@ -75,6 +76,8 @@ return function(core)
         .. options.describe(o.label_smoothing))
     end
     if x.shape[x:dim()] < 1 then raise("cross_entropy: x: expected at least one class, got " .. shapes.text(x)) end
+    one_type("cross_entropy", {"x", "weight"}, x, o.weight)
+    if shapes.text(target) == shapes.text(x) then one_type("cross_entropy", {"x", "target"}, x, target) end
   end
 
   local function is_labels_of(labels, shape)
@@ -90,7 +93,7 @@ return function(core)
     local o, shape = arguments.read("cross_entropy", CROSS_ENTROPY, ...), x.shape
     local classes = shape[#shape]
     if not classes then raise "cross_entropy: x: expected logits [..., classes], got a scalar" end
-    check_cross_entropy(x, classes, o)
+    check_cross_entropy(x, target, classes, o)
     local uncertain = shapes.text(target) == shapes.text(x)
     if not uncertain and not is_labels_of(target, shape) then
       raise(("cross_entropy: labels: expected the shape of x %s, or that without its last axis, got %s"):format(
@@ -98,7 +101,7 @@ return function(core)
     end
     local logs = ops.log_softmax(ops.reshape(x, {-1, classes}), 2)
     local weights, count = (uncertain and by_probabilities or by_labels)(
-      ops.reshape(target, uncertain and {-1, classes} or {-1}), classes, o)
+      ops.reshape(target, uncertain and {-1, classes} or {-1}), classes, o, x.dtype)
     -- A weight of 0 silences a logit of -inf.
     local terms = ops.neg(ops.sum(ops.where(ops.eq(weights, 0), 0, ops.mul(weights, logs)), 2))
     if o.reduction == "mean" then return ops.div(ops.sum(terms), count) end
@@ -123,7 +126,7 @@ return function(core)
   local function bce_terms(x, target, pos_weight)
     local terms = ops.bce_with_logits(x, target, "none")
     if pos_weight == nil then return terms end
-    local ones = ops.mul(ops.mul(ops.softplus(ops.neg(x)), target), like(pos_weight, "bce_with_logits: pos_weight"))
+    local ones = ops.mul(ops.mul(ops.softplus(ops.neg(x)), target), pos_weight)
     return ops.add(ones, ops.mul(ops.softplus(x), ops.sub(1, target)))
   end
 
@@ -131,8 +134,12 @@ return function(core)
     if is_plain(given, ...) then return ops.bce_with_logits(x, target, given) end
     local o = arguments.read("bce_with_logits", BCE, given, ...)
     x, target = like(x, "bce_with_logits: x"), like(target, "bce_with_logits: target")
+    for _, key in ipairs{"weight", "pos_weight"} do
+      if o[key] ~= nil then o[key] = like(o[key], "bce_with_logits: " .. key, x) end
+      one_type("bce_with_logits", {"x", key}, x, o[key])
+    end
     local terms = bce_terms(x, target, o.pos_weight)
-    if o.weight ~= nil then terms = ops.mul(terms, like(o.weight, "bce_with_logits: weight")) end
+    if o.weight ~= nil then terms = ops.mul(terms, o.weight) end
     return reduce(terms, o.reduction)
   end
 
@@ -173,7 +180,8 @@ return function(core)
     local o = arguments.read("mse_loss", MSE, given, ...)
     local terms = ops.mse_loss(input, target, "none")
     if o.weight == nil then return reduce(terms, o.reduction) end
-    local weight = like(o.weight, "mse_loss: weight")
+    local weight = like(o.weight, "mse_loss: weight", terms)
+    one_type("mse_loss", {"input", "weight"}, terms, weight)
     if not same(weight.shape, terms.shape) then
       raise(("mse_loss: weight: expected shape %s, got %s"):format(shapes.text(terms), shapes.text(weight)))
     end
