@@ -182,6 +182,7 @@ describe("distributions", function()
   end)
 
   it("refuse what makes none", function()
+    local wide = lt.ones(3, {dtype = "float64"})
     for pattern, f in pairs{
       ["Normal: scale: expected numbers above 0, got %-1"] = function() D.Normal(0, -1) end,
       ["Normal: scale is missing"] = function() D.Normal(0) end,
@@ -215,6 +216,21 @@ describe("distributions", function()
       ["mean: Categorical has none"] = function() D.Categorical{logits = {1, 2}}:mean() end,
       ["sample: shape: expected a whole number of at least 0, got 1.5"] = function() D.Normal(0, 1):sample(1.5) end,
       ['sample: unknown option "seed"'] = function() D.Normal(0, 1):sample(1, {seed = 1}) end,
+      ["Normal: loc is float64 and scale float32; make them one type, with scale:double%(%) or loc:float%(%)"] =
+        function() D.Normal(wide, lt.ones(3)) end,
+      ["Laplace: loc is float32 and scale float64"] = function() D.Laplace(lt.ones(3), wide) end,
+      ["Uniform: low is float64 and high float32"] = function() D.Uniform(wide, lt.ones(3)) end,
+      ["MultivariateNormal: loc is float64 and scale_tril float32"] = function()
+        D.MultivariateNormal(wide, {scale_tril = lt.eye(3)}) end,
+      ["MultivariateNormal: loc is float64 and covariance_matrix float32"] = function()
+        D.MultivariateNormal(wide, {covariance_matrix = lt.eye(3)}) end,
+      ["MixtureSameFamily: mixture is float64 and components float32; make them of parameters of one type"] = function()
+        D.MixtureSameFamily(D.Categorical{logits = wide}, D.Normal(lt.zeros(3), 1)) end,
+      ["log_prob: x is float32 and a parameter float64"] = function() D.Normal(wide, 1):log_prob(lt.zeros(3)) end,
+      ["log_prob: x is float64 and a parameter float32"] = function()
+        D.Independent(D.Normal(lt.zeros(3), 1)):log_prob(wide) end,
+      ["kl_divergence: p is float64 and q float32; make them of parameters of one type"] = function()
+        D.kl_divergence(D.Normal(wide, 1), D.Normal(0, 1)) end,
       ["kl_divergence: q: expected a distribution, got nil"] = function() D.kl_divergence(D.Normal(0, 1)) end,
     } do
       assert.misuse(f, pattern)

@@ -75,7 +75,7 @@ end
 
 -- ---- categorical ----
 
-local Categorical = {}
+local Categorical = {labels = true} -- its draws have a type of their own
 
 -- -log(-log u) of uniform numbers: logits plus these are greatest with the logits' probabilities.
 local function gumbel(shape, generator, like)

@@ -2,6 +2,7 @@
 -- @module latent.distributions.distribution
 local core = require "latent.core"
 local lt = require "latent"
+local one_type = require "latent.base.one_type"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
@@ -74,11 +75,21 @@ function M.parameters(name, names, ...)
     end
     shape = fits
   end
+  one_type(name, names, table.unpack(list))
   for i, x in ipairs(list) do
     if shapes.text(x) ~= shapes.text(shape) then list[i] = lt.broadcast_to(x, shape) end
   end
   list[#list + 1] = shape
   return table.unpack(list)
+end
+
+--- Raises unless two distributions have parameters of one type.
+-- @local
+function M.check_types(name, first, p, second, q)
+  local a, b = p._like.dtype, q._like.dtype
+  if a ~= b then
+    raise(("%s: %s is %s and %s %s; make them of parameters of one type"):format(name, first, a, second, b))
+  end
 end
 
 --- Raises unless all numbers of a parameter are above 0.
@@ -141,6 +152,7 @@ end
 -- @treturn Tensor [..., batch_shape...]
 function Distribution:log_prob(x)
   x = core.tensor_like(x, "log_prob: x", self._like)
+  if not self._rules.labels and not self.base then one_type("log_prob", {"x", "a parameter"}, x, self._like) end
   local events, shape = #self.event_shape, x.shape
   for d = 1, events do
     if shape[#shape - events + d] ~= self.event_shape[d] then

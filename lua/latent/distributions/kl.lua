@@ -1,5 +1,6 @@
 --- Kullback-Leibler divergences in closed form, by the kinds of both distributions.
 -- @module latent.distributions.kl
+local distribution = require "latent.distributions.distribution"
 local lt = require "latent"
 local multivariate = require "latent.distributions.multivariate"
 
@@ -59,6 +60,7 @@ end
 function M.divergence(p, q)
   local f = closed[p.kind .. "_" .. q.kind]
   if not f then return nil, ("kl_divergence: no closed form for %s and %s"):format(p.kind, q.kind) end
+  distribution.check_types("kl_divergence", "p", p, "q", q)
   return f(p, q)
 end
 

@@ -101,6 +101,7 @@ function M.MixtureSameFamily(mixture, components)
   if mixture.kind ~= "Categorical" then
     raise(("%s: mixture: expected a Categorical, got %s"):format(name, mixture.kind))
   end
+  distribution.check_types(name, "mixture", mixture, "components", components)
   local batch = components.batch_shape
   local kept = table.move(batch, 1, #batch - 1, 1, {})
   local shape = shapes.broadcast(kept, mixture.batch_shape)

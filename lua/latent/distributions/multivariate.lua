@@ -4,6 +4,7 @@ local core = require "latent.core"
 local distribution = require "latent.distributions.distribution"
 local linalg = require "latent.linalg"
 local lt = require "latent"
+local one_type = require "latent.base.one_type"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
@@ -66,6 +67,7 @@ function M.MultivariateNormal(loc, opts)
     raise(("%s: %s does not fit to loc %s"):format(name, shapes.text(given), shapes.text(loc)))
   end
   local triangle = opts.scale_tril
+  one_type(name, {"loc", triangle and "scale_tril" or "covariance_matrix"}, loc, given)
   if triangle then
     distribution.check_positive(name, "scale_tril", (triangle:detach() * lt.eye(n, {dtype = triangle.dtype})):sum(-1))
   else
