@@ -45,6 +45,9 @@ return function(core)
   local function scaled_dot_product_attention(query, key, value, ...)
     query, key, value = like(query, NAME .. ": query"), like(key, NAME .. ": key"), like(value, NAME .. ": value")
     local o = arguments.read(NAME, PARAMS, ...)
+    if not (o.dropout_p >= 0 and o.dropout_p <= 1) then
+      raise(("%s: dropout_p: expected a number in [0, 1], got %g"):format(NAME, o.dropout_p))
+    end
     local queries, keys, features = check(query, key, value)
     local axes = {}
     for d = 1, key:dim() do axes[d] = d end
@@ -62,6 +65,7 @@ return function(core)
       differentiable = true,
       doc = "softmax(query key^T scale) value for query [..., l, e], key [..., s, e] and value [..., s, v], scale \z
         1 / sqrt(e) unless given; returns the weights [..., l, s] beside it. attn_mask, which broadcasts to them: u8, \z
-        1 where a key is seen, or of the scores' type and added; is_causal: keys at a later place are not seen."},
+        1 where a key is seen, or of the scores' type and added; is_causal: keys at a later place are not seen; \z
+        dropout_p: the share of the weights that is dropped, also outside of training."},
   }
 end
