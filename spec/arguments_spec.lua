@@ -332,6 +332,17 @@ local bad = {
     return lt.interpolate(M23, 2)
   end},
   {"max: axis: expected 1%.%.2 or %-2%.%.%-1, got 3", function() return lt.max(M23, {1, 3}) end},
+  {"amax: axis: expected 1%.%.2 or %-2%.%.%-1, got 3", function() return lt.amax(M23, {1, 3}) end},
+  {"amin: axis: 2 is given twice", function() return lt.amin(M23, {2, -1}) end},
+  {"amax: keepdim: expected a boolean, got 1", function() return lt.amax(M23, 1, 1) end},
+  {"amin: x: expected at least one element to choose from, got shape %[0, 2%]", function()
+    return lt.amin(lt.zeros(0, 2), 1)
+  end},
+  {'softmax: dtype: expected "float32" or "float64", got "i64"', function() return M23:softmax(1, "i64") end},
+  {'log_softmax: unknown option "dtyp" %(did you mean "dtype"%?%)', function()
+    return M23:log_softmax(1, {dtyp = 1})
+  end},
+  {"softmax: axis is missing", function() return M23:softmax{dtype = "float64"} end},
   {"max: axis: 2 is given twice", function() return lt.max(M23, {2, -1}) end},
   {"logsumexp: keepdim: expected a boolean, got 1", function() return lt.logsumexp(M23, {1, 2}, 1) end},
   {"flatten: last: expected at least 2, as the first, got 1", function() return M23:flatten(2, 1) end},
@@ -391,6 +402,27 @@ local bad = {
     return lt.gaussian_nll(M23, lt.ones(2), M23)
   end},
 }
+
+describe("softmax of another type", function()
+  it("is computed and returned in it, and the gradient comes back in x's", function()
+    local x = lt.param(lt.tensor{1, 2, 4})
+    local y = x:log_softmax(1, "float64")
+    assert.equal("float64", y.dtype)
+    assert.close(y, {-3.1698460195562856, -2.1698460195562856, -0.16984601955628567}, 1e-15)
+    lt.dot(y, lt.tensor({1, 2, 3}, {dtype = "float64"})):backward()
+    assert.equal("float32", x.grad.dtype)
+    assert.close(x.grad, {0.7479395866394043, 1.3148287534713745, -2.0627684593200684}, 1e-7)
+  end)
+
+  it("takes whole numbers, its own type, and arguments by name", function()
+    local want = {0.04201006613406605, 0.11419519938459449, 0.8437947344813395}
+    assert.close(lt.tensor({1, 2, 4}, {dtype = "i64"}):softmax(1, {dtype = "float64"}), want, 1e-15)
+    assert.equal("float32", lt.tensor({1, 2}, {dtype = "float64"}):softmax{axis = -1, dtype = "float32"}.dtype)
+    local x = lt.randn(2, 3)
+    assert.is_true(x:softmax(2):equal(x:softmax(2, "float32")))
+    assert.is_true(x:log_softmax(2):equal(x:log_softmax{axis = 2}))
+  end)
+end)
 
 describe("misuse", function()
   for _, case in ipairs(bad) do

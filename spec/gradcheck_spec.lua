@@ -42,6 +42,23 @@ describe("gradients", function()
     assert.same({1, 0, 0, 0}, x.grad:reshape(-1):table())
   end)
 
+  it("are shared among equals by amax and amin, as in PyTorch", function()
+    local x = lt64.param(lt64.tensor {{1, 3, 3}, {2, 2, 2}})
+    for _, case in ipairs {
+      {function() return x:amax(2):dot(lt64.tensor {2, 4}) end, {{0, 1, 1}, {4 / 3, 4 / 3, 4 / 3}}},
+      {function() return x:amin() end, {{1, 0, 0}, {0, 0, 0}}},
+      {function() return x:amax({1, 2}, true):sum() end, {{0, 0.5, 0.5}, {0, 0, 0}}},
+      {function() return x:amax(1, {keepdim = true}):sum() end, {{0, 1, 1}, {1, 0, 0}}},
+    } do
+      x:zero_grad()
+      case[1]():backward()
+      assert.same(case[2], x.grad:table())
+    end
+    local huge = lt64.param(lt64.tensor {math.huge, 1, math.huge})
+    lt64.amax(huge):backward()
+    assert.same({0.5, 0, 0.5}, huge.grad:table())
+  end)
+
   it("of kinks are those of PyTorch", function()
     local x = lt64.param(lt64.tensor {0, -0.5, 0.75})
     lt64.relu(x):sum():backward()

@@ -12,8 +12,8 @@ M.described, M.parameter_names = comments.described, comments.parameter_names
 local KINDS = {generator = "Generator",
   tensor = "Tensor|number|{number,...}", sizes = "int|{int,...}", scales = "number|{number,...}",
   padding = "int|{int,...}|string", number = "number", int = "int", bool = "boolean", axis = "int",
-  axes = "int|{int,...}", ints = "{int,...}", pair = "int|{int,int}", choice = "string", text = "string",
-  numbers = "{number,...}", tensors = "{Tensor,...}"}
+  axes = "int|{int,...}", ints = "{int,...}", pair = "int|{int,int}", choice = "string", dtype = "string",
+  text = "string", numbers = "{number,...}", tensors = "{Tensor,...}"}
 
 local function default_of(param)
   if param.required or param.default == nil then return "" end

@@ -136,6 +136,12 @@ for _, op in ipairs {"max", "min"} do
   end
   wide(op, {{17, 33}}, function(lt, x) return lt[op](x, 1) end)
 end
+for _, op in ipairs {"amax", "amin"} do
+  for _, args in ipairs {{}, {1}, {{1, -1}, true}, {nil, true}} do
+    add(op, {{3, 4, 2}}, function(lt, x) return lt[op](x, args[1], args[2]) end)
+  end
+  wide(op, {{17, 33}}, function(lt, x) return lt[op](x, 1) end)
+end
 for _, op in ipairs {"softmax", "log_softmax"} do
   for axis = 1, 3 do add(op, {{2, 3, 4}}, function(lt, x) return lt[op](x, axis) end) end
   add(op, {{1, 1}}, function(lt, x) return lt[op](x, -1) end)

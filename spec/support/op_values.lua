@@ -31,6 +31,9 @@ end
 local LARGEST = (2 - 2.0 ^ -23) * 2.0 ^ 127
 
 local M = {
+  amax = {{function() return lt.amax(M34) end, 9}, {function() return lt.amax(M34, {2}, true) end, {{4}, {9}, {8}}},
+    {function() return M34:amax{axis = {1, -1}} end, 9}},
+  amin = {{function() return lt.amin(M34, 1) end, {3, 1, 2, 1}}, {function() return lt.amin(3) end, 3}},
   sin = {{function() return lt.sin {0, math.pi / 6, math.pi / 2} end, {0, 0.5, 1}}},
   cos = {{function() return lt.cos {0, math.pi / 3, math.pi} end, {1, 0.5, -1}}},
   floor = {{function() return lt.floor {-1.5, -1, 0.5, 2} end, {-2, -1, 0, 2}}},

@@ -82,7 +82,7 @@ for _, name in ipairs{"sum", "mean", "norm"} do
     return step({i}, axes_of(r, g.nodes[i].shape), r:chance(0.5))
   end
 end
-for _, name in ipairs{"max", "min", "logsumexp"} do
+for _, name in ipairs{"max", "min", "amax", "amin", "logsumexp"} do
   M.choose[name] = function(r, g)
     local i = g:any()
     return step({i}, r:chance(0.7) and any_axis(r, g.nodes[i].shape) or nil, r:chance(0.5))

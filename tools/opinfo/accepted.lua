@@ -58,14 +58,11 @@ M.differences = {
   {ops = "clamp", arrays = "^g", set = "extra",
     excused = function(_, b, inputs) return b == 0 and (math.abs(inputs[1]) == 0.5 or inputs[1] == 0) end,
     why = "the gradient passes at a bound of clamp; newer PyTorch stops it there"},
-  {ops = "amax amin max min", arrays = "^g", excused = function(a, b) return is_nan(b) and not is_nan(a) end,
+  {ops = "max min", arrays = "^g", excused = function(a, b) return is_nan(b) and not is_nan(a) end,
     why = "the gradient of an extremum that is NaN goes to the first NaN"},
-  {ops = "amax amin max min", arrays = "^g", desc = "^%(%('T', 3, 3%), %(%), {}%)$", set = "extra",
+  {ops = "max min", arrays = "^g", desc = "^%(%('T', 3, 3%), %(%), {}%)$", set = "extra",
     excused = function(a, b) return a == 0 or math.abs(a) > math.abs(b) end,
     why = "the gradient of equal extrema goes to the first; PyTorch shares it out"},
-  {ops = "amax amin", arrays = "^g", desc = "^%(%('T', 10, 2%), %(%), {'dim': 1}%)$", set = "extra",
-    excused = function(a, b) return a == 2 * b or a == 0 end,
-    why = "the same for rows of two"},
 }
 
 return M

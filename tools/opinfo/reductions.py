@@ -28,8 +28,8 @@ def reduction(ours, several=None, code="lt.%s(a, %s, %s)"):
 for name in ("sum", "mean"):
     handles(name)(reduction(name))
 handles("logsumexp")(reduction("logsumexp"))
-handles("amax")(reduction("max"))
-handles("amin")(reduction("min"))
+for name in ("amax", "amin"):
+    handles(name)(reduction(name))
 for name in ("argmax", "argmin"):  # places count from 1
     handles(name)(reduction(name, name, "lt.sub(lt.%s(a, %s, %s), 1)"))
 

@@ -14,6 +14,10 @@ local CHECKS = {}
 function CHECKS.bool(name, param, value) return options.expect(name, param.name, value, "boolean") end
 function CHECKS.number(name, param, value) return options.expect(name, param.name, value, "number") end
 function CHECKS.int(name, param, value) return options.expect(name, param.name, value, "integer") end
+function CHECKS.dtype(name, param, value)
+  if value == "float32" or value == "float64" then return value end
+  core.raise(('%s: %s: expected "float32" or "float64", got %s'):format(name, param.name, options.describe(value)))
+end
 function CHECKS.choice(name, param, value)
   for _, choice in ipairs(param.choices) do
     if choice == value then return value end
@@ -24,8 +28,8 @@ end
 
 --- The arguments by name.
 -- @tparam string name of the function
--- @tparam {table,...} params `name`, `kind` ("bool", "number", "int" and "choice" are checked, others left to the
--- function), `required`, `default`, `choices`
+-- @tparam {table,...} params `name`, `kind` ("bool", "number", "int", "dtype" and "choice" are checked, others left to
+-- the function), `required`, `default`, `choices`
 -- @param ... what the caller gave behind the tensors
 -- @treturn table the values; of those that were not given, their defaults
 function M.read(name, params, ...)

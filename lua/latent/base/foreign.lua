@@ -62,8 +62,6 @@ M.tensor = entries{
   ["fix"] = "x:trunc()",
   ["mod"] = "x:remainder(y)",
   ["power"] = "x ^ p",
-  ["amax"] = "x:max(axis), also x:max{1, 2}",
-  ["amin"] = "x:min(axis)",
   ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
   ["random_ bernoulli_ exponential_"] = "x:copy_(lt.rand(x)), or x:uniform_()",
   ["addmm addmv baddbmm"] = "b + x:matmul(y)",

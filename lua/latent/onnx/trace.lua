@@ -42,7 +42,11 @@ function OPS.gelu(g, y, x, approximate) return layers.GELU(g, {approximate = app
 local function axis_of(axis) return axis > 0 and axis - 1 or axis end
 
 for name, op in pairs{softmax = "Softmax", log_softmax = "LogSoftmax"} do
-  OPS[name] = function(g, _, x, axis) return g:node(op, {g:channels_last(x)}, {axis = axis_of(axis or -1)}) end
+  OPS[name] = function(g, y, x, axis)
+    local symbol = g:channels_last(x)
+    if y.dtype ~= x.x.dtype then symbol = g:node("Cast", {symbol}, {to = y.dtype == "float64" and 11 or 1}) end
+    return g:node(op, {symbol}, {axis = axis_of(axis or -1)})
+  end
 end
 
 -- The first size is open, so that a batch of another size fits: 0 is that of x, -1 what the others leave.
@@ -127,8 +131,8 @@ local function has_symbol(...)
 end
 
 -- The names of what stands behind the tensors, in their order.
-local NAMES = {sum = {"axis", "keepdim"}, mean = {"axis", "keepdim"}, gelu = {"approximate"}, softmax = {"axis"},
-  log_softmax = {"axis"}, cat = {"axis"}, slice = {"axis", "first", "last"}}
+local NAMES = {sum = {"axis", "keepdim"}, mean = {"axis", "keepdim"}, gelu = {"approximate"},
+  softmax = {"axis", "dtype"}, log_softmax = {"axis", "dtype"}, cat = {"axis"}, slice = {"axis", "first", "last"}}
 
 -- Arguments with those that were given by name, as one table at the end, in their places.
 local function in_order(name, ...)
