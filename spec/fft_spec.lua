@@ -12,6 +12,7 @@ local values = require "spec.support.values"
 local X, H = lt.tensor{1, -2, 3, 0.5, 4, -1, 2}, lt.tensor{1, 0.5, -1}
 local C = lt.tensor{{1, 2}, {0, -1}, {3, 0.5}, {-2, 1}, {1, 1}}
 local M = lt.arange(1, 12):reshape(3, 4) * lt.tensor{1, -1, 2, 0.5}
+local B = lt.tensor{{{1, 2, -1}, {0, 3, 1}}, {{2, -2, 1}, {4, 0, -3}}}
 local SIG = (lt.arange(0, 19) * 0.7):sin() + lt.arange(0, 19) / 10
 
 describe("fft", function()
@@ -44,6 +45,13 @@ describe("fft", function()
     {fft.irfft2(fft.rfft2(M)), {{1, -2, 6, 2}, {5, -6, 14, 4}, {9, -10, 22, 6}}},
     {fft.rfft2(M, {axes = {2, 1}}), {{{51, 0}, {-27, 30}, {63, 0}, {-27, -30}}, {{-15, 8.660254}, {0.8038476,
       -12.4641}, {-21, 12.12436}, {11.19615, 5.535898}}}},
+    {fft.fft2(fft.complex(B), {axes = {1, 2, 3}}), {{{{8, 0}, {6.5, -4.330127}, {6.5, 4.330127}}, {{-2, 0}, {-0.5,
+      4.330127}, {-0.5, -4.330127}}}, {{{4, 0}, {-9.5, -4.330127}, {-9.5, 4.330127}}, {{-2, 0}, {5.5, -6.062178}, {5.5,
+      6.062178}}}}},
+    {fft.fft2(fft.complex(M), {axes = 1}), fft.fft(fft.complex(M), {axis = 1}):table()},
+    {fft.rfft2(B, {s = {3, 1, 2}, axes = {1, 2, 3}}), {{{{3, 0}, {3, 0}}}, {{{3, 0}, {-3, -3.464102}}}, {{{3, 0}, {-3,
+      3.464102}}}}},
+    {fft.irfft2(fft.rfft2(B, {axes = {3, 2, 1}}), {axes = {3, 2, 1}}), B:table()},
     {fft.fftfreq(5, 0.5), {0, 0.4, 0.8, -0.8, -0.4}},
     {fft.fftfreq(4), {0, 0.25, -0.5, -0.25}},
     {fft.rfftfreq(6), {0, 0.1666667, 0.3333333, 0.5}},
@@ -155,6 +163,12 @@ describe("fft", function()
       o.length = 200
       assert.close(fft.istft(S, o), x, 1e-5)
     end
+    local o = {n_fft = 6, hop_length = 2, window = fft.hann_window(6), onesided = false}
+    local whole, half = fft.stft(x, o), fft.stft(x, {n_fft = 6, hop_length = 2, window = o.window})
+    assert.same({2, 6, 101, 2}, whole.shape)
+    assert.close(whole:slice(2, 1, 4), half, 1e-5)
+    assert.close(whole:slice(2, 5, 6), fft.conj(half:slice(2, 2, 3):flip(2)), 1e-5)
+    assert.close(fft.istft(whole, o), x, 1e-5)
     assert.same({2, 192}, fft.istft(fft.stft(x, {n_fft = 16, hop_length = 16}), {n_fft = 16, hop_length = 16}).shape)
   end)
 end)
@@ -171,6 +185,7 @@ describe("gradients of fft, and their own,", function()
     {"irfft odd", function(_, x) return f.irfft(x, 7) end, {4, 2}},
     {"fft2", function(_, x) return f.fft2(x) end, {2, 3, 2}},
     {"irfft2", function(_, x) return f.irfft2(x) end, {3, 3, 2}},
+    {"rfft2 along three axes", function(_, x) return f.rfft2(x, {s = {2, 3, 2}, axes = {3, 1, 2}}) end, {2, 3, 2}},
     {"ifft2", function(_, x) return f.ifft2(x, {s = {2, 4}}) end, {3, 3, 2}},
     {"mul", function(_, x, y) return f.mul(x, y) end, {3, 2}, {2, 1, 2}},
     {"conj", function(_, x) return f.conj(x) end, {3, 2}},
@@ -179,7 +194,9 @@ describe("gradients of fft, and their own,", function()
     {"fftconvolve", function(_, x, y) return f.fftconvolve(x, y) end, {2, 6}, {3}},
     {"correlate", function(_, x, y) return f.correlate(x, y, "same") end, {6}, {3}},
     {"stft", function(_, x) return f.stft(x, {n_fft = 4, hop_length = 3}) end, {2, 10}},
+    {"stft of both sides", function(_, x) return f.stft(x, {n_fft = 4, onesided = false}) end, {7}},
     {"istft", function(_, x) return f.istft(x, {n_fft = 4, hop_length = 2}) end, {3, 4, 2}},
+    {"istft of both sides", function(_, x) return f.istft(x, {n_fft = 4, onesided = false}) end, {4, 3, 2}},
     {"spectrogram", function(_, x) return f.spectrogram(x, {n_fft = 6, hop_length = 4}) end, {12}},
   }
   for _, case in ipairs(cases) do
@@ -204,7 +221,9 @@ describe("wrong use of fft", function()
       function() local _ = fft.fft(C, {norm = "sum"}) end},
     {"fft.fft: n: expected at least 1, got 0", function() local _ = fft.fft(lt.zeros(3, 0, 2)) end},
     {"fft.rfft2: axes: 1 is given twice", function() local _ = fft.rfft2(M, {axes = {1, 1}}) end},
-    {"fft.rfft2: s: expected two whole numbers, got 1", function() local _ = fft.rfft2(M, {s = 4}) end},
+    {"fft.fft2: axes: expected 1%.%.1 or %-1%.%.%-1, got %-2", function() local _ = fft.fft2(C) end},
+    {"fft.rfft2: s: expected one whole number for each of 2 axes, got 1",
+      function() local _ = fft.rfft2(M, {s = 4}) end},
     {"fft.complex: im: expected float32 %[3, 4%], got float32 %[7%]", function() local _ = fft.complex(M, X) end},
     {"fft.fftconvolve: expected signals with elements, got 7 and 0",
       function() local _ = fft.fftconvolve(X, lt.zeros(0)) end},
@@ -219,6 +238,8 @@ describe("wrong use of fft", function()
       function() local _ = fft.stft(SIG, {n_fft = 8, win_length = 9}) end},
     {"fft.istft: x: expected %[%.%.%., 5, pieces, 2%], got %[3, 4, 2%]",
       function() local _ = fft.istft(lt.ones(3, 4, 2), {n_fft = 8}) end},
+    {"fft.istft: x: expected %[%.%.%., 8, pieces, 2%], got %[5, 4, 2%]",
+      function() local _ = fft.istft(lt.ones(5, 4, 2), {n_fft = 8, onesided = false}) end},
     {"fft.istft: window: expected one whose copies leave no sample out", function()
       local _ = fft.istft(lt.ones(5, 4, 2), {n_fft = 8, hop_length = 8, window = fft.hann_window(8), center = false})
     end},

@@ -70,24 +70,28 @@ local function spectra(name, x, o)
   local shape = x.shape
   shape[#shape] = count
   shape[#shape + 1] = o.n_fft
-  return transforms.rfft(x:gather_rows(places(count, o), -1):reshape(shape) * o.window, {norm = o.norm})
+  local windowed = x:gather_rows(places(count, o), -1):reshape(shape) * o.window
+  if o.onesided == false then return transforms.fft(transforms.complex(windowed), {norm = o.norm}) end
+  return transforms.rfft(windowed, {norm = o.norm})
 end
 
 local PAD = {"pad_mode", options.one_of{"reflect", "replicate", "constant"}, "reflect",
   "what stands before and behind the signal where pieces reach beyond it"}
-local read_stft = options.declare("fft.stft", with(SIZES, PAD))
+local ONESIDED = {"onesided", "boolean", true,
+  "whether only the first n_fft // 2 + 1 numbers of a spectrum are kept, whose others are their mirror image"}
+local read_stft = options.declare("fft.stft", with(SIZES, PAD, ONESIDED))
 
 --- The transforms of pieces of a signal, each times a window.
 -- @tparam Tensor x [..., n]
 -- @tparam table opts
--- @treturn Tensor complex [..., n_fft // 2 + 1, pieces, 2]
+-- @treturn Tensor complex [..., n_fft // 2 + 1, pieces, 2]; with onesided = false [..., n_fft, pieces, 2]
 function M.stft(x, opts)
   core.check_tensor(x, "fft.stft")
   local o = settle("stft", read_stft(opts), x, ones)
   return spectra("stft", x, o):transpose(-3, -2)
 end
 
-local read_istft = options.declare("fft.istft", with(SIZES, {"length", "count", nil, "of the signal"}))
+local read_istft = options.declare("fft.istft", with(SIZES, {"length", "count", nil, "of the signal"}, ONESIDED))
 
 --- The signal from the transforms of its pieces: what they say of a sample is averaged, by their windows.
 -- @tparam Tensor x complex [..., n_fft // 2 + 1, pieces, 2]
@@ -97,9 +101,11 @@ local read_istft = options.declare("fft.istft", with(SIZES, {"length", "count", 
 function M.istft(x, opts)
   core.check_tensor(x, "fft.istft")
   local o = settle("istft", read_istft(opts), x, ones)
-  if x:dim() < 3 or x:size(-1) ~= 2 or x:size(-3) ~= o.n_fft // 2 + 1 or x:size(-2) < 1 then
-    core.raise(("fft.istft: x: expected [..., %d, pieces, 2], got %s"):format(o.n_fft // 2 + 1, shapes.text(x)))
+  local numbers = o.onesided and o.n_fft // 2 + 1 or o.n_fft
+  if x:dim() < 3 or x:size(-1) ~= 2 or x:size(-3) ~= numbers or x:size(-2) < 1 then
+    core.raise(("fft.istft: x: expected [..., %d, pieces, 2], got %s"):format(numbers, shapes.text(x)))
   end
+  if not o.onesided then x = x:slice(-3, 1, o.n_fft // 2 + 1) end
   local count = x:size(-2)
   local pieces = transforms.irfft(x:transpose(-3, -2), {n = o.n_fft, norm = o.norm}) * o.window
   local shape, total = pieces.shape, o.n_fft + (count - 1) * o.hop_length

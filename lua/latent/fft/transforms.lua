@@ -194,31 +194,39 @@ function M.irfft(x, n, axis, norm)
   return real_inverse("irfft", x, axis_tools.axis("fft.irfft", o.axis, x:dim() - 1), o.n, o.norm)
 end
 
--- Two axes and their sizes (nil: as they are).
-local function two(name, dims, o)
-  local list = o.axes == nil and {-2, -1} or axis_tools.whole_numbers("fft." .. name, "axes", o.axes)
+-- Axes, the last two unless given, and their sizes (nil: as they are).
+local function several(name, dims, o)
+  local axes = o.axes == nil and {-2, -1} or axis_tools.whole_numbers("fft." .. name, "axes", o.axes)
   local sizes = o.s == nil and {} or axis_tools.whole_numbers("fft." .. name, "s", o.s)
-  if #list ~= 2 or (o.s ~= nil and #sizes ~= 2) then
-    core.raise(("fft.%s: %s: expected two whole numbers, got %d"):format(name, #list ~= 2 and "axes" or "s",
-      #list ~= 2 and #list or #sizes))
+  if o.s ~= nil and #sizes ~= #axes then
+    core.raise(("fft.%s: s: expected one whole number for each of %d axes, got %d"):format(name, #axes, #sizes))
   end
-  for i, axis in ipairs(list) do list[i] = axis_tools.axis("fft." .. name, axis, dims, "axes") end
-  if list[1] == list[2] then core.raise(("fft.%s: axes: %d is given twice"):format(name, list[1])) end
-  return list[1], list[2], sizes[1], sizes[2]
+  local seen = {}
+  for i, axis in ipairs(axes) do
+    axis = axis_tools.axis("fft." .. name, axis, dims, "axes")
+    if seen[axis] then core.raise(("fft.%s: axes: %d is given twice"):format(name, axis)) end
+    axes[i], seen[axis] = axis, true
+  end
+  return axes, sizes
+end
+
+-- Along axes `first` and those before it.
+local function along(name, y, axes, sizes, first, inverse, norm)
+  for i = first, 1, -1 do y = transform(fitted(name, y, axes[i], sizes[i]), axes[i], inverse, norm) end
+  return y
 end
 
 local function complex_transform2(name, inverse, x, ...)
-  complex_signal(name, x, 3)
+  complex_signal(name, x, 2)
   local o = arguments.read("fft." .. name, TWO, ...)
-  local a, b, height, width = two(name, x:dim() - 1, o)
-  local y = transform(fitted(name, x, b, width), b, inverse, o.norm)
-  return transform(fitted(name, y, a, height), a, inverse, o.norm)
+  local axes, sizes = several(name, x:dim() - 1, o)
+  return along(name, x, axes, sizes, #axes, inverse, o.norm)
 end
 
---- The transform along two axes.
+--- The transform along two axes, or as many as are given.
 -- @tparam Tensor x complex [..., m, n, 2]
--- @tparam ?{int,int} s the sizes that the axes are cut off or filled to
--- @tparam ?{int,int} axes the last two before the parts unless given
+-- @tparam ?{int,...} s the sizes that the axes are cut off or filled to
+-- @tparam ?int|{int,...} axes the last two before the parts unless given
 -- @tparam ?string norm see fft
 -- @treturn Tensor complex
 function M.fft2(x, s, axes, norm)
@@ -228,8 +236,8 @@ end
 
 --- The inverse of fft2.
 -- @tparam Tensor x complex [..., m, n, 2]
--- @tparam ?{int,int} s see fft2
--- @tparam ?{int,int} axes see fft2
+-- @tparam ?{int,...} s see fft2
+-- @tparam ?int|{int,...} axes see fft2
 -- @tparam ?string norm see ifft
 -- @treturn Tensor complex
 function M.ifft2(x, s, axes, norm)
@@ -237,30 +245,33 @@ function M.ifft2(x, s, axes, norm)
   return y
 end
 
---- The transform of a real signal along two axes, of the second of which half is left, as in rfft.
+--- The transform of a real signal along two axes, or as many as are given; of the last one half is left, as in rfft.
 -- @tparam Tensor x real [..., m, n]
--- @tparam ?{int,int} s see fft2
--- @tparam ?{int,int} axes see fft2
+-- @tparam ?{int,...} s see fft2
+-- @tparam ?int|{int,...} axes see fft2
 -- @tparam ?string norm see fft
 -- @treturn Tensor complex [..., m, n // 2 + 1, 2]
 function M.rfft2(x, s, axes, norm)
   real_signal("rfft2", x)
   local o = arguments.read("fft.rfft2", TWO, s, axes, norm)
-  local a, b, height, width = two("rfft2", x:dim(), o)
-  return transform(fitted("rfft2", real_forward("rfft2", x, b, width, o.norm), a, height), a, false, o.norm)
+  local list, sizes = several("rfft2", x:dim(), o)
+  local last = #list
+  return along("rfft2", real_forward("rfft2", x, list[last], sizes[last], o.norm), list, sizes, last - 1, false, o.norm)
 end
 
 --- The inverse of rfft2.
 -- @tparam Tensor x complex [..., m, n // 2 + 1, 2]
--- @tparam ?{int,int} s the sizes of the signal; an odd second one has to be given
--- @tparam ?{int,int} axes see fft2
+-- @tparam ?{int,...} s the sizes of the signal; an odd last one has to be given
+-- @tparam ?int|{int,...} axes see fft2
 -- @tparam ?string norm see ifft
 -- @treturn Tensor real [..., m, n]
 function M.irfft2(x, s, axes, norm)
-  complex_signal("irfft2", x, 3)
+  complex_signal("irfft2", x, 2)
   local o = arguments.read("fft.irfft2", TWO, s, axes, norm)
-  local a, b, height, width = two("irfft2", x:dim() - 1, o)
-  return real_inverse("irfft2", transform(fitted("irfft2", x, a, height), a, true, o.norm), b, width, o.norm)
+  local list, sizes = several("irfft2", x:dim() - 1, o)
+  local last = #list
+  local y = along("irfft2", x, list, sizes, last - 1, true, o.norm)
+  return real_inverse("irfft2", y, list[last], sizes[last], o.norm)
 end
 
 -- ---- what the numbers of a spectrum stand for ----
