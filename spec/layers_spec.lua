@@ -320,6 +320,16 @@ describe("attention", function()
     end)
   end
 
+  it("shares heads of keys and values between those of queries", function()
+    local q = lt.tensor{{{1, 0}, {0, 1}}, {{1, 1}, {2, -1}}, {{0, 2}, {1, -1}}, {{-1, 0}, {1, 2}}}
+    local k, v = lt.tensor{{{1, 0}, {0, 1}, {1, 1}}, {{2, 0}, {-1, 1}, {0, 1}}}, lt.tensor{{{1}, {2}, {4}}}
+    local y, weights = lt.scaled_dot_product_attention(q, k, v, {enable_gqa = true})
+    assert.close(y, {{{2.4011}, {2.6044}}, {{2.7587}, {1.9914}}, {{2.7832}, {1.3552}}, {{2.5371}, {2.4011}}}, 2e-5)
+    assert.same({4, 2, 3}, weights.shape)
+    local same = lt.scaled_dot_product_attention(k, k, k, {enable_gqa = true})
+    assert.close(same, lt.scaled_dot_product_attention(k, k, k), 0)
+  end)
+
   it("drops weights in training alone", function()
     local layer, x = nn.MultiheadAttention(4, 2, {dropout = 0.5}), lt.randn(2, 6, 4)
     assert.not_equal(layer(x):bytes(), layer(x):bytes())
@@ -395,6 +405,21 @@ describe("attention", function()
       "nn.MultiheadAttention: dropout: expected a number in %[0, 1%), got %-1")
     assert.misuse(function() lt.scaled_dot_product_attention(lt.ones(2, 3), lt.ones(4, 2), lt.ones(4, 2)) end,
       "scaled_dot_product_attention: expected query %[..., l, e%], key .* got %[2, 3%], %[4, 2%] and %[4, 2%]")
+    local q = lt.ones(6, 3, 2)
+    assert.misuse(function() lt.scaled_dot_product_attention(q, lt.ones(4, 3, 2), q, {enable_gqa = true}) end,
+      "scaled_dot_product_attention: enable_gqa: expected heads of key that divide the 6 of query, got 4")
+    assert.misuse(function() lt.scaled_dot_product_attention(q, q, lt.ones(0, 3, 2), {enable_gqa = true}) end,
+      "scaled_dot_product_attention: enable_gqa: expected heads of value that divide the 6 of query, got 0")
+    assert.misuse(function() lt.scaled_dot_product_attention(q, lt.ones(3, 2), q, {enable_gqa = true}) end,
+      "scaled_dot_product_attention: enable_gqa: expected query, key .* got %[6, 3, 2%] and %[3, 2%]")
+  end)
+end)
+
+describe("nn.PReLU", function()
+  it("leaves a scalar one", function()
+    local y = nn.PReLU()(lt.tensor(-2))
+    assert.same({}, y.shape)
+    assert.equal(-0.5, y:item())
   end)
 end)
 

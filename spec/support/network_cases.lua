@@ -13,6 +13,7 @@ return function(add)
   add(op, {{3, 4}, {5, 4}, {5, 2}}, attention())
   add(op, {{2, 3, 4}, {2, 3, 4}, {2, 3, 2}}, attention{is_causal = true}, {label = "causal"})
   add(op, {{2, 3, 4}, {2, 5, 4}, {2, 5, 2}, {3, 5}}, attention{scale = 0.7}, {label = "with a mask"})
+  add(op, {{4, 2, 3}, {2, 3, 3}, {1, 3, 2}}, attention{enable_gqa = true}, {label = "of shared heads"})
 
   -- Losses. Random values lie on either side of their kinks, none on one.
   local function pair(name, kinds, ...)

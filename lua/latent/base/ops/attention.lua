@@ -10,7 +10,8 @@ return function(core)
 
   local NAME = "scaled_dot_product_attention"
   local PARAMS = {{name = "attn_mask", kind = "tensor"}, {name = "dropout_p", kind = "number", default = 0},
-    {name = "is_causal", kind = "bool", default = 0}, {name = "scale", kind = "number"}}
+    {name = "is_causal", kind = "bool", default = 0}, {name = "scale", kind = "number"},
+    {name = "enable_gqa", kind = "bool", default = 0}}
 
   local function check(query, key, value)
     local q, k, v = query.shape, key.shape, value.shape
@@ -22,6 +23,23 @@ return function(core)
         shapes.text(q), shapes.text(k), shapes.text(v)))
     end
     return q[n - 1], k[n - 1], q[n]
+  end
+
+  -- Keys (or values) of fewer heads, the third axis from the end, each repeated for the queries' heads that share it.
+  local function shared(query, x, what)
+    if query:dim() < 3 or x:dim() < 3 then
+      raise(("%s: enable_gqa: expected query, key and value [..., heads, length, features], got %s and %s"):format(
+        NAME, shapes.text(query.shape), shapes.text(x.shape)))
+    end
+    local heads, have = query:size(-3), x:size(-3)
+    if have == heads then return x end
+    if have == 0 or heads % have ~= 0 then
+      raise(("%s: enable_gqa: expected heads of %s that divide the %d of query, got %d"):format(NAME, what, heads,
+        have))
+    end
+    local places = {}
+    for i = 1, heads do places[i] = (i - 1) // (heads // have) + 1 end
+    return ops.gather_rows(x, like(places, NAME), x:dim() - 2)
   end
 
   -- 1 where a query may see a key: those at its own place and before.
@@ -48,6 +66,7 @@ return function(core)
     if not (o.dropout_p >= 0 and o.dropout_p <= 1) then
       raise(("%s: dropout_p: expected a number in [0, 1], got %g"):format(NAME, o.dropout_p))
     end
+    if o.enable_gqa then key, value = shared(query, key, "key"), shared(query, value, "value") end
     local queries, keys, features = check(query, key, value)
     local axes = {}
     for d = 1, key:dim() do axes[d] = d end
@@ -66,6 +85,8 @@ return function(core)
       doc = "softmax(query key^T scale) value for query [..., l, e], key [..., s, e] and value [..., s, v], scale \z
         1 / sqrt(e) unless given; returns the weights [..., l, s] beside it. attn_mask, which broadcasts to them: u8, \z
         1 where a key is seen, or of the scores' type and added; is_causal: keys at a later place are not seen; \z
-        dropout_p: the share of the weights that is dropped, also outside of training."},
+        dropout_p: the share of the weights that is dropped, also outside of training; \z
+        enable_gqa: keys and values may have fewer heads, the axis before the last two, each of which serves as many \z
+        heads of the query."},
   }
 end
