@@ -3,6 +3,7 @@ local lt = require "latent"
 
 local nan = 0 / 0
 
+local ROWS = lt.tensor{{{3, 1}, {2, 2}}, {{1, 5}, {2, 2}}, {{3, 1}, {2, 2}}, {{1, 4}, {0, -1}}}
 local M34 = lt.tensor {{3, 1, 4, 1}, {5, 9, 2, 6}, {5, 3, 5, 8}}
 local C234, V12 = lt.arange(1, 24):reshape(2, 3, 4), lt.tensor {1, 2}
 local WITH_NAN = lt.tensor {2, -1, 2, nan, 0.5}
@@ -155,6 +156,15 @@ return {
     {function() return select(2, M34:unique {return_inverse = true}) end,
       {{3, 1, 4, 1}, {5, 8, 2, 6}, {5, 3, 5, 7}}, "i64"},
     {function() return select(2, M34:unique {return_counts = true}) end, {2, 1, 2, 1, 3, 1, 1, 1}, "i64"},
+    {function() return (ROWS:unique{axis = 1}) end, {{{1, 4}, {0, -1}}, {{1, 5}, {2, 2}}, {{3, 1}, {2, 2}}}},
+    {function() return select(2, ROWS:unique{axis = 1, return_inverse = true}) end, {3, 2, 3, 1}, "i64"},
+    {function() return select(2, ROWS:unique{axis = 1, return_counts = true}) end, {1, 1, 2}, "i64"},
+    {function() return (ROWS:unique{axis = 3}) end,
+      {{{1, 3}, {2, 2}}, {{5, 1}, {2, 2}}, {{1, 3}, {2, 2}}, {{4, 1}, {-1, 0}}}},
+    {function() return (lt.tensor{{1, 0, 1, 1, 0}, {2, 7, 2, -1, 7}, {3, 0, 3, 3, 0}}:unique{axis = -1}) end,
+      {{0, 1, 1}, {7, -1, 2}, {0, 3, 3}}},
+    {function() return select(2, lt.tensor{{1, 0 / 0}, {1, 0 / 0}, {0, 2}}:unique{axis = 1, return_inverse = true}) end,
+      {2, 3, 1}, "i64"},
   },
   bincount = {
     {function() return lt.bincount {1, 3, 3, 0} end, {1, 1, 0, 2}, "i64"},
@@ -167,6 +177,7 @@ return {
   histogram = {
     {function() return (M34:histogram {1, 3, 5, 8}) end, {3, 3, 5}},
     {function() return select(2, M34:histogram(2)) end, {1, 5, 9}},
+    {function() return select(2, lt.zeros(0):histogram(2)) end, {0, 0.5, 1}},
     {function() return (M34:histogram(2, {0, 4}, {density = true})) end, {0.16666667, 0.33333334}},
   },
   searchsorted = {

@@ -129,17 +129,58 @@ return function(core)
 
   -- ---- what occurs ----
 
+  -- An axis as the first one, and the order of axes that undoes this.
+  local function to_front(x, axis)
+    local order, back = {axis}, {}
+    for d = 1, x:dim() do if d ~= axis then order[#order + 1] = d end end
+    for place, d in ipairs(order) do back[d] = place end
+    return ops.permute(x, order), back
+  end
+
+  -- The places of rows [n, m] in ascending order, the first elements deciding first: by each column, from the
+  -- last one on, where equals keep their order.
+  local function order_of_rows(rows)
+    local order = core.arange(1, rows:size(1), {dtype = "i64"})
+    for column = rows:size(2), 1, -1 do
+      local key = ops.gather_rows(ops.slice(rows, 2, column, column):reshape(-1), order)
+      order = ops.gather_rows(order, (select(2, ops.sort(key, 1))))
+    end
+    return order
+  end
+
+  -- 1 where an element, or a row, of what is sorted differs from the one before.
+  local function is_new(y)
+    local n = y:size(1)
+    local first = core.full({math.min(n, 1)}, 1, "u8")
+    if n < 2 then return first end
+    local differs = ops.ne(ops.slice(y, 1, 2, n), ops.slice(y, 1, 1, n - 1))
+    if y:dim() == 2 then differs = ops.gt(ops.sum(differs:long(), 2), 0) end
+    return ops.cat{first, differs}
+  end
+
   local UNIQUE = {{name = "sorted", kind = "bool", default = 1}, {name = "return_inverse", kind = "bool", default = 0},
-    {name = "return_counts", kind = "bool", default = 0}}
+    {name = "return_counts", kind = "bool", default = 0}, AXIS}
   local function unique(x, ...)
     local shape = check(x, "unique").shape
     local o = arguments.read("unique", UNIQUE, ...)
-    local y, order = ops.sort(x:detach():reshape(-1), 1)
-    local n, results = y:numel(), {}
-    local first = core.full({math.min(n, 1)}, 1, "u8")
-    if n > 1 then first = ops.cat{first, ops.ne(ops.slice(y, 1, 2, n), ops.slice(y, 1, 1, n - 1))} end
+    x = x:detach()
+    local y, order, n, axis, back
+    if o.axis == nil then
+      y, order = ops.sort(x:reshape(-1), 1)
+      n = y:numel()
+    else
+      axis = axis_of("unique", o.axis, #shape)
+      n = shape[axis]
+      local front
+      front, back = to_front(x, axis)
+      local rows = front:reshape{n, x:numel() // math.max(n, 1)}
+      order = order_of_rows(rows)
+      y, x, shape = ops.gather_rows(rows, order), front, {n}
+    end
+    local results, first = {}, is_new(y)
     local places = ops.nonzero(first):reshape(-1)
-    results[1] = ops.gather_rows(y, places)
+    results[1] = axis == nil and ops.gather_rows(y, places)
+      or ops.permute(ops.gather_rows(x, ops.gather_rows(order, places)), back)
     if o.return_inverse then
       local group = ops.cumsum(first:long(), 1)
       results[2] = ops.index_put(group, order, group, 1):reshape(shape)
@@ -185,7 +226,7 @@ return function(core)
 
   local function edges_of(name, x, bins, low, high)
     if low == high then
-      low, high = 0, 0
+      low, high = 0, 1
       if x:numel() > 0 then low, high = x:min():item(), x:max():item() end
       if low == high then low, high = low - 0.5, high + 0.5 end
     end
@@ -265,9 +306,9 @@ return function(core)
     op("quantile", QUANTILE, quantile, "The quantile q (or one for each of a list, as a first axis) over all or " ..
       "along " ..
       "an axis; between two elements as interpolation says. NaN where there is one.", true),
-    op("unique", UNIQUE, unique, "The different elements in ascending order; then, if asked for, for each " ..
-      "element of x " ..
-      "the place of its value there (return_inverse), and how often each occurs (return_counts)."),
+    op("unique", UNIQUE, unique, "The different elements in ascending order, or with an axis the different slices " ..
+      "of it, such as rows; then, if asked for, for each element (or slice) of x the place of its like there " ..
+      "(return_inverse), and how often each occurs (return_counts)."),
     op("bincount", BINCOUNT, bincount, "How often each of the labels 0, 1, ... occurs in a list of them, or the " ..
       "sums of " ..
       "their weights: label c at place c + 1."),
