@@ -55,6 +55,7 @@ describe("linear algebra", function()
     {linalg.vector_norm(R, {ord = 3, axis = 1}), {5.34848124, 7.45903593}},
     {linalg.vector_norm(R, {ord = -1, axis = 1}), {0.652173913, 1.12}},
     {linalg.vector_norm(R, {ord = math.huge, axis = 1}), {5, 7}},
+    {linalg.vector_norm(lt.zeros(0, 2), {ord = 1, axis = 1}), {0, 0}},
     {linalg.vector_norm(R, {ord = -math.huge, axis = 1}), {1, 2}},
     {linalg.vector_norm(A, {axis = {1, 3}, keepdim = true}), {{{5.09901951}, {4.58257569}, {7}}}},
   }
@@ -179,7 +180,8 @@ describe("gradients of linear algebra, and their own,", function()
     svd = {}, qr = {}, pinv = {}, lstsq = {}, matrix_norm = {},
     cond = {{function(_, a) return la.cond(a) end, {2, 3, 3}},
       {function(_, a) return la.cond(well(3)(a), {p = "fro"}) end, {3, 3}}},
-    vector_norm = {{function(_, x) return la.vector_norm(x, {axis = {1, 3}, keepdim = true}) end, {2, 3, 2}}},
+    vector_norm = {{function(_, x) return la.vector_norm(x, {ord = -2.5, axis = 2}) end, {3, 4}},
+      {function(_, x) return la.vector_norm(x, {axis = {1, 3}, keepdim = true}) end, {2, 3, 2}}},
   }
   for _, shape in ipairs{{2, 3, 3}, {4, 3}, {2, 3}} do
     table.insert(cases.qr, {function(_, a)

@@ -77,7 +77,11 @@ describe("a loss has PyTorch's value and gradients:", function()
     assert.close(lt.cosine_similarity(x, 2), lt.cosine_similarity(x, lt.full({4, 3}, 2)))
     assert.misuse(function() lt.cosine_similarity(x, lt.ones(2)) end,
       "cosine_similarity: shapes %[4, 3%] and %[2%] do not fit together")
-    assert.misuse(function() lt.cosine_similarity(x, x, 3) end, "cosine_similarity: axis: expected %-2 to 2 and not 0")
+    assert.misuse(function() lt.cosine_similarity(x, x, 3) end,
+      "cosine_similarity: axis: expected 1%.%.2 or %-2%.%.%-1, got 3")
+    local one = lt.tensor(2)
+    assert.misuse(function() lt.cosine_similarity(one, one) end,
+      "cosine_similarity: axis: a scalar has none, got %-1")
   end)
 
   it("finite where a probability is 0 or 1", function()

@@ -145,7 +145,7 @@ static Dtype check_floating(lua_State *L, int first, int last, const char *name)
 static int l_linspace(lua_State *L) {
   double first = check_real(L, 1, "linspace", "first"), last = check_real(L, 2, "linspace", "last");
   int64_t n = check_whole(L, 3, "linspace", "n");
-  if (n < 1) raise_error(L, "linspace: n: expected at least 1, got %d", (int)n);
+  if (n < 0) raise_error(L, "linspace: n: expected at least 0, got %d", (int)n);
   Dtype dtype = check_floating(L, 4, 3, "linspace");
   double step = n > 1 ? (last - first) / (double)(n - 1) : 0;
   push_sequence(L, number_real(first), number_real(step), n, dtype, "linspace");

@@ -1,6 +1,5 @@
 --- Norms of vectors and matrices.
 -- @module latent.linalg.norms
-local axes = require "latent.base.axes"
 local core = require "latent.core"
 local factors = require "latent.linalg.factors"
 local lt = require "latent"
@@ -17,34 +16,6 @@ local read_vector_norm = options.declare("linalg.vector_norm", {
   {"axis", "any", nil, "an axis or a list of axes; all unless given"},
   {"keepdim", "boolean", false, "leave the axes with size 1"}})
 
--- The axes as the last one.
-local function flat(x, axis, name)
-  if axis == nil then return x:reshape(-1) end
-  local dims, along, order, sizes = x:dim(), {}, {}, {}
-  for _, d in ipairs(axes.whole_numbers(name, "axis", axis)) do along[axes.axis(name, d, dims)] = true end
-  for d = 1, dims do
-    if not along[d] then order[#order + 1], sizes[#sizes + 1] = d, x:size(d) end
-  end
-  local n = 1
-  for d = 1, dims do
-    if along[d] then
-      order[#order + 1] = d
-      n = n * x:size(d)
-    end
-  end
-  sizes[#sizes + 1] = n
-  return x:permute(order):reshape(sizes)
-end
-
-local function kept_shape(x, axis, name)
-  local shape = x.shape
-  for d in ipairs(shape) do if axis == nil then shape[d] = 1 end end
-  for _, d in ipairs(axis ~= nil and axes.whole_numbers(name, "axis", axis) or {}) do
-    shape[axes.axis(name, d, #shape)] = 1
-  end
-  return shape
-end
-
 --- The norm of vectors: (sum |x|^p)^(1/p).
 -- @tparam Tensor x
 -- @tparam ?table opts
@@ -52,18 +23,7 @@ end
 function M.vector_norm(x, opts)
   core.check_tensor(x, "linalg.vector_norm: x")
   local o = read_vector_norm(opts)
-  local rows = flat(x, o.axis, "linalg.vector_norm")
-  local y
-  if o.ord == math.huge or o.ord == -math.huge then
-    y = o.ord > 0 and rows:abs():max(-1) or rows:abs():min(-1)
-  else
-    -- distances to 0 have the care that powers need there
-    local zero = lt.zeros(1, rows:size(-1), {dtype = rows.dtype})
-    local points = rows:reshape(-1, rows:size(-1))
-    y = (o.ord >= 0 and lt.cdist(points, zero, o.ord) or rows:abs():pow(o.ord):sum(-1):pow(1 / o.ord))
-      :reshape{table.unpack(rows.shape, 1, rows:dim() - 1)}
-  end
-  return o.keepdim and y:reshape(kept_shape(x, o.axis, "linalg.vector_norm")) or y
+  return lt.norm(x, o.axis, o.keepdim, o.ord)
 end
 
 local ORDERS = {fro = true, nuc = true, [1] = true, [-1] = true, [2] = true, [-2] = true, [math.huge] = true,

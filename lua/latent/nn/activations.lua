@@ -97,7 +97,8 @@ end
 function M.PReLU:forward(x)
   local slopes = #self.weight
   input.check(self, x, slopes > 1 and input.ROWS or input.ANY, slopes > 1 and slopes or nil)
-  return core.ops.where(core.ops.gt(x, 0), x, core.ops.mul(x, self.weight))
+  local weight = x:dim() == 0 and core.ops.reshape(self.weight, {}) or self.weight
+  return core.ops.where(core.ops.gt(x, 0), x, core.ops.mul(x, weight))
 end
 
 function M.PReLU:text() return ("PReLU(%d)"):format(#self.weight) end

@@ -1,6 +1,7 @@
 --- Losses that are made of other ops.
 -- @module latent.base.ops.criteria
 local arguments = require "latent.base.arguments"
+local axes = require "latent.base.axes"
 local one_type = require "latent.base.one_type"
 local shapes = require "latent.base.shapes"
 
@@ -172,15 +173,12 @@ return function(core)
       raise(("cosine_similarity: shapes %s and %s do not fit together"):format(shapes.text(a), shapes.text(b)))
     end
     one_type("cosine_similarity", {"a", "b"}, a, b)
-    local dims = #common
-    if o.axis == 0 or math.abs(o.axis) > dims then
-      raise(("cosine_similarity: axis: expected -%d to %d and not 0, got %d"):format(dims, dims, o.axis))
-    end
+    local axis = axes.axis("cosine_similarity", o.axis, #common)
     local function wide(x)
       if not x.dtype:find "^float" then x = x:float() end
       return shapes.text(x) == shapes.text(common) and x or ops.add(x, core.zeros(common, {dtype = x.dtype}))
     end
-    return cosine(wide(a), wide(b), o.axis, o.eps)
+    return cosine(wide(a), wide(b), axis, o.eps)
   end
 
   local COSINE_EMBEDDING = {{name = "margin", kind = "number", default = 0}, REDUCTION}
