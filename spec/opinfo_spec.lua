@@ -116,6 +116,7 @@ describe("opinfo", function()
     local text = table.concat(lines, "\n")
     assert.matches("\nneg +3 +3 +2 +1 +0 +0 +0 ", text)
     assert.matches("\ninexpressible:\n +2  why\n", text)
+    assert.matches("\n2 operators, of 1 of them at least 95 %% can be expressed, but of\n  exp +50%.0 %%  why\n", text)
     assert.matches("\ntotal +7 +4 +2 +1 +1 +1 +2 [^\n]*$", text)
   end)
 

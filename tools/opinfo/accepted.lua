@@ -9,7 +9,8 @@ M.refusals = {
   {": a scalar has none, got ", "a scalar has no axis"},
   {"^linear: weight: expected %[in, out%]", "a weight has two axes"},
   {"^cat: axis: expected 1%.%.1 or", "an empty list is no image"},
-  {"^layer_norm: eps: expected a[%w ]* number >= 0", "a negative eps is a mistake"},
+  {"^[%w_.]+: eps: expected a[%w ]* number", "a negative eps is a mistake"},
+  {"^fft%.%w+_window: n: expected a whole number of at least 1", "a window of no samples"},
   {"^clamp: expected min, max or both, min not above max", "bounds that cross, or none, are a mistake"},
 }
 
@@ -35,6 +36,9 @@ M.differences = {
       return false
     end,
     why = "the gradient at a term that is NaN passes, as relu's does; PyTorch's clamp stops it"},
+  {ops = "nn.functional.hinge_embedding_loss", arrays = "^[yg]",
+    excused = function(_, _, inputs) return inputs[2] and math.abs(inputs[2]) ~= 1 end,
+    why = "a target is 1 or -1, and by its sign if it is another; PyTorch then adds both terms"},
   {ops = "sign sgn", arrays = "^y$", excused = function(a, b) return is_nan(a) and b == 0 end,
     why = "the sign of NaN is NaN, as in NumPy; PyTorch says 0"},
   {ops = "pow", arrays = "^[yg]", excused = function(a, b, inputs)

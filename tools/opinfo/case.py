@@ -10,7 +10,7 @@ from typing import Callable, Optional
 import torch
 
 HANDLERS = {}
-NAMES = "abcde"  # of a case's tensors, in its Lua code
+NAMES = "abcdefghijklmnopqrstuvw"  # of a case's tensors, in its Lua code
 
 
 class Inexpressible(Exception):
@@ -49,12 +49,14 @@ def first_of_tuple(layout):
 
 @dataclass
 class Case:
-    """A call in Lua. `inputs` are tensors, or pairs (tensor, layout); `output` is the result's layout."""
+    """A call in Lua. `inputs` are tensors, or pairs (tensor, layout); `output` is the result's layout. `instead` makes
+    of PyTorch's operator another, for what is random: the code then gives what is not."""
     code: str
     inputs: list
     output: Callable = same
     note: Optional[str] = None  # how the call was adapted
     forward_only: bool = False
+    instead: Callable = same
 
     def __post_init__(self):
         self.inputs = [x if isinstance(x, tuple) else (x, same) for x in self.inputs]

@@ -46,7 +46,8 @@ def reversed_binary(ours):
         other = arguments(sample, "other")["other"]
         if torch.is_tensor(other):
             return Case("lt.%s(b, a)" % ours, [sample.input, other])
-        return Case("lt.%s(%s, a)" % (ours, number(other)), [sample.input])
+        # PyTorch has no gradient of a number's remainder.
+        return Case("lt.%s(%s, a)" % (ours, number(other)), [sample.input], forward_only=ours == "remainder")
     return handler
 
 
@@ -165,9 +166,12 @@ def rounded(sample):
 def dropout(sample):
     values = arguments(sample, "p", "training", "inplace")
     p, training = values.get("p", 0.5), values.get("training", True)
+    call = "lt.dropout(a, {p = %s, training = %s})" % (p, boolean(training))
     if training and p not in (0.0, 1.0):
-        raise Inexpressible("dropout: random")
-    return Case("lt.dropout(a, {p = %s, training = %s})" % (p, boolean(training)), [sample.input])
+        code = "(function() local y = %s return lt.where(lt.eq(y, 0), a, lt.mul(y, %s)) end)()" % (call, number(1 - p))
+        return Case(code, [sample.input], note="random: what is kept, made small again",
+                    instead=lambda _: lambda x, *_, **__: x.clone())
+    return Case(call, [sample.input])
 
 
 @handles("where")
@@ -182,6 +186,25 @@ def where(sample):
         else:
             words.append(number(value))
     return Case("lt.where(%s)" % ", ".join(words), inputs)
+
+
+def verdict(out):
+    return torch.tensor(float(out))
+
+
+@handles("equal")
+def equal(sample):
+    return Case("lt.tensor(lt.equal(a, b) and 1 or 0)", [sample.input, sample.args[0]], verdict, "true as 1",
+                forward_only=True)
+
+
+@handles("allclose")
+def allclose(sample):
+    values = arguments(sample, "other", "rtol", "atol", "equal_nan")
+    words = ["%s = %s" % (name, number(values[name])) for name in ("rtol", "atol") if values.get(name) is not None]
+    words.append("equal_nan = %s" % boolean(values.get("equal_nan")))
+    return Case("lt.tensor(lt.allclose(a, b, {%s}) and 1 or 0)" % ", ".join(words), [sample.input, values["other"]],
+                verdict, "true as 1", forward_only=True)
 
 
 @handles("polygamma", "special.polygamma")

@@ -1,5 +1,7 @@
 """Products, convolutions, pooling, normalisation and resizing. Images here are NHWC, convolution weights
 [kernel height, kernel width, in, out], linear weights [in, out]."""
+import math
+
 from case import (Case, Inexpressible, arguments, boolean, channels_last, first_of_tuple, handles, listed, number,
                   same)
 
@@ -141,6 +143,58 @@ def layer_norm(sample):
     weight, bias = affine(inputs, values.get("weight"), values.get("bias"))
     return Case("lt.layer_norm(a, %s, %s, {eps = %s, normalized_shape = %s})" % (
         weight, bias, number(values.get("eps", 1e-5)), listed(values["normalized_shape"])), inputs)
+
+
+def layer(make, fields, call="m(a)"):
+    """A layer whose arrays are inputs of the case: (name, word) in `fields`."""
+    return "(function() local m = nn.%s %s return %s end)()" % (
+        make, " ".join("m.%s = %s" % (name, word) for name, word in fields if word != "nil"), call)
+
+
+@handles("nn.functional.group_norm")
+def group_norm(sample):
+    values = arguments(sample, "num_groups", "weight", "bias", "eps")
+    inputs = [(sample.input, channels_last)]
+    words = affine(inputs, values.get("weight"), values.get("bias"))
+    make = "GroupNorm(%d, %d, {eps = %s})" % (values["num_groups"], sample.input.shape[1],
+                                              number(values.get("eps", 1e-5)))
+    return Case(layer(make, zip(("weight", "bias"), words)), inputs, channels_last)
+
+
+@handles("nn.functional.instance_norm")
+def instance_norm(sample):
+    """Without its statistics in evaluation; that training updates some says nothing of what comes out."""
+    values = arguments(sample, "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
+    if values.get("use_input_stats") is False:
+        raise Inexpressible("instance_norm: statistics that are given")
+    inputs, channels = [(sample.input, channels_last)], sample.input.shape[1]
+    words = affine(inputs, values.get("weight"), values.get("bias"))
+    make = "InstanceNorm%dd(%d, {affine = true, eps = %s})" % (sample.input.dim() - 2, channels,
+                                                                number(values.get("eps", 1e-5)))
+    return Case(layer(make, zip(("weight", "bias"), words)), inputs, channels_last)
+
+
+@handles("nn.functional.rms_norm")
+def rms_norm(sample):
+    values = arguments(sample, "normalized_shape", "weight", "eps")
+    shape, inputs = values["normalized_shape"], [sample.input]
+    features = math.prod(shape)
+    words = affine(inputs, values.get("weight"), None, lambda t: t.reshape(-1))[:1]
+    eps = values.get("eps")
+    make = "RMSNorm(%d%s)" % (features, "" if eps is None else ", {eps = %s}" % number(eps))
+    flat = "lt.reshape(a, %s)" % listed(tuple(sample.input.shape[:sample.input.dim() - len(shape)]) + (features,))
+    code = layer(make, zip(("weight",), words), "lt.reshape(m(%s), %s)" % (flat, listed(sample.input.shape)))
+    return Case(code, inputs, note="several axes as one" if len(shape) > 1 else None)
+
+
+@handles("nn.functional.prelu")
+def prelu(sample):
+    values = arguments(sample, "weight")
+    weight, x = values["weight"], sample.input
+    one_channel = weight.numel() == 1
+    layout = same if one_channel or x.dim() < 2 else channels_last
+    code = layer("PReLU(%d)" % weight.numel(), [("weight", "b")])
+    return Case(code, [(x, layout), (weight, lambda t: t.reshape(-1))], layout)
 
 
 # ---- resizing ----

@@ -64,8 +64,6 @@ def pair(ours, option=None, fallback=None):
         names = ["target", "size_average", "reduce", "reduction", "weight"] + ([option] if option else [])
         values = arguments(sample, *names)
         refuse_if_set(ours, values, "size_average", "reduce", "weight")
-        if ours == "hinge_embedding_loss" and bool((values["target"].abs() != 1).any()):
-            raise Inexpressible("hinge_embedding_loss: a target that is neither 1 nor -1")
         more = ["%s = %s" % (option, number(values.get(option, fallback)))] if option else []
         inputs = [sample.input, values["target"]]
         return Case("lt.%s(%s, %s)" % (ours, spread(inputs), options(values, *more)), inputs)
@@ -118,8 +116,6 @@ def nll_loss(sample):
 @handles("nn.functional.cosine_similarity")
 def cosine_similarity(sample):
     values = arguments(sample, "x2", "dim", "eps")
-    if sample.input.dim() == 0:
-        raise Inexpressible("cosine_similarity: of scalars")
     return Case("lt.cosine_similarity(a, b, %s, %s)" % (axis(values.get("dim", 1)), number(values.get("eps", 1e-8))),
                 [sample.input, values["x2"]])
 
@@ -153,22 +149,37 @@ def triplet_margin(sample):
         [sample.input, values["positive"], values["negative"]])
 
 
+# What comes out is the kept weights times the values; these weights made small again, with those of no dropout where one
+# was dropped, give the attention without it.
+DROPPED = """(function()
+  local y, w = %s
+  local _, whole = %s
+  local v = %s
+  if not lt.allclose(y, lt.matmul(w, v), {rtol = 1e-5, atol = 1e-6}) then error "not the weights times the values" end
+  return lt.matmul(lt.where(lt.eq(w, 0), whole, lt.mul(w, %s)), v)
+end)()"""
+
+
 @handles("nn.functional.scaled_dot_product_attention")
 def attention(sample):
     values = arguments(sample, "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
-    if values.get("dropout_p"):
-        raise Inexpressible("attention: dropout, which is random")
-    if values.get("enable_gqa"):
-        raise Inexpressible("attention: fewer heads of keys")
     inputs = [sample.input, values["key"], values["value"]]
     words = named(inputs, values, "attn_mask")
     if values.get("scale") is not None:
         words.append("scale = %s" % number(values["scale"]))
     words.append("is_causal = %s" % boolean(values.get("is_causal")))
+    if values.get("enable_gqa"):
+        words.append("enable_gqa = true")
     batch = torch.broadcast_shapes(*(x.shape[:-2] for x in inputs[:3]))
     names = ["lt.broadcast_to(%s, {%s})" % (name, ", ".join(map(str, (*batch, *x.shape[-2:]))))
              if x.shape[:-2] != batch else name for name, x in zip("abc", inputs)]
-    return Case("(lt.scaled_dot_product_attention(%s, {%s}))" % (", ".join(names), ", ".join(words)), inputs,
+    call = "lt.scaled_dot_product_attention(%s, {%s%%s})" % (", ".join(names), ", ".join(words))
+    dropped = values.get("dropout_p")
+    if dropped:
+        return Case(DROPPED % (call % (", dropout_p = %s" % dropped), call % "", names[2], number(1 - dropped)), inputs,
+                    note="random: the weights that are kept, made small again", instead=lambda operator: (
+                        lambda *args, **kwargs: operator(*args, **{**kwargs, "dropout_p": 0.0})))
+    return Case("(%s)" % call % "", inputs,
                 note="batches that are broadcast first" if names != list("abc") else None)
 
 

@@ -44,9 +44,15 @@ def median(sample):
 
 # ---- running and whole products, truth ----
 
+def typed(dtype):
+    """The input as a type that PyTorch turns it into first."""
+    return {None: "a", torch.float32: "a:float()", torch.float64: "a:double()"}[dtype]
+
+
 def scan(ours):
     def handler(sample):
-        return Case("lt.%s(a, %s)" % (ours, axis(arguments(sample, "dim")["dim"])), [sample.input])
+        values = arguments(sample, "dim", "dtype")
+        return Case("lt.%s(%s, %s)" % (ours, typed(values.get("dtype")), axis(values["dim"])), [sample.input])
     return handler
 
 
@@ -56,10 +62,11 @@ for name in ("cumsum", "cumprod"):
 
 def over_one(ours):
     def handler(sample):
-        values = arguments(sample, "dim", "keepdim")
+        values = arguments(sample, "dim", "keepdim", "dtype")
         dim = values.get("dim")
         where = listed(map(axis, dim)) if isinstance(dim, (tuple, list)) else along(dim)
-        return Case("lt.%s(a, %s, %s)" % (ours, where, boolean(values.get("keepdim"))), [sample.input])
+        return Case("lt.%s(%s, %s, %s)" % (ours, typed(values.get("dtype")), where, boolean(values.get("keepdim"))),
+                    [sample.input])
     return handler
 
 
@@ -72,8 +79,10 @@ for name in ("prod", "any", "all"):
 @handles("gather")
 def gather(sample):
     dim, index = sample.args
-    if index.dim() != sample.input.dim():
-        raise Inexpressible("gather: an empty index of other axes")
+    if index.dim() != sample.input.dim() and index.numel() == 0:
+        shape = listed([0] * sample.input.dim())
+        return Case("lt.reshape(lt.gather(a, %s, lt.reshape(b, %s)), %s)" % (axis(dim), shape, listed(index.shape)),
+                    [sample.input, index], note="an empty index of other axes: reshaped")
     return Case("lt.gather(a, %s, lt.add(b, 1))" % axis(dim), [sample.input, index])
 
 
@@ -218,11 +227,11 @@ def put(ours):
     def handler(sample):
         values = arguments(sample, "dim", "index", "source", "alpha")
         source = values["source"]
-        if ours == "index_copy" and values["index"].unique().numel() < values["index"].numel():
-            raise Inexpressible("index_copy: an index twice, of which PyTorch says nothing")
+        # PyTorch says nothing of an index twice, and gives each of the rows the whole gradient; here the later counts.
+        twice = ours == "index_copy" and values["index"].unique().numel() < values["index"].numel()
         code = "c" if values.get("alpha") in (None, 1) else "lt.mul(c, %s)" % number(values["alpha"])
         return Case("lt.%s(a, %s, lt.add(b, 1), %s)" % (ours, axis(values["dim"]), code),
-                    [sample.input, values["index"], source])
+                    [sample.input, values["index"], source], forward_only=twice)
     return handler
 
 

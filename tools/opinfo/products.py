@@ -1,5 +1,6 @@
 """Linear algebra, products, transforms. A case's code sees latent.linalg as `linalg` and latent.fft as `fft`."""
 import torch
+from torch.testing._internal.opinfo.core import SampleInput
 
 from case import Case, Inexpressible, arguments, axes, axis, boolean, first_of_tuple, handles, listed, number, same
 
@@ -11,8 +12,8 @@ def part(i, layout=same):
 
 # ---- products ----
 
-for name in ("mv", "dot", "outer"):
-    handles(name)(lambda sample, ours=name: Case("lt.%s(a, b)" % ours, [sample.input, sample.args[0]]))
+for name, ours_name in (("mv", "mv"), ("dot", "dot"), ("vdot", "dot"), ("outer", "outer")):
+    handles(name)(lambda sample, ours=ours_name: Case("lt.%s(a, b)" % ours, [sample.input, sample.args[0]]))
 
 
 @handles("inner")
@@ -61,19 +62,20 @@ def inv_ex(sample):
     return Case("linalg.inv(a)", [sample.input], part(0), "without info, which is an error")
 
 
-@handles("linalg.cholesky")
+@handles("linalg.cholesky", "linalg.cholesky_ex")
 def cholesky(sample):
-    upper = arguments(sample, "upper").get("upper")
-    return Case("linalg.cholesky(a, {upper = %s})" % boolean(upper), [sample.input])
+    upper = arguments(sample, "upper", "check_errors").get("upper")
+    return Case("linalg.cholesky(a, {upper = %s})" % boolean(upper), [sample.input], first_of_tuple(same))
 
 
-@handles("linalg.eigvalsh")
+@handles("linalg.eigvalsh", "linalg.eigh")
 def eigvalsh(sample):
     values = arguments(sample, "UPLO")
     upper = values.get("UPLO", "L") == "U"
     # the gradient of a matrix that is not symmetric is another one here
-    return Case("linalg.eigvalsh(%s)" % ("lt.transpose(a, -1, -2)" if upper else "a"), [sample.input],
-                note="the upper triangle: transposed" if upper else None, forward_only=True)
+    return Case("linalg.eigvalsh(%s)" % ("lt.transpose(a, -1, -2)" if upper else "a"), [sample.input], first_of_tuple(same),
+                "the values alone, of the upper triangle: transposed" if upper else "the values alone",
+                forward_only=True)
 
 
 @handles("linalg.qr")
@@ -163,6 +165,20 @@ def matrix_norm(sample):
     return Case(code, [sample.input], note="axes that are moved to the end, or kept")
 
 
+@handles("linalg.norm")
+def whole_norm(sample):
+    """Of vectors, or of matrices where two axes are given or an order that only these have."""
+    values = arguments(sample, "ord", "dim", "keepdim")
+    x, p, dim = sample.input, values.get("ord"), values.get("dim")
+    if p is None and dim is None:
+        return Case("linalg.vector_norm(a, {keepdim = %s})" % boolean(values.get("keepdim")), [x])
+    dims = list(range(x.dim())) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    if len(dims) == 2 and p is not None:
+        return matrix_norm(SampleInput(x, kwargs={"ord": p, "dim": tuple(dims), "keepdim": values.get("keepdim")}))
+    return Case("linalg.vector_norm(a, {ord = %s, axis = %s, keepdim = %s})" % (
+        number(2.0 if p is None else float(p)), axes(dims), boolean(values.get("keepdim"))), [x])
+
+
 # ---- transforms ----
 
 def real_parts(out):
@@ -185,9 +201,7 @@ def transform2(name, real):
         values = arguments(sample, "s", "dim", "norm")
         x = "a" if real else "fft.complex(a)"
         dim = values.get("dim", (-2, -1))
-        if not isinstance(dim, (tuple, list)) or len(dim) != 2:
-            raise Inexpressible("%s: other than two axes" % name)
-        words = ["axes = %s" % axes(dim)]
+        words = ["axes = %s" % axes(dim if isinstance(dim, (tuple, list)) else [dim])]
         if values.get("s") is not None:
             words.append("s = %s" % listed(values["s"]))
         if values.get("norm"):
@@ -214,3 +228,39 @@ def shifted(name):
 
 for name in ("fftshift", "ifftshift"):
     handles("fft." + name)(shifted(name))
+
+
+def pieces(sample, names):
+    """Options of stft and istft, and the inputs."""
+    values = arguments(sample, *names)
+    words, inputs = ["n_fft = %d" % values["n_fft"]], [sample.input]
+    for name in ("hop_length", "win_length", "length"):
+        if values.get(name) is not None:
+            words.append("%s = %d" % (name, values[name]))
+    for name in ("center", "normalized", "onesided"):
+        if values.get(name) is not None:
+            words.append("%s = %s" % (name, boolean(values[name])))
+    if values.get("window") is not None:
+        words.append("window = b")
+        inputs.append(values["window"])
+    return ", ".join(words), inputs
+
+
+@handles("stft")
+def stft(sample):
+    words, inputs = pieces(sample, ("n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "normalized",
+                                    "onesided", "return_complex"))
+    return Case("fft.stft(a, {%s})" % words, inputs, real_parts)
+
+
+@handles("istft")
+def istft(sample):
+    """Of a real type the database's samples are the parts of complex ones."""
+    words, inputs = pieces(sample, ("n_fft", "hop_length", "win_length", "window", "center", "normalized", "onesided",
+                                    "length", "return_complex"))
+    if sample.kwargs.get("return_complex"):
+        raise Inexpressible("istft: of complex signals")
+    if sample.kwargs.get("onesided") is None and sample.input.shape[-3] == sample.kwargs["n_fft"]:
+        words += ", onesided = false"  # PyTorch sees it by the size
+    return Case("fft.istft(a, {%s})" % words, inputs, real_parts, instead=lambda operator: (
+        lambda x, *args, **kwargs: operator(torch.view_as_complex(x), *args, **kwargs)))

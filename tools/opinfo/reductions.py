@@ -76,7 +76,7 @@ def norm(order_name):
         values = arguments(sample, order_name, "dim", "keepdim")
         order, dim = values.get(order_name, 2), values.get("dim")
         if order == "nuc":
-            raise Inexpressible("norm: of matrices")
+            return Case('linalg.matrix_norm(a, {ord = "nuc"})', [sample.input])
         order = 2 if order in ("fro", None) else float(order)
         return Case("lt.norm(a, %s, %s, %s)" % (over(dim), boolean(values.get("keepdim")), number(order)),
                     [sample.input])

@@ -93,6 +93,32 @@ local function write_cases(write, title, results, verdict)
   end
 end
 
+local ENOUGH = 0.95 -- of an operator's samples
+
+-- The share of an operator's samples that can be expressed, of those that are not too large.
+local function expressible(row)
+  local tried = row.samples - row.large
+  return tried == 0 and 1 or (tried - row.inexpressible) / tried
+end
+
+-- The operators of which too little can be expressed, each with its reasons.
+local function write_poor(write, results, counts, reason)
+  local poor, of = {}, {}
+  for _, row in ipairs(counts.ops) do
+    if expressible(row) < ENOUGH then poor[#poor + 1], of[row.name] = row, {} end
+  end
+  write(("\n%d operators, of %d of them at least %g %% can be expressed%s"):format(#counts.ops, #counts.ops - #poor,
+    100 * ENOUGH, #poor > 0 and ", but of" or ""))
+  for _, result in ipairs(results) do
+    if of[result.op] then table.insert(of[result.op], result) end
+  end
+  for _, row in ipairs(poor) do
+    local reasons = {}
+    for i, item in ipairs(commonest(of[row.name], "inexpressible", reason)) do reasons[i] = item[1] end
+    write(("  %-46s %5.1f %%  %s"):format(row.name, 100 * expressible(row), table.concat(reasons, "; ")))
+  end
+end
+
 --- Writes the report.
 -- @tparam {table,...} results
 -- @tparam function write prints one line
@@ -104,6 +130,7 @@ function M.write(results, write)
   for _, row in ipairs(counts.sets) do write(line("set " .. row.name, row)) end
   local reason = function(result) return (result.text:gsub("^(PyTorch raised: [%w_]+).*", "%1")) end
   write_counts(write, "inexpressible:", commonest(results, "inexpressible", reason), REASONS)
+  write_poor(write, results, counts, reason)
   write_counts(write, "refused, as is meant:", commonest(results, "refused", function(r) return r.text end), math.huge)
   write_cases(write, "passed by rounding (PyTorch's float32 is no nearer):", results, "rounding")
   write_cases(write, "failed:", results, "failed")
