@@ -52,7 +52,8 @@ local function run(case, arrays)
   local results = {[case.id .. "_y"] = y:detach()}
   if case.dy then
     if not y.requires_grad then error("no gradient was recorded", 0) end
-    y:backward(arrays[case.id .. "_dy"]:reshape(y.shape))
+    local dy = arrays[case.id .. "_dy"]:reshape(y.shape)
+    y:backward(y.dtype == "float64" and dy:double() or dy)
     for i, name in ipairs(case.ins) do
       if case.grads[i] then results[("%s_g%s"):format(case.id, name)] = inputs[i].grad or lt.zeros(inputs[i]) end
     end

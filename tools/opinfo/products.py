@@ -109,26 +109,25 @@ def solve_triangular(sample):
         [sample.input, values["B"]])
 
 
-def bound(operator, values):
-    """The share of the largest singular value below which one counts as 0."""
-    if any(values.get(key) is not None for key in ("atol", "tol", "rcond")):
-        raise Inexpressible("%s: an absolute bound" % operator)
-    rtol = values.get("rtol")
-    return ", {rtol = %s}" % number(float(rtol)) if isinstance(rtol, (int, float)) else refuse_tensor(operator, rtol)
-
-
-def refuse_tensor(operator, value):
-    if value is not None:
-        raise Inexpressible("%s: a bound for each matrix" % operator)
-    return ""
+def tolerances(sample, values):
+    """The bounds below which a singular value counts as 0: words of the call, and the inputs."""
+    words, inputs = ["hermitian = %s" % boolean(values.get("hermitian"))], [sample.input]
+    for name, theirs in (("atol", ("atol", "tol")), ("rtol", ("rtol", "rcond"))):
+        for value in (values.get(key) for key in theirs):
+            if torch.is_tensor(value):
+                words.append("%s = %s" % (name, "abc"[len(inputs)]))
+                inputs.append(value)
+            elif value is not None:
+                words.append("%s = %s" % (name, number(float(value))))
+    return "{%s}" % ", ".join(words), inputs
 
 
 @handles("linalg.pinv")
 def pinv(sample):
-    values = arguments(sample, "rtol", "atol", "rcond", "hermitian")
-    if values.get("hermitian"):
-        raise Inexpressible("pinv: hermitian")
-    return Case("linalg.pinv(a%s)" % bound("pinv", values), [sample.input])
+    if sample.args:  # the variant "singular": of a product
+        return Case("linalg.pinv(lt.matmul(a, lt.transpose(b, -1, -2)))", [sample.input, sample.args[0]])
+    words, inputs = tolerances(sample, arguments(sample, "rtol", "atol", "rcond", "hermitian"))
+    return Case("linalg.pinv(a, %s)" % words, inputs)
 
 
 @handles("linalg.lstsq")
@@ -139,8 +138,8 @@ def lstsq(sample):
 
 @handles("linalg.matrix_rank")
 def matrix_rank(sample):
-    values = arguments(sample, "tol", "rtol", "atol", "hermitian")
-    return Case("linalg.matrix_rank(a%s)" % bound("matrix_rank", values), [sample.input], forward_only=True)
+    words, inputs = tolerances(sample, arguments(sample, "tol", "rtol", "atol", "hermitian"))
+    return Case("linalg.matrix_rank(a, %s)" % words, inputs, forward_only=True)
 
 
 def order(value):

@@ -90,9 +90,11 @@ handles("linalg.vector_norm")(norm("ord"))
 def softmax(ours):
     def handler(sample):
         values = arguments(sample, "dim", "dtype")
-        if values.get("dtype") not in (None, torch.float32):
-            raise Inexpressible("%s: another dtype" % ours)
-        return Case("lt.%s(a, %s)" % (ours, axis(values["dim"])), [sample.input])
+        dtype = {None: "", torch.float32: ', {dtype = "float32"}', torch.float64: ', {dtype = "float64"}'}.get(
+            values.get("dtype"))
+        if dtype is None:
+            raise Inexpressible("%s: a type without fractions, or a short one" % ours)
+        return Case("lt.%s(a, %s%s)" % (ours, axis(values["dim"]), dtype), [sample.input])
     return handler
 
 

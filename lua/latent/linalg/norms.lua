@@ -44,7 +44,7 @@ function M.matrix_norm(a, opts)
   if ord == "fro" then return M.vector_norm(a, {axis = {-2, -1}}) end
   if ord == "nuc" then return factors.svdvals(a):sum(-1) end
   local lines = math.abs(ord) == 2 and factors.svdvals(a) or a:abs():sum(math.abs(ord) == 1 and -2 or -1)
-  return ord > 0 and lines:max(-1) or lines:min(-1)
+  return ord > 0 and lines:amax(-1) or lines:amin(-1) -- equals share the gradient
 end
 
 local read_cond = options.declare("linalg.cond", {{"p", ORDER, 2, "the norm"}})
