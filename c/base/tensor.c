@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 bool error_set(Error *e, const char *format, ...) {
   if (!e) return false;
@@ -87,6 +90,20 @@ static int size_class(size_t n, size_t *rounded) {
   return 4 * power + quarter;
 }
 
+/* Large buffers lie in large pages where the system has them: fewer pages to be handed out when a
+ * buffer is first written, and fewer to be looked up when a kernel goes through it by columns. */
+static bool buffer_allocate(void **raw, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  enum { HUGE_PAGE = 2 << 20 };
+  if (bytes >= 2 * HUGE_PAGE) {
+    if (posix_memalign(raw, HUGE_PAGE, bytes) != 0) return false;
+    madvise(*raw, bytes, MADV_HUGEPAGE); /* a wish: where it is refused nothing is lost */
+    return true;
+  }
+#endif
+  return posix_memalign(raw, 64, bytes) == 0;
+}
+
 static Buffer *buffer_take(size_t n) {
   size_t rounded;
   int k = size_class(n, &rounded);
@@ -96,9 +113,9 @@ static Buffer *buffer_take(size_t n) {
     stats.pooled_bytes -= rounded;
   } else {
     void *raw;
-    if (posix_memalign(&raw, 64, HEADER_BYTES + rounded) != 0) {
+    if (!buffer_allocate(&raw, HEADER_BYTES + rounded)) {
       memory_trim(); /* what the pool keeps may be what is missing */
-      if (posix_memalign(&raw, 64, HEADER_BYTES + rounded) != 0) return NULL;
+      if (!buffer_allocate(&raw, HEADER_BYTES + rounded)) return NULL;
     }
     stats.system_allocs++;
     b = raw;

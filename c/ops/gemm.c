@@ -101,27 +101,38 @@ static void pack_panels(void *context, int64_t begin, int64_t end, int thread) {
 
 /* ---- multiplying ---- */
 
-static void multiply_tile(const Plan *p, int64_t z, int64_t depth, int64_t strip, int64_t panel,
-                          int64_t number) {
-  int64_t row = panel_row(p, panel), rows = panel_row(p, panel + 1) - row;
+/* The part of a result that a job computes: some panels by some strips, of one product. */
+typedef struct Area {
+  int64_t z, top, panels, first, last;
+  int64_t rows[BLOCK_PANELS + 1]; /* where the panels begin */
+} Area;
+
+/* One strip of b by all panels of the area, one depth: what of a tile is the same for all. */
+static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip) {
   int64_t column = strip_column(p, strip);
   bool direct = strip < p->direct, wide = direct && p->direct_width == WIDE_COLUMNS;
+  const real *a = panel_of_a(p, area->z, depth, area->top);
+  const real *b = direct ? p->b.from + area->z * p->b_next + depth * TILE_DEPTH * p->b.row + column
+                         : panel_of_b(p, area->z, depth, strip);
+  real *c = p->c + area->z * p->c_next + column * p->c_column;
   Tile t = {.depth = depth_of(p, depth),
-            .a = panel_of_a(p, z, depth, panel),
+            .b = b,
             .b_step = direct ? p->b.row : TILE_COLUMNS,
-            .c = p->c + z * p->c_next + row * p->c_row + column * p->c_column,
             .c_row = p->c_row,
             .c_column = p->c_column,
             .columns = (int)min(direct ? p->direct_width : TILE_COLUMNS, p->n - column),
             .by_depth = p->a.column != 1,
             .add = p->add || depth > 0,
-            .bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL,
             .bias_rows = p->bias_rows};
-  t.b = direct ? p->b.from + z * p->b_next + depth * TILE_DEPTH * p->b.row + column
-               : panel_of_b(p, z, depth, strip);
-  if (!direct && number < 2) t.next = t.b + PANEL_B + number * (PANEL_B / 2);
-  else t.next = t.a + PANEL_A;
-  (wide ? wide_tiles : tiles)[rows](&t);
+  TileFunction *const *functions = wide ? wide_tiles : tiles;
+  for (int64_t i = 0; i < area->panels; i++, a += PANEL_A) {
+    int64_t row = area->rows[i];
+    t.a = a;
+    t.c = c + row * p->c_row;
+    t.next = !direct && i < 2 ? b + PANEL_B + i * (PANEL_B / 2) : a + PANEL_A;
+    t.bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL;
+    functions[area->rows[i + 1] - row](&t);
+  }
 }
 
 /* A strip of b stays in the first cache while the panels of a pass it. */
@@ -129,14 +140,16 @@ static void multiply_block(void *context, int64_t begin, int64_t end, int thread
   (void)thread;
   const Plan *p = context;
   for (int64_t job = begin; job < end; job++) {
-    int64_t block = job % p->row_blocks, rest = job / p->row_blocks;
-    int64_t first = rest % p->column_blocks * p->block_strips, z = rest / p->column_blocks;
-    int64_t last = min(first + p->block_strips, p->strips);
-    int64_t top = block * p->block_panels, bottom = min(top + p->block_panels, p->panels);
+    int64_t rest = job / p->row_blocks;
+    Area area = {.z = rest / p->column_blocks,
+                 .top = job % p->row_blocks * p->block_panels,
+                 .first = rest % p->column_blocks * p->block_strips};
+    area.panels = min(p->block_panels, p->panels - area.top);
+    area.last = min(area.first + p->block_strips, p->strips);
+    for (int64_t i = 0; i <= area.panels; i++) area.rows[i] = panel_row(p, area.top + i);
     for (int64_t depth = 0; depth < p->depths; depth++)
-      for (int64_t strip = first; strip < last; strip++)
-        for (int64_t panel = top; panel < bottom; panel++)
-          multiply_tile(p, z, depth, strip, panel, panel - top);
+      for (int64_t strip = area.first; strip < area.last; strip++)
+        multiply_strip(p, &area, depth, strip);
   }
 }
 

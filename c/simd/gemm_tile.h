@@ -67,7 +67,7 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
   if (t->c_column == 1) /* the results are wanted when the sums are made */
     VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++)
         __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
-  for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
+  VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
     Vec row[WIDE_VECS];
     __builtin_prefetch(t->next + p * (64 / (int)sizeof(real)), 0, 2);
     VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
