@@ -88,7 +88,7 @@ end
 -- The parameters of an op may be given by name, in a table behind its tensors.
 local function op_class(lines, entry)
   local params = entry.op.params
-  if entry.op.f or #params == 0 or entry.is_method then return end
+  if #params == 0 or entry.is_method then return end
   lines[#lines + 1] = ("---@class latent.%s.opts"):format(entry.op.name)
   for _, item in ipairs(api.described(entry, "param")) do
     for _, param in ipairs(params) do
@@ -102,7 +102,7 @@ local function op_class(lines, entry)
 end
 
 local function op_overload(lines, entry, owner)
-  if entry.op.f or #entry.op.params == 0 then return end
+  if #entry.op.params == 0 then return end
   local taken, named = {}, {}
   for _, param in ipairs(entry.op.params) do named[param.name] = true end
   if owner then taken[1] = "self: latent." .. owner end

@@ -12,8 +12,8 @@ M.described, M.parameter_names = comments.described, comments.parameter_names
 local KINDS = {generator = "Generator",
   tensor = "Tensor|number|{number,...}", sizes = "int|{int,...}", scales = "number|{number,...}",
   padding = "int|{int,...}|string", number = "number", int = "int", bool = "boolean", axis = "int",
-  axes = "int|{int,...}", ints = "{int,...}", pair = "int|{int,int}", choice = "string", dtype = "string",
-  text = "string", numbers = "{number,...}", tensors = "{Tensor,...}"}
+  axes = "int|{int,...}", ints = "{int,...}", shape = "int|{int,...}|Tensor", pair = "int|{int,int}", choice = "string",
+  dtype = "string", text = "string", numbers = "{number,...}", tensors = "{Tensor,...}"}
 
 local function default_of(param)
   if param.required or param.default == nil then return "" end
@@ -36,27 +36,7 @@ local function input_tag(op, input)
   return {"tparam", (input:find "%?" and "?" or "") .. kind .. " " .. name}
 end
 
--- What the composites take beside tensors, by the names in their definitions.
-local COMPOSITE = {["transpose.a"] = "?int a default 1", ["transpose.b"] = "?int b default 2",
-  ["unsqueeze.axis"] = "int axis", ["squeeze.axis"] = "?int|{int,...} axis", ["flatten.first"] = "?int first default 1",
-  ["flatten.last"] = "?int last default -1",
-  ["stack.axis"] = "?int axis default 1", ["broadcast_to...."] = "int|{int,...}|Tensor ... the shape",
-  ["norm.axis"] = "?int|{int,...} axis all unless given", ["norm.keepdim"] = "?boolean keepdim default false",
-  axis = "?int|{int,...} axis all unless given", opts = "?table opts unbiased = true, keepdim = false"}
-
-local function composite_tags(op)
-  local tags = {{"text", op.doc}, input_tag(op, op.inputs[1])}
-  local info = debug.getinfo(op.f, "u")
-  for i = 2, info.nparams + (info.isvararg and 1 or 0) do
-    local name = i > info.nparams and "..." or debug.getlocal(op.f, i)
-    tags[i + 1] = {"tparam", COMPOSITE[op.name .. "." .. name] or COMPOSITE[name]}
-  end
-  tags[#tags + 1] = {"treturn", "Tensor"}
-  return tags
-end
-
 local function op_tags(op)
-  if op.f then return composite_tags(op) end
   local tags = {{"text", op.doc}}
   for _, input in ipairs(op.inputs) do tags[#tags + 1] = input_tag(op, input) end
   for _, param in ipairs(op.params) do

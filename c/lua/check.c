@@ -62,6 +62,58 @@ int64_t check_whole(lua_State *L, int index, const char *name, const char *arg) 
   return n;
 }
 
+/* Is the key below the value at the top a place of a list of n items? The n of table.pack is none,
+ * but says the same. */
+static bool is_place(lua_State *L, int64_t n) {
+  int64_t i = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+  if (i >= 1 && i <= n) return true;
+  return lua_type(L, -2) == LUA_TSTRING && strcmp(lua_tostring(L, -2), "n") == 0 &&
+         lua_isinteger(L, -1) && lua_tointeger(L, -1) == n;
+}
+
+/* Pushes where the walk over the keys of a list begins: of a long one at its last item but one, for
+ * Lua keeps the items before the names; without that order at the first key. */
+static void push_start(lua_State *L, int index, int64_t n) {
+  if (n <= 64) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_pushinteger(L, n - 1);
+  lua_next(L, index);
+  bool last = lua_isinteger(L, -2) && lua_tointeger(L, -2) == n;
+  lua_pop(L, 2);
+  if (last) lua_pushinteger(L, n - 1);
+  else lua_pushnil(L);
+}
+
+void check_list(lua_State *L, int index, const char *name, const char *arg) {
+  int64_t n = (int64_t)lua_rawlen(L, index);
+  char got[80], where[120];
+  index = lua_absindex(L, index);
+  for (push_start(L, index, n); lua_next(L, index); lua_pop(L, 1)) {
+    if (is_place(L, n)) continue;
+    prefix(where, sizeof where, name, arg);
+    if (lua_isinteger(L, -2))
+      raise_error(L, "%s: expected a list, got one with nothing at place %d", where, (int)n + 1);
+    raise_error(L,
+                "%s: expected a list, got one with the name %s in it; names stand in a table of "
+                "their own behind it",
+                where, describe(L, -2, got, sizeof got));
+  }
+}
+
+bool has_names(lua_State *L, int index) {
+  int64_t n = (int64_t)lua_rawlen(L, index);
+  if (n == 0) return false;
+  index = lua_absindex(L, index);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || is_place(L, n)) continue;
+    lua_pop(L, 2);
+    return true;
+  }
+  return false;
+}
+
 /* The length of the list at an index; -1 where the table has no elements, but names. */
 static int64_t list_length(lua_State *L, int index) {
   int64_t n = (int64_t)lua_rawlen(L, index);
@@ -83,6 +135,7 @@ void check_shape(lua_State *L, int index, int last, const char *name, Shape *sha
     if (count > 0 && lua_type(L, -1) != LUA_TNUMBER)
       raise_error(L, "%s: shape: expected a list of sizes", name);
     lua_pop(L, 1);
+    check_list(L, index, name, "shape");
   }
   if (count > MAX_DIMS)
     raise_error(L, "%s: shape: expected at most %d axes, got %d", name, MAX_DIMS, (int)count);
@@ -149,12 +202,13 @@ static void read_values(lua_State *L, const char *name, int depth, Tensor *to, i
                 (int)shape->size[depth], depth + 1,
                 lua_type(L, -1) == LUA_TTABLE ? "" : "something else than a table, ",
                 lua_type(L, -1) == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0);
-  luaL_checkstack(L, 2, name);
+  luaL_checkstack(L, 4, name);
   for (int64_t i = 1; i <= shape->size[depth]; i++) {
     lua_rawgeti(L, -1, i);
     read_values(L, name, depth + 1, to, at);
     lua_pop(L, 1);
   }
+  check_list(L, -1, name, NULL);
 }
 
 Var *tensor_from_lua(lua_State *L, int index, const char *name, Dtype dtype) {
@@ -227,7 +281,7 @@ static Dtype dtype_at(lua_State *L, int index, const char *name) {
               describe(L, index, got, sizeof got));
 }
 
-static void read_option(lua_State *L, int index, const char *name, Making *m) {
+static void read_making(lua_State *L, int index, const char *name, Making *m) {
   static const char *const known[] = {"dtype", "generator", NULL};
   char got[80];
   const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
@@ -245,6 +299,20 @@ static void read_option(lua_State *L, int index, const char *name, Making *m) {
   }
 }
 
+/* Replaces the list of n items with names at an index, the stack's top, by a list and, behind it, a
+ * table of the names. */
+static void separate_names(lua_State *L, int index, int64_t n) {
+  lua_createtable(L, (int)n, 0);
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    int to = is_place(L, n) ? index + 1 : index + 2;
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, to);
+  }
+  lua_remove(L, index);
+}
+
 int check_making(lua_State *L, int first, const char *name, Making *m) {
   int top = lua_gettop(L);
   while (top >= first && lua_isnil(L, top)) top--;
@@ -254,8 +322,13 @@ int check_making(lua_State *L, int first, const char *name, Making *m) {
   }
   if (top < first || lua_type(L, top) != LUA_TTABLE) return top;
   int64_t n = list_length(L, top);
-  if (n > 0 || (n == 0 && top == 1)) return top; /* zeros{} is a scalar */
-  for (lua_pushnil(L); lua_next(L, top); lua_pop(L, 1)) read_option(L, top, name, m);
+  if (n > 0 && top == 1 && has_names(L, top)) { /* zeros{2, 3, dtype = "i64"} */
+    separate_names(L, top, n);
+    top++;
+  } else if (n > 0 || (n == 0 && top == 1)) { /* zeros{} is a scalar */
+    return top;
+  }
+  for (lua_pushnil(L); lua_next(L, top); lua_pop(L, 1)) read_making(L, top, name, m);
   return top - 1;
 }
 
@@ -289,6 +362,15 @@ static int l_nearest(lua_State *L) {
  * tensor" */
 static int l_check_tensor(lua_State *L) {
   check_tensor(L, 1, luaL_checkstring(L, 2), NULL);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* check_list(value, name) -> value; raises "name: expected a list, got one with ..." where a table
+ * has keys that are no places */
+static int l_check_list(lua_State *L) {
+  const char *name = luaL_checkstring(L, 2);
+  if (lua_type(L, 1) == LUA_TTABLE) check_list(L, 1, name, NULL);
   lua_settop(L, 1);
   return 1;
 }
@@ -347,8 +429,12 @@ static int l_unchanged(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"nearest", l_nearest}, {"check_tensor", l_check_tensor}, {"tensor_like", l_tensor_like},
-    {"fits", l_fits},       {"unchanged", l_unchanged},       {NULL, NULL}};
+static const luaL_Reg functions[] = {{"nearest", l_nearest},
+                                     {"check_tensor", l_check_tensor},
+                                     {"check_list", l_check_list},
+                                     {"tensor_like", l_tensor_like},
+                                     {"fits", l_fits},
+                                     {"unchanged", l_unchanged},
+                                     {NULL, NULL}};
 
 void open_check(lua_State *L) { luaL_setfuncs(L, functions, 0); }

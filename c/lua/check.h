@@ -79,6 +79,11 @@ int64_t check_whole(lua_State *L, int index, const char *name, const char *arg);
 double check_real(lua_State *L, int index, const char *name, const char *arg);
 /* A shape from numbers (from `index` up to `last`) or one table of numbers. */
 void check_shape(lua_State *L, int index, int last, const char *name, Shape *shape);
+/* Refuses a key of the table at an index that is no place of its list: a name beside the items
+ * would be dropped in silence. */
+void check_list(lua_State *L, int index, const char *name, const char *arg);
+/* Has the list at an index items, and names beside them? */
+bool has_names(lua_State *L, int index);
 /* How an argument reads in a message: `nil`, `"text"`, `3.5`, `a table`, `a tensor [2, 3]`. */
 const char *describe(lua_State *L, int index, char *text, size_t size);
 

@@ -158,6 +158,7 @@ static int l_clip_grad_norm(lua_State *L) {
     raise_error(L,
                 "clip_grad_norm: expected a list of parameters, such as model:parameters(), got %s",
                 describe(L, 1, got, sizeof got));
+  check_list(L, 1, "clip_grad_norm", NULL);
   for (int64_t i = 1; i <= n; i++) {
     const Var *v = item(L, 1, i, "parameter");
     if (v->grad) sum += isa(v->grad->dtype)->sum_squares(v->grad->data, v->grad->numel);

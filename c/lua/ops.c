@@ -31,6 +31,7 @@ static void unknown_option(lua_State *L, const Op *op, const char *given) {
 
 typedef struct Slots {
   int integer, number; /* the next free places in the call */
+  int mixed;           /* the argument that is a list with options beside it; 0: none is */
 } Slots;
 
 static int64_t axis_from_lua(lua_State *L, const Op *op, int64_t axis, int dims) {
@@ -40,10 +41,14 @@ static int64_t axis_from_lua(lua_State *L, const Op *op, int64_t axis, int dims)
   return axis > 0 ? axis - 1 : dims + axis;
 }
 
+static int first_dims(const Call *c) { return c->inputs && c->in[0] ? c->in[0]->shape.dims : 0; }
+
 /* A list from one table or one number at an index, or from all arguments up to `last`. */
-static void read_list(lua_State *L, const Call *c, const Param *p, int index, int last, int dims,
+static void read_list(lua_State *L, const Call *c, const Param *p, int index, int last, bool mixed,
                       int64_t *to) {
   bool table = lua_type(L, index) == LUA_TTABLE;
+  int dims = first_dims(c);
+  if (table && !mixed) check_list(L, index, c->op->name, p->name);
   int64_t count = table ? (int64_t)lua_rawlen(L, index) : last - index + 1;
   if (count > MAX_DIMS)
     raise_error(L, "%s: %s: expected at most %d numbers, got %d", c->op->name, p->name, MAX_DIMS,
@@ -66,6 +71,7 @@ static void read_pair(lua_State *L, const Call *c, const Param *p, int index, in
   if (lua_rawlen(L, index) != 2)
     raise_error(L, "%s: %s: expected a whole number or {height, width}, got a table of %d",
                 c->op->name, p->name, (int)lua_rawlen(L, index));
+  check_list(L, index, c->op->name, p->name);
   for (int i = 0; i < 2; i++) {
     lua_rawgeti(L, index, i + 1);
     to[i] = check_whole(L, -1, c->op->name, p->name);
@@ -106,7 +112,6 @@ static void read_param(lua_State *L, Call *c, const Param *p, int index, int las
                               [PARAM_INTS] = 1 + MAX_DIMS,
                               [PARAM_AXES] = 1 + MAX_DIMS,
                               [PARAM_CHOICE] = 1};
-  int dims = c->inputs && c->in[0] ? c->in[0]->shape.dims : 0;
   bool absent = index == 0;
   if (p->kind == PARAM_NUMBER) {
     if (absent && p->required) raise_error(L, "%s: %s is missing", c->op->name, p->name);
@@ -120,9 +125,9 @@ static void read_param(lua_State *L, Call *c, const Param *p, int index, int las
     case PARAM_CHOICE: *to = read_choice(L, c, p, index); break;
     case PARAM_PAIR: read_pair(L, c, p, index, to); break;
     case PARAM_INTS:
-    case PARAM_AXES: read_list(L, c, p, index, last, dims, to); break;
+    case PARAM_AXES: read_list(L, c, p, index, last, index == s->mixed, to); break;
     case PARAM_AXIS:
-      *to = axis_from_lua(L, c->op, check_whole(L, index, c->op->name, p->name), dims);
+      *to = axis_from_lua(L, c->op, check_whole(L, index, c->op->name, p->name), first_dims(c));
       break;
     default: *to = check_whole(L, index, c->op->name, p->name);
     }
@@ -138,6 +143,8 @@ static bool is_options(lua_State *L, int index) {
   return !list;
 }
 
+static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
+
 static bool is_empty(lua_State *L, int index) {
   lua_pushnil(L);
   if (!lua_next(L, index)) return true;
@@ -145,8 +152,9 @@ static bool is_empty(lua_State *L, int index) {
   return false;
 }
 
-static void check_options(lua_State *L, const Op *op, int index) {
+static void check_options(lua_State *L, const Op *op, int index, bool mixed) {
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    if (mixed && lua_isinteger(L, -2)) continue;
     if (lua_type(L, -2) != LUA_TSTRING)
       raise_error(L, "%s: expected an options table with names, such as {%s = ...}", op->name,
                   op->params[0].name ? op->params[0].name : "option");
@@ -162,12 +170,16 @@ static void read_params(lua_State *L, Call *c, int first) {
   int top = lua_gettop(L), options = 0, count = 0;
   while (top >= first && lua_isnil(L, top)) top--;
   while (count < MAX_PARAMS && c->op->params[count].name) count++;
-  bool list =
-      count == 1 && (c->op->params[0].kind == PARAM_INTS || c->op->params[0].kind == PARAM_AXES);
+  bool list = count == 1 && is_list(&c->op->params[0]);
   /* an empty table in the place of a list is the empty list: a scalar's shape */
   if (top >= first && is_options(L, top) && !(list && is_empty(L, top))) options = top--;
-  if (options) check_options(L, c->op, options);
   Slots s = {0};
+  /* x:sum{1, 2, keepdim = true} */
+  int place = top - first;
+  if (!options && place >= 0 && place < count && is_list(&c->op->params[place]) &&
+      lua_type(L, top) == LUA_TTABLE && has_names(L, top))
+    options = s.mixed = top;
+  if (options) check_options(L, c->op, options, s.mixed > 0);
   if (top - first + 1 > count && !list)
     raise_error(L, "%s: too many arguments: expected at most %d after the tensors, got %d",
                 c->op->name, count, top - first + 1);
@@ -313,17 +325,6 @@ static void read_items(lua_State *L, Call *c, Var **inputs, const Tensor **in) {
   c->in = in;
 }
 
-/* {x, y, axis = 2} would be joined along the first axis. */
-static void refuse_options(lua_State *L, const Op *op) {
-  for (int i = 0; i < MAX_PARAMS && op->params[i].name; i++) {
-    lua_pushstring(L, op->params[i].name);
-    if (lua_rawget(L, 1) != LUA_TNIL)
-      raise_error(L, "%s: the list of tensors has a field \"%s\"; options stand behind the list",
-                  op->name, op->params[i].name);
-    lua_pop(L, 1);
-  }
-}
-
 /* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which
  * an error leaves to the collector. */
 static int l_apply_list(lua_State *L) {
@@ -334,7 +335,7 @@ static int l_apply_list(lua_State *L) {
                        lua_type(L, 1) == LUA_TTABLE ? "an empty table"
                                                     : describe(L, 1, got, sizeof got));
   c.inputs = (int)lua_rawlen(L, 1);
-  refuse_options(L, c.op);
+  check_list(L, 1, c.op->name, NULL); /* {x, y, axis = 2} would be joined along the first axis */
   size_t n = (size_t)c.inputs;
   Var **inputs = lua_newuserdatauv(L, n * (sizeof(Var *) + sizeof(Tensor *)), 0);
   const Tensor **in = (const Tensor **)(inputs + n);

@@ -37,6 +37,7 @@ static int push_state(lua_State *L, const Generator *g) {
 static void read_state(lua_State *L, int index, Generator *g, const char *name) {
   uint64_t part[2];
   if (lua_type(L, index) != LUA_TTABLE) raise_error(L, "%s: expected {seed, block}", name);
+  check_list(L, index, name, "state");
   for (int i = 0; i < 2; i++) {
     lua_rawgeti(L, index, i + 1);
     part[i] = (uint64_t)check_whole(L, -1, name, "state");

@@ -42,16 +42,7 @@ local function default_text(param)
   return core.plainly(string.format, "%g", param.default or 0)
 end
 
--- Composites are plain functions of Lua, whose parameters have no other names than those in the source.
-local function composite_signature(op)
-  local info, names = debug.getinfo(op.f, "u"), {}
-  for i = 1, info.nparams do names[i] = debug.getlocal(op.f, i) end
-  if info.isvararg then names[#names + 1] = "..." end
-  return ("lt.%s(%s)"):format(op.name, table.concat(names, ", "))
-end
-
 local function op_signature(op)
-  if op.f then return composite_signature(op) end
   local words = {}
   for i, input in ipairs(op.inputs) do words[i] = input end
   local named = {}
@@ -71,8 +62,7 @@ local function op_text(op)
   local lines = {op_signature(op), "", wrap(op.doc, "  "), ""}
   local notes = {}
   if not op.inputs[1]:find "%*" then notes[1] = ("Also a method: x:%s(...)."):format(op.name) end
-  local named = #op.params > 0 and not op.f
-  if named then notes[#notes + 1] = "What stands in braces may also be given in its order, without names." end
+  if #op.params > 0 then notes[#notes + 1] = "What stands in braces may also be given in its order, without names." end
   if op.elementwise then notes[#notes + 1] = ("In place: x:%s_(...)."):format(op.name) end
   if not op.differentiable then notes[#notes + 1] = "No gradient goes through it." end
   lines[#lines + 1] = wrap(table.concat(notes, " "), "  ")

@@ -36,7 +36,7 @@ local array_mt = {__name = "json.array"}
 -- @tparam ?table t a sequence (default: a new one)
 -- @treturn table t itself
 function M.array(t)
-  if t ~= nil then options.expect("json.array", "t", t, "table") end
+  if t ~= nil then options.expect("json.array", "t", t, "list") end
   if t == M.null then raise "json.array: t: expected a table, got json.null" end
   return setmetatable(t or {}, array_mt)
 end

@@ -37,8 +37,8 @@ local read_options = options.declare(NAME, {
     .. "Several inputs: a list of those", required = true},
   {"opset", OPSET, 17, "the version of ONNX's operators"},
   {"dynamic_batch", "boolean", false, "the first size of inputs and outputs may be any"},
-  {"input_names", "table", nil, 'a list (default: "input", or "input1", "input2", ...)'},
-  {"output_names", "table", nil, 'a list (default: "output", or "output1", "output2", ...)'},
+  {"input_names", "list", nil, '(default: "input", or "input1", "input2", ...)'},
+  {"output_names", "list", nil, '(default: "output", or "output1", "output2", ...)'},
 })
 
 -- A shape as a tensor of ones, a tensor as it is.

@@ -61,7 +61,7 @@ local function check_parameters(name, parameters, seen)
     raise(("%s: expected a list of parameters, such as model:parameters(), got %s"):format(name, got))
   end
   seen = seen or {count = 0}
-  for _, p in ipairs(parameters) do
+  for _, p in ipairs(core.check_list(parameters, name)) do
     seen.count = seen.count + 1
     local i = seen.count
     local place = ("%s: parameter %d"):format(name, i)
@@ -95,6 +95,7 @@ local function list_kind(names)
     if type(value) ~= "table" or core.is_tensor(value) or #value ~= #names then
       raise(("%s: expected %s, got %s"):format(where, words, options.describe(value)))
     end
+    core.check_list(value, where)
     for i = 1, #names do BELOW_ONE.check(where, value[i]) end
     return value
   end}
@@ -149,7 +150,7 @@ local function groups_of(parameters, opts)
     return {{params = parameters, opts = opts}}
   end
   local groups = {}
-  for i, given in ipairs(parameters) do
+  for i, given in ipairs(core.check_list(parameters, "optim")) do
     if not is_group(given) then
       raise(("optim: group %d: expected {params = list, ...}, got %s"):format(i, options.describe(given)))
     end

@@ -255,6 +255,7 @@ local function check_figures(figures)
   if type(figures) ~= "table" or #figures == 0 then
     raise("plot.panels: expected a list of figures")
   end
+  core.check_list(figures, "plot.panels")
   for i, figure in ipairs(figures) do
     if not is_figure(figure) then
       raise(("plot.panels: element %d: expected a figure, got %s"):format(i, options.describe(figure)))

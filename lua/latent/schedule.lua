@@ -190,8 +190,8 @@ function M.exponential(value, opts)
 end
 
 local multistep_options = options.declare("schedule.multistep", {
-  {"steps", "table", nil, "a list of steps, each the first with the next value; or"},
-  {"epochs", "table", nil, "a list of numbers of epochs, which need not be whole"}, {"factor", "finite", 0.1}})
+  {"steps", "list", nil, "each the first with the next value; or"},
+  {"epochs", "list", nil, "numbers of epochs, which need not be whole"}, {"factor", "finite", 0.1}})
 
 -- A growing list of numbers above a bound.
 local function growing(name, option, list, wanted)
@@ -275,9 +275,14 @@ function M.sequence(parts)
       .. options.describe(parts))
   end
   local list, in_epochs = {}, false
-  for i, part in ipairs(parts) do
+  for i, part in ipairs(core.check_list(parts, name)) do
     local place = ("%s: part %d"):format(name, i)
     local alone = type(part) ~= "table" or is_schedule(part)
+    if not alone then
+      local first, named = options.separate(part)
+      core.check_list(first, place)
+      options.check(place, named, {"steps", "epochs"})
+    end
     local inner = as_schedule(place, alone and part or part[1])
     local steps, epochs = not alone and part.steps or nil, not alone and part.epochs or nil
     if i < #parts then
@@ -316,7 +321,7 @@ function M.product(factors)
     core.raise(name .. ": expected a list of schedules, got " .. options.describe(factors))
   end
   local list, in_epochs = {}, false
-  for i, factor in ipairs(factors) do
+  for i, factor in ipairs(core.check_list(factors, name)) do
     list[i] = as_schedule(("%s: factor %d"):format(name, i), factor)
     in_epochs = in_epochs or getmetatable(list[i]) == InEpochs
   end

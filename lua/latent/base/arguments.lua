@@ -9,6 +9,15 @@ local M = {}
 -- Whether a value is a table of names: not a list, not a tensor.
 local function is_options(value) return type(value) == "table" and value[1] == nil end
 
+-- Kinds of parameters that are lists, beside which others may stand by name: x:pad{1, 1, mode = "reflect"}.
+local LISTS = {ints = true, axes = true, sizes = true, shape = true}
+
+local function names_of(params)
+  local names = {}
+  for i, param in ipairs(params) do names[i] = param.name end
+  return names
+end
+
 local CHECKS = {}
 
 function CHECKS.bool(name, param, value) return options.expect(name, param.name, value, "boolean") end
@@ -36,9 +45,10 @@ function M.read(name, params, ...)
   local given, count, named = {...}, select("#", ...), {}
   while count > 0 and given[count] == nil do count = count - 1 end
   if count > 0 and is_options(given[count]) then
-    local names = {}
-    for i, param in ipairs(params) do names[i] = param.name end
-    named, count = options.check(name, given[count], names), count - 1
+    named, count = options.check(name, given[count], names_of(params)), count - 1
+  elseif count > 0 and count <= #params and LISTS[params[count].kind] then
+    given[count], named = options.separate(given[count])
+    options.check(name, named, names_of(params))
   end
   if count > #params then
     core.raise(("%s: too many arguments: expected at most %d after the tensors, got %d"):format(name, #params, count))
@@ -56,6 +66,24 @@ function M.read(name, params, ...)
     values[param.name] = value
   end
   return values
+end
+
+--- One or two arguments; of small functions, as nothing is made for them where they stand in their order.
+-- @tparam string name of the function
+-- @tparam {table,...} params as for `read`, of which neither kind is checked
+-- @param a
+-- @param b
+-- @param ... nothing more, where the call is right
+-- @return the first, or its default
+-- @return the second
+function M.few(name, params, a, b, ...)
+  if type(a) == "table" or type(b) == "table" or select("#", ...) > 0 or b ~= nil and #params == 1 then
+    local values = M.read(name, params, a, b, ...)
+    return values[params[1].name], params[2] and values[params[2].name]
+  end
+  if a == nil then a = params[1].default end
+  if b == nil and params[2] then b = params[2].default end
+  return a, b
 end
 
 --- The default of a parameter: of a row numbers stand for the choices and for truth.

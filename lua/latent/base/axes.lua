@@ -26,6 +26,7 @@ end
 -- @treturn {int,...}
 function M.whole_numbers(name, option, value)
   local list = {}
+  core.check_list(value, name .. ": " .. option)
   for i, n in ipairs(type(value) == "table" and value or {value}) do
     list[i] = options.expect(name, option, n, "integer")
   end

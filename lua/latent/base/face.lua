@@ -135,12 +135,11 @@ local function add_operators(core, lt)
   meta.__name = "tensor"
 end
 
--- Adds an op that is written in Lua. One that `extends` a row takes its place, with more arguments, and `more` stands
--- behind the row's text. The parameters of one that does so, or is `named`, may be given by name, and it is described
--- as a row is: without its function.
+-- Adds an op that is written in Lua, and is described as a row is: without its function. One that `extends` a row
+-- takes its place, with more arguments, and `more` stands behind the row's text.
 local function add_composite(lt, list, op)
   lt[op.name] = op.f
-  if op.named or op.extends then op.f = nil end
+  op.f = nil
   if not op.extends then
     list[#list + 1] = op
     return

@@ -58,6 +58,20 @@ function M.beside(t) return setmetatable(t, BESIDE) end
 -- @treturn boolean
 function M.is_beside(value) return type(value) == "table" and getmetatable(value) == BESIDE end
 
+--- A list, and what stands beside its items by name: {1, 2, keepdim = true} as {1, 2} and {keepdim = true}. Where that
+-- is no such thing, `core.check_list` refuses the names.
+-- @param value
+-- @return the list, or the value where it is no table or has no names
+-- @treturn table the names
+function M.separate(value)
+  if type(value) ~= "table" or #value == 0 then return value, {} end
+  local list, names = {}, {}
+  for key, item in pairs(value) do
+    if type(key) == "string" and not (key == "n" and item == #value) then names[key] = item else list[key] = item end
+  end
+  return next(names) and list or value, names
+end
+
 --- Raises "name: unknown option ..." at the user's line unless every key is allowed.
 -- @tparam string name of the function, for the message
 -- @tparam ?table options
@@ -150,6 +164,10 @@ for _, name in ipairs{"boolean", "function", "number", "string", "table"} do
   KINDS[name] = M.kind(name, "a " .. name, function(value) if type(value) == name then return value end end)
 end
 KINDS.boolean.choices = {true, false}
+KINDS.list = {type = "table", words = function() return "a list" end, check = function(where, value)
+  if type(value) ~= "table" then core.raise(("%s: expected a list, got %s"):format(where, M.describe(value))) end
+  return core.check_list(value, where)
+end}
 
 --- Raises "name: option: expected ..., got ..." unless a value has the wanted type.
 -- @tparam string name of the function
@@ -158,7 +176,7 @@ KINDS.boolean.choices = {true, false}
 -- @tparam string|table wanted a Lua type, "integer", "size" (integer of at least 0), "count" (of at least 1),
 -- "positive" (finite number above 0), "not negative" (finite number of at least 0), "finite" (number, neither
 -- infinite nor NaN), "at least 0" (number, perhaps infinite), "share" (number from 0 to 1), "step" (number of at
--- least 1), "tensor"; or a kind
+-- least 1), "list" (a table without names), "tensor"; or a kind
 -- @return the value; of "integer", "size" and "count" as an integer
 function M.expect(name, option, value, wanted)
   return (KINDS[wanted] or wanted).check(name .. ": " .. option, value)

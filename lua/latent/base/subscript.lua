@@ -42,6 +42,7 @@ return function(core)
       raise(("index: axis %d: expected a number, {first, last}, {} or a tensor of places, got %s"):format(number,
         options.describe(entry)))
     end
+    core.check_list(entry, "index: axis " .. number)
     if #entry == 0 then return x, axis + 1 end
     local first, last = place(entry[1], size, number), place(entry[2], size, number)
     if first > last then
@@ -51,6 +52,7 @@ return function(core)
   end
 
   local function part(x, entries)
+    core.check_list(entries, "index")
     if #entries > x:dim() then
       raise(("index: expected at most %d entries for shape %s, got %d"):format(x:dim(), shapes.text(x), #entries))
     end

@@ -191,7 +191,7 @@ local read_options = options.declare("data.csv", {
   {"separator", "string", ",", "between fields: one character"},
   {"header", "boolean", nil, "whether the first record has the names (unless said: whether it holds no number)"},
   {"types", "table", {}, 'name -> "number" or "text", where the guess is wrong'},
-  {"missing", "table", MISSING, "fields that say that there is no value"},
+  {"missing", "list", MISSING, "fields that say that there is no value"},
 })
 
 --- See latent.data.csv.
@@ -237,7 +237,7 @@ function Table:tensor(names)
       if self.types[name] == "number" then names[#names + 1] = name end
     end
   end
-  options.expect("tensor", "names", names, "table")
+  options.expect("tensor", "names", names, "list")
   if #names == 0 then raise "tensor: names: expected some, got none" end
   for _, name in ipairs(names) do check_numbers(self, "tensor", name) end
   local rows = {}

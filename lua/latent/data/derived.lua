@@ -93,7 +93,7 @@ end
 
 --- See latent.data.concat.
 function M.concat(sets)
-  options.expect("data.concat", "sets", sets, "table")
+  options.expect("data.concat", "sets", sets, "list")
   if #sets == 0 then raise "data.concat: sets: expected at least one" end
   local ends, labels, random = {}, {}, nil
   for i, set in ipairs(sets) do

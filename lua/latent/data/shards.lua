@@ -143,7 +143,7 @@ end
 --- Some rows: x [b, ...] and, where the shards have them, y [b, ...], float32.
 function Shards:batch(index)
   if core.is_tensor(index) then index = index:table() end
-  options.expect("batch", "index", index, "table")
+  options.expect("batch", "index", index, "list")
   local xs, ys, order, count = {}, {}, {}, 0
   for i, group in ipairs(by_shard(self, index)) do
     local parts, rows = use(self, group.number), lt.tensor(group.rows, PLACES)
@@ -178,14 +178,14 @@ function Shards:__tostring() return ("%d rows in %d shards"):format(#self, #self
 
 local shards_options = options.declare("data.shards", {
   {"open", "count", 4, "shards that are open at a time; a loader shuffles their rows among each other"},
-  {"range", "table", {0, 255}, "what the bytes 0 and 255 of x become: {-1, 1} as in the sets of images"},
+  {"range", "list", {0, 255}, "what the bytes 0 and 255 of x become: {-1, 1} as in the sets of images"},
   {"x", "string", "x", "name of the tensor in a safetensors file"},
   {"y", "string", nil, "name of the other one, where there is one"},
-  {"classes", "table", nil, "their names"},
+  {"classes", "list", nil, "their names"},
 })
 
 local function check_list(list)
-  options.expect("data.shards", "list", list, "table")
+  options.expect("data.shards", "list", list, "list")
   if #list == 0 then raise "data.shards: list: expected at least one shard" end
   for i, shard in ipairs(list) do
     local ok = type(shard) == "string" or type(shard) == "table" and type(shard.x) == "string"

@@ -45,7 +45,7 @@ local function rows_of(name, x)
 end
 
 local parts_options = options.declare("data.tensors", {{"x", "any", nil, "a tensor [n, ...]"},
-  {"y", "any", nil, "a tensor [n, ...]"}, {"classes", "table", nil, "their names"}})
+  {"y", "any", nil, "a tensor [n, ...]"}, {"classes", "list", nil, "their names"}})
 
 --- See latent.data.tensors.
 function M.new(parts)

@@ -107,6 +107,7 @@ local function sample_shape(name, shape)
   if shape == nil then return {} end
   if type(shape) ~= "table" then return {options.expect(name, "shape", shape, "size")} end
   local list = {}
+  core.check_list(shape, name .. ": shape")
   for i, size in ipairs(shape) do list[i] = options.expect(name, ("shape[%d]"):format(i), size, "size") end
   return list
 end
@@ -115,7 +116,12 @@ end
 local read_options = options.reader("sample", {{"generator", "any", nil, "made by lt.generator"}})
 
 local function draw(self, name, shape, opts)
-  if type(shape) == "table" and shape.generator ~= nil and opts == nil then shape, opts = nil, shape end
+  if opts == nil and type(shape) == "table" then -- sample{generator = g}, sample{2, 3, generator = g}
+    local named
+    shape, named = options.separate(shape)
+    if #shape == 0 then shape, named = nil, shape end
+    opts = next(named) and named
+  end
   opts = read_options(opts, name)
   shape = M.joined(sample_shape(name, shape), self.batch_shape, self.event_shape)
   return self._rules.draw(self, shape, opts.generator)

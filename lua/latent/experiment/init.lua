@@ -110,7 +110,7 @@ local number_options = options.declare("Experiment:number", {
     .. "(a list for a list)"},
   {"better", options.one_of{"higher", "lower"}}, {"label", "string", nil, "what it is, in words (default: the name)"},
   {"source", "string", nil, 'whose the reference is (default: "reference")'},
-  {"names", "any", nil, "of a list's places: then it is printed as a table"},
+  {"names", "list", nil, "of a list's places: then it is printed as a table"},
 }, "experiment.Experiment:number")
 
 -- A number or a list of numbers, and what it is compared with: the list, and whether it is one.
@@ -121,6 +121,7 @@ local function check_number(fname, name, value, opts)
       raise(("%s: %s: expected numbers, got %s"):format(fname, what, type(values) == "table" and "an empty table"
         or options.describe(values)))
     end
+    core.check_list(values, ("%s: %s"):format(fname, what))
     for i, x in ipairs(values) do
       if type(x) ~= "number" then
         raise(("%s: %s: expected a number in place %d, got %s"):format(fname, what, i, options.describe(x)))
@@ -182,12 +183,12 @@ end
 function Experiment:table(title, head, rows)
   local fname = "Experiment:table"
   options.expect(fname, "title", title, "string")
-  options.expect(fname, "rows", rows, "table")
-  local all = {options.expect(fname, "head", head, "table")}
+  options.expect(fname, "rows", rows, "list")
+  local all = {options.expect(fname, "head", head, "list")}
   table.move(rows, 1, #rows, 2, all)
   for i, row in ipairs(all) do
     local cells = {}
-    for k, value in ipairs(options.expect(fname, "row " .. i - 1, row, "table")) do cells[k] = say.cell(value) end
+    for k, value in ipairs(options.expect(fname, "row " .. i - 1, row, "list")) do cells[k] = say.cell(value) end
     if #cells ~= #head then
       raise(("%s: row %d: expected %d cells, as the head has, got %d"):format(fname, i - 1, #head, #cells))
     end
@@ -497,9 +498,9 @@ local begin_options = options.declare("experiment.begin", {
     .. "comes first"},
   {"question", "string", nil, "what the script asks (default: the first line of its first comment)"},
   {"name", "any", nil, "of the script (default: its file's)"},
-  {"arguments", "table", nil, "the words of the command line (default: the global `arg`, where a script is being run)"},
+  {"arguments", "list", nil, "the words of the command line (default: the global `arg`, where a script is being run)"},
   {"weights", "string", nil, "a folder with weights that come along, from the script's own folder"},
-  {"needs", "table", {}, "a list of names of weights without which the script ends at once, before it trains anything"},
+  {"needs", "list", {}, "names of weights without which the script ends at once, before it trains anything"},
   {"pictures", "string", nil, "the newest figures are also written to `plots` (below `--out`, where that is another "
     .. 'folder than runs), with this before their names: "07_" for "plots/07_loss.png"'},
   {"answers", "string", nil, 'the numbers are also kept in `<out>/answers.json`, as "<answers>.<name>"'},

@@ -83,7 +83,7 @@ local function check_limits(o)
     end
     if o[key] ~= nil then options.expect(NAME, at .. key, o[key], "finite") end
   end
-  if o.choices ~= nil then options.expect(NAME, at .. "choices", o.choices, "table") end
+  if o.choices ~= nil then options.expect(NAME, at .. "choices", o.choices, "list") end
   if o.help ~= nil then options.expect(NAME, at .. "help", o.help, "string") end
 end
 

@@ -292,7 +292,7 @@ end
 --- See latent.experiment.sweep.
 function M.run(script, list, opts)
   options.expect(NAME, "script", script, "string")
-  options.expect(NAME, "list", list, "table")
+  options.expect(NAME, "list", list, "list")
   local o = read_options(opts)
   local results, message
   if mpi.rank == 0 then

@@ -196,7 +196,7 @@ function Posterior:diagnose(images)
   local codes = self.codes
   if images then
     local draws, chains, n, d = table.unpack(codes.shape)
-    local chosen, rows = options.expect("Posterior:diagnose", "images", images, "table"), {}
+    local chosen, rows = options.expect("Posterior:diagnose", "images", images, "list"), {}
     for k = 0, draws * chains - 1 do
       for _, i in ipairs(chosen) do rows[#rows + 1] = k * n + i end
     end

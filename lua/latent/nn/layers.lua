@@ -193,6 +193,7 @@ M.Reshape = class("Reshape", {})
 function M.Reshape:torch_layout(value, flow) return flow:reshape(value, self.sizes) end
 function M.Reshape:init(first, ...)
   self.sizes, self._known, self._open = {}, 1, nil
+  core.check_list(first, "nn.Reshape")
   for i, size in ipairs(type(first) == "table" and first or {first, ...}) do
     if size == -1 and not self._open then
       self._open = i

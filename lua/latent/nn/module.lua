@@ -317,8 +317,8 @@ function Module:set_modes(modes)
   options.expect("set_modes", "modes", modes, "table")
   options.check("set_modes", modes, {"eval", "frozen"})
   local eval, frozen = {}, {}
-  for _, path in ipairs(options.expect("set_modes", "eval", modes.eval, "table")) do eval[path] = true end
-  for _, name in ipairs(options.expect("set_modes", "frozen", modes.frozen, "table")) do frozen[name] = true end
+  for _, path in ipairs(options.expect("set_modes", "eval", modes.eval, "list")) do eval[path] = true end
+  for _, name in ipairs(options.expect("set_modes", "frozen", modes.frozen, "list")) do frozen[name] = true end
   for _, entry in ipairs(self:modules()) do entry[2].training = not eval[entry[1]] end
   each_tensor(self, function(name, value, module, field, buffer)
     if buffer then return end

@@ -165,6 +165,7 @@ function M.LayerNorm:torch_layout(value, flow) return #self.shape > 1 and value 
 function M.LayerNorm:init(features, opts)
   opts = layer_norm_options(opts)
   self.shape, self.features = {}, 1
+  core.check_list(features, "nn.LayerNorm: features")
   for d, size in ipairs(type(features) == "table" and features or {features}) do
     self.shape[d] = options.expect("nn.LayerNorm", "features", size, "count")
     self.features = self.features * self.shape[d]

@@ -26,6 +26,7 @@ function M.pair(name, option, value, wanted)
     value = options.expect(name, option, value, wanted)
     return {value, value}
   end
+  core.check_list(value, name .. ": " .. option)
   if #value ~= 2 then raise(("%s: %s: expected a number or {height, width}"):format(name, option)) end
   return {options.expect(name, option, value[1], wanted), options.expect(name, option, value[2], wanted)}
 end

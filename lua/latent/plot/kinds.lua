@@ -46,6 +46,7 @@ function M.texts(name, list, count, each)
   if type(list) ~= "table" or #list ~= count then
     raise(("%s: expected a list of %d, %s"):format(name, count, each))
   end
+  core.check_list(list, name)
   local out = {}
   for i = 1, count do
     out[i] = M.to_text(("%s: %d"):format(name, i), list[i]) or ""
@@ -83,7 +84,9 @@ M.range = kind("{number,number}", "{lowest, highest}", function(name, range)
   local lo, hi = type(range) == "table" and range[1], type(range) == "table" and range[2]
   if not (math.type(lo) and math.type(hi) and values.is_finite(lo) and values.is_finite(hi) and lo < hi) then
     raise(name .. ": expected {lowest, highest}")
-  elseif axes.is_narrow(lo, hi) then
+  end
+  core.check_list(range, name)
+  if axes.is_narrow(lo, hi) then
     raise(("%s: {%.17g, %.17g} is too narrow to be drawn (at least %g of its values)"):format(
       name, lo, hi, axes.NARROWEST))
   end

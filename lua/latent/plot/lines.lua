@@ -31,6 +31,7 @@ local function read_error(name, series, count)
   if series.error == nil then return nil end
   local both = type(series.error) == "table" and not values.is_tensor(series.error) and #series.error == 2
     and type(series.error[1]) ~= "number"
+  if both then core.check_list(series.error, name .. ": error") end
   local down = values.list(name .. ": error", both and series.error[1] or series.error)
   local up = both and values.list(name .. ": error", series.error[2]) or down
   if #down ~= count or #up ~= count then

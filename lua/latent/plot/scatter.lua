@@ -22,7 +22,7 @@ local AREA = {w = 760, h = 660, least_w = 420, least_h = 400} -- pixels the axes
 
 local read_options = kinds.declare("plot.scatter", {
   {"points", "any", nil, "[n, 2]"}, {"labels", "any", nil, "[n] numbers or strings"},
-  {"names", "any", nil,
+  {"names", "list", nil,
     "one a class (without classes: of 0, 1, ... if the labels are such, else of the sorted labels)"},
   {"classes", "any", nil, "the values in the order of the legend"},
   {"centers", kinds.flag, nil, "the names of the classes stand at their medians too"},
@@ -47,7 +47,7 @@ end
 local function read_labels(fname, labels, count)
   local list
   if type(labels) == "table" and type(labels[1]) == "string" then
-    list = labels
+    list = core.check_list(labels, fname .. ": labels")
   else
     list = values.list(fname .. ": labels", labels)
     for i, label in ipairs(list) do

@@ -61,8 +61,10 @@ end
 --- The last whole number among a table's keys: `#` may stop at any nil.
 local function last_key(name, v)
   local last = #v
-  for key in pairs(v) do
-    if math.type(key) == "integer" and key > last then
+  for key, value in pairs(v) do
+    if math.type(key) ~= "integer" and key ~= "n" then -- that of table.pack
+      core.check_list({[key] = value}, name)
+    elseif key ~= "n" and key > last then
       last = key
     end
   end

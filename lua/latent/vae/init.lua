@@ -338,7 +338,7 @@ function M.interpolate(a, b, opts)
 end
 
 local traversal_options = declare("vae.traversals", {
-  {"dimensions", "table", nil, "a list (default: all)"}, {"range", "table", {-3, 3}, "least and greatest value"},
+  {"dimensions", "list", nil, "(default: all)"}, {"range", "list", {-3, 3}, "least and greatest value"},
   {"steps", "count", 7, "codes a dimension"},
 })
 

@@ -18,6 +18,7 @@ return function(core, lt)
     if type(list) ~= "table" or #list == 0 then
       raise(("%s: expected a tensor or a list of tensors, got %s"):format(name, describe(list)))
     end
+    core.check_list(list, name)
     for i, x in ipairs(list) do core.check_tensor(x, ("%s: item %d"):format(name, i)) end
     return list, false
   end
@@ -25,6 +26,7 @@ return function(core, lt)
   -- What comes in at the outputs: the given gradients, or ones for scalars.
   local function seeds_of(name, ys, given)
     if core.is_tensor(given) then given = {given} end
+    core.check_list(given, name .. ": grad_outputs")
     if given and #given ~= #ys then
       raise(("%s: grad_outputs: expected one for each of %d outputs, got %d"):format(name, #ys, #given))
     end

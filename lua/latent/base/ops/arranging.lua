@@ -321,7 +321,7 @@ return function(core)
     end
     local swap = arguments.read("meshgrid", MESHGRID, ...).indexing == "xy" and #list > 1
     local shape, axes_of, grids = {}, {}, {}
-    for i, x in ipairs(list) do
+    for i, x in ipairs(core.check_list(list, "meshgrid")) do
       if check(x, "meshgrid: item " .. i):dim() > 1 then
         raise(("meshgrid: item %d: expected a list [*], got %s"):format(i, shapes.text(x.shape)))
       end
@@ -337,7 +337,7 @@ return function(core)
   end
 
   local function op(name, params, f, doc)
-    return {name = name, inputs = {"x"}, params = params, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = {"x"}, params = params, f = f, differentiable = true, doc = doc}
   end
   return {
     op("roll", ROLL, roll, "The elements moved on along axes, what falls off coming back at the other end; without " ..
@@ -361,7 +361,7 @@ return function(core)
       "height * width * channels]: times a weight of as many rows they are a convolution."),
     op("fold", FOLD, fold, "Images [n, height, width, channels] from rows as unfold makes them; what overlaps " ..
       "is added."),
-    {name = "meshgrid", inputs = {"xs*"}, params = MESHGRID, f = meshgrid, named = true, differentiable = true,
+    {name = "meshgrid", inputs = {"xs*"}, params = MESHGRID, f = meshgrid, differentiable = true,
       doc = "For each list of a list of them a grid over all, as several results: of a and b g1[i][j] = a[i], " ..
         'g2[i][j] = b[j], or transposed with indexing = "xy".'},
   }

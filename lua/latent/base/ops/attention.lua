@@ -80,7 +80,7 @@ return function(core)
   end
 
   return {
-    {name = NAME, inputs = {"query", "key", "value"}, params = PARAMS, f = scaled_dot_product_attention, named = true,
+    {name = NAME, inputs = {"query", "key", "value"}, params = PARAMS, f = scaled_dot_product_attention,
       differentiable = true,
       doc = "softmax(query key^T scale) value for query [..., l, e], key [..., s, e] and value [..., s, v], scale \z
         1 / sqrt(e) unless given; returns the weights [..., l, s] beside it. attn_mask, which broadcasts to them: u8, \z

@@ -195,7 +195,7 @@ return function(core)
     if type(list) ~= "table" or #list == 0 then
       raise("einsum: expected an equation and tensors, got " .. options.describe(list))
     end
-    for i, x in ipairs(list) do check(x, "einsum: item " .. i) end
+    for i, x in ipairs(core.check_list(list, "einsum")) do check(x, "einsum: item " .. i) end
     local equation = named and first or arguments.read("einsum", EQUATION, ...).equation
     options.expect("einsum", "equation", equation, "string")
     local operands, output = read_equation(equation, list)
@@ -234,13 +234,13 @@ return function(core)
   end
 
   return {
-    {name = "einsum", inputs = {"xs*"}, params = EQUATION, f = einsum, named = true, differentiable = true,
+    {name = "einsum", inputs = {"xs*"}, params = EQUATION, f = einsum, differentiable = true,
       doc = "Sums of products over axes named by letters, as Einstein wrote them; also lt.einsum(\"ij,jk->ik\", " ..
         "a, b). " ..
         "A letter behind the arrow stays, others are summed over; \"...\" stands for axes that broadcast, and " ..
         "without " ..
         "an arrow what occurs once stays, in the order of the alphabet."},
-    {name = "cdist", inputs = {"x", "y"}, params = CDIST, f = cdist, named = true, differentiable = true,
+    {name = "cdist", inputs = {"x", "y"}, params = CDIST, f = cdist, differentiable = true,
       doc = "The distances between points x [..., n, d] and y [..., m, d], [..., n, m]: the norm p of x_i - y_j. " ..
         "Leading sizes broadcast."},
   }

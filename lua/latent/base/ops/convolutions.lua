@@ -256,7 +256,7 @@ return function(core)
 
   local INPUTS = {"x", "weight", "bias?"}
   local function composite(name, f, params, doc)
-    return {name = name, inputs = INPUTS, params = params, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = INPUTS, params = params, f = f, differentiable = true, doc = doc}
   end
 
   return {

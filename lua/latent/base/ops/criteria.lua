@@ -233,7 +233,7 @@ return function(core)
   end
 
   local function row(name, inputs, params, f, doc)
-    return {name = name, inputs = inputs, params = params, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = inputs, params = params, f = f, differentiable = true, doc = doc}
   end
 
   return {

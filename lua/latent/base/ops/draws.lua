@@ -108,9 +108,11 @@ return function(core)
     local name = "randint"
     first, last = options.expect(name, "first", first, "integer"), options.expect(name, "last", last, "integer")
     if last < first then raise(("randint: last: expected at least %d, got %d"):format(first, last)) end
+    if opts == nil then shape, opts = options.separate(shape) end
     opts = options.check(name, opts, {"generator"})
     if shape == nil then shape = {} end
     local n, sizes = 1, type(shape) == "table" and shape or {shape}
+    core.check_list(sizes, "randint: shape")
     for i, size in ipairs(sizes) do n = n * options.expect(name, ("shape[%d]"):format(i), size, "size") end
     -- 48 random bits: of what a range leaves over nobody will notice.
     local words, list, count = core.rand({2, n}, {generator = opts.generator}):table(), {}, last - first + 1
@@ -128,7 +130,7 @@ return function(core)
   return {
     {name = "bernoulli", extends = true, params = BERNOULLI, f = bernoulli,
       doc = "1 with the probability that each element gives, else 0; generator: one made by lt.generator."},
-    {name = "multinomial", inputs = {"probs"}, params = MULTINOMIAL, f = multinomial, named = true,
+    {name = "multinomial", inputs = {"probs"}, params = MULTINOMIAL, f = multinomial,
       doc = "n random places (from 1) of each row of weights [places] or [rows, places], with probabilities in their \z
         proportion; each place once, unless replacement = true. i64 [n] or [rows, n]."},
   }, randint

@@ -65,7 +65,7 @@ return function(core)
   -- The indices of index_put, a mask as the places where it is true.
   local function places_of(x, indices)
     local list = {}
-    for i, index in ipairs(indices) do
+    for i, index in ipairs(core.check_list(indices, "index_put: indices")) do
       index = like(index, ("index_put: indices: item %d"):format(i))
       if index.dtype ~= "u8" then
         list[#list + 1] = index:long()
@@ -149,7 +149,7 @@ return function(core)
   end
 
   local function op(name, params, f, doc)
-    return {name = name, inputs = {"x"}, params = params, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = {"x"}, params = params, f = f, differentiable = true, doc = doc}
   end
   return {
     op("gather", {AXIS, INDEX}, gather, "Elements of x by their places along an axis: of a matrix and axis 1 " ..

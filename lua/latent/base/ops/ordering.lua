@@ -291,7 +291,7 @@ return function(core)
   end
 
   local function op(name, params, f, doc, differentiable)
-    return {name = name, inputs = {"x"}, params = params, f = f, named = true, differentiable = differentiable,
+    return {name = name, inputs = {"x"}, params = params, f = f, differentiable = differentiable,
       doc = doc}
   end
   return {

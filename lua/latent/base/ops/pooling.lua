@@ -129,7 +129,7 @@ return function(core)
   end
 
   local function composite(name, f, params, doc)
-    return {name = name, inputs = {"x"}, params = params, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = {"x"}, params = params, f = f, differentiable = true, doc = doc}
   end
 
   return {

@@ -89,7 +89,7 @@ return function(core)
   end
 
   local function op(name, f, doc)
-    return {name = name, inputs = {"a", "b"}, params = {}, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = {"a", "b"}, params = {}, f = f, differentiable = true, doc = doc}
   end
   return {
     {name = "matmul", extends = true, f = matmul,

@@ -39,15 +39,17 @@ return function(core)
 
   local function reduction(name, doc)
     local function f(x, axis, keepdim, ...)
-      if type(axis) == "table" and not core.is_tensor(axis) then
-        if #axis > 0 then
-          if type(keepdim) == "table" then keepdim = options.check(name, keepdim, {"keepdim"}).keepdim end
-          return over_several(name, x, axis, keepdim)
-        end
-        if type(axis.axis) == "table" and #axis.axis > 0 then
-          options.check(name, axis, {"axis", "keepdim"})
-          return over_several(name, x, axis.axis, axis.keepdim)
-        end
+      if type(axis) ~= "table" then return ops[name](x, axis, keepdim, ...) end
+      local list, named = options.separate(axis)
+      if type(keepdim) == "table" then keepdim = options.check(name, keepdim, {"keepdim"}).keepdim end
+      if #list > 0 then
+        options.check(name, named, {"keepdim"})
+        if keepdim == nil then keepdim = named.keepdim end
+        return over_several(name, x, core.check_list(list, name .. ": axis"), keepdim)
+      end
+      if type(axis.axis) == "table" and #axis.axis > 0 then
+        options.check(name, axis, {"axis", "keepdim"})
+        return over_several(name, x, core.check_list(axis.axis, name .. ": axis"), axis.keepdim)
       end
       return ops[name](x, axis, keepdim, ...)
     end

@@ -78,7 +78,7 @@ return function(core)
   end
 
   return {
-    {name = "interpolate", inputs = {"x"}, params = PARAMS, f = interpolate, named = true, differentiable = true,
+    {name = "interpolate", inputs = {"x"}, params = PARAMS, f = interpolate, differentiable = true,
       doc = "Images [batch, one to three axes, channels] at another size (one number or a list), or scaled by a \z
         factor. Modes: nearest, nearest-exact (by the centres of pixels), linear for one axis, bilinear and bicubic \z
         for two, trilinear for three, and area, the mean of what a new pixel covers. align_corners = true: the corner \z

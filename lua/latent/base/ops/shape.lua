@@ -1,7 +1,8 @@
 --- Ops that are made of other ops. Each entry has what a row of the C table has: name, inputs, doc,
 -- params; `f` is the function.
 -- @module latent.base.ops.shape
-local axis_of = require("latent.base.axes").axis
+local arguments = require "latent.base.arguments"
+local axes = require "latent.base.axes"
 local options = require "latent.base.options"
 local shapes = require "latent.base.shapes"
 
@@ -9,28 +10,34 @@ local shapes = require "latent.base.shapes"
 -- @treturn {table,...} the list
 return function(core)
   local ops, raise, check = core.ops, core.raise, core.check_tensor
+  local axis_of, whole_numbers = axes.axis, axes.whole_numbers
 
-  local function transpose(x, a, b)
-    local dims = check(x, "transpose"):dim()
-    if dims < 2 and not (a and b) then
+  local TRANSPOSE = {{name = "a", kind = "axis", default = 1}, {name = "b", kind = "axis", default = 2}}
+  local function transpose(x, ...)
+    local dims, a, b = check(x, "transpose"):dim(), arguments.few("transpose", TRANSPOSE, ...)
+    if dims < 2 and select("#", ...) == 0 then
       raise("transpose: expected a tensor with at least 2 axes, got " .. options.describe(x))
     end
     local order = {}
     for d = 1, dims do order[d] = d end
-    a, b = axis_of("transpose", a or 1, dims, "a"), axis_of("transpose", b or 2, dims, "b")
+    a, b = axis_of("transpose", a, dims, "a"), axis_of("transpose", b, dims, "b")
     order[a], order[b] = order[b], order[a]
     return ops.permute(x, order)
   end
 
-  local function unsqueeze(x, axis)
+  local UNSQUEEZE = {{name = "axis", kind = "axis", required = true}}
+  local function unsqueeze(x, ...)
     local shape = check(x, "unsqueeze").shape
+    local axis = arguments.few("unsqueeze", UNSQUEEZE, ...)
     table.insert(shape, axis_of("unsqueeze", axis, #shape + 1), 1)
     return ops.reshape(x, shape)
   end
 
-  local function squeeze(x, axis)
+  local SQUEEZE = {{name = "axis", kind = "axes"}}
+  local function squeeze(x, ...)
     local shape, chosen = check(x, "squeeze").shape, {}
-    for _, a in ipairs(type(axis) == "table" and axis or {axis}) do
+    local axis = arguments.few("squeeze", SQUEEZE, ...)
+    for _, a in ipairs(type(axis) == "table" and whole_numbers("squeeze", "axis", axis) or {axis}) do
       a = axis_of("squeeze", a, #shape)
       if chosen[a] then raise(("squeeze: axis: %d is given twice"):format(a)) end
       chosen[a] = true
@@ -41,10 +48,11 @@ return function(core)
     return ops.reshape(x, shape)
   end
 
-  local function flatten(x, first, last)
-    local shape = check(x, "flatten").shape
+  local FLATTEN = {{name = "first", kind = "axis", default = 1}, {name = "last", kind = "axis", default = -1}}
+  local function flatten(x, ...)
+    local shape, first, last = check(x, "flatten").shape, arguments.few("flatten", FLATTEN, ...)
     local dims = math.max(#shape, 1)
-    first, last = axis_of("flatten", first or 1, dims, "first"), axis_of("flatten", last or -1, dims, "last")
+    first, last = axis_of("flatten", first, dims, "first"), axis_of("flatten", last, dims, "last")
     if first > last then raise(("flatten: last: expected at least %d, as the first, got %d"):format(first, last)) end
     local kept, n = {}, 1
     for d, size in ipairs(shape) do
@@ -63,30 +71,35 @@ return function(core)
     return ops.one_hot(labels, math.max(most or 0, 0) + 1)
   end
 
-  local function stack(list, axis)
+  local STACK = {{name = "axis", kind = "axis", default = 1}}
+  local function stack(list, ...)
     local got = options.describe(list)
     if got ~= "a table" or #list == 0 then
       raise("stack: expected a list of tensors, such as {x, y}, got " .. (got == "a table" and "an empty table" or got))
     end
-    if rawget(list, "axis") ~= nil then
-      raise 'stack: the list of tensors has a field "axis"; options stand behind the list'
-    end
+    core.check_list(list, "stack")
+    local axis = arguments.few("stack", STACK, ...)
     local raised, want = {}, nil
     for i = 1, #list do
       local x = check(list[i], "stack: item " .. i)
       local have = shapes.typed(x)
       want = want or have
       if have ~= want then raise(("stack: item %d: expected %s, as the first, got %s"):format(i, want, have)) end
-      raised[i] = unsqueeze(x, axis_of("stack", axis or 1, x:dim() + 1))
+      raised[i] = unsqueeze(x, axis_of("stack", axis, x:dim() + 1))
     end
-    return ops.cat(raised, axis or 1)
+    return ops.cat(raised, axis)
   end
 
+  local BROADCAST_TO = {{name = "shape", kind = "shape", required = true}}
   local function broadcast_to(x, ...)
-    local have = check(x, "broadcast_to").shape
-    if select("#", ...) == 0 then raise "broadcast_to: expected a shape" end
-    local first = ...
-    local target = core.zeros(type(first) == "number" and {...} or first, {dtype = x.dtype})
+    local have, shape = check(x, "broadcast_to").shape, ...
+    if type(shape) == "number" then
+      shape = {...}
+    elseif type(shape) == "table" and next(shape) ~= nil then -- a scalar's shape is no options
+      shape = arguments.read("broadcast_to", BROADCAST_TO, ...).shape
+    end
+    if shape == nil then raise "broadcast_to: expected a shape" end
+    local target = core.zeros(shape, {dtype = x.dtype})
     local want = target.shape
     local lead = #want - #have
     local fits = lead >= 0
@@ -98,29 +111,27 @@ return function(core)
     return x.dtype == "u8" and y:byte() or y -- a sum of bytes is i64
   end
 
-  local function clone(x)
+  local function clone(x, ...)
+    arguments.read("clone", {}, ...)
     if check(x, "clone").requires_grad and core.is_recording() then return ops.add(x, 0) end
     return core.tensor(x)
   end
 
-  local axis = {name = "axis", kind = "axis"}
+  local function op(name, params, f, doc)
+    return {name = name, inputs = {"x"}, params = params, f = f, differentiable = true, doc = doc}
+  end
   return {
-    {name = "transpose", inputs = {"x"}, params = {{name = "a", kind = "axis"}, {name = "b", kind = "axis"}},
-      f = transpose, differentiable = true, doc = "A copy with two axes exchanged (1 and 2 unless said)."},
-    {name = "unsqueeze", inputs = {"x"}, params = {axis}, f = unsqueeze, differentiable = true,
-      doc = "A view with a new axis of size 1 at the given place."},
-    {name = "squeeze", inputs = {"x"}, params = {axis}, f = squeeze, differentiable = true,
-      doc = "A view without the given axis, or those of a list, where the size is 1; without all axes of size 1."},
-    {name = "flatten", inputs = {"x"}, params = {{name = "first", kind = "axis"}, {name = "last", kind = "axis"}},
-      f = flatten, differentiable = true,
-      doc = "A view with all axes from the first given (1 unless said) to the last (-1 unless said) made one."},
+    op("transpose", TRANSPOSE, transpose, "A copy with two axes exchanged (1 and 2 unless said)."),
+    op("unsqueeze", UNSQUEEZE, unsqueeze, "A view with a new axis of size 1 at the given place."),
+    op("squeeze", SQUEEZE, squeeze,
+      "A view without the given axis, or those of a list, where the size is 1; without all axes of size 1."),
+    op("flatten", FLATTEN, flatten,
+      "A view with all axes from the first given (1 unless said) to the last (-1 unless said) made one."),
     {name = "one_hot", extends = true, f = one_hot,
       more = "Without classes, as many as the largest label asks for."},
-    {name = "stack", inputs = {"xs*"}, params = {axis}, f = stack, differentiable = true,
+    {name = "stack", inputs = {"xs*"}, params = STACK, f = stack, differentiable = true,
       doc = "A list of tensors of one shape, joined along a new axis."},
-    {name = "broadcast_to", inputs = {"x"}, params = {{name = "shape", kind = "ints"}}, f = broadcast_to,
-      differentiable = true, doc = "x repeated along axes of size 1 until it has the given shape."},
-    {name = "clone", inputs = {"x"}, params = {}, f = clone, differentiable = true,
-      doc = "A copy with storage of its own."},
+    op("broadcast_to", BROADCAST_TO, broadcast_to, "x repeated along axes of size 1 until it has the given shape."),
+    op("clone", {}, clone, "A copy with storage of its own."),
   }
 end

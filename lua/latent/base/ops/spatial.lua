@@ -22,6 +22,7 @@ function M.sizes(core, name, option, value, n, wanted)
     for d = 1, n do list[d] = value end
     return list
   end
+  core.check_list(value, name .. ": " .. option)
   if #value ~= n then
     core.raise(("%s: %s: expected a number or {%s}, got a table of %d"):format(name, option, AXES[n], #value))
   end
