@@ -246,7 +246,7 @@ describe("plot", function()
     it("reports a folder that cannot be made", function()
       write(folder .. "/file", "")
       assert.misuse(function() lines():save(folder .. "/file/a.png") end,
-        "[^:]*/file/a%.png: cannot be written: .*/file: File exists$")
+        "[^:]*/file/a%.png: cannot be written: .*/file: is a file, expected a folder$")
       os.remove(folder .. "/file")
     end)
 

@@ -23,11 +23,13 @@ end
 local function places(name, words)
   local out, rest, i = "runs", {}, 1
   while words[i] do
-    local value = words[i]:match "^%-%-out=(.+)$"
+    local value = words[i]:match "^%-%-out=(.*)$"
+    if not value and words[i] == "--out" then value, i = words[i + 1] or "", i + 1 end
+    if value == "" then return nil, name .. ": --out: expected a folder" end
     if value then
       out = value
-    elseif words[i] == "--out" and words[i + 1] then
-      out, i = words[i + 1], i + 1
+    elseif words[i] == "" then
+      return nil, name .. ": expected a name, got an empty one"
     elseif words[i]:find "^%-" then
       return nil, ("%s: unknown option %s (there is --out FOLDER)"):format(name, words[i])
     else
@@ -42,6 +44,7 @@ end
 function M.runs(words)
   local out, rest = places("runs", words)
   if not out then return fail(rest) end
+  if rest[2] then return fail(("runs: expected one script, got %s too"):format(rest[2])) end
   local name = rest[1] and (rest[1]:match "([^/]*)%.lua$" or rest[1])
   local rows = compare.runs(out, name)
   if #rows == 1 then

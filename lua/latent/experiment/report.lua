@@ -310,7 +310,9 @@ function M.main(words)
     return 1
   end
   while words[i] do
-    if words[i] == "--title" and words[i + 1] then
+    if words[i] == "" then
+      return fail "report: expected a folder of runs, got an empty name"
+    elseif words[i] == "--title" and words[i + 1] then
       title, i = words[i + 1], i + 1
     elseif words[i]:find "^%-" or out then
       return fail(("report: expected a folder of runs and --title TEXT, got %s"):format(words[i]))

@@ -363,6 +363,7 @@ function M.parse(words)
     name = name or word:match "^%-%-([%w_]+)$"
     if not name then
       if o.script then return nil, ("sweep: a second script: %s"):format(word) end
+      if word == "" then return nil, "sweep: expected a script, got an empty name" end
       o.script = word
     else
       local following = words[i + 1]

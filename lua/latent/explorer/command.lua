@@ -47,8 +47,9 @@ local function parse(words)
   local o, i = {runs = "runs", given = {}}, 1
   while words[i] do
     local word = words[i]
+    if word == "" then return nil, "expected a file of weights, got an empty name" end
     if word == "--runs" or word == "--out" then
-      if not words[i + 1] then return nil, word .. ": expected a path" end
+      if (words[i + 1] or "") == "" then return nil, word .. ": expected a path" end
       o[word:sub(3)], i = words[i + 1], i + 1
     elseif word == "--help" or word == "-h" then
       o.help = true

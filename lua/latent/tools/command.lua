@@ -111,11 +111,26 @@ local function run_shown(session, f, message, silent, ...)
   return status
 end
 
+-- A script from standard input up to a line that says exit or quit, as the prompt takes it.
+local function before_farewell(text, session)
+  local at = 1
+  for line, following in text:gmatch "([^\n]*)\n?()" do
+    if session:is_farewell(line) then
+      local before = text:sub(1, at - 1)
+      if not before:find("%f[%w_]" .. line:match "%a+" .. "%f[^%w_]") and session:compile_script(before, "stdin") then
+        return before
+      end
+    end
+    at = following
+  end
+  return text
+end
+
 local function run_script(arguments, index, session)
   local path = arguments[index]
   if path == "-" then
     session = session or new_session()
-    local f, message = session:compile_script(io.read "a", "stdin")
+    local f, message = session:compile_script(before_farewell(io.read "a", session), "stdin")
     return run_shown(session, f, message, false, set_arg(arguments, index))
   end
   local f, message
@@ -149,6 +164,17 @@ end
 
 local function wants_help(argument) return argument == "--help" or argument == "-h" end
 
+local INTERRUPTED = 130 -- what a shell has for a program that Ctrl-C ended
+
+-- What the library raised at the line of its user, which here is the command: its message is for the person who typed
+-- it, and a traceback says nothing more.
+local function plain(value)
+  local message = guard.error_text(value)
+  local own = message:match "bin/latent:%d+: (.*)$"
+  return own and {message = own} or message:find "interrupted!?$" and {status = INTERRUPTED, message = "interrupted"}
+    or {message = traceback(value)}
+end
+
 local function run_word(arguments, index)
   local word = arguments[index]
   if wants_help(arguments[index + 1]) and not HELPS_ITSELF[word] then
@@ -156,7 +182,11 @@ local function run_word(arguments, index)
     return 0
   end
   local module = require(WORDS[word])
-  return (module[word] or module.main)(table.move(arguments, index + 1, #arguments, 1, {}))
+  local words = table.move(arguments, index + 1, #arguments, 1, {})
+  local ok, status = xpcall(module[word] or module.main, plain, words)
+  if ok then return status end
+  fail(("%s: %s"):format(word, status.message))
+  return status.status or 1
 end
 
 --- Runs the command.
@@ -176,9 +206,11 @@ function M.main(arguments)
   elseif o.script and arguments[o.script] == "run" and wants_help(arguments[o.script + 1]) then
     print(usage_of "run")
     return 0
-  elseif o.script and arguments[o.script] == "run" and arguments[o.script + 1] then
+  elseif o.script and arguments[o.script] == "run" then
     o.script = o.script + 1
+    if not arguments[o.script] then return fail "run: expected a script, such as latent run script.lua" end
   end
+  if arguments[o.script] == "" then return fail "expected a script, got an empty name" end
   local status, session = 0, (#o.code > 0 or o.prompt) and new_session() or nil
   for _, code in ipairs(o.code) do
     if session:is_farewell(code) then

@@ -183,8 +183,13 @@ function M.check()
 end
 
 --- The command: prints the checks.
+-- @tparam {string,...} words behind it: none
 -- @treturn int the exit status: 1 where something needed is missing
-function M.main()
+function M.main(words)
+  if words[1] then
+    io.stderr:write(("latent: doctor: expected nothing behind it, got %s\n"):format(words[1]))
+    return 1
+  end
   local status = 0
   for _, line in ipairs(M.check()) do
     if line.state == "missing" then status = 1 end

@@ -76,10 +76,10 @@ local function hand_over(arguments)
   local words, named = {}, nil
   local i = 1
   while arguments[i] do
-    local inline = arguments[i]:match "^%-%-python=(.+)$"
+    local inline = arguments[i]:match "^%-%-python=(.*)$"
     if arguments[i] == "--python" or inline then
       named = inline or arguments[i + 1]
-      if not named then
+      if (named or "") == "" then
         say "--python: expected the name of a Python"
         return 2
       end
@@ -105,7 +105,7 @@ end
 
 local function serve(arguments)
   local requests, answers = math.tointeger(tonumber(arguments[2])), math.tointeger(tonumber(arguments[3]))
-  if not requests or not answers then
+  if not requests or not answers or arguments[4] then
     say "serve: expected the numbers of two open files"
     return 2
   end
@@ -125,7 +125,8 @@ function M.main(arguments)
     print(USAGE)
     return word and 0 or 2
   end
-  say(("unknown word %s (latent kernel --help)"):format(word))
+  say(word == "" and "expected a word, got an empty one (latent kernel --help)"
+    or ("unknown word %s (latent kernel --help)"):format(word))
   return 2
 end
 

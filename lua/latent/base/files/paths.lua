@@ -48,6 +48,7 @@ function M.mkdir_p(path)
     local ok, message = M.mkdir_p(parent)
     if not ok then return nil, message end
   end
+  if core.file_info(path) then return nil, path .. ": is a file, expected a folder" end
   local ok, message = core.mkdir(path)
   return ok, not ok and message or nil
 end
