@@ -133,5 +133,19 @@ case("a model of ops", function()
     return lt.maximum(z, 0) / (x:mean() ^ 2 + 1), y:unsqueeze(2):squeeze(2):sum(1)
   end}
 end, {2, 3, 4})
+case("numbers in lists", function()
+  return nn.Module{forward = function(_, x)
+    return lt.add(x, {1, 2, 3, 4}), lt.sub({{1, 2, 3, 4}}, x), x * {2, 0, 1, 0.5}, lt.matmul(x, {{1}, {2}, {3}, {4}})
+  end}
+end, {3, 4})
+local relu, tanh = lt.relu, lt.tanh
+local function helper(x) return relu(x) + tanh(x) end
+case("functions taken out of latent", function() return nn.Sequential{nn.Linear(4, 3), helper, relu} end, ROWS)
+case("arguments by name beside lists", function()
+  return nn.Module{forward = function(_, x)
+    return x:sum{1, 2, keepdim = true}, x:permute{axes = {2, 1, 3}}, x:transpose{a = 3, b = 1}:unsqueeze{axis = 1},
+      x:unsqueeze(1):squeeze{axis = 1}
+  end}
+end, {2, 3, 4})
 
 return M

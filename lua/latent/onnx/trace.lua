@@ -8,6 +8,7 @@ local graphs = require "latent.onnx.graph"
 local layers = require "latent.onnx.layers"
 local lt = require "latent"
 local module = require "latent.nn.module"
+local options = require "latent.base.options"
 local sequences = require "latent.onnx.sequences"
 local sorted_keys = require "latent.base.sorted_keys"
 
@@ -30,9 +31,11 @@ for name, op in pairs{relu = "Relu", tanh = "Tanh", sigmoid = "Sigmoid", exp = "
   abs = "Abs", neg = "Neg", sin = "Sin", cos = "Cos", erf = "Erf"} do
   OPS[name] = function(g, y, x) return g:elementwise(function(n) return g:node(op, {n}) end, x, y) end
 end
+local OF_TWO = {matmul = true} -- of which either may be a list of numbers
 for name, op in pairs{add = "Add", sub = "Sub", mul = "Mul", div = "Div", pow = "Pow", maximum = "Max",
   minimum = "Min"} do
   OPS[name] = function(g, y, a, b) return g:binary(op, a, b, y) end
+  OF_TWO[name] = true
 end
 function OPS.square(g, y, x) return g:binary("Mul", x, x, y) end
 function OPS.silu(g, y, x) return layers.SiLU(g, nil, x, y) end
@@ -132,26 +135,41 @@ end
 
 -- The names of what stands behind the tensors, in their order.
 local NAMES = {sum = {"axis", "keepdim"}, mean = {"axis", "keepdim"}, gelu = {"approximate"},
-  softmax = {"axis", "dtype"}, log_softmax = {"axis", "dtype"}, cat = {"axis"}, slice = {"axis", "first", "last"}}
+  softmax = {"axis", "dtype"}, log_softmax = {"axis", "dtype"}, cat = {"axis"}, slice = {"axis", "first", "last"},
+  permute = {"axes"}, transpose = {"a", "b"}, squeeze = {"axis"}, unsqueeze = {"axis"}}
 
--- Arguments with those that were given by name, as one table at the end, in their places.
+-- Arguments with those that were given by name, as one table at the end or beside a list there, in their places.
 local function in_order(name, ...)
   local list = table.pack(...)
   local last = NAMES[name] and list[list.n]
-  if type(last) ~= "table" or is_symbol(last) or #last > 0 then return ... end
-  list[list.n] = nil
+  if type(last) ~= "table" or is_symbol(last) then return ... end
+  local items, named = options.separate(last)
+  if #last == 0 then items, named = nil, last end
+  list[list.n] = items
   for i, key in ipairs(NAMES[name]) do
-    if last[key] ~= nil then list[i + 1] = last[key] end
+    if named[key] ~= nil then list[i + 1] = named[key] end
   end
   return table.unpack(list, 1, #NAMES[name] + 1)
 end
 
+-- A list of numbers as the tensor that the op makes of it.
+local function constant(name, value, symbol)
+  return type(value) == "table" and not is_symbol(value) and core.tensor_like(value, name, symbol.x) or value
+end
+
 -- `real`: the library's own function.
 local function apply(name, real, ...)
-  local g = has_symbol(...).graph
+  local symbol = has_symbol(...)
+  if OF_TWO[name] then
+    local a, b = ...
+    a, b = constant(name, a, symbol), constant(name, b, symbol)
+    local y = real(examples_of(a, b))
+    local made = OPS[name](symbol.graph, y, a, b)
+    return is_symbol(made) and made or symbol.graph:symbol(y, {last = made})
+  end
   local y = real(examples_of(...))
-  local made = OPS[name](g, y, in_order(name, ...))
-  return is_symbol(made) and made or g:symbol(y, {last = made})
+  local made = OPS[name](symbol.graph, y, in_order(name, ...))
+  return is_symbol(made) and made or symbol.graph:symbol(y, {last = made})
 end
 
 local Symbol = graphs.Symbol
@@ -186,12 +204,47 @@ end
 
 local function title(g, layer) return ("%s: %s"):format(g:place(), layer.kind) end
 
+-- Functions taken out of `latent` before, as by `local relu = lt.relu`, are the library's own. Where a function of the
+-- user's holds one, those that answer to symbols take its place until the model has been followed.
+local held = {}
+
+local function answer(f, seen)
+  if seen[f] then return end
+  seen[f] = true
+  local i = 1
+  local name, value = debug.getupvalue(f, i)
+  while name do
+    if type(value) == "function" then
+      for op, real in pairs(real_ops) do
+        if value == real then
+          held[#held + 1] = {f, i, real}
+          debug.setupvalue(f, i, lt[op])
+        end
+      end
+      answer(value, seen)
+    end
+    i = i + 1
+    name, value = debug.getupvalue(f, i)
+  end
+end
+
+local function put_back()
+  for _, place in ipairs(held) do debug.setupvalue(place[1], place[2], place[3]) end
+  held = {}
+end
+
 -- The forward function of a module of one's own, or a plain function.
 local function follow(g, layer, f, ...)
+  answer(f, {})
   local results = table.pack(attempt(f, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   local message = tostring(results[2])
   if message:find("onnx.save: ", 1, true) then error(message, 0) end
+  local taken = message:match "([%a_][%w_]*): expected [^\n]*got a value of an ONNX graph"
+  if OPS[taken] then
+    raise(("onnx.save: %s: its function calls a %s that was taken out of latent before, which cannot be followed; "
+      .. "write lt.%s(...)"):format(title(g, layer), taken, taken))
+  end
   raise(("onnx.save: %s: its function cannot be followed: %s (it may call layers, operators and %s)"):format(
     title(g, layer), message, table.concat(M.ops, ", ")))
 end
@@ -243,6 +296,7 @@ function M.run(model, inputs)
   for name in pairs(OPS) do real_ops[name] = lt[name] end
   local _ <close> = setmetatable({}, {__close = function()
     module.intercept = nil
+    put_back()
     for name, real in pairs(real_ops) do lt[name], real_ops[name] = real, nil end
   end})
   for name, real in pairs(real_ops) do
