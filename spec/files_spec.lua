@@ -139,7 +139,8 @@ describe("what is written", function()
     for _, writer in ipairs(WRITERS) do
       local write, path = writer[3], ("%s/file/x.%s"):format(folder, writer[2])
       if writer[1] ~= "a log" and writer[1] ~= "files.write_atomic" then
-        assert.misuse(function() write(path) end, "[^:]*/file/x%.%a+: cannot be written: .*/file: is a file, expected a folder$")
+        local message = "[^:]*/file/x%.%a+: cannot be written: .*/file: is a file, expected a folder$"
+        assert.misuse(function() write(path) end, message)
       end
     end
     assert.same({"file"}, scratch.list(folder))

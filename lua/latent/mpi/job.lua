@@ -10,7 +10,7 @@ local raise = core.raise
 local M = {rank = 0, size = 1, library = ""}
 
 local function limit_of(text)
-  local seconds = tonumber(text or "600")
+  local seconds = tonumber(text ~= "" and text or "600")
   if seconds and seconds >= 0 then return seconds + 0.0 end
   raise(("mpi: LATENT_MPI_TIMEOUT: expected seconds, got %s"):format(options.describe(text)))
 end

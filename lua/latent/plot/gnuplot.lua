@@ -161,7 +161,7 @@ local function run(script, errors, window)
 end
 
 local function not_installed(executable)
-  if os.getenv "LATENT_GNUPLOT" then
+  if (os.getenv "LATENT_GNUPLOT" or "") ~= "" then
     return ("%s: not found or not executable (LATENT_GNUPLOT names it)"):format(executable)
   end
   return "gnuplot is not installed: apt-get install gnuplot-nox (or set LATENT_GNUPLOT to its path)"
