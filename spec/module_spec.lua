@@ -336,7 +336,7 @@ describe("freeze", function()
     assert.equal(names(model), names(other))
     other:unfreeze()
     assert.same({eval = modes.eval, frozen = {}}, other:modes())
-    assert.error_matches(function() other:set_modes {} end, "set_modes: eval: expected a table, got nil")
+    assert.error_matches(function() other:set_modes {} end, "set_modes: eval: expected a list, got nil")
   end)
 
   it("lets gradients through to the input", function()

@@ -80,6 +80,7 @@ return function(core)
     local function f(x, ...)
       x = like(x, name .. ": x")
       local o, shape = arguments.read(name, EXTREMA, ...), x.shape
+      core.check_list(o.axis, name .. ": axis")
       local list = type(o.axis) == "table" and table.move(o.axis, 1, #o.axis, 1, {}) or {o.axis}
       for d = 1, #list == 0 and #shape or 0 do list[d] = d end
       local axes, gone = sorted_axes(row, x, list)
@@ -94,7 +95,7 @@ return function(core)
       end
       return (ops.reshape(y, kept))
     end
-    return {name = name, inputs = {"x"}, params = EXTREMA, f = f, named = true, differentiable = true, doc = doc}
+    return {name = name, inputs = {"x"}, params = EXTREMA, f = f, differentiable = true, doc = doc}
   end
 
   ---- softmax in another type ----

@@ -112,8 +112,9 @@ return function(core)
   end
 
   local function clone(x, ...)
-    arguments.read("clone", {}, ...)
-    if check(x, "clone").requires_grad and core.is_recording() then return ops.add(x, 0) end
+    check(x, "clone")
+    if select("#", ...) > 0 then arguments.read("clone", {}, ...) end
+    if x.requires_grad and core.is_recording() then return ops.add(x, 0) end
     return core.tensor(x)
   end
 
