@@ -127,7 +127,7 @@ describe("data", function()
     end)
 
     it("reads Fashion-MNIST where the Debian package has put it #slow", function()
-      if not files.is_dir(sources.fashion_package) then return pending "no package" end
+      if not files.is_dir(sources.fashion_package) then pending "dataset-fashion-mnist is not installed" end
       local set = assert(data.fashion_mnist {split = "test"})
       assert.equal(10000, #set)
       assert.equal("Ankle boot", set.classes[10])
@@ -136,7 +136,7 @@ describe("data", function()
     end)
 
     it("reads the real MNIST where it is #slow", function()
-      if not sources.locate_mnist() then return pending "not fetched" end
+      if not sources.locate_mnist() then pending "not fetched" end
       local set = assert(data.mnist {split = "test"})
       assert.equal(10000, #set)
       local mini = assert(data.mnist {split = "test", mini = true})

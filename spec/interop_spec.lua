@@ -157,14 +157,14 @@ describe("beside a live PyTorch #slow", function()
   end
 
   it("what it writes is read, and computes the same", function()
-    if not python then return pending "no Python with PyTorch" end
+    if not python then pending "no Python with PyTorch" end
     assert(run "write")
     assert_reads(folder, pt.load, ".pt")
     if files.exists(folder .. "ae.safetensors") then assert_reads(folder, safetensors.load, ".safetensors") end
   end)
 
   it("what we write it loads with strict = True, and computes the same", function()
-    if not python then return pending "no Python with PyTorch" end
+    if not python then pending "no Python with PyTorch" end
     for name, make in pairs(MODELS) do
       local model, shape = randomise(make()), name == "ae" and {3, 32, 32, 1} or {3, 5, 6, 2}
       local x, state = lt.randn(shape), model:state(OPTS)

@@ -12,8 +12,8 @@ describe("instruction set #slow", function()
   for _, isa in ipairs {"baseline", "avx2", "avx512"} do
     it(isa .. " agrees with double precision", function()
       local ok, text = run(isa, "spec/support/precision.lua")
-      if text:find "does not have these instructions" then return pending "not on this machine" end
-      if text:find "expected baseline" then return pending "not on this kind of machine" end
+      if text:find "does not have these instructions" then pending "not on this machine" end
+      if text:find "expected baseline" then pending "not on this kind of machine" end
       assert(ok, text)
       assert.matches("^" .. isa .. ": %d+ cases, 0 failed", text)
     end)

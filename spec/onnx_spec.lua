@@ -232,7 +232,7 @@ describe("onnxruntime", function()
   local python = require("bench.peer").find "onnx"
 
   local function run(list, opset, dynamic)
-    if not python then return pending "no Python with onnxruntime" end
+    if not python then pending "no Python with onnxruntime" end
     lt.manual_seed(5)
     local folder, remove = scratch.folder()
     finally(remove)
