@@ -1,7 +1,8 @@
 -- A small run on any number of ranks: `mpirun -n 4 lua5.4 spec/support/ranks_run.lua folder [option=value ...]`. When
 -- it is done it writes folder/bits. Options: parts, order, resume, stop (after a step), loop ("own": written by hand),
 -- clip ("own": in that loop), every (steps with one call of the optimiser), term (a rank that gets SIGTERM after 5
--- steps), raise (a rank that raises in step 5), width (of rank 1's model), seed (of rank 1's loader), slow.
+-- steps), raise (a rank that raises in step 5), width (of rank 1's model), seed (of rank 1's loader), slow (and with
+-- folder/alive saying that a step is made).
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local core, files, train = require "latent.core", require "latent.base.files", require "latent.train"
 local small = require "spec.support.small_run"
@@ -19,6 +20,7 @@ changes.callbacks = {on_step = function(now, run)
   if now.step == o.stop and mpi.rank == mpi.size - 1 then run:stop() end
   if now.step == 5 and o.term == mpi.rank then core.raise_signal "TERM" end
   if o.slow then
+    if mpi.rank == 0 then assert(files.write_atomic(folder .. "/alive", "")) end
     local till = lt.clock() + 0.01
     repeat until lt.clock() >= till
   end
