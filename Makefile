@@ -69,14 +69,16 @@ handout: build ## build/handout: the exercises for students, tasks open and answ
 report: setup build ## runs/report.html: the newest run of each exercise on one page (ARGS=runs/demo: the demo's)
 	@$(LUA) bin/latent report --title 'Autoencoders' $(ARGS)
 
+# As many files at a time as there are processors (JOBS=1: all in one process).
+TEST = $(LUA) tools/test.lua --jobs $(JOBS)
 test: setup spec-build ## the specs
-	@$(BUSTED)
+	@$(TEST)
 test-isas: setup spec-build ## ... those not tagged slow, with each instruction set but the default
 	@default=$$($(LUA) -e 'io.write(require("latent").info().isa)'); \
 	for isa in baseline avx2 avx512; do \
 	  [ $$isa = $$default ] && continue; \
 	  LATENT_ISA=$$isa $(LUA) -e 'require "latent"' >/dev/null 2>&1 || continue; \
-	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(BUSTED) --exclude-tags=slow || exit; \
+	  echo "LATENT_ISA=$$isa"; LATENT_ISA=$$isa $(TEST) -- --exclude-tags=slow || exit; \
 	done
 notebook-test: setup-notebook spec-build ## Jupyter's kernel, and the notebooks of docs/notebooks
 	@$(BUSTED) spec/notebook_spec.lua spec/notebooks_spec.lua
@@ -138,7 +140,8 @@ sanitized: setup-dev
 	@patchelf --add-needed $$($(CC) -print-file-name=libasan.so) --output $(SAN)/bin/lua5.4 \
 	  $$(command -v $(LUA))
 sanitize: sanitized ## the specs not tagged slow under ASan and UBSan
-	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(BUSTED) --cpath=$(SAN)/?.so --exclude-tags=slow
+	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
+	  $(TEST) --memory 2 -- --cpath='$(SAN)/?.so' --exclude-tags=slow
 # No input may take the machine along: an allocation that is too large fails, a process that is too large ends.
 fuzz: sanitized ## damaged files and random programs under ASan and UBSan (ARGS="--minutes 10 --seed 7")
 	@$(SAN_RUN) LATENT_FUZZ_SECONDS=20 ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:hard_rss_limit_mb=4000\
