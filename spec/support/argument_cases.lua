@@ -107,6 +107,22 @@ return function(add, wide)
   pool("max_pool3d", {1, 4, 5, 4, 2}, {2, 3, 2}, {padding = 1, dilation = {2, 1, 1}, ceil_mode = true,
     return_indices = true})
 
+  -- The way back from places, of which the last window writes where two have the same.
+  local function unpool(op, shape, places, options)
+    add(op, {shape}, function(lt, x)
+      local index = lt.tensor(places, {dtype = "i64"}):reshape(shape)
+      return lt[op](x, index, 2, options)
+    end)
+  end
+  unpool("max_unpool1d", {1, 2, 2}, {1, 2, 4, 3})
+  unpool("max_unpool2d", {1, 2, 2, 1}, {1, 4, 9, 16})
+  unpool("max_unpool2d", {2, 1, 2, 2}, {7, 3, 2, 8, 1, 1, 10, 9}, {stride = {2, 3}, output_size = {2, 5}})
+  unpool("max_unpool2d", {1, 2, 2, 1}, {1, 5, 5, 5}, {stride = 1})
+  unpool("max_unpool3d", {1, 1, 2, 1, 2}, {2, 16, 7, 1}, {output_size = {3, 4, 2}})
+  add("pixel_shuffle", {{2, 3, 2, 8}}, function(lt, x) return lt.pixel_shuffle(x, 2) end)
+  add("pixel_shuffle", {{1, 1, 2, 9}}, function(lt, x) return lt.pixel_shuffle(x, {factor = 3}) end)
+  add("pixel_unshuffle", {{2, 4, 6, 2}}, function(lt, x) return lt.pixel_unshuffle(x, 2) end)
+
   -- Resampling.
   local function resize(x, options)
     add("interpolate", {x}, function(lt, t) return lt.interpolate(t, options) end, {label = options.mode})

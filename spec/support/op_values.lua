@@ -133,6 +133,18 @@ local M = {
   avg_pool3d = {{function()
     return lt.avg_pool3d(numbers(1, 2, 3, 3, 1), 2, {stride = 1, divisor_override = 5}):reshape(-1)
   end, {-1, 1.4, -0.4, 2}}},
+  max_unpool1d = {{function() return lt.max_unpool1d(LINE, {{{1}, {4}, {5}}}, 2):reshape(-1) end,
+    {1, 0, 0, 4, 2, 0}}},
+  max_unpool2d = {{function()
+    return lt.max_unpool2d(numbers(1, 1, 2, 1), lt.tensor{3, 8}:reshape(1, 1, 2, 1), 2):reshape(-1)
+  end, {0, 0, 2, 0, 0, 0, 0, -2}}},
+  max_unpool3d = {{function()
+    return lt.max_unpool3d(lt.ones(1, 1, 1, 1, 1), lt.tensor(6):reshape(1, 1, 1, 1, 1), 2):reshape(-1)
+  end, {0, 0, 0, 0, 0, 1, 0, 0}}},
+  pixel_shuffle = {{function() return lt.pixel_shuffle(lt.arange(1, 8):reshape(1, 1, 2, 4), 2):reshape(-1) end,
+    {1, 2, 5, 6, 3, 4, 7, 8}}},
+  pixel_unshuffle = {{function() return lt.pixel_unshuffle(lt.arange(1, 8):reshape(1, 2, 4, 1), 2):reshape(-1) end,
+    {1, 2, 5, 6, 3, 4, 7, 8}}},
   interpolate = {{function() return lt.interpolate(LINE, 5):reshape(-1) end, {1, 1, 4, 4, 2}},
     {function() return lt.interpolate(LINE, {size = 5, mode = "linear"}):reshape(-1) end, {1, 2.2, 4, 2.8, 2}}},
   gaussian_kl = {{function() return lt.gaussian_kl({{1, 2}, {0, 0}}, {{0, 0}, {0, 0}}) end, 1.25},

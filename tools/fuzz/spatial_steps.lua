@@ -12,7 +12,7 @@ local function sizes(r, axes, low, high)
   return list
 end
 
--- A value [batch, one or three axes, channels], there or new.
+-- A value [batch, one to three axes, channels], there or new.
 local function pick(r, g, axes)
   local found = r:chance(0.6) and g:where(function(n) return #n.shape == axes + 2 and n.numel < 1000 end)
   if found then return found end
@@ -54,6 +54,29 @@ local function add_pools(choose)
   end
 end
 
+-- Places in what was pooled, of windows that do not overlap.
+local function add_unpools(choose, apply)
+  for name, axes in pairs{max_unpool1d = 1, max_unpool2d = 2, max_unpool3d = 3} do
+    choose[name] = function(r, g)
+      local i = pick(r, g, axes)
+      local node, kernel, places, list = g.nodes[i], r:int(1, 2), 1, {}
+      for d = 1, axes do places = places * node.shape[d + 1] * kernel end
+      for k = 1, node.numel do list[k] = r:int(1, places) end
+      return step({i}, list, kernel)
+    end
+    apply[name] = function(lt, x, args) return lt[name](x[1], lt.tensor(args[1]):reshape(x[1].shape), args[2]) end
+  end
+end
+
+local function add_shuffles(choose)
+  function choose.pixel_shuffle(r, g)
+    return step({g:input{r:int(1, 2), r:int(1, 3), r:int(1, 3), 4 * r:int(1, 2)}}, 2)
+  end
+  function choose.pixel_unshuffle(r, g)
+    return step({g:input{r:int(1, 2), 2 * r:int(1, 3), 2 * r:int(1, 3), r:int(1, 3)}}, 2)
+  end
+end
+
 local MODES = {{"nearest", "nearest-exact", "linear", "area"},
   {"nearest", "nearest-exact", "bilinear", "bicubic", "area"}, {"nearest", "nearest-exact", "trilinear", "area"}}
 
@@ -65,6 +88,8 @@ local function can_align(mode) return mode:find "linear" ~= nil or mode == "bicu
 function M.add(choose, apply)
   add_convolutions(choose, apply)
   add_pools(choose)
+  add_unpools(choose, apply)
+  add_shuffles(choose)
   function choose.interpolate(r, g)
     local axes = r:int(1, 3)
     local mode, size = r:pick(MODES[axes]), {}

@@ -1,6 +1,8 @@
---- Pools along one axis and along three, made of max_pool2d and avg_pool2d, and the places of the maxima.
+--- Pools along one axis and along three, made of max_pool2d and avg_pool2d, the places of the maxima, and the way back
+-- from these.
 -- @module latent.base.ops.pooling
 local arguments = require "latent.base.arguments"
+local shapes = require "latent.base.shapes"
 local spatial = require "latent.base.ops.spatial"
 
 --- @tparam table core latent.core
@@ -128,8 +130,53 @@ return function(core)
     return (deep(x, o, pool(given and 1 or 0), pool(o.divisor_override)))
   end
 
+  ---- the way back: maxima at their places, zeros elsewhere ----
+
+  local UNPOOL = {KERNEL, STRIDE, PADDING, {name = "output_size", kind = "sizes"}}
+
+  -- The sizes of what was pooled: several have the same pool, of which the smallest without output_size.
+  local function unpooled_sizes(name, shape, o, n)
+    local sizes = {}
+    local given = o.output_size and spatial.sizes(core, name, "output_size", o.output_size, n, "count")
+    for d = 1, n do
+      local least = (shape[d + 1] - 1) * o.stride[d] - 2 * o.padding[d] + o.kernel[d]
+      sizes[d] = given and given[d] or least
+      if math.abs(sizes[d] - least) >= o.stride[d] then
+        core.raise(("%s: output_size: expected %d, give or take less than the stride of %d, got %d"):format(name, least,
+          o.stride[d], sizes[d]))
+      end
+    end
+    return sizes
+  end
+
+  local function unpool(name, n)
+    return function(x, indices, ...)
+      local shape
+      x, shape = spatial.images(core, name, x, n)
+      indices = core.tensor_like(indices, name .. ": indices")
+      if shapes.text(indices) ~= shapes.text(shape) then
+        core.raise(("%s: indices: expected the shape of x %s, got %s"):format(name, shapes.text(shape),
+          shapes.text(indices)))
+      end
+      local o = settle(name, arguments.read(name, UNPOOL, ...), n)
+      local sizes, places = unpooled_sizes(name, shape, o, n), 1
+      for _, size in ipairs(sizes) do places = places * math.max(size, 0) end
+      local channels = shape[n + 2]
+      local flat = {shape[1], x:numel() // math.max(shape[1] * channels, 1), channels}
+      local y = core.zeros({shape[1], places, channels}, {dtype = x.dtype})
+      y = ops.scatter(y, ops.reshape(indices, flat), ops.reshape(x, flat), 2, false)
+      table.insert(sizes, 1, shape[1])
+      sizes[n + 2] = channels
+      return (ops.reshape(y, sizes))
+    end
+  end
+
   local function composite(name, f, params, doc)
     return {name = name, inputs = {"x"}, params = params, f = f, differentiable = true, doc = doc}
+  end
+
+  local function unpooling(name, n, doc)
+    return {name = name, inputs = {"x", "indices"}, params = UNPOOL, f = unpool(name, n), differentiable = true, doc = doc}
   end
 
   return {
@@ -142,5 +189,10 @@ return function(core)
       channels], with the arguments of max_pool2d; the places are counted through the volume."),
     composite("avg_pool3d", avg_pool3d, AVG, "The mean of each window of [batch, depth, height, width, channels], \z
       with the arguments of avg_pool2d."),
+    unpooling("max_unpool1d", 1, "The way back from max_pool1d, as max_unpool2d."),
+    unpooling("max_unpool2d", 2, "The way back from max_pool2d: images with the maxima at their places, the \z
+      indices of return_indices, and zeros elsewhere. kernel, stride and padding are the pool's; output_size tells \z
+      the size of what was pooled, where that is not the smallest possible. Of windows that overlap the last writes."),
+    unpooling("max_unpool3d", 3, "The way back from max_pool3d, as max_unpool2d."),
   }
 end

@@ -1,4 +1,4 @@
---- Images of another size: interpolate, axis by axis.
+--- Images of another size: interpolate, axis by axis; and channels that become pixels.
 -- @module latent.base.ops.resampling
 local arguments = require "latent.base.arguments"
 local options = require "latent.base.options"
@@ -77,7 +77,48 @@ return function(core)
     return x
   end
 
+  ---- channels as pixels, and back ----
+
+  local FACTOR = {{name = "factor", kind = "int", required = true}}
+
+  -- The factor, at least 1, and the shape.
+  local function factor_of(name, x, ...)
+    local _, shape = spatial.images(core, name, x, 2)
+    return options.expect(name, "factor", arguments.read(name, FACTOR, ...).factor, "count"), shape
+  end
+
+  local function pixel_shuffle(x, ...)
+    local r, s = factor_of("pixel_shuffle", x, ...)
+    if s[4] % (r * r) ~= 0 then
+      raise(("pixel_shuffle: x: expected a multiple of %d channels, for the factor %d, got %s"):format(r * r, r,
+        shapes.text(x)))
+    end
+    local c = s[4] // (r * r)
+    local y = ops.permute(ops.reshape(x, {s[1], s[2], s[3], c, r, r}), {1, 2, 5, 3, 6, 4})
+    return (ops.reshape(y, {s[1], s[2] * r, s[3] * r, c}))
+  end
+
+  local function pixel_unshuffle(x, ...)
+    local r, s = factor_of("pixel_unshuffle", x, ...)
+    if s[2] % r ~= 0 or s[3] % r ~= 0 then
+      raise(("pixel_unshuffle: x: expected a height and a width that are multiples of %d, got %s"):format(r,
+        shapes.text(x)))
+    end
+    local height, width = s[2] // r, s[3] // r
+    local y = ops.permute(ops.reshape(x, {s[1], height, r, width, r, s[4]}), {1, 2, 4, 6, 3, 5})
+    return (ops.reshape(y, {s[1], height, width, s[4] * r * r}))
+  end
+
+  local function shuffle(name, f, doc)
+    return {name = name, inputs = {"x"}, params = FACTOR, f = f, differentiable = true, doc = doc}
+  end
+
   return {
+    shuffle("pixel_shuffle", pixel_shuffle, "Images [batch, height, width, channels r^2] as [batch, height r, \z
+      width r, channels], r being the factor: of a channel's r^2 the first r become the first row of a pixel's square \z
+      (Shi et al., 2016)."),
+    shuffle("pixel_unshuffle", pixel_unshuffle, "The way back from pixel_shuffle: each r x r square of pixels becomes \z
+      the channels of one."),
     {name = "interpolate", inputs = {"x"}, params = PARAMS, f = interpolate, differentiable = true,
       doc = "Images [batch, one to three axes, channels] at another size (one number or a list), or scaled by a \z
         factor. Modes: nearest, nearest-exact (by the centres of pixels), linear for one axis, bilinear and bicubic \z
