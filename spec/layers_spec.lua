@@ -72,6 +72,33 @@ local CASES = {
   lstm = function() return nn.LSTM(5, 4, {layers = 2, bidirectional = true}) end,
   gru = function() return nn.GRU(5, 4, {layers = 2, bidirectional = true}) end,
   lstm_plain = function() return nn.LSTM(5, 4, {bias = false}) end,
+  conv3d = function()
+    return nn.Conv3d(3, 4, {3, 2, 1}, {stride = {1, 2, 1}, padding = {1, 0, 2}, dilation = {2, 1, 1}})
+  end,
+  conv3d_groups = function() return nn.Conv3d(4, 6, {2, 3, 4}, {padding = "same", groups = 2}) end,
+  conv_transpose3d = function()
+    return nn.ConvTranspose3d(3, 2, {2, 3, 2}, {stride = {2, 1, 3}, padding = {0, 1, 1}, output_padding = {1, 0, 2}})
+  end,
+  conv_transpose3d_groups = function() return nn.ConvTranspose3d(4, 6, 2, {stride = 2, groups = 2, bias = false}) end,
+  max_pool3d = function() return nn.MaxPool3d({2, 3, 2}, {stride = {2, 1, 1}, padding = {1, 1, 0}}) end,
+  avg_pool3d = function() return nn.AvgPool3d(2, {stride = 1, padding = 1, count_include_pad = false}) end,
+  batch_norm3d = function() return nn.BatchNorm3d(3) end,
+  volumes = function()
+    return nn.Sequential{nn.Conv3d(2, 3, 2), nn.ReLU(), nn.MaxPool3d{1, 2, 2}, nn.Flatten(), nn.Linear(18, 4)}
+  end,
+  pixel_shuffle = function() return nn.PixelShuffle(2) end,
+  pixel_unshuffle = function() return nn.PixelUnshuffle(2) end,
+  shuffled = function()
+    return nn.Sequential{nn.Conv2d(2, 8, 1), nn.PixelShuffle(2), nn.Flatten(), nn.Linear(48, 3)}
+  end,
+  zero_pad2d = function() return nn.ZeroPad2d{1, 2, 0, 3} end,
+  reflection_pad2d = function() return nn.ReflectionPad2d{1, 2, 3, 0} end,
+  replication_pad2d = function() return nn.ReplicationPad2d(2) end,
+  selu = function() return nn.SELU() end,
+  mish = function() return nn.Mish() end,
+  softsign = function() return nn.Softsign() end,
+  log_sigmoid = function() return nn.LogSigmoid() end,
+  hardtanh = function() return nn.Hardtanh(-0.5, 0.75) end,
   attention = function() return nn.MultiheadAttention(8, 2) end,
   encoder_layer = function() return nn.TransformerEncoderLayer(8, 2, {dim_feedforward = 16, dropout = 0}) end,
 }

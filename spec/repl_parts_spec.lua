@@ -449,8 +449,9 @@ describe("help", function()
   it("finds what people ask for, the best first", function()
     for asked, expected in pairs{concat = "lt.cat", csv = "train.read_log", denoise = "data.noisy",
       initial = "init", confusion = "lt.one_hot", ["gradient clipping"] = "lt.clip_grad_norm",
-      ["learning rate"] = "schedule", ["early stopping"] = "train.new", Dropout2d = "nn.Dropout",
-      tile = "lt.tile", lr_scheduler = "schedule", gpu = "lt.set_threads", nan = "lt.check_finite",
+      ["learning rate"] = "schedule", ["early stopping"] = "train.new", AlphaDropout = "nn.Dropout",
+      Dropout2d = "nn.Dropout2d", tile = "lt.tile", lr_scheduler = "schedule", gpu = "lt.set_threads",
+      nan = "lt.check_finite",
       posterior = "map.sample", hist = "plot.histogram", ["save weights"] = "safetensors.save",
       crossentropy = "lt.cross_entropy", MSELoss = "lt.mse_loss", reproducible = "lt.manual_seed",
       state_dict = "nn.Module:state", ["images grid"] = "plot.image_grid", reshaping = "lt.reshape",

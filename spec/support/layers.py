@@ -385,6 +385,49 @@ def added():
         put("batch_norm2d_mean/after/" + key, getattr(norm, key))
 
 
+def volumes_and_pixels():
+    """Layers of three axes, of pixels, and more activations."""
+    def volume(channels, *sizes):
+        return torch.randn(2, *(sizes or (4, 5, 3)), channels)
+
+    def image(channels, height=4, width=6):
+        return torch.randn(2, height, width, channels)
+
+    for name, module, x in [
+        ("conv3d", nn.Conv3d(3, 4, (3, 2, 1), stride=(1, 2, 1), padding=(1, 0, 2), dilation=(2, 1, 1)), volume(3)),
+        ("conv3d_groups", nn.Conv3d(4, 6, (2, 3, 4), padding="same", groups=2), volume(4)),
+        ("conv_transpose3d", nn.ConvTranspose3d(3, 2, (2, 3, 2), stride=(2, 1, 3), padding=(0, 1, 1),
+                                                output_padding=(1, 0, 2)), volume(3)),
+        ("conv_transpose3d_groups", nn.ConvTranspose3d(4, 6, 2, stride=2, groups=2, bias=False), volume(4)),
+        ("max_pool3d", nn.MaxPool3d((2, 3, 2), stride=(2, 1, 1), padding=(1, 1, 0)), volume(3)),
+        ("avg_pool3d", nn.AvgPool3d(2, stride=1, padding=1, count_include_pad=False), volume(3)),
+        ("batch_norm3d", nn.BatchNorm3d(3), volume(3)),
+        ("volumes", nn.Sequential(nn.Conv3d(2, 3, 2), nn.ReLU(), nn.MaxPool3d((1, 2, 2)), nn.Flatten(),
+                                  nn.Linear(18, 4)), volume(2, 4, 5, 3)),
+        ("pixel_shuffle", nn.PixelShuffle(2), image(8)),
+        ("pixel_unshuffle", nn.PixelUnshuffle(2), image(3)),
+        ("shuffled", nn.Sequential(nn.Conv2d(2, 8, 1), nn.PixelShuffle(2), nn.Flatten(), nn.Linear(48, 3)),
+         image(2, 2, 3)),
+        ("zero_pad2d", nn.ZeroPad2d((1, 2, 0, 3)), image(2)),
+        ("reflection_pad2d", nn.ReflectionPad2d((1, 2, 3, 0)), image(2)),
+        ("replication_pad2d", nn.ReplicationPad2d(2), image(2)),
+    ]:
+        case(name, module, x, channels_first=True)
+    for name, module in [("selu", nn.SELU()), ("mish", nn.Mish()), ("softsign", nn.Softsign()),
+                         ("log_sigmoid", nn.LogSigmoid()), ("hardtanh", nn.Hardtanh(-0.5, 0.75))]:
+        case(name, module, torch.randn(4, 5) * 3)
+    for n, sizes, options in [(1, (7,), {"kernel_size": 3, "stride": 2, "padding": 1}),
+                              (2, (5, 7), {"kernel_size": 2, "stride": (2, 3)}), (3, (4, 5, 3), {"kernel_size": 2})]:
+        x = torch.randn(2, 3, *sizes)
+        y, places = getattr(F, f"max_pool{n}d")(x, return_indices=True, **options)
+        y = y.detach().requires_grad_()
+        z = getattr(F, f"max_unpool{n}d")(y, places, output_size=sizes, **options)
+        dz = torch.randn_like(z)
+        z.backward(dz)
+        for key, value in {"x": x, "y": y, "places": places + 1.0, "z": z, "dz": dz, "dy": y.grad}.items():
+            put(f"unpool{n}/{key}", last(value))
+
+
 def write(path):
     header, offset = {}, 0
     for name, x in arrays.items():
@@ -409,4 +452,5 @@ if __name__ == "__main__":
     schedules()
     added()
     losses_in_double()
+    volumes_and_pixels()
     write(sys.argv[1] + "/layers.safetensors")

@@ -9,7 +9,8 @@ local IMAGE, ROWS, STEPS = {2, 6, 5, 4}, {3, 4}, {2, 5, 4}
 local function case(name, make, ...) M[#M + 1] = {name = name, make = make, inputs = {...}} end
 
 for _, kind in ipairs{"ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid", "Softplus", "PReLU", "Softmax",
-  "LogSoftmax", "Identity", "Dropout", "Flatten", "GlobalAvgPool", "GlobalMaxPool"} do
+  "LogSoftmax", "SELU", "Mish", "Softsign", "LogSigmoid", "Hardtanh", "Identity", "Dropout", "Dropout2d", "Flatten",
+  "GlobalAvgPool", "GlobalMaxPool"} do
   case(kind, function() return nn[kind]() end, IMAGE)
 end
 case("GELU tanh", function() return nn.GELU{approximate = "tanh"} end, ROWS)
@@ -51,6 +52,27 @@ case("Upsample exact", function() return nn.Upsample(1.5, {mode = "nearest-exact
 case("Upsample bilinear", function() return nn.Upsample({1.5, 2}, {mode = "bilinear"}) end, IMAGE)
 case("Upsample corners", function() return nn.Upsample(2, {mode = "bilinear", align_corners = true}) end, IMAGE)
 case("Upsample bicubic", function() return nn.Upsample(2, {mode = "bicubic"}) end, IMAGE)
+
+local VOLUME = {2, 4, 5, 6, 3}
+case("Conv3d", function()
+  return nn.Conv3d(3, 4, {3, 2, 1}, {stride = {1, 2, 1}, padding = {1, 0, 2}, dilation = {2, 1, 1}})
+end, VOLUME)
+case("Conv3d same, in groups", function() return nn.Conv3d(3, 6, 2, {padding = "same", groups = 3}) end, VOLUME)
+case("ConvTranspose3d", function()
+  return nn.ConvTranspose3d(3, 2, {2, 3, 2}, {stride = {2, 1, 3}, padding = {0, 1, 1}, output_padding = {1, 0, 2}})
+end, VOLUME)
+case("MaxPool3d", function() return nn.MaxPool3d({2, 3, 2}, {stride = {2, 1, 2}, padding = {0, 1, 1}}) end, VOLUME)
+case("AvgPool3d", function() return nn.AvgPool3d(2, {padding = 1}) end, VOLUME)
+case("a network of volumes", function()
+  return nn.Sequential{nn.Conv3d(3, 4, 3, {padding = 1}), nn.BatchNorm3d(4), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(),
+    nn.Linear(48, 2)}
+end, VOLUME)
+case("PixelShuffle", function() return nn.PixelShuffle(2) end, {2, 3, 5, 8})
+case("PixelUnshuffle", function() return nn.Sequential{nn.Conv2d(3, 2, 1), nn.PixelUnshuffle(2)} end, {2, 4, 6, 3})
+case("ZeroPad2d", function() return nn.ZeroPad2d{1, 2, 0, 3} end, IMAGE)
+case("ReflectionPad2d", function() return nn.ReflectionPad2d{1, 2, 3, 0} end, IMAGE)
+case("ReplicationPad2d", function() return nn.Sequential{nn.Conv2d(4, 2, 1), nn.ReplicationPad2d(2)} end, IMAGE)
+case("Hardtanh of two values", function() return nn.Hardtanh(-0.25, 0.5) end, ROWS)
 
 case("BatchNorm2d", function() return nn.BatchNorm2d(4) end, IMAGE)
 case("BatchNorm2d plain", function() return nn.BatchNorm2d(4, {affine = false}) end, IMAGE)

@@ -79,6 +79,53 @@ function M.Softplus:text()
   return self.beta == 1 and "Softplus" or core.plainly(string.format, "Softplus(%g)", self.beta)
 end
 
+-- A layer for a chain of ops without parameters.
+local function chain(kind, f)
+  local class = module.class(kind, {torch_layout = "keeps"})
+  function class.init(_, opts) options.check("nn." .. kind, opts, {}) end
+  function class:forward(x) return f(core.ops, input.check(self, x, input.ANY)) end
+  function class.text() return kind end
+  M[kind] = class
+end
+
+local SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+--- A layer of SELU: elu, scaled so that many layers keep a mean of 0 and a variance of 1 (Klambauer et al., 2017).
+-- @function SELU
+-- @treturn Module
+chain("SELU", function(ops, x) return ops.mul(ops.elu(x, SELU_ALPHA), SELU_SCALE) end)
+--- A layer of Mish: x * tanh(softplus(x)) (Misra, 2019).
+-- @function Mish
+-- @treturn Module
+chain("Mish", function(ops, x) return ops.mul(x, ops.tanh(ops.softplus(x))) end)
+--- A layer of softsign: x / (1 + |x|).
+-- @function Softsign
+-- @treturn Module
+chain("Softsign", function(ops, x) return ops.div(x, ops.add(ops.abs(x), 1)) end)
+--- A layer of the logarithm of sigmoid, -softplus(-x).
+-- @function LogSigmoid
+-- @treturn Module
+chain("LogSigmoid", function(ops, x) return ops.neg(ops.softplus(ops.neg(x))) end)
+
+--- A layer of clamp: what is below the least value or above the greatest becomes it.
+-- @function Hardtanh
+-- @tparam ?number least -1 unless said
+-- @tparam ?number greatest 1 unless said; nn.Hardtanh(0, 6) is PyTorch's ReLU6
+-- @treturn Module
+M.Hardtanh = module.class("Hardtanh", {torch_layout = "keeps"})
+function M.Hardtanh:init(least, greatest)
+  self.least = options.expect("nn.Hardtanh", "least", least == nil and -1 or least, "finite")
+  self.greatest = options.expect("nn.Hardtanh", "greatest", greatest == nil and 1 or greatest, "finite")
+  if self.greatest <= self.least then
+    core.raise(core.plainly(string.format, "nn.Hardtanh: greatest: expected above %g, got %g", self.least,
+      self.greatest))
+  end
+end
+function M.Hardtanh:forward(x)
+  return core.ops.clamp(input.check(self, x, input.ANY), self.least, self.greatest)
+end
+function M.Hardtanh:text() return core.plainly(string.format, "Hardtanh(%g, %g)", self.least, self.greatest) end
+
 local prelu_options = options.declare("nn.PReLU", {{"start", "finite", 0.25, "the slopes' first value"}, parts.DTYPE})
 
 --- A layer of leaky_relu whose slope is learned, one for all or one a channel (He et al., 2015).

@@ -1,5 +1,6 @@
---- Convolutions. Images are [batch, height, width, channels], sequences [batch, time, channels]; weights begin with the
--- kernel's axes and end in [inputs, outputs]. They start as in PyTorch: uniform in +-1 / sqrt(fan in).
+--- Convolutions. Images are [batch, height, width, channels], volumes [batch, depth, height, width, channels],
+-- sequences [batch, time, channels]; weights begin with the kernel's axes and end in [inputs, outputs]. They start as
+-- in PyTorch: uniform in +-1 / sqrt(fan in).
 -- @module latent.nn.convolution
 local core = require "latent.core"
 local input = require "latent.nn.input"
@@ -22,10 +23,10 @@ local function conv_layout(self, value, flow)
   return flow:picture({is = "map"}, self.outputs)
 end
 
-local function init_conv(self, name, inputs, outputs, kernel, opts)
+local function init_conv(self, name, inputs, outputs, kernel, opts, n)
   self.inputs = options.expect(name, "inputs", inputs, "count")
   self.outputs = options.expect(name, "outputs", outputs, "count")
-  self.kernel = parts.pair(name, "kernel", kernel, "count")
+  self.kernel = parts.many(name, "kernel", kernel, "count", n or 2)
   self.stride, self.padding, self.dilation, self.groups = opts.stride, opts.padding, opts.dilation, opts.groups
   parts.check_groups(name, self)
 end
@@ -34,7 +35,7 @@ end
 local function settle_same(self, name)
   if self.padding ~= "same" then return end
   local halves = {}
-  for d = 1, 2 do
+  for d = 1, #self.kernel do
     if self.stride[d] ~= 1 then
       core.raise(('%s: padding: "same" goes with a stride of 1, got %d'):format(name, self.stride[d]))
     end
@@ -45,16 +46,18 @@ local function settle_same(self, name)
   self.padding = halves
 end
 
--- Weight [kernel height, kernel width, inputs, outputs], in groups less of one of them; the bound is 1 / sqrt(fan in).
+-- Weight [kernel..., inputs, outputs], in groups less of one of them; the bound is 1 / sqrt(fan in).
 local function init_weights(self, inputs, outputs, fan, opts)
-  local bound = 1 / math.sqrt(fan * self.kernel[1] * self.kernel[2])
-  self.weight = parts.uniform(bound, self.kernel[1], self.kernel[2], inputs, outputs)
+  for _, size in ipairs(self.kernel) do fan = fan * size end
+  local bound, shape = 1 / math.sqrt(fan), {table.unpack(self.kernel)}
+  table.move({inputs, outputs}, 1, 2, #shape + 1, shape)
+  self.weight = parts.uniform(bound, shape)
   if opts.bias then self.bias = parts.uniform(bound, self.outputs) end
 end
 
 local function conv_text(self, kind, more)
   return ("%s(%d -> %d, %s%s)"):format(kind, self.inputs, self.outputs,
-    self.kernel[1] .. "x" .. self.kernel[2],
+    table.concat(self.kernel, "x"),
     parts.extras(self, {{"stride", 1}, {"padding", 0}, {"dilation", 1}, {"groups", 1}, table.unpack(more or {})}))
 end
 
@@ -119,6 +122,71 @@ function M.ConvTranspose2d:forward(x)
 end
 
 function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end
+
+-- ---- along three axes ----
+
+local DEEP = {{"stride", parts.COUNTS3, 1}, {"padding", parts.SIZES3, 0}, {"dilation", parts.COUNTS3, 1}}
+local deep_options = options.declare("nn.Conv3d", {DEEP[1],
+  {"padding", parts.PADDING3, 0, '"same" keeps the size, with a stride of 1'}, DEEP[3], parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
+
+--- Convolution of volumes, [batch, depth, height, width, inputs] to [batch, depth, height, width, outputs], weight
+-- [kernel depth, kernel height, kernel width, inputs / groups, outputs]. Initially weight and bias are uniform within
+-- 1 / sqrt(inputs / groups * the kernel's elements), as in PyTorch.
+-- @function Conv3d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int|{int,int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.Conv3d = class("Conv3d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 5, 2, 1}}}})
+
+function M.Conv3d:init(inputs, outputs, kernel, opts)
+  opts = deep_options(opts)
+  init_conv(self, "nn.Conv3d", inputs, outputs, kernel, opts, 3)
+  settle_same(self, "nn.Conv3d")
+  local inputs_of_group = self.inputs // self.groups
+  init_weights(self, inputs_of_group, self.outputs, inputs_of_group, opts)
+end
+
+function M.Conv3d:forward(x)
+  return lt.conv3d(input.check(self, x, input.VOLUMES, self.inputs), self.weight, self.bias, self.stride, self.padding,
+    self.dilation, self.groups)
+end
+
+function M.Conv3d:text() return conv_text(self, "Conv3d") end
+
+local deep_transpose_options = options.declare("nn.ConvTranspose3d", {DEEP[1], DEEP[2],
+  {"output_padding", parts.SIZES3, 0, "frames, rows and columns more at the end"}, DEEP[3], parts.GROUPS, parts.BIAS,
+  parts.DTYPE})
+
+--- Transposed convolution of volumes: the adjoint of Conv3d, weight [kernel depth, kernel height, kernel width, inputs,
+-- outputs / groups]. Initially weight and bias are uniform within 1 / sqrt(outputs / groups * the kernel's elements),
+-- as in PyTorch.
+-- @function ConvTranspose3d
+-- @tparam int inputs channels
+-- @tparam int outputs channels
+-- @tparam int|{int,int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.ConvTranspose3d = class("ConvTranspose3d", {order = {"weight", "bias"}, torch_layout = conv_layout,
+  torch_arrays = {weight = {axes = {3, 4, 5, 1, 2}}}})
+
+function M.ConvTranspose3d:init(inputs, outputs, kernel, opts)
+  opts = deep_transpose_options(opts)
+  init_conv(self, "nn.ConvTranspose3d", inputs, outputs, kernel, opts, 3)
+  self.output_padding = opts.output_padding
+  local outputs_of_group = self.outputs // self.groups
+  init_weights(self, self.inputs, outputs_of_group, outputs_of_group, opts)
+end
+
+function M.ConvTranspose3d:forward(x)
+  return lt.conv_transpose3d(input.check(self, x, input.VOLUMES, self.inputs), self.weight, self.bias, self.stride,
+    self.padding, self.output_padding, self.dilation, self.groups)
+end
+
+function M.ConvTranspose3d:text() return conv_text(self, "ConvTranspose3d", {{"output_padding", 0}}) end
 
 -- ---- along one axis: images of height 1 ----
 

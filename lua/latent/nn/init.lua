@@ -14,7 +14,7 @@ local M = {Module = module.new, is_module = module.is_module}
 -- no batch norm in one pass with the sum and the rectifier behind it, which are found wherever they are called.
 M.fuse = true
 
-for _, part in ipairs{"layers", "convolution", "pooling", "normalization", "activations", "recurrent",
+for _, part in ipairs{"layers", "convolution", "pooling", "pixels", "normalization", "activations", "recurrent",
   "attention", "losses", "reparameterize"} do
   for name, class in pairs(require("latent.nn." .. part)) do M[name] = class end
 end

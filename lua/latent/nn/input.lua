@@ -15,6 +15,8 @@ M.ROWS = {text = "[*, %d]", least = 1}
 M.ITEMS = {text = "[batch, %d]", dims = 2}
 M.IMAGES = {text = "[batch, height, width, channels]", dims = 4}
 M.MAPS = {text = "[batch, height, width, %d]", dims = 4}
+M.VOLUMES = {text = "[batch, depth, height, width, %d]", dims = 5}
+M.FRAMES = {text = "[batch, depth, height, width, channels]", dims = 5}
 M.SEQUENCES = {text = "[batch, time, channels]", dims = 3}
 M.STEPS = {text = "[batch, time, %d]", dims = 3}
 M.CHANNELS = {text = "[batch, ..., %d]", least = 2}

@@ -147,21 +147,39 @@ function M.Residual:forward(x)
   return ops.add(x, y)
 end
 
+local function probability(name, p)
+  if p == nil then return 0.5 end
+  if type(p) ~= "number" or not (p >= 0 and p <= 1) then
+    raise(("%s: p: expected a number in [0, 1], got %s"):format(name, options.describe(p)))
+  end
+  return p
+end
+
 --- Dropout: in training each element is zero with probability p and the others are scaled up.
 -- @function Dropout
 -- @tparam ?number p 0.5 unless said
 -- @treturn Module
 M.Dropout = class("Dropout", {torch_layout = "keeps"})
-function M.Dropout:init(p)
-  self.p = p == nil and 0.5 or p
-  if type(self.p) ~= "number" or not (self.p >= 0 and self.p <= 1) then
-    raise("nn.Dropout: p: expected a number in [0, 1], got " .. options.describe(self.p))
-  end
-end
+function M.Dropout:init(p) self.p = probability("nn.Dropout", p) end
 function M.Dropout:forward(x)
   return ops.dropout(input.check(self, x, input.ANY), self.p, self.training)
 end
 function M.Dropout:text() return core.plainly(string.format, "Dropout(%g)", self.p) end
+
+--- Dropout of whole channels: in training each channel of an item, [batch, ..., channels], is zero with probability p
+-- and the others are scaled up (Tompson et al., 2015).
+-- @function Dropout2d
+-- @tparam ?number p 0.5 unless said
+-- @treturn Module
+M.Dropout2d = class("Dropout2d", {torch_layout = "keeps"})
+function M.Dropout2d:init(p) self.p = probability("nn.Dropout2d", p) end
+function M.Dropout2d:forward(x)
+  local shape = input.check(self, x, input.PLACES).shape
+  if not self.training or self.p == 0 then return x end
+  for d = 2, #shape - 1 do shape[d] = 1 end
+  return ops.mul(x, ops.dropout(core.ones({table.unpack(shape)}, {dtype = x.dtype}), self.p, true))
+end
+function M.Dropout2d:text() return core.plainly(string.format, "Dropout2d(%g)", self.p) end
 
 -- The number of elements of one item of a batch.
 local function item_size(shape)

@@ -115,6 +115,21 @@ end
 function M.BatchNorm2d:forward(x) return batch_norm(self, input.check(self, x, input.MAPS, self.channels)) end
 function M.BatchNorm2d:text() return ("BatchNorm2d(%d)"):format(self.channels) end
 
+local batch_norm_3d_options = options.declare("nn.BatchNorm3d", BATCH_NORM)
+
+--- Batch normalisation of volumes [batch, depth, height, width, channels] over all axes but the last, as BatchNorm2d.
+-- @function BatchNorm3d
+-- @tparam int channels
+-- @tparam ?table opts
+-- @treturn Module
+M.BatchNorm3d = class("BatchNorm3d", {order = {"weight", "bias"}, buffers = BUFFERS,
+  torch_layout = M.BatchNorm2d.torch_layout})
+function M.BatchNorm3d:init(channels, opts)
+  init_batch_norm(self, "nn.BatchNorm3d", channels, batch_norm_3d_options(opts))
+end
+function M.BatchNorm3d:forward(x) return batch_norm(self, input.check(self, x, input.VOLUMES, self.channels)) end
+function M.BatchNorm3d:text() return ("BatchNorm3d(%d)"):format(self.channels) end
+
 -- Arrays with one number a feature have the order of the row that is read, which may have been a map, or else may
 -- become one; of a map it is the order of the channels.
 local function row_layout(self, value, flow)

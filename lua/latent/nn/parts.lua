@@ -15,36 +15,52 @@ function M.uniform(bound, ...)
   return core.param(ops.mul(ops.sub(core.rand(...), 0.5), 2 * bound))
 end
 
---- {height, width} from a number or a pair of what `options.expect` calls "size" or "count".
+local AXES = {[2] = "{height, width}", [3] = "{depth, height, width}"}
+
+--- {height, width} or {depth, height, width}, from a number or a list of what `options.expect` calls "size" or "count".
 -- @tparam string name of the function
 -- @tparam string option
 -- @param value
 -- @tparam string wanted
--- @treturn {int,int}
-function M.pair(name, option, value, wanted)
+-- @tparam int n how many
+-- @treturn {int,...}
+function M.many(name, option, value, wanted, n)
+  local list = {}
   if type(value) ~= "table" then
     value = options.expect(name, option, value, wanted)
-    return {value, value}
+    for d = 1, n do list[d] = value end
+    return list
   end
   core.check_list(value, name .. ": " .. option)
-  if #value ~= 2 then raise(("%s: %s: expected a number or {height, width}"):format(name, option)) end
-  return {options.expect(name, option, value[1], wanted), options.expect(name, option, value[2], wanted)}
+  if #value ~= n then raise(("%s: %s: expected a number or %s"):format(name, option, AXES[n])) end
+  for d = 1, n do list[d] = options.expect(name, option, value[d], wanted) end
+  return list
 end
+
+--- The same of two.
+function M.pair(name, option, value, wanted) return M.many(name, option, value, wanted, 2) end
+
+local TYPES = {[2] = "int|{int,int}", [3] = "int|{int,int,int}"}
 
 -- The same as kinds of options.
-local function pair_kind(wanted, words)
-  return {type = "int|{int,int}", words = function() return words end, check = function(where, value)
-    local name, option = where:match "^(.*): (.*)$"
-    return M.pair(name, option, value, wanted)
-  end}
+local function list_kind(n, wanted, least)
+  return {type = TYPES[n], words = function() return ("a number of at least %d or %s"):format(least, AXES[n]) end,
+    check = function(where, value)
+      local name, option = where:match "^(.*): (.*)$"
+      return M.many(name, option, value, wanted, n)
+    end}
 end
-M.SIZES = pair_kind("size", "a number of at least 0 or {height, width}")
-M.COUNTS = pair_kind("count", "a number of at least 1 or {height, width}")
 
---- The same, or the word "same": what keeps the size.
-M.PADDING = {type = "int|{int,int}|string",
-  words = function() return 'a number of at least 0, {height, width} or "same"' end,
-  check = function(where, value) return value == "same" and value or M.SIZES.check(where, value) end}
+-- The same, or the word "same": what keeps the size.
+local function padding_kind(n, sizes)
+  return {type = TYPES[n] .. "|string",
+    words = function() return ('a number of at least 0, %s or "same"'):format(AXES[n]) end,
+    check = function(where, value) return value == "same" and value or sizes.check(where, value) end}
+end
+
+M.SIZES, M.COUNTS = list_kind(2, "size", 0), list_kind(2, "count", 1)
+M.SIZES3, M.COUNTS3 = list_kind(3, "size", 0), list_kind(3, "count", 1)
+M.PADDING, M.PADDING3 = padding_kind(2, M.SIZES), padding_kind(3, M.SIZES3)
 
 --- Checks that groups divide the channels on both sides.
 -- @tparam string name of the layer
@@ -62,21 +78,28 @@ M.BIAS = {"bias", "boolean", true, "whether the layer has one"}
 M.DTYPE = {"dtype", options.one_of{"float32", "float64"}, nil, "of its arrays (default: lt.get_default_dtype())"}
 M.EPS = {"eps", "positive", 1e-5, "added to the variance"}
 
---- "2" or "{2, 3}" of a pair.
--- @tparam {int,int} p
+local function is_all(list, value)
+  for _, x in ipairs(list) do
+    if x ~= value then return false end
+  end
+  return true
+end
+
+--- "2" or "{2, 3}" of a pair, or of more.
+-- @tparam {int,...} p
 -- @treturn string
-function M.pair_text(p) return p[1] == p[2] and ("%d"):format(p[1]) or ("{%d, %d}"):format(p[1], p[2]) end
+function M.pair_text(p) return is_all(p, p[1]) and ("%d"):format(p[1]) or "{" .. table.concat(p, ", ") .. "}" end
 
 --- ", stride 2" and the like, for options that are not at their default.
 -- @tparam Module self
--- @tparam {table,...} defaults each {name, default}; the option is a number or a pair
+-- @tparam {table,...} defaults each {name, default}; the option is a number or a list
 -- @treturn string
 function M.extras(self, defaults)
   local text = ""
   for _, default in ipairs(defaults) do
     local p = self[default[1]]
-    if type(p) ~= "table" then p = {p, p} end
-    if p[1] ~= default[2] or p[2] ~= default[2] then
+    if type(p) ~= "table" then p = {p} end
+    if not is_all(p, default[2]) then
       text = text .. (", %s %s"):format(default[1], p[1] == "same" and "same" or M.pair_text(p))
     end
   end

@@ -15,13 +15,13 @@ local POOL = {{"stride", parts.COUNTS, nil, "default: the kernel's size"}, {"pad
 
 local CEIL_MODE = {"ceil_mode", "boolean", false, "whether incomplete windows at the end count"}
 
-local function init_pool(self, name, kernel, opts)
-  self.kernel = parts.pair(name, "kernel", kernel, "count")
+local function init_pool(self, name, kernel, opts, n)
+  self.kernel = parts.many(name, "kernel", kernel, "count", n or 2)
   self.stride, self.padding, self.ceil_mode = opts.stride or self.kernel, opts.padding, opts.ceil_mode
 end
 
 local function pool_text(self, kind)
-  local stride = self.stride[1] ~= self.kernel[1] or self.stride[2] ~= self.kernel[2]
+  local stride = table.concat(self.stride, " ") ~= table.concat(self.kernel, " ")
   return ("%s(%s%s%s%s)"):format(kind, parts.pair_text(self.kernel),
     stride and ", stride " .. parts.pair_text(self.stride) or "",
     parts.extras(self, {{"padding", 0}, self.dilation and {"dilation", 1} or nil}), self.ceil_mode and ", ceil" or "")
@@ -46,9 +46,9 @@ function M.MaxPool2d:forward(x)
 end
 function M.MaxPool2d:text() return pool_text(self, "MaxPool2d") end
 
-local avg_options = options.declare("nn.AvgPool2d", {POOL[1], POOL[2], CEIL_MODE,
-  {"count_include_pad", "boolean", true, "whether the zeros of the padding count"},
-  {"divisor_override", "integer", nil, "what the sums are divided by instead"}})
+local COUNT_PAD = {"count_include_pad", "boolean", true, "whether the zeros of the padding count"}
+local DIVISOR = {"divisor_override", "integer", nil, "what the sums are divided by instead"}
+local avg_options = options.declare("nn.AvgPool2d", {POOL[1], POOL[2], CEIL_MODE, COUNT_PAD, DIVISOR})
 
 --- The mean of each window.
 -- @function AvgPool2d
@@ -66,6 +66,45 @@ function M.AvgPool2d:forward(x)
     self.count_include_pad, self.divisor_override)
 end
 function M.AvgPool2d:text() return pool_text(self, "AvgPool2d") end
+
+local DEEP = {{"stride", parts.COUNTS3, nil, "default: the kernel's size"}, {"padding", parts.SIZES3, 0}}
+local deep_max_options = options.declare("nn.MaxPool3d", {DEEP[1], DEEP[2], {"dilation", parts.COUNTS3, 1}, CEIL_MODE})
+
+--- The largest value of each window of [batch, depth, height, width, channels].
+-- @function MaxPool3d
+-- @tparam int|{int,int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.MaxPool3d = class("MaxPool3d", {torch_layout = "keeps"})
+function M.MaxPool3d:init(kernel, opts)
+  opts = deep_max_options(opts)
+  init_pool(self, "nn.MaxPool3d", kernel, opts, 3)
+  self.dilation = opts.dilation
+end
+function M.MaxPool3d:forward(x)
+  return lt.max_pool3d(input.check(self, x, input.FRAMES), self.kernel, self.stride, self.padding, self.dilation,
+    self.ceil_mode)
+end
+function M.MaxPool3d:text() return pool_text(self, "MaxPool3d") end
+
+local deep_avg_options = options.declare("nn.AvgPool3d", {DEEP[1], DEEP[2], CEIL_MODE, COUNT_PAD, DIVISOR})
+
+--- The mean of each window of [batch, depth, height, width, channels].
+-- @function AvgPool3d
+-- @tparam int|{int,int,int} kernel
+-- @tparam ?table opts
+-- @treturn Module
+M.AvgPool3d = class("AvgPool3d", {torch_layout = "keeps"})
+function M.AvgPool3d:init(kernel, opts)
+  opts = deep_avg_options(opts)
+  init_pool(self, "nn.AvgPool3d", kernel, opts, 3)
+  self.count_include_pad, self.divisor_override = opts.count_include_pad, opts.divisor_override
+end
+function M.AvgPool3d:forward(x)
+  return lt.avg_pool3d(input.check(self, x, input.FRAMES), self.kernel, self.stride, self.padding, self.ceil_mode,
+    self.count_include_pad, self.divisor_override)
+end
+function M.AvgPool3d:text() return pool_text(self, "AvgPool3d") end
 
 local upsample_options = options.declare("nn.Upsample", {
   {"mode", options.one_of{"nearest", "nearest-exact", "bilinear", "bicubic", "area"}, "nearest"},

@@ -53,6 +53,25 @@ function M.Softplus(g, layer, x, y)
   end, x, y)
 end
 
+M.Softsign, M.SELU = activation "Softsign", activation("Selu", function()
+  return {alpha = {float = 1.6732632423543772}, gamma = {float = 1.0507009873554805}}
+end)
+
+function M.Mish(g, _, x, y)
+  return g:elementwise(function(name)
+    return g:node("Mul", {name, g:node("Tanh", {g:node("Softplus", {name})})})
+  end, x, y)
+end
+
+function M.LogSigmoid(g, _, x, y)
+  return g:elementwise(function(name) return g:node("Neg", {g:node("Softplus", {g:node("Neg", {name})})}) end, x, y)
+end
+
+function M.Hardtanh(g, layer, x, y)
+  local least, greatest = g:number(layer.least, x.x.dtype), g:number(layer.greatest, x.x.dtype)
+  return g:elementwise(function(name) return g:node("Clip", {name, least, greatest}) end, x, y)
+end
+
 -- The slopes stand along our last axis.
 function M.PReLU(g, layer, x, y)
   return g:symbol(y, {last = g:node("PRelu", {g:channels_last(x), g:constant(layer.weight, "weight")})})
@@ -69,7 +88,7 @@ M.Softmax, M.LogSoftmax = along_axis "Softmax", along_axis "LogSoftmax"
 -- ---- what moves or passes ----
 
 local function pass(_, _, x) return x end
-M.Identity, M.Dropout = pass, pass -- in evaluation
+M.Identity, M.Dropout, M.Dropout2d = pass, pass, pass -- in evaluation
 
 function M.Flatten(g, _, x, y) return g:symbol(y, {last = g:node("Flatten", {g:channels_last(x)}, {axis = 1})}) end
 
@@ -146,8 +165,9 @@ local function convolution(op)
     })})
   end
 end
-M.Conv1d, M.Conv2d = convolution "Conv", convolution "Conv"
-M.ConvTranspose1d, M.ConvTranspose2d = convolution "ConvTranspose", convolution "ConvTranspose"
+for _, axes in ipairs{"1d", "2d", "3d"} do
+  M["Conv" .. axes], M["ConvTranspose" .. axes] = convolution "Conv", convolution "ConvTranspose"
+end
 
 local function pool(op)
   return function(g, layer, x, y)
@@ -165,8 +185,9 @@ local function pool(op)
     return g:symbol(y, {first = g:node(op, {g:channels_first(x)}, attributes)})
   end
 end
-M.MaxPool1d, M.MaxPool2d = pool "MaxPool", pool "MaxPool"
-M.AvgPool1d, M.AvgPool2d = pool "AveragePool", pool "AveragePool"
+for _, axes in ipairs{"1d", "2d", "3d"} do
+  M["MaxPool" .. axes], M["AvgPool" .. axes] = pool "MaxPool", pool "AveragePool"
+end
 
 local function global_pool(op)
   return function(g, _, x, y)
@@ -175,6 +196,30 @@ local function global_pool(op)
   end
 end
 M.GlobalAvgPool, M.GlobalMaxPool = global_pool "GlobalAveragePool", global_pool "GlobalMaxPool"
+
+-- ---- pixels ----
+
+function M.PixelShuffle(g, layer, x, y)
+  return g:symbol(y, {first = g:node("DepthToSpace", {g:channels_first(x)}, {blocksize = layer.factor,
+    mode = "CRD"})})
+end
+
+-- SpaceToDepth knows another order of the channels.
+function M.PixelUnshuffle(g, layer, x, y)
+  local r, s = layer.factor, y.shape
+  local name = g:node("Reshape", {g:channels_last(x), g:shape{0, s[2], r, s[3], r, -1}})
+  name = g:node("Transpose", {name}, {perm = {0, 1, 3, 5, 2, 4}})
+  return g:symbol(y, {last = g:node("Reshape", {name, g:shape{0, s[2], s[3], s[4]}})})
+end
+
+local MARGINS = {constant = "constant", reflect = "reflect", replicate = "edge"}
+
+local function pad(g, layer, x, y)
+  local left, right, top, bottom = table.unpack(layer.padding)
+  return g:symbol(y, {first = g:node("Pad", {g:channels_first(x), g:shape{0, 0, top, left, 0, 0, bottom, right}},
+    {mode = MARGINS[layer.mode]})})
+end
+M.ZeroPad2d, M.ReflectionPad2d, M.ReplicationPad2d = pad, pad, pad
 
 -- How the modes of interpolate are called there.
 local MODES = {
@@ -211,7 +256,7 @@ local function batch_norm(g, layer, x, y)
     g:constant(layer.running_mean, "running_mean"), g:constant(layer.running_var, "running_var")},
     {epsilon = {float = layer.eps}})})
 end
-M.BatchNorm2d = batch_norm
+M.BatchNorm2d, M.BatchNorm3d = batch_norm, batch_norm
 function M.BatchNorm1d(g, layer, x, y)
   local symbol = batch_norm(g, layer, x, y)
   if y:dim() == 2 then symbol.last = symbol.first end

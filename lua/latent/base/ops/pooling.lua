@@ -176,7 +176,8 @@ return function(core)
   end
 
   local function unpooling(name, n, doc)
-    return {name = name, inputs = {"x", "indices"}, params = UNPOOL, f = unpool(name, n), differentiable = true, doc = doc}
+    return {name = name, inputs = {"x", "indices"}, params = UNPOOL, f = unpool(name, n), differentiable = true,
+      doc = doc}
   end
 
   return {
