@@ -142,6 +142,16 @@ sanitized: setup-dev
 sanitize: sanitized ## the specs not tagged slow under ASan and UBSan
 	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
 	  $(TEST) --memory 2 -- --cpath='$(SAN)/?.so' --exclude-tags=slow
+# The pool of threads, by itself: on futexes, and on what takes their place where a system has none.
+RACES = tools/races.c $(patsubst %,c/base/%.c,parallel futex cpus signals tensor dtype)
+.PHONY: races
+races: ## the threads under ThreadSanitizer
+	@mkdir -p $(BUILD)/races
+	@for futex in 1 0; do \
+	  $(CC) -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -pthread -fsanitize=thread -DLATENT_FUTEX=$$futex -Ic \
+	    $(RACES) -o $(BUILD)/races/races$$futex -lm && \
+	  TSAN_OPTIONS='die_after_fork=0 halt_on_error=1' $(BUILD)/races/races$$futex || exit; \
+	done
 # No input may take the machine along: an allocation that is too large fails, a process that is too large ends.
 fuzz: sanitized ## damaged files and random programs under ASan and UBSan (ARGS="--minutes 10 --seed 7")
 	@$(SAN_RUN) LATENT_FUZZ_SECONDS=20 ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:hard_rss_limit_mb=4000\

@@ -20,7 +20,7 @@ FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 
 ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
-REPLACED := $(patsubst %,c/base/%.c,blas parallel signals)
+REPLACED := $(patsubst %,c/base/%.c,blas futex parallel signals)
 COMMON := $(ONCE) $(filter-out $(REPLACED),$(wildcard c/base/*.c c/graph/*.c c/lua/*.c)) $(wildcard c/wasm/*.c)
 LUA_FILES := $(filter-out %/lua.c %/luac.c,$(wildcard $(LUA_SRC)/*.c))
 ZLIB_FILES := $(patsubst %,$(ZLIB_SRC)/%.c,adler32 crc32 deflate inffast inflate inftrees trees zutil)

@@ -1,78 +1,76 @@
 #include "base/parallel.h"
 
 #include "base/cpus.h"
+#include "base/futex.h"
 #include "base/signals.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-/* How often a waiting thread looks before it goes to sleep: some tens of microseconds. Long enough
- * to catch the next small job of a training step, short enough that a busy machine loses nothing.
- */
-enum { SPIN = 1500 };
+/* How long a thread that waits looks before it goes to sleep. A worker: longer than a training step
+ * takes from one parallel region to the next. The calling thread at the end of a job: about as long
+ * as a chunk takes. Where processors are short, looking only keeps others from their work. */
+enum { PATIENCE_NS = 200000, PATIENCE_AT_END_NS = 50000, PATIENCE_CROWDED_NS = 5000 };
+/* They are short where there are more threads, and for a time after somebody has made use of it
+ * that a thread, waiting for longer than this, let others go first between two looks. */
+enum { LOOKS = 16, ALONE_NS = 30000, GIVEN_AWAY_NS = 20000, CROWDED_NS = 20000000 };
 
 /* Of a worker. The system's own choice is four times that, of which a bounded address space holds
  * few. */
 enum { STACK_BYTES = 2 << 20 };
 
-/* The present job. Workers copy it while it may already be the next one's turn to be written, so
- * the fields are atomic, and a copy counts only if the ticket still names the same job afterwards.
+/* Two cache lines, for processors fetch them in pairs: what one thread writes often shares them
+ * with nothing that another one reads. */
+enum { APART = 128 };
+
+/* The present job. It is written while no worker is at work, and read by those that have taken it.
  */
-static struct {
-  _Atomic(ParallelBody *) body;
-  _Atomic(void *) context;
-  atomic_int_fast64_t n, grain, chunks;
-} shared_job;
-
-/* Upper half: the number of the job, odd while the job is being written; lower half: its next
- * chunk. Claiming a chunk of a job that is over is thereby impossible, and nobody waits for a
- * worker that claimed none. */
-static atomic_uint_fast64_t ticket;
-static atomic_int_fast64_t finished; /* chunks of the present job */
-static atomic_int sleepers;          /* workers asleep on `work` */
-static atomic_bool caller_sleeps;    /* on `done` */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t work = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
-static int workers;        /* started so far, besides the calling thread */
-static atomic_int threads; /* wanted, the calling thread included; 0 before they are chosen */
-static char threads_from[160];
-
-static inline uint64_t ticket_of(uint64_t number) { return number << 32; }
-static inline uint64_t job_of(uint64_t t) { return t >> 32; }
-static inline bool is_ready(uint64_t number) { return number % 2 == 0; }
-static inline int64_t chunk_of(uint64_t t) { return (int64_t)(t & 0xffffffffu); }
-
 typedef struct Job {
   ParallelBody *body;
   void *context;
   int64_t n, grain, chunks;
+  int threads; /* that take part: 0, the calling one, up to this */
 } Job;
+static _Alignas(APART) Job job;
 
-/* What each worker takes as the past when it starts; it must not take up a job before its time. */
-static uint_fast64_t born[MAX_THREADS];
+/* What a worker is doing. FREE, it waits for an offer, and it alone makes that ASLEEP. The calling
+ * thread offers a job (OFFERED; CALLED to one asleep, which somebody has to wake and then says
+ * OFFERED) and takes the offer back when there is nothing left to do. Only who has TAKEN it in time
+ * is waited for: AWAITED while the calling thread sleeps. Leaving, the worker says FREE. */
+typedef enum Turn { FREE, ASLEEP, OFFERED, CALLED, TAKEN, AWAITED } Turn;
+
+/* Of each thread; 0 is the calling one. The chunks of a job are dealt out in equal parts. A thread
+ * takes from the front of its own and, when that is empty, from the back of the others'. */
+typedef struct Slot {
+  _Alignas(APART) atomic_uint turn;
+  atomic_uint_fast64_t part; /* lower half: its first chunk, upper half: the one behind its last */
+} Slot;
+static Slot slots[MAX_THREADS];
+
+static _Alignas(APART) atomic_int sleepers; /* workers asleep, or about to be */
+static int workers;                         /* started so far, besides the calling thread */
+static atomic_int threads;    /* wanted, the calling thread included; 0 before they are chosen */
+static atomic_int processors; /* that this process may use */
+static char threads_from[160];
 
 static void *scratch[MAX_THREADS];
 static size_t scratch_bytes[MAX_THREADS];
 
-static inline void cpu_pause(void) {
-#if defined __x86_64__ || defined __i386__
-  __builtin_ia32_pause();
-#elif defined __aarch64__
-  __asm__ volatile("yield");
-#endif
-}
+/* ---- chunks ---- */
 
 static atomic_bool may_stop, stopped;
 
-static void run_chunk(const Job *job, int64_t begin, int thread) {
-  int64_t end = begin + job->grain;
+static void run_chunk(const Job *j, int64_t begin, int thread) {
+  int64_t end = begin + j->grain;
   if (atomic_load_explicit(&may_stop, memory_order_relaxed) && signals_interrupting())
     atomic_store(&stopped, true);
-  else job->body(job->context, begin, end < job->n ? end : job->n, thread);
+  else j->body(j->context, begin, end < j->n ? end : j->n, thread);
 }
 
 void parallel_may_stop(void) {
@@ -85,76 +83,143 @@ bool parallel_was_stopped(void) {
   return atomic_load(&stopped);
 }
 
-/* Claims and runs chunks of job number `number` until none is left. */
-static void run_chunks(const Job *job, uint64_t number, int thread) {
-  uint64_t t = atomic_load(&ticket);
+static inline uint64_t part_of(uint64_t first, uint64_t end) { return end << 32 | first; }
+
+/* Takes a chunk of slot `of`; -1 where none is left. */
+static int64_t claim(int of, bool front) {
+  uint64_t part = atomic_load(&slots[of].part);
   for (;;) {
-    int64_t chunk = chunk_of(t);
-    if (job_of(t) != number || chunk >= job->chunks) return;
-    if (!atomic_compare_exchange_weak(&ticket, &t, t + 1)) continue;
-    run_chunk(job, chunk * job->grain, thread);
-    if (atomic_fetch_add(&finished, 1) + 1 == job->chunks && atomic_load(&caller_sleeps)) {
-      pthread_mutex_lock(&lock);
-      pthread_cond_signal(&done);
-      pthread_mutex_unlock(&lock);
-    }
-    t = atomic_load(&ticket);
+    uint64_t first = part & UINT32_MAX, end = part >> 32;
+    if (first >= end) return -1;
+    uint64_t rest = front ? part_of(first + 1, end) : part_of(first, end - 1);
+    if (atomic_compare_exchange_weak(&slots[of].part, &part, rest))
+      return (int64_t)(front ? first : end - 1);
   }
 }
 
-/* Waits until there is a job newer than `seen` and returns its number. */
-static uint64_t await_job(uint64_t seen) {
-  for (int i = 0; i < SPIN; i++) {
-    uint64_t now = job_of(atomic_load(&ticket));
-    if (now != seen && is_ready(now)) return now;
-    cpu_pause();
+static void run_chunks(int thread) {
+  for (int i = 0; i < job.threads; i++) {
+    int of = (thread + i) % job.threads;
+    for (int64_t chunk; (chunk = claim(of, i == 0)) >= 0;)
+      run_chunk(&job, chunk * job.grain, thread);
   }
-  pthread_mutex_lock(&lock);
-  atomic_fetch_add(&sleepers, 1);
-  uint64_t now;
-  while ((now = job_of(atomic_load(&ticket))) == seen || !is_ready(now))
-    pthread_cond_wait(&work, &lock);
-  atomic_fetch_sub(&sleepers, 1);
-  pthread_mutex_unlock(&lock);
-  return now;
+}
+
+/* ---- waiting ---- */
+
+static inline void cpu_pause(void) {
+#if defined __x86_64__ || defined __i386__
+  __builtin_ia32_pause();
+#elif defined __aarch64__
+  __asm__ volatile("yield");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Until when this thread takes it that others want its processor. */
+static _Thread_local int64_t crowded_until;
+
+/* Lets another thread have the processor; whether one did. */
+static bool give_way(int64_t now) {
+  sched_yield();
+  int64_t later = nanoseconds();
+  if (later - now < GIVEN_AWAY_NS) return false;
+  crowded_until = later + CROWDED_NS;
+  return true;
+}
+
+/* Looks until the turn is another one, and returns it; or `now` after a while. */
+static unsigned watch(atomic_uint *turn, unsigned now, int64_t patience) {
+  int64_t start = 0;
+  for (;;) {
+    for (int i = 0; i < LOOKS; i++) {
+      unsigned seen = atomic_load(turn);
+      if (seen != now) return seen;
+      cpu_pause();
+    }
+    int64_t time = nanoseconds();
+    if (start == 0) start = time;
+    if (threads > processors || time < crowded_until) patience = PATIENCE_CROWDED_NS;
+    if (time - start >= patience || (time - start >= ALONE_NS && give_way(time))) return now;
+  }
+}
+
+static bool change(atomic_uint *turn, unsigned from, unsigned to) {
+  return atomic_compare_exchange_strong(turn, &from, to);
+}
+
+/* Returns when the worker has taken a job. */
+static void await_offer(atomic_uint *turn) {
+  for (;;) {
+    unsigned seen = watch(turn, FREE, PATIENCE_NS);
+    if (seen == FREE) {
+      atomic_fetch_add(&sleepers, 1);
+      if (change(turn, FREE, ASLEEP))
+        while (atomic_load(turn) == ASLEEP) futex_wait(turn, ASLEEP);
+      atomic_fetch_sub(&sleepers, 1);
+      seen = atomic_load(turn);
+    }
+    if ((seen == OFFERED || seen == CALLED) && change(turn, seen, TAKEN)) return;
+  }
+}
+
+/* Each thread wakes two others, so that none of them has many to wake. */
+static void wake_others(int thread) {
+  if (atomic_load(&sleepers) == 0) return;
+  for (int t = 2 * thread + 1; t <= 2 * thread + 2 && t < job.threads; t++)
+    if (change(&slots[t].turn, CALLED, OFFERED)) futex_wake(&slots[t].turn);
 }
 
 static void *worker_main(void *argument) {
   int thread = (int)(intptr_t)argument;
-  uint64_t seen = born[thread];
+  atomic_uint *turn = &slots[thread].turn;
   for (;;) {
-    seen = await_job(seen);
-    Job job = {atomic_load(&shared_job.body), atomic_load(&shared_job.context),
-               atomic_load(&shared_job.n), atomic_load(&shared_job.grain),
-               atomic_load(&shared_job.chunks)};
-    if (job_of(atomic_load(&ticket)) == seen && thread < threads) run_chunks(&job, seen, thread);
+    await_offer(turn);
+    wake_others(thread);
+    run_chunks(thread);
+    if (atomic_exchange(turn, FREE) == AWAITED) futex_wake(turn);
   }
   return NULL;
 }
+
+/* Returns when the worker is not in the job any more. */
+static void await_leaving(atomic_uint *turn) {
+  if (atomic_load(turn) != TAKEN || watch(turn, TAKEN, PATIENCE_AT_END_NS) != TAKEN) return;
+  if (change(turn, TAKEN, AWAITED))
+    while (atomic_load(turn) == AWAITED) futex_wait(turn, AWAITED);
+}
+
+/* ---- workers ---- */
 
 /* A child of fork has no workers; it starts its own when it needs them. */
 static void forget_workers(void) {
   workers = 0;
   atomic_store(&sleepers, 0);
-  pthread_mutex_init(&lock, NULL);
-  pthread_cond_init(&work, NULL);
-  pthread_cond_init(&done, NULL);
+  for (int t = 0; t < MAX_THREADS; t++) atomic_store(&slots[t].turn, FREE);
+  futex_forget();
 }
 
-static void start_workers(void) {
+/* As many as the calling thread and they are `count`, or as the system grants. */
+static void start_workers(int count) {
   static bool prepared;
   if (!prepared) {
+    const char *why;
+    processors = cpus_available(&why);
     pthread_atfork(NULL, NULL, forget_workers);
     prepared = true;
   }
-  while (workers < threads - 1) {
+  while (workers < count - 1) {
     pthread_t id;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int thread = workers + 1;
-    born[thread] = job_of(atomic_load(&ticket));
     /* Signals are for the thread that runs Lua: workers inherit a mask that blocks them all. */
     sigset_t all, before;
     sigfillset(&all);
@@ -170,45 +235,35 @@ static void start_workers(void) {
   }
 }
 
-static void await_chunks(int64_t chunks) {
-  for (int i = 0; i < SPIN; i++) {
-    if (atomic_load(&finished) == chunks) return;
-    cpu_pause();
-  }
-  pthread_mutex_lock(&lock);
-  atomic_store(&caller_sleeps, true);
-  while (atomic_load(&finished) != chunks) pthread_cond_wait(&done, &lock);
-  atomic_store(&caller_sleeps, false);
-  pthread_mutex_unlock(&lock);
+static void offer(int thread) {
+  uint64_t chunks = (uint64_t)job.chunks, count = (uint64_t)job.threads, t = (uint64_t)thread;
+  atomic_store(&slots[thread].part, part_of(chunks * t / count, chunks * (t + 1) / count));
+  atomic_uint *turn = &slots[thread].turn;
+  if (thread > 0 && !change(turn, FREE, OFFERED)) atomic_store(turn, CALLED);
 }
 
-static void publish(const Job *job, uint64_t number) {
-  atomic_store(&ticket, ticket_of(number - 1));
-  atomic_store(&finished, 0);
-  atomic_store(&shared_job.body, job->body);
-  atomic_store(&shared_job.context, job->context);
-  atomic_store(&shared_job.n, job->n);
-  atomic_store(&shared_job.grain, job->grain);
-  atomic_store(&shared_job.chunks, job->chunks);
-  atomic_store(&ticket, ticket_of(number));
-  if (atomic_load(&sleepers) == 0) return;
-  pthread_mutex_lock(&lock);
-  pthread_cond_broadcast(&work);
-  pthread_mutex_unlock(&lock);
+static void take_back(atomic_uint *turn) {
+  for (unsigned seen; (seen = atomic_load(turn)) == OFFERED || seen == CALLED;)
+    if (change(turn, seen, seen == OFFERED ? FREE : ASLEEP)) return;
 }
 
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
   if (n <= 0) return;
-  Job job = {body, context, n, grain, (n + grain - 1) / grain};
-  if (job.chunks == 1 || parallel_threads() == 1) {
-    for (int64_t begin = 0; begin < n; begin += grain) run_chunk(&job, begin, 0);
+  Job j = {body, context, n, grain, (n + grain - 1) / grain, parallel_threads()};
+  if (j.threads > j.chunks) j.threads = (int)j.chunks;
+  if (j.chunks > UINT32_MAX) j.threads = 1;
+  if (j.threads > workers + 1) start_workers(j.threads);
+  if (j.threads > workers + 1) j.threads = workers + 1;
+  if (j.threads == 1) {
+    for (int64_t begin = 0; begin < n; begin += grain) run_chunk(&j, begin, 0);
     return;
   }
-  start_workers();
-  uint64_t number = (job_of(atomic_load(&ticket)) + 2) & 0xffffffffu;
-  publish(&job, number);
-  run_chunks(&job, number, 0);
-  await_chunks(job.chunks);
+  job = j;
+  for (int t = 0; t < j.threads; t++) offer(t);
+  wake_others(0);
+  run_chunks(0);
+  for (int t = 1; t < j.threads; t++) take_back(&slots[t].turn);
+  for (int t = 1; t < j.threads; t++) await_leaving(&slots[t].turn);
 }
 
 /* ---- how many ---- */

@@ -1,7 +1,16 @@
 /* Floor 1: runs a range on the threads. The range is cut into chunks of `grain` items, a cut that
  * depends on the problem alone: the same chunks, and so the same sums, for any number of threads.
- * Knows
- * nothing of tensors but their Error. */
+ * Knows nothing of tensors but their Error.
+ *
+ * As many threads take part as there are chunks, at most as many as parallel_threads() says. Each
+ * begins with an equal part of the chunks and then helps the others, so a chunk should be worth
+ * several microseconds (a region with workers awake costs about one): where sums of less make the
+ * bits, a grain of several such sums, each of them by itself. A thread that comes late does less,
+ * one that does not come is not missed.
+ *
+ * Between two regions workers look for the next one for up to 0.2 ms, then they sleep; much less
+ * long where others want their processors, or where there are fewer processors than threads. A
+ * program that does not compute takes no time. */
 #ifndef LATENT_PARALLEL_H
 #define LATENT_PARALLEL_H
 
@@ -13,7 +22,7 @@ enum { MAX_THREADS = 64 };
  */
 typedef void ParallelBody(void *context, int64_t begin, int64_t end, int thread);
 
-/* Returns when every chunk is done. A body must not call parallel_for. */
+/* Returns when every chunk is done. A body must not call parallel_for; one thread at a time may. */
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context);
 
 /* From the first to the second of these, a signal that interrupts (signals.h) makes chunks be left
