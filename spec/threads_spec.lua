@@ -26,7 +26,12 @@ local LARGE = {
   upsample_nearest = {{{9, 16, 15, 16}}, function(x) return lt.upsample_nearest(x, 2) end},
   batch_norm_train = {{{9, 33, 31, 16}, {16}, {16}}, function(x, w, b) return (lt.batch_norm_train(x, w, b)) end},
   layer_norm = {{{900, 70}, {70}, {70}}, function(x, w, b) return lt.layer_norm(x, w, b) end},
+  sum_of_few_rows = {{{3, 40001}}, function(x) return x:sum(1) end},
   mse_loss = {{{300, 401}, {300, 401}}, function(x, t) return lt.mse_loss(x, t) end},
+  gaussian_nll = {{{300, 401}, {300, 401}, {300, 401}}, function(m, v, t) return lt.gaussian_nll(m, v, t) end},
+  cross_entropy = {{{900, 70}}, function(x) return lt.cross_entropy(x, lt.arange(900) % 70) end},
+  block = {{{9, 33, 31, 3}, {3, 3, 3, 16}, {16}},
+    function(x, w, b) return lt.max_pool2d(lt.conv2d(x, w, b, {padding = 1}):relu(), 2) end},
   gaussian_kl = {{{900, 16}, {900, 16}}, function(m, v) return lt.gaussian_kl(m, v) end},
 }
 
@@ -49,7 +54,7 @@ describe("any number of threads", function()
     it("gives the same bits in " .. name, function()
       lt.set_threads(1)
       local want = run(case)
-      for _, threads in ipairs {2, 3, 8} do
+      for _, threads in ipairs {2, 3, 8, 64} do
         lt.set_threads(threads)
         for i, bytes in ipairs(run(case)) do
           assert(bytes == want[i], ("%d threads: %s"):format(threads, i == 1 and "output" or "gradient " .. i - 1))
@@ -76,22 +81,39 @@ describe("any number of threads", function()
     end
   end)
 
-  it("gives the same bits in optimiser steps and in the norm of gradients", function()
-    local results = {}
-    for _, threads in ipairs {1, 2} do
-      lt.set_threads(threads)
-      local w = lt.param(values.tensor(lt, {300, 401}, 1))
-      local opt = optim.Adam({w}, {lr = 0.1})
-      for _ = 1, 2 do
+  -- Two steps of one optimiser over parameters of several sizes, or of one over each.
+  local function steps(name, options, together)
+    local list, optimizers = {}, {}
+    for i, n in ipairs {1, 17, 20001, 64, 100, 120300, 7} do
+      local w = values.tensor(lt, {n}, i)
+      list[i] = lt.param(i == 4 and w:double() or w)
+      if not together then optimizers[i] = optim[name]({list[i]}, options) end
+    end
+    if together then optimizers[1] = optim[name](list, options) end
+    for _ = 1, 2 do
+      for _, w in ipairs(list) do
         w:zero_grad()
         w:square():sum():backward()
-        optim.clip_grad_norm({w}, 1)
-        opt:step()
       end
-      results[threads] = w:bytes()
+      optim.clip_grad_norm(list, 1)
+      for _, opt in ipairs(optimizers) do opt:step() end
     end
-    assert(results[1] == results[2])
-  end)
+    for i, w in ipairs(list) do list[i] = w:bytes() end
+    return table.concat(list)
+  end
+
+  for _, case in ipairs {{"SGD", {lr = 0.1}}, {"SGD", {lr = 0.1, momentum = 0.9}}, {"Adam", {lr = 0.1}},
+    {"AdamW", {lr = 0.1, amsgrad = true}}, {"RMSprop", {lr = 0.1}}, {"RMSprop", {centered = true, momentum = 0.5}},
+    {"Adagrad", {lr = 0.1}}} do
+    it("gives the same bits in steps of " .. case[1] .. ", and for parameters together and alone", function()
+      lt.set_threads(1)
+      local want = steps(case[1], case[2], false)
+      for _, threads in ipairs {1, 2, 7} do
+        lt.set_threads(threads)
+        assert(steps(case[1], case[2], true) == want, threads .. " threads")
+      end
+    end)
+  end
 
   it("is a whole number within reason", function()
     for _, n in ipairs {0, -1, 65, 1e9} do

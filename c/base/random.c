@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { BLOCK = 4, FILL_GRAIN = 4096 /* blocks of a parallel chunk */ };
+enum { BLOCK = 4, FILL_GRAIN = 512 /* blocks of a parallel chunk */ };
 
 typedef struct Words {
   uint32_t w[BLOCK];

@@ -103,7 +103,7 @@ static Var *item(lua_State *L, int index, int64_t i, const char *what) {
 
 /* What is needed for parameter i, checked; false where it has no gradient or wants none any more
  * (it may have kept one from before it was frozen). */
-static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep *s, Dtype *dtype) {
+static bool read_part(lua_State *L, int64_t i, const Optimizer *o, OptimizerPart *p, Dtype *dtype) {
   enum { WEIGHTS = 4, ARRAYS = 5 };
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
@@ -117,7 +117,7 @@ static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep
                   dtype_name(v->value->dtype), shape_text(&v->value->shape, got));
     if (v && !later_settle_uses(v->value->storage, &e)) raise_error(L, "optim: %s", e.text);
     if (v) v->value->storage->version++;
-    s->array[k] = v ? v->value->data : NULL;
+    p->array[k] = v ? v->value->data : NULL;
   }
   if (!weight->grad || !weight->requires_grad) return false;
   bool recording = graph_recording();
@@ -126,9 +126,9 @@ static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
   *dtype = weight->value->dtype;
-  s->n = weight->value->numel;
-  s->weight = weight->value->data;
-  s->grad = weight->grad->data;
+  p->n = weight->value->numel;
+  p->weight = weight->value->data;
+  p->grad = weight->grad->data;
   return true;
 }
 
@@ -136,13 +136,23 @@ static bool read_step(lua_State *L, int64_t i, const Optimizer *o, OptimizerStep
 static int l_optimizer_step(lua_State *L) {
   const Optimizer *of[] = {optimizer_at(L, 1, DTYPE_F32), optimizer_at(L, 1, DTYPE_F64)},
                   *o = of[0];
-  Dtype dtype;
   OptimizerStep s = {.step = check_whole(L, 3, "optim", "step")};
   read_numbers(L, 2, o, s.number);
   int64_t n = (int64_t)lua_rawlen(L, 4);
   Span span = profile_begin();
-  for (int64_t i = 1; i <= n; i++)
-    if (read_step(L, i, o, &s, &dtype)) of[dtype]->step(&s);
+  /* float32 from the front, float64 from the back: one step over each */
+  OptimizerPart *parts = lua_newuserdatauv(L, (size_t)n * sizeof *parts + 1, 0), part;
+  int64_t singles = 0, doubles = n;
+  for (int64_t i = 1; i <= n; i++) {
+    Dtype dtype;
+    if (read_part(L, i, o, &part, &dtype)) parts[dtype == DTYPE_F64 ? --doubles : singles++] = part;
+  }
+  s.parts = parts;
+  s.count = singles;
+  of[DTYPE_F32]->step(&s);
+  s.parts = parts + doubles;
+  s.count = n - doubles;
+  of[DTYPE_F64]->step(&s);
   profile_end(span, o->name, PROFILE_OTHER);
   return 0;
 }

@@ -12,6 +12,10 @@
 #include <string.h>
 
 enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_NONE, CHUNK = 4096, SUM_LANES = 16, SUM_BLOCK = 256 };
+/* How many CHUNKs are worth a parallel one: of terms that are a few multiplications, and of those
+ * with a power of e. The sums of CHUNKs are the same in either. */
+enum { CHEAP = 8, DEAR = 2 };
+enum { ROW_GRAIN = 4096 /* elements of a parallel chunk of rows, about */ };
 #define REDUCTIONS "mean sum none"
 
 static real gradient_scale(int64_t reduction, const Tensor *dy, int64_t terms) {
@@ -27,6 +31,7 @@ typedef struct Elements {
   real *out;                  /* where the terms go, or */
   double *part;               /* their sum, chunk by chunk */
   ParallelBody *term;
+  int64_t chunks; /* of a parallel one: CHEAP or DEAR */
   real scale;
 } Elements;
 
@@ -64,19 +69,34 @@ typedef struct Elements {
     s->part[begin / CHUNK] = sum;                                                                  \
   }
 
+typedef struct Group {
+  ParallelBody *body;
+  void *context;
+} Group;
+
+static void run_group(void *context, int64_t begin, int64_t end, int thread) {
+  const Group *g = context;
+  for (int64_t i = begin; i < end; i += CHUNK)
+    g->body(g->context, i, end - i < CHUNK ? end : i + CHUNK, thread);
+}
+
+static void each_chunk(const Elements *s, int64_t n, ParallelBody *body, void *context) {
+  parallel_for(n, s->chunks * CHUNK, run_group, &(Group){body, context});
+}
+
 /* Forward: y = the reduced terms. `context`, which the body is run on, is or begins with s. */
 static bool reduce_terms(Elements *s, ParallelBody *body, void *context, int64_t n,
                          int64_t reduction, Tensor *y, Error *e) {
   if (reduction == REDUCE_NONE) {
     s->out = reals(y);
     s->scale = 1;
-    parallel_for(n, CHUNK, body, context);
+    each_chunk(s, n, body, context);
     return true;
   }
   int64_t chunks = (n + CHUNK - 1) / CHUNK;
   s->part = calloc((size_t)chunks + 1, sizeof *s->part);
   if (!s->part) return error_set(e, "out of memory");
-  parallel_for(n, CHUNK, body, context);
+  each_chunk(s, n, body, context);
   double sum = 0;
   for (int64_t i = 0; i < chunks; i++) sum += s->part[i];
   free(s->part);
@@ -89,7 +109,42 @@ static void spread_terms(Elements s, int64_t n, int64_t reduction, const Tensor 
   s.out = reals(dx);
   s.scale = gradient_scale(reduction, dy, n);
   if (reduction == REDUCE_NONE) s.dy = reals(dy);
-  parallel_for(n, CHUNK, s.term, &s);
+  each_chunk(&s, n, s.term, &s);
+}
+
+/* ---- losses whose terms are those of rows ---- */
+
+typedef struct LossRows {
+  const Call *c;
+  int64_t n, grain; /* elements of a row; rows of a parallel chunk */
+  double *term;     /* forward */
+  const Tensor *dy; /* backward */
+  Tensor *const *dx;
+  real scale;
+} LossRows;
+
+static int64_t row_grain(int64_t n) { return ROW_GRAIN / (n + 1) + 1; }
+
+/* y = the reduced terms, added in the order of the rows. */
+static bool reduce_rows(LossRows *s, int64_t rows, ParallelBody *body, int64_t reduction, Tensor *y,
+                        Error *e) {
+  s->term = malloc((size_t)rows * sizeof *s->term + 1);
+  if (!s->term) return error_set(e, "out of memory");
+  parallel_for(rows, s->grain, body, s);
+  double total = 0;
+  for (int64_t r = 0; r < rows; r++) {
+    if (reduction == REDUCE_NONE) reals(y)[r] = (real)s->term[r];
+    total += s->term[r];
+  }
+  free(s->term);
+  if (reduction == REDUCE_MEAN) total /= (double)rows;
+  if (reduction != REDUCE_NONE) reals(y)[0] = (real)total;
+  return true;
+}
+
+/* What the gradient of a row is multiplied by. */
+static real row_scale(const LossRows *s, int64_t r) {
+  return s->scale * (s->c->integer[0] == REDUCE_NONE ? reals(s->dy)[r] : 1);
 }
 
 static bool loss_shape(const Call *c, const char *name, int64_t reduction, Shape *out, Error *e) {
@@ -109,7 +164,7 @@ static bool mse_shape(const Call *c, Shape *out, Error *e) {
   return loss_shape(c, "target", c->integer[0], out, e);
 }
 static bool mse_forward(Call *c, Tensor *y, Error *e) {
-  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1])};
+  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .chunks = CHEAP};
   return reduce_terms(&s, squared_error, &s, c->in[0]->numel, c->integer[0], y, e);
 }
 static bool mse_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -117,7 +172,8 @@ static bool mse_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   (void)y, (void)e;
   for (int i = 0; i < 2; i++) {
     if (!dx[i]) continue;
-    Elements s = {.x = reals(c->in[i]), .t = reals(c->in[1 - i]), .term = squared_error_dx};
+    Elements s = {
+        .x = reals(c->in[i]), .t = reals(c->in[1 - i]), .term = squared_error_dx, .chunks = CHEAP};
     spread_terms(s, c->in[0]->numel, c->integer[0], dy, dx[i]);
   }
   return true;
@@ -168,7 +224,7 @@ static void bce_checked(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 static bool bce_forward(Call *c, Tensor *y, Error *e) {
-  CheckedTerms s = {.terms = {.x = reals(c->in[0]), .t = reals(c->in[1])}};
+  CheckedTerms s = {.terms = {.x = reals(c->in[0]), .t = reals(c->in[1]), .chunks = DEAR}};
   if (!reduce_terms(&s.terms, bce_checked, &s, c->in[0]->numel, c->integer[0], y, e)) return false;
   for (int64_t i = 0; atomic_load(&s.odd) && i < c->in[1]->numel; i++)
     if (!is_probability(s.terms.t[i]))
@@ -182,7 +238,7 @@ static bool bce_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   ParallelBody *const term[] = {bce_dx, bce_dt};
   for (int i = 0; i < 2; i++) {
     if (!dx[i]) continue;
-    Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .term = term[i]};
+    Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .term = term[i], .chunks = DEAR};
     spread_terms(s, c->in[0]->numel, c->integer[0], dy, dx[i]);
   }
   return true;
@@ -229,7 +285,7 @@ static bool nll_shape(const Call *c, Shape *out, Error *e) {
   return loss_shape(c, "log_var", c->integer[NLL_REDUCTION], out, e);
 }
 static bool nll_forward(Call *c, Tensor *y, Error *e) {
-  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .u = reals(c->in[2])};
+  Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .u = reals(c->in[2]), .chunks = DEAR};
   ParallelBody *term = c->integer[NLL_CONSTANT] ? nll_with_constant : nll;
   return reduce_terms(&s, term, &s, c->in[0]->numel, c->integer[NLL_REDUCTION], y, e);
 }
@@ -239,7 +295,7 @@ static bool nll_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   ParallelBody *const term[] = {nll_dmu, nll_dv, nll_dt};
   for (int i = 0; i < 3; i++) {
     if (!dx[i]) continue;
-    Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .u = reals(c->in[2])};
+    Elements s = {.x = reals(c->in[0]), .t = reals(c->in[1]), .u = reals(c->in[2]), .chunks = DEAR};
     s.term = term[i];
     spread_terms(s, c->in[0]->numel, c->integer[NLL_REDUCTION], dy, dx[i]);
   }
@@ -284,33 +340,47 @@ static bool kl_shape(const Call *c, Shape *out, Error *e) {
   if (c->integer[0] == REDUCE_NONE) out->dims--;
   return true;
 }
-static bool kl_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  const real *mu = reals(c->in[0]), *v = reals(c->in[1]);
-  int64_t n = latent_dims(c->in[0]), rows = code_count(c->in[0]);
-  double total = 0;
-  bool any = n > 0 || c->integer[0] == REDUCE_NONE; /* codes without numbers may be very many */
-  for (int64_t r = 0; r < rows && any; r++) {
+static void kl_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const LossRows *s = context;
+  const real *mu = reals(s->c->in[0]), *v = reals(s->c->in[1]);
+  for (int64_t r = begin; r < end; r++) {
     double sum = 0;
-    for (int64_t i = r * n; i < (r + 1) * n; i++) sum += square(mu[i]) + excess_variance(v[i]);
-    if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)(sum / 2);
-    total += sum / 2;
+    for (int64_t i = r * s->n; i < (r + 1) * s->n; i++)
+      sum += square(mu[i]) + excess_variance(v[i]);
+    s->term[r] = sum / 2;
   }
-  if (c->integer[0] == REDUCE_MEAN) total /= (double)rows;
-  if (c->integer[0] != REDUCE_NONE) reals(y)[0] = (real)total;
+}
+static bool kl_forward(Call *c, Tensor *y, Error *e) {
+  int64_t n = latent_dims(c->in[0]);
+  LossRows s = {.c = c, .n = n, .grain = row_grain(n)};
+  int64_t rows = code_count(c->in[0]);
+  if (s.n > 0 || c->integer[0] == REDUCE_NONE)
+    return reduce_rows(&s, rows, kl_rows, c->integer[0], y, e);
+  /* codes without numbers may be very many */
+  reals(y)[0] = c->integer[0] == REDUCE_MEAN && rows == 0 ? (real)NAN : 0;
   return true;
+}
+static void kl_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const LossRows *s = context;
+  const real *mu = reals(s->c->in[0]), *v = reals(s->c->in[1]);
+  real *dmu = s->dx[0] ? reals(s->dx[0]) : NULL, *dv = s->dx[1] ? reals(s->dx[1]) : NULL;
+  for (int64_t r = begin; r < end; r++) {
+    real d = row_scale(s, r);
+    for (int64_t i = r * s->n; i < (r + 1) * s->n; i++) {
+      if (dmu) dmu[i] = d * mu[i];
+      if (dv) dv[i] = d * (real)0.5 * excess_variance_slope(v[i]);
+    }
+  }
 }
 static bool kl_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                         Error *e) {
   (void)y, (void)e;
-  const real *mu = reals(c->in[0]), *v = reals(c->in[1]);
   int64_t n = latent_dims(c->in[0]), rows = code_count(c->in[0]);
-  real scale = gradient_scale(c->integer[0], dy, rows);
-  for (int64_t i = 0; i < rows * n; i++) {
-    real d = scale * (c->integer[0] == REDUCE_NONE ? reals(dy)[i / n] : 1);
-    if (dx[0]) reals(dx[0])[i] = d * mu[i];
-    if (dx[1]) reals(dx[1])[i] = d * (real)0.5 * excess_variance_slope(v[i]);
-  }
+  LossRows s = {.c = c, .n = n, .grain = row_grain(n), .dy = dy, .dx = dx};
+  s.scale = gradient_scale(c->integer[0], dy, rows);
+  if (n > 0) parallel_for(rows, s.grain, kl_gradient_rows, &s);
   return true;
 }
 static const Op op_gaussian_kl = {
@@ -360,37 +430,40 @@ static double row_softmax(const real *x, int64_t n, int64_t label, real *p) {
   return ((double)m - (double)x[label]) + (double)real_log(sum);
 }
 
+static void cross_entropy_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const LossRows *s = context;
+  const real *x = reals(s->c->in[0]);
+  real *p = reals(s->c->extra[0]);
+  for (int64_t r = begin; r < end; r++)
+    s->term[r] = row_softmax(x + r * s->n, s->n, place_at(s->c->in[1], r), p + r * s->n);
+}
 static bool cross_entropy_forward(Call *c, Tensor *y, Error *e) {
   const Tensor *x = c->in[0];
-  int64_t rows = x->shape.size[0], classes = x->shape.size[1];
-  Tensor *p = tensor_new(DTYPE_REAL, &x->shape, e); /* kept: the gradient is made of it */
-  if (!p) return false;
-  double total = 0;
-  for (int64_t r = 0; r < rows; r++) {
-    const real *row = reals(x) + r * classes;
-    double term = row_softmax(row, classes, place_at(c->in[1], r), reals(p) + r * classes);
-    if (c->integer[0] == REDUCE_NONE) reals(y)[r] = (real)term;
-    total += term;
+  int64_t n = x->shape.size[1];
+  LossRows s = {.c = c, .n = n, .grain = row_grain(n)};
+  c->extra[0] = tensor_new(DTYPE_REAL, &x->shape, e); /* p, which the gradient is made of */
+  return c->extra[0] && reduce_rows(&s, x->shape.size[0], cross_entropy_rows, c->integer[0], y, e);
+}
+static void cross_entropy_gradient_rows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const LossRows *s = context;
+  for (int64_t r = begin; r < end; r++) {
+    const real *p = reals(s->c->extra[0]) + r * s->n;
+    real *d = reals(s->dx[0]) + r * s->n, row = row_scale(s, r);
+    for (int64_t i = 0; i < s->n; i++) d[i] = row * p[i];
+    d[place_at(s->c->in[1], r)] -= row;
   }
-  if (c->integer[0] == REDUCE_MEAN) total /= (double)rows;
-  if (c->integer[0] != REDUCE_NONE) reals(y)[0] = (real)total;
-  c->extra[0] = p;
-  return true;
 }
 static bool cross_entropy_backward(const Call *c, const Tensor *y, const Tensor *dy,
                                    Tensor *const *dx, Error *e) {
   (void)y, (void)e;
   if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * sizeof(real));
   if (!dx[0]) return true;
-  int64_t rows = dx[0]->shape.size[0], classes = dx[0]->shape.size[1];
-  real scale = gradient_scale(c->integer[0], dy, rows);
-  for (int64_t r = 0; r < rows; r++) {
-    const real *p = reals(c->extra[0]) + r * classes;
-    real *d = reals(dx[0]) + r * classes;
-    real row = scale * (c->integer[0] == REDUCE_NONE ? reals(dy)[r] : 1);
-    for (int64_t i = 0; i < classes; i++) d[i] = row * p[i];
-    d[place_at(c->in[1], r)] -= row;
-  }
+  int64_t rows = dx[0]->shape.size[0], n = dx[0]->shape.size[1];
+  LossRows s = {.c = c, .n = n, .grain = row_grain(n), .dy = dy, .dx = dx};
+  s.scale = gradient_scale(c->integer[0], dy, rows);
+  parallel_for(rows, s.grain, cross_entropy_gradient_rows, &s);
   return true;
 }
 static const Op op_cross_entropy = {

@@ -7,7 +7,9 @@
 #include <math.h>
 
 enum {
-  STEP_GRAIN = 1 << 14, /* elements a chunk: smaller parameters stay on one thread */
+  STEP_GRAIN = 1 << 14, /* elements of a parallel chunk */
+  ROOT_GRAIN = 1 << 13, /* ... of a rule that divides by roots, */
+  STEP_CUT = 64,        /* which ends at a multiple of this or with the parameter */
   SUM_CHUNKS = 256,
   SUM_LANES = 16
 };
@@ -20,7 +22,7 @@ enum {
 
 /* What the loops of a step read. */
 typedef struct Step {
-  real *weight, *first, *second, *third; /* first, second, third: the rule's state */
+  real *weight, *first, *second, *third; /* of a parameter; first, second, third: its state */
   const real *grad;
   real lr, decay, eps;
   real keep1, add1, keep2, add2; /* how much of the old state stays, how much of the new comes in */
@@ -29,9 +31,7 @@ typedef struct Step {
 } Step;
 
 /* g = grad + decay w;  w -= lr g */
-static void sgd_plain(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void sgd_plain(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight;
   const real *restrict grad = s->grad;
   real lr = s->lr, decay = s->decay;
@@ -40,9 +40,7 @@ static void sgd_plain(void *context, int64_t begin, int64_t end, int thread) {
 
 /* v = momentum v + (1 - dampening) g, without dampening in the first step
  * w -= lr v,  Nesterov: w -= lr (g + momentum v) */
-static void sgd_momentum(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void sgd_momentum(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict velocity = s->first;
   const real *restrict grad = s->grad;
   real lr = s->lr, decay = s->decay, keep = s->keep1, add = s->add1;
@@ -58,9 +56,7 @@ static void sgd_momentum(void *context, int64_t begin, int64_t end, int thread) 
 
 /* m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  * w = shrink w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps) */
-static void adam(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void adam(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
   const real *restrict grad = s->grad;
   real lr = s->lr, decay = s->decay, eps = s->eps, shrink = s->shrink;
@@ -77,9 +73,7 @@ static void adam(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 /* The same with the largest v so far in the denominator (Reddi, Kale and Kumar, 2018). */
-static void amsgrad(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void amsgrad(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
   real *restrict most = s->third;
   const real *restrict grad = s->grad;
@@ -97,10 +91,12 @@ static void amsgrad(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
+static void adam_rule(const Step *s, int64_t begin, int64_t end) {
+  (s->third ? amsgrad : adam)(s, begin, end);
+}
+
 /* v = alpha v + (1 - alpha) g^2;  w -= lr g / (sqrt(v) + eps) */
-static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void rmsprop(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict square = s->first;
   const real *restrict grad = s->grad;
   real lr = s->lr, decay = s->decay, eps = s->eps, keep = s->keep1, add = s->add1;
@@ -115,9 +111,7 @@ static void rmsprop(void *context, int64_t begin, int64_t end, int thread) {
 /* The same with v less the square of the mean gradient m, where that is kept (Graves, 2013), and
  * with momentum b where that is kept:
  * m = alpha m + (1 - alpha) g;  b = momentum b + g / (sqrt(v - m^2) + eps);  w -= lr b */
-static void rmsprop_more(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void rmsprop_more(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict square = s->first, *restrict mean = s->second;
   real *restrict velocity = s->third;
   const real *restrict grad = s->grad;
@@ -137,10 +131,12 @@ static void rmsprop_more(void *context, int64_t begin, int64_t end, int thread) 
   }
 }
 
+static void rmsprop_rule(const Step *s, int64_t begin, int64_t end) {
+  (s->second || s->third ? rmsprop_more : rmsprop)(s, begin, end);
+}
+
 /* v = v + g^2;  w -= lr g / (sqrt(initial + v) + eps) */
-static void adagrad(void *context, int64_t begin, int64_t end, int thread) {
-  const Step *s = context;
-  (void)thread;
+static void adagrad(const Step *s, int64_t begin, int64_t end) {
   real *restrict w = s->weight, *restrict sum = s->first;
   const real *restrict grad = s->grad;
   real lr = s->lr, decay = s->decay, eps = s->eps, initial = s->add1;
@@ -151,17 +147,49 @@ static void adagrad(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
+/* ---- a step over all parameters ---- */
+
+typedef void Rule(const Step *s, int64_t begin, int64_t end);
+typedef struct Run {
+  const OptimizerStep *o;
+  Step s;
+  Rule *rule;
+} Run;
+
+/* An element's place in its loop decides whether it is computed in a vector or as one of the last
+ * few: where chunks are cut between vectors, it is always the same. */
+static int64_t cut_at(int64_t at, int64_t n) {
+  return at <= 0 ? 0 : at >= n ? n : at / STEP_CUT * STEP_CUT;
+}
+
+/* [begin, end) of all parameters in a row. */
+static void run_parts(void *context, int64_t begin, int64_t end, int thread) {
+  const Run *r = context;
+  (void)thread;
+  int64_t first = 0;
+  for (int64_t i = 0; i < r->o->count && first < end; first += r->o->parts[i++].n) {
+    const OptimizerPart *p = &r->o->parts[i];
+    int64_t from = cut_at(begin - first, p->n), to = cut_at(end - first, p->n);
+    if (from >= to) continue;
+    Step s = r->s;
+    s.weight = p->weight, s.grad = p->grad;
+    s.first = p->array[0], s.second = p->array[1], s.third = p->array[2];
+    r->rule(&s, from, to);
+  }
+}
+
+static void run_step(const OptimizerStep *o, const Step *s, Rule *rule, int64_t grain) {
+  Run r = {o, *s, rule};
+  int64_t n = 0;
+  for (int64_t i = 0; i < o->count; i++) n += o->parts[i].n;
+  parallel_for(n, grain, run_parts, &r);
+}
+
 /* Uphill is downhill of the negative: -g + decay w = -(g - decay w), so lr and decay change signs,
  * and the loops do not know of it. */
-static Step step_of(const OptimizerStep *o, double lr, double decay, double maximize) {
+static Step step_of(double lr, double decay, double maximize) {
   double sign = maximize != 0 ? -1 : 1;
-  return (Step){.weight = o->weight,
-                .grad = o->grad,
-                .first = o->array[0],
-                .second = o->array[1],
-                .third = o->array[2],
-                .lr = (real)(sign * lr),
-                .decay = (real)(sign * decay)};
+  return (Step){.lr = (real)(sign * lr), .decay = (real)(sign * decay)};
 }
 
 /* ---- the rows ---- */
@@ -176,11 +204,11 @@ static const char *sgd_check(const double *p) {
 
 static void sgd_step(const OptimizerStep *o) {
   const double *p = o->number;
-  Step s = step_of(o, p[SGD_LR], p[SGD_DECAY], p[SGD_MAXIMIZE]);
+  Step s = step_of(p[SGD_LR], p[SGD_DECAY], p[SGD_MAXIMIZE]);
   s.nesterov = p[SGD_NESTEROV] != 0;
   s.keep1 = (real)p[SGD_MOMENTUM];
   s.add1 = o->step > 1 ? (real)(1 - p[SGD_DAMPENING]) : 1;
-  parallel_for(o->n, STEP_GRAIN, p[SGD_MOMENTUM] != 0 ? sgd_momentum : sgd_plain, &s);
+  run_step(o, &s, p[SGD_MOMENTUM] != 0 ? sgd_momentum : sgd_plain, STEP_GRAIN);
 }
 
 static const Optimizer sgd_row = {.name = "SGD",
@@ -210,13 +238,13 @@ static void adam_step(const OptimizerStep *o) {
   const double *p = o->number;
   bool decoupled = p[ADAM_DECOUPLED] != 0;
   double lr = p[ADAM_LR] / (1 - pow(p[ADAM_BETA1], (double)o->step));
-  Step s = step_of(o, lr, decoupled ? 0 : p[ADAM_DECAY], p[ADAM_MAXIMIZE]);
+  Step s = step_of(lr, decoupled ? 0 : p[ADAM_DECAY], p[ADAM_MAXIMIZE]);
   s.correction = (real)sqrt(1 - pow(p[ADAM_BETA2], (double)o->step));
   s.eps = (real)p[ADAM_EPS];
   s.shrink = decoupled ? (real)(1 - p[ADAM_LR] * p[ADAM_DECAY]) : 1;
   s.keep1 = (real)p[ADAM_BETA1], s.add1 = (real)(1 - p[ADAM_BETA1]);
   s.keep2 = (real)p[ADAM_BETA2], s.add2 = (real)(1 - p[ADAM_BETA2]);
-  parallel_for(o->n, STEP_GRAIN, s.third ? amsgrad : adam, &s);
+  run_step(o, &s, adam_rule, ROOT_GRAIN);
 }
 
 #define ADAM_ROW(ROW, NAME, DECAY, DECOUPLED)                                                      \
@@ -247,11 +275,11 @@ enum {
 
 static void rmsprop_step(const OptimizerStep *o) {
   const double *p = o->number;
-  Step s = step_of(o, p[RMSPROP_LR], p[RMSPROP_DECAY], p[RMSPROP_MAXIMIZE]);
+  Step s = step_of(p[RMSPROP_LR], p[RMSPROP_DECAY], p[RMSPROP_MAXIMIZE]);
   s.eps = (real)p[RMSPROP_EPS];
   s.keep1 = (real)p[RMSPROP_ALPHA], s.add1 = (real)(1 - p[RMSPROP_ALPHA]);
   s.momentum = (real)p[RMSPROP_MOMENTUM];
-  parallel_for(o->n, STEP_GRAIN, s.second || s.third ? rmsprop_more : rmsprop, &s);
+  run_step(o, &s, rmsprop_rule, ROOT_GRAIN);
 }
 
 static const Optimizer rmsprop_row = {.name = "RMSprop",
@@ -278,10 +306,10 @@ enum {
 static void adagrad_step(const OptimizerStep *o) {
   const double *p = o->number;
   double lr = p[ADAGRAD_LR] / (1 + (double)(o->step - 1) * p[ADAGRAD_LR_DECAY]);
-  Step s = step_of(o, lr, p[ADAGRAD_DECAY], p[ADAGRAD_MAXIMIZE]);
+  Step s = step_of(lr, p[ADAGRAD_DECAY], p[ADAGRAD_MAXIMIZE]);
   s.eps = (real)p[ADAGRAD_EPS];
   s.add1 = (real)p[ADAGRAD_INITIAL];
-  parallel_for(o->n, STEP_GRAIN, adagrad, &s);
+  run_step(o, &s, adagrad, ROOT_GRAIN);
 }
 
 static const Optimizer adagrad_row = {

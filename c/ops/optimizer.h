@@ -1,5 +1,5 @@
 /* Floor 3: optimisers. Each is one constant row: its numbers, the arrays that it keeps, and one
- * step over one parameter in one pass, as PyTorch defines it. The rows drive the Lua binding,
+ * step over all parameters in one pass, as PyTorch defines it. The rows drive the Lua binding,
  * checkpoints and the specs. Knows arrays and threads, nothing of tensors' life or of Lua. */
 #ifndef LATENT_OPTIMIZER_H
 #define LATENT_OPTIMIZER_H
@@ -22,14 +22,19 @@ typedef struct OptimizerNumber {
   const char *option; /* where several numbers are one option, a list: its name */
 } OptimizerNumber;
 
-/* One step over one parameter. All arrays have n elements; `step` counts from 1. */
-typedef struct OptimizerStep {
-  double number[OPTIMIZER_NUMBERS]; /* in the order of the row */
-  int64_t step, n;
-  /* of the floating type of the Isa */
+/* A parameter: arrays of n elements of the Isa's floating type. */
+typedef struct OptimizerPart {
+  int64_t n;
   void *weight;
   const void *grad;
   void *array[OPTIMIZER_ARRAYS]; /* in the order of the row; zeros before the first step */
+} OptimizerPart;
+
+/* One step over some parameters; `step` counts from 1. */
+typedef struct OptimizerStep {
+  double number[OPTIMIZER_NUMBERS]; /* in the order of the row */
+  int64_t step, count;
+  const OptimizerPart *parts;
 } OptimizerStep;
 
 typedef struct Optimizer {

@@ -18,8 +18,8 @@ static bool sum_shape(const Call *c, Shape *out, Error *e) {
   return axes_shape(c, c->integer[SUM_KEEPDIM], out, e);
 }
 
-/* Sums of fixed chunks. */
-enum { SUM_CHUNK = 4096 };
+/* Sums of fixed chunks, of which one alone is not worth a parallel one. */
+enum { SUM_CHUNK = 4096, SUM_GRAIN = 16 * SUM_CHUNK };
 
 typedef struct SumAll {
   const real *x;
@@ -29,7 +29,8 @@ typedef struct SumAll {
 static void sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const SumAll *s = context;
-  s->part[begin / SUM_CHUNK] = row_sum(s->x + begin, end - begin);
+  for (int64_t i = begin; i < end; i += SUM_CHUNK)
+    s->part[i / SUM_CHUNK] = row_sum(s->x + i, end - i < SUM_CHUNK ? end - i : SUM_CHUNK);
 }
 
 static bool sum_all(const real *x, int64_t n, double *sum, Error *e) {
@@ -38,7 +39,7 @@ static bool sum_all(const real *x, int64_t n, double *sum, Error *e) {
   if (chunks > 16 && !(part = malloc((size_t)chunks * sizeof *part)))
     return error_set(e, "out of memory");
   SumAll s = {x, part};
-  parallel_for(n, SUM_CHUNK, sum_chunk, &s);
+  parallel_for(n, SUM_GRAIN, sum_chunk, &s);
   *sum = 0;
   for (int64_t i = 0; i < chunks; i++) *sum += part[i];
   if (part != small) free(part);
@@ -70,9 +71,7 @@ static double column_sum(const Matrix *m, int64_t column) {
 
 /* A strip of columns: blocks of rows are added in the precision of the elements, those sums in
  * double precision, because a bias may gather a million terms. */
-static void columns_body(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  const Matrix *m = context;
+static void strip_sums(const Matrix *m, int64_t begin, int64_t end) {
   double sum[STRIP] = {0};
   int64_t n = end - begin;
   for (int64_t r = 0; r < m->rows; r += BLOCK) {
@@ -96,9 +95,15 @@ static void columns_body(void *context, int64_t begin, int64_t end, int thread) 
   }
 }
 
+static void columns_body(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  for (int64_t i = begin; i < end; i += STRIP)
+    strip_sums(context, i, end - i < STRIP ? end : i + STRIP);
+}
+
 /* Sums over the last axes or over the first ones; false where it is neither. */
 static bool sum_matrix(const Tensor *x, const Shape *kept, double n, Tensor *y) {
-  enum { ROWS_GRAIN = 32768 };
+  enum { ROWS_GRAIN = 32768, STRIP_GRAIN = 16384 }; /* elements of a parallel chunk, about */
   BroadcastPlan p;
   broadcast_plan(&p, &x->shape, &kept, 1);
   if (p.dims != 2 || x->numel == 0) return false;
@@ -106,7 +111,7 @@ static bool sum_matrix(const Tensor *x, const Shape *kept, double n, Tensor *y) 
   if (p.stride[0][0] == 1 && p.stride[0][1] == 0)
     parallel_for(m.rows, ROWS_GRAIN / m.columns + 1, rows_body, &m);
   else if (p.stride[0][0] == 0 && p.stride[0][1] == 1)
-    parallel_for(m.columns, STRIP, columns_body, &m);
+    parallel_for(m.columns, (STRIP_GRAIN / (STRIP * m.rows) + 1) * STRIP, columns_body, &m);
   else return false;
   return true;
 }

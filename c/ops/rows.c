@@ -78,13 +78,31 @@ bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e) {
   return true;
 }
 
+typedef struct Whole {
+  real *to;
+  const real *from;
+  real factor;
+} Whole;
+
+static void add_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Whole *w = context;
+  real *restrict a = w->to;
+  const real *restrict b = w->from;
+  for (int64_t i = begin; i < end; i++) a[i] += b[i];
+}
+
 void ISA_NAME(add_into)(Tensor *to, const Tensor *from) {
-  real *restrict a = reals(to);
-  const real *restrict b = reals(from);
-  for (int64_t i = 0; i < to->numel; i++) a[i] += b[i];
+  parallel_for(to->numel, GRAIN, add_chunk, &(Whole){.to = reals(to), .from = reals(from)});
+}
+
+static void scale_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Whole *w = context;
+  real *x = w->to, by = w->factor;
+  for (int64_t i = begin; i < end; i++) x[i] *= by;
 }
 
 void ISA_NAME(scale)(Tensor *t, double factor) {
-  real *x = reals(t), by = (real)factor;
-  for (int64_t i = 0; i < t->numel; i++) x[i] *= by;
+  parallel_for(t->numel, GRAIN, scale_chunk, &(Whole){.to = reals(t), .factor = (real)factor});
 }
