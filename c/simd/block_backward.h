@@ -300,10 +300,12 @@ static void block_backward_jobs(void *context, int64_t begin, int64_t end, int t
     for (int64_t n = 0; n < j.images && bias_sums; n++)
       block_bias_sums(b, r->dy, &r->codes, j.image + n, pooled * band / bands,
                       pooled * (band + 1) / bands, bias_sums);
+    bool clean = !r->cleared[thread];
     if ((r->dx && !g->sparse_dx) || (sums && !g->sparse_dw))
-      block_dense_job(g, &s, scratch, j, number == begin || bands > 1, number == begin, sums);
+      block_dense_job(g, &s, scratch, j, clean || bands > 1, number == begin, sums);
     if ((r->dx && g->sparse_dx) || (sums && g->sparse_dw))
-      block_sparse_job(g, &s, scratch, j, number == begin, number == begin, sums);
+      block_sparse_job(g, &s, scratch, j, clean, number == begin, sums);
+    r->cleared[thread] = true;
   }
 }
 
@@ -405,15 +407,17 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
     if (db) memset(db, 0, (size_t)b->out * sizeof(real));
     return true;
   }
-  BlockGradient g = {.r = {.b = b, .form = block_form(b, false), .x = x, .dy = dy, .dx = dx},
-                     .dw = dw != NULL};
+  bool cleared[MAX_THREADS] = {0}, sums = dw || db;
+  BlockRun run = {.b = b, .form = block_form(b, false), .x = x, .dy = dy, .dx = dx};
+  run.cleared = cleared;
+  BlockGradient g = {.r = run, .dw = dw != NULL};
   BlockRun *r = &g.r;
   r->codes = block_codes(b, kept);
   block_gradient_cut(&g);
   block_gradient_form(&g);
-  int64_t work = block_work(b) * b->batch, chunks = work / BLOCK_WORK;
+  int64_t work = block_work(b) * b->batch, chunks = work / (sums ? BLOCK_WORK : BLOCK_CHUNK);
   if (dw) chunks = block_min(chunks, BLOCK_BUFFERS / r->sums_size);
-  if (dw || db) chunks = block_min(chunks, BLOCK_CHUNKS);
+  if (sums) chunks = block_min(chunks, BLOCK_CHUNKS);
   chunks = block_max(block_min(chunks, r->cut.jobs), 1);
   r->grain = block_ceil(r->cut.jobs, chunks);
   chunks = block_ceil(r->cut.jobs, r->grain);

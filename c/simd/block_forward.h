@@ -15,7 +15,8 @@ enum {
   BLOCK_PIXELS = 256,     /* small images are grouped up to this many pixels */
   BLOCK_WINDOW = 1 << 16, /* elements of scratch that a job may fill, about */
   BLOCK_BAND = 1 << 11,   /* elements of the convolution's output between two epilogues, about */
-  BLOCK_WORK = 1 << 20,   /* multiplications that are worth a parallel chunk */
+  BLOCK_WORK = 1 << 20,   /* multiplications that are worth sums of their own, or a smaller job */
+  BLOCK_CHUNK = 1 << 18,  /* ... a parallel chunk of jobs that no sum joins */
   BLOCK_JOBS = 16,        /* where images are few and large, cut them into this many jobs */
   BLOCK_CHUNKS = 16,      /* of a weight gradient, at most, with BLOCK_BUFFERS elements in all */
   BLOCK_BUFFERS = 1 << 22
@@ -58,6 +59,7 @@ typedef struct BlockRun {
   int64_t height, width;         /* of a window of the source, zeros included */
   int64_t out_rows, out_columns; /* of scratch for the output */
   int64_t grain;                 /* jobs of a parallel chunk */
+  bool *cleared;                 /* of each thread: whether its scratch has its zeros */
   real *sums, *bias_sums;        /* a chunk's weight and bias gradient */
   int64_t sums_size;
   bool turned; /* weight gradient: vectors lie along the input's channels */
@@ -115,8 +117,9 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
     int64_t to = block_min(from + r->cut.rows, v->used);
     int64_t images = block_min(r->cut.images, b->batch - image);
     int64_t height = block_ceil(block_up(to - from, r->band), v->up) + v->span - 1;
-    if (number == begin || r->cut.bands > 1)
+    if (!r->cleared[thread] || r->cut.bands > 1)
       memset(window, 0, (size_t)(r->cut.images * pixels * b->in) * sizeof(real));
+    r->cleared[thread] = true;
     for (int64_t n = 0; n < images; n++)
       block_window(window + n * r->height * pitch, r->x + (image + n) * v->in * h->in * b->in,
                    v->in, h->in, b->in, from / v->up + v->first, h->first, height, r->width);
@@ -195,7 +198,8 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
                           bool record, Tensor **kept, Error *e) {
   if (b->batch == 0) return true;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  BlockRun r = {.b = b, .form = block_form(b, true), .x = x, .y = y};
+  bool cleared[MAX_THREADS] = {0};
+  BlockRun r = {.b = b, .form = block_form(b, true), .x = x, .y = y, .cleared = cleared};
   if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
   int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
   int64_t weights = v->taps * h->taps * b->in * wide; /* as many as parts, or more */
@@ -212,7 +216,7 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
     if (bias) r.form.bias = reals(space) + weights;
     for (int64_t i = 0; i < wide; i++) reals(space)[weights + i] = bias && i < b->out ? bias[i] : 0;
     int64_t job = block_max(block_work(b) * b->batch / r.cut.jobs, 1);
-    parallel_for(r.cut.jobs, block_ceil(BLOCK_WORK, job), block_forward_jobs, &r);
+    parallel_for(r.cut.jobs, block_ceil(BLOCK_CHUNK, job), block_forward_jobs, &r);
   } else error_set(e, "out of memory");
   tensor_release(space);
   return ok;

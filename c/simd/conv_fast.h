@@ -384,7 +384,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
     (p->dots ? correlation_pack_dots : correlation_pack)(&c, p, w, g->kernel[1], in_step, out_step);
   }
   int64_t job = conv_max(work * c.batch / c.cut.jobs, 1);
-  parallel_for(c.cut.jobs, conv_ceil(CONV_WORK, job), correlation_jobs, &c);
+  parallel_for(c.cut.jobs, conv_ceil(CONV_CHUNK, job), correlation_jobs, &c);
   tensor_release(space);
   return true;
 }

@@ -139,7 +139,8 @@ typedef struct ConvCut {
 enum {
   CONV_WINDOW = 1 << 16, /* elements of a window, about */
   CONV_PIXELS = 256,     /* small images are grouped up to this many pixels */
-  CONV_WORK = 1 << 20,   /* multiplications that are worth a parallel chunk */
+  CONV_WORK = 1 << 20,   /* multiplications that are worth a smaller job, or a quarter of sums */
+  CONV_CHUNK = 1 << 18,  /* ... a parallel chunk of jobs that no sum joins */
   CONV_JOBS = 16         /* where images are few and large, cut them into this many jobs */
 };
 
