@@ -1,5 +1,5 @@
---- What is measured. Each case has a `name`; `peer`, what peer.py is to prepare; `setup`, a function that
--- makes {time = n -> seconds of n iterations, once = one iteration for counting its arithmetic, kind =
+--- What is measured. Each case has a `name`; `peer`, what peer.py is to prepare, unless it is `alone`; `setup`, a
+-- function that makes {time = n -> seconds of n iterations, once = one iteration for counting its arithmetic, kind =
 -- "backward" where only that is timed}; and perhaps `target`, the ratio to reach for an instruction set.
 local core, lt = require "latent.core", require "latent"
 local data, optim = require "latent.data", require "latent.optim"
@@ -159,6 +159,29 @@ local function matmul(m, n, k, batch)
   return of(function() lt.no_grad(lt.matmul, a, b) end)
 end
 
+-- ---- the threads themselves ----
+
+-- A job of 64 chunks, each of about so many microseconds; between two of them the calling thread is busy for a while,
+-- as it is between two ops. Only the jobs are timed.
+local function chunks(microseconds, pause)
+  local many = 1 << 20
+  local timed = harness.timer(function() core.spend_chunks(1, many) end)
+  timed(1)
+  local rounds = microseconds > 0 and math.max(1, math.floor(microseconds * 1e-6 / timed(1) * many)) or 0
+  local function time(n)
+    local seconds = 0
+    for _ = 1, n do
+      local start = core.clock()
+      core.spend_chunks(64, rounds)
+      local stop = core.clock()
+      seconds = seconds + stop - start
+      while core.clock() < stop + pause * 1e-6 do end
+    end
+    return seconds
+  end
+  return {time = time, once = function() time(1) end}
+end
+
 -- ---- the list ----
 
 local function add_steps(list, o)
@@ -237,6 +260,13 @@ local function add_products(list)
   end
 end
 
+-- Empty chunks show what a parallel region costs, those of 9 us how evenly work is shared out.
+local function add_threads(list)
+  for _, c in ipairs{{"empty", 0, 0}, {"empty.paused", 0, 60}, {"9us", 9, 0}, {"9us.paused", 9, 60}} do
+    list[#list + 1] = {name = "parallel." .. c[1], alone = true, setup = function() return chunks(c[2], c[3]) end}
+  end
+end
+
 -- Models of users: what is to be reached does not depend on the instruction set.
 local MODELS = {{"lenet", 2}, {"resnet20", 1.4}, {"conv_vae", 1.8}, {"mlp_vae", 1.5}, {"mlp", 1.2},
   {"transformer_mlp", 1.3}, {"tiny"}}
@@ -269,6 +299,7 @@ function M.list(o)
   add_convs(list)
   add_ops(list)
   add_products(list)
+  add_threads(list)
   add_processes(list, o)
   return list
 end

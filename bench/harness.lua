@@ -84,13 +84,17 @@ function M.line(row)
   return text
 end
 
-local SCALE = "%-30s %7s %11s %9s %11s"
+local SCALE = "%-30s %7s %11s %9s %11s %9s"
 
 --- A row of the table of threads, or, without one, its head.
 function M.scale_line(row)
-  if not row then return SCALE:format("case", "threads", "ours", "speed-up", "efficiency") end
-  return SCALE:format(row.case, row.threads, ("%.4g ms"):format(row.ours_ms), ("%.2fx"):format(row.speedup),
-    ("%.0f%%"):format(100 * row.efficiency))
+  if not row then return SCALE:format("case", "threads", "ours", "speed-up", "efficiency", "target") end
+  local text = SCALE:format(row.case, row.threads, ("%.4g ms"):format(row.ours_ms), ("%.2fx"):format(row.speedup),
+    ("%.0f%%"):format(100 * row.efficiency), row.target_text or ""):gsub(" +$", "")
+  if row.reached == false then text = text .. "  missed" end
+  if row.slower_than then text = text .. ("  slower than with %d"):format(row.slower_than) end
+  if row.busy then text = text .. ("  busy machine, load %.1f"):format(row.load) end
+  return text
 end
 
 --- Whether a case is asked for: by its name, by the first words of names (`conv` for `conv.*`) where no

@@ -37,7 +37,8 @@ function M.options(list)
   parser:option("--case", "names, separated by commas: a case (ae), the first word of names (conv), a pattern "
     .. "(conv.c16.*); or mpi alone: steps on two ranks, beside threads and PyTorch's DistributedDataParallel")
     :convert(arguments.words()):default "all"
-  parser:option("--threads", "numbers, separated by commas (unless said: 1, for ae all cores too)"):convert(read_counts)
+  parser:option("--threads", "numbers, separated by commas (unless said: 1, for ae all cores too, for parallel 1, 2, 4 "
+    .. "and so on)"):convert(read_counts)
   parser:option("--pairs", "repetitions of ours and of the peer, in turn"):convert(arguments.whole(1)):default "7"
   parser:option("--rep", "seconds of a repetition, about"):convert(arguments.above(0)):default "0.1"
   parser:option("--peer", "torch, compile (torch.compile), jax (the sheet's steps) or none")
@@ -150,7 +151,7 @@ local function run_in_process(case, row, state)
   local variants = {}
   if case.against_one_thread then
     contestants[2], variants[1] = {time = with_threads(body.time, 1)}, "latent, 1 thread"
-  elseif state.o.peer ~= "none" then
+  elseif not case.alone and state.o.peer ~= "none" then
     local peer, message = state.peer_for(row.threads, case.held and row.isa == "avx2" and "avx2" or nil)
     if peer then variants, message = peer:prepare(case.peer) end
     if message then row.note, variants = message, {} end
@@ -252,11 +253,24 @@ local function state_of(o)
   return state
 end
 
+-- 1, 2, 4, ... and all cores.
+local function thread_counts(o)
+  if o.threads then return o.threads end
+  local list, n = {}, 1
+  while n < cores() do
+    list[#list + 1] = n
+    n = 2 * n
+  end
+  list[#list + 1] = cores()
+  return list
+end
+
 -- The numbers of threads for a case: what the options say, else 1, and all cores where that is the point.
 local function threads_of(case, o)
   if case.against_one_thread then return {o.threads and math.max(table.unpack(o.threads)) or cores()} end
   if not case.setup then return {1} end
   if o.threads then return o.threads end
+  if case.alone then return thread_counts(o) end
   return case.name == "ae" and cores() > 1 and {1, cores()} or {1}
 end
 
@@ -312,25 +326,44 @@ end
 
 -- ---- threads beside each other ----
 
--- What is asked of more threads where no case is named.
-local SCALED = {"ae", "ae.1024", "classifier", "vae16", "map", "encode", "lenet", "resnet20", "conv_vae", "mlp_vae",
-  "mlp", "transformer_mlp", "tiny", "matmul.1024x1024x1024"}
+-- What is asked of more threads where no case is named; with what is to be reached with sixteen: milliseconds, or
+-- the efficiency.
+local SCALED = {{"ae", ms = 0.70}, {"vae16", ms = 0.80}, {"classifier", ms = 0.45}, {"map.10", ms = 0.15},
+  {"map.1000", ms = 2.2}, {"ae.1024", share = 0.75}, {"resnet20", share = 0.75}, {"mlp", share = 0.75}, {"encode"},
+  {"lenet"}, {"conv_vae"}, {"mlp_vae"}, {"transformer_mlp"}, {"tiny"}, {"matmul.1024x1024x1024"}, {"parallel"}}
 
-local function thread_counts(o)
-  if o.threads then return o.threads end
-  local list, n = {}, 1
-  while n <= cores() do
-    list[#list + 1] = n
-    n = 2 * n
+--- The names of the cases that are asked of more threads where none is named.
+-- @treturn {string,...}
+function M.scaled()
+  local names = {}
+  for i, entry in ipairs(SCALED) do names[i] = entry[1] end
+  return names
+end
+
+local function set_scale_target(row)
+  if row.threads ~= 16 then return end
+  for _, entry in ipairs(SCALED) do
+    if entry[1] == row.case and entry.ms then
+      row.target_text, row.reached = ("<=%g ms"):format(entry.ms), row.ours_ms <= entry.ms
+    elseif entry[1] == row.case and entry.share then
+      row.target_text, row.reached = (">=%d%%"):format(100 * entry.share), row.efficiency >= entry.share
+    end
   end
-  return list
+end
+
+-- Whether fewer threads were faster, by more than what repetitions differ by.
+local function set_slower(rows, row)
+  for _, fewer in ipairs(rows) do
+    if fewer.threads < row.threads and row.ours_ms > 1.05 * fewer.ours_ms then row.slower_than = fewer.threads end
+  end
 end
 
 --- Measures a case with several numbers of threads, in turn.
 -- @tparam table case
 -- @tparam {int,...} counts the first is what the others are compared with
 -- @tparam table o `pairs`, `rep`
--- @treturn {table,...} for each: case, threads, ours_ms, speedup, efficiency
+-- @treturn {table,...} for each: case, threads, ours_ms, speedup, efficiency, and `slower_than`, a number of threads
+-- that was faster although it is less
 function M.scale(case, counts, o)
   local body, contestants, rows = case.setup(), {}, {}
   for i, threads in ipairs(counts) do contestants[i] = {time = with_threads(body.time, threads), inner = case.inner} end
@@ -339,6 +372,9 @@ function M.scale(case, counts, o)
     local speedup = results[1].median / results[i].median
     rows[i] = {case = case.name, threads = threads, isa = lt.info().isa, ours_ms = 1e3 * results[i].median,
       ours_all_ms = milliseconds(results[i].all), speedup = speedup, efficiency = speedup * counts[1] / threads}
+    set_slower(rows, rows[i])
+    set_scale_target(rows[i])
+    check_load(rows[i])
   end
   collectgarbage()
   lt.trim()
@@ -402,7 +438,7 @@ function M.main(list)
   end
   if o.scale then
     o.peer = "none"
-    if #o.case == 0 then o.case = SCALED end
+    if #o.case == 0 then o.case = M.scaled() end
   end
   local selected = M.selected(o)
   if o.list then

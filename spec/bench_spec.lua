@@ -1,5 +1,5 @@
 -- The benchmarks' own arithmetic, and one case run without a peer.
-local lt = require "latent"
+local core, lt = require "latent.core", require "latent"
 require "spec.support.close"
 require "spec.support.misuse"
 local harness = require "bench.harness"
@@ -53,8 +53,18 @@ describe("bench harness", function()
       ours_mb = 110, target_text = "<=100", reached = false})
   end)
 
+  it("prints a row of the table of threads", function()
+    local row = {case = "ae", threads = 16, ours_ms = 0.64, speedup = 6.05, efficiency = 0.378, reached = true,
+      target_text = "<=0.7 ms"}
+    assert.matches("^ae +16 +0.64 ms +6.05x +38%% +<=0.7 ms$", harness.scale_line(row))
+    row.reached, row.slower_than, row.busy, row.load = false, 8, true, 3.4
+    assert.matches("<=0.7 ms  missed  slower than with 8  busy machine, load 3.4$", harness.scale_line(row))
+    assert.matches("38%%  slower", harness.scale_line {case = "ae", threads = 16, ours_ms = 0.64, speedup = 6.05,
+      efficiency = 0.378, slower_than = 8})
+  end)
+
   it("knows work for every special case of the kernels, right without any", function()
-    local core, ablate = require "latent.core", require "bench.ablate"
+    local ablate = require "bench.ablate"
     local named = {}
     for _, row in ipairs(ablate.WORK) do named[row[1]] = row[3] end
     for _, name in ipairs(core.shortcuts()) do
@@ -101,12 +111,13 @@ describe("bench", function()
     for _, case in ipairs(cases.list {images = 10, lua = "lua5.4", folder = "bench/"}) do
       assert.is_nil(seen[case.name], case.name)
       seen[case.name] = true
-      assert.is_true(case.against_one_thread or case.peer ~= nil or case.peer_command ~= nil, case.name)
+      assert.is_true(case.against_one_thread or case.alone or case.peer ~= nil or case.peer_command ~= nil, case.name)
     end
     for _, name in ipairs {"ae", "ae.16", "ae.256", "ae.1024", "ae.threads", "classifier", "vae16", "map.10",
       "map.1000", "encode", "knn.2d", "knn.16d", "epoch", "startup", "memory", "op.softmax.1e3", "op.sum.1e6",
       "conv.c128.k7.s64.x2.backward", "matmul.256x256x256",
-      "matmul.64x32x32x32", "lenet", "resnet20", "conv_vae", "mlp_vae", "mlp", "transformer_mlp", "tiny"} do
+      "matmul.64x32x32x32", "lenet", "resnet20", "conv_vae", "mlp_vae", "mlp", "transformer_mlp", "tiny",
+      "parallel.empty", "parallel.empty.paused", "parallel.9us", "parallel.9us.paused"} do
       assert.is_true(seen[name], name)
     end
   end)
@@ -142,7 +153,37 @@ describe("bench", function()
     assert.equal(2, #result.rows)
     assert.equal(1, result.rows[1].speedup)
     assert.close(result.rows[2].efficiency, result.rows[1].ours_ms / result.rows[2].ours_ms / 2)
-    assert.matches("^tiny +1 +[%d.e-]+ ms +1.00x +100%%$", lines[3])
+    assert.matches("^tiny +1 +[%d.e-]+ ms +1.00x +100%%", lines[3])
+    assert.equal(result.rows[2].ours_ms > 1.05 * result.rows[1].ours_ms, result.rows[2].slower_than == 1)
+  end)
+
+  it("measures the threads themselves", function()
+    local threads = lt.info().threads
+    local o = bench.options {"--peer", "torch", "--case", "parallel", "--pairs", "2", "--rep", "0.001",
+      "--threads", "1,2"}
+    local rows = bench.run(o, function() end).rows
+    lt.set_threads(threads)
+    assert.equal(8, #rows)
+    for i, name in ipairs {"empty", "empty.paused", "9us", "9us.paused"} do
+      for count = 1, 2 do
+        local row = rows[2 * i - 2 + count]
+        assert.same({"parallel." .. name, count}, {row.case, row.threads})
+        assert.is_true(row.ours_ms > 0)
+        assert.is_nil(row.peer_ms)
+      end
+    end
+    assert.misuse(function() core.spend_chunks(1.5, 1) end, "spend_chunks: chunks: expected a whole number, got 1.5")
+  end)
+
+  it("knows what sixteen threads are to reach", function()
+    local seen = {}
+    for _, case in ipairs(bench.selected(bench.options {"--case", table.concat(bench.scaled(), ",")})) do
+      seen[case.name] = true
+    end
+    for _, name in ipairs {"ae", "vae16", "classifier", "map.10", "map.1000", "ae.1024", "resnet20", "mlp",
+      "parallel.9us"} do
+      assert.is_true(seen[name], name)
+    end
   end)
 
   it("runs without a peer", function()

@@ -49,6 +49,27 @@ static int l_threads(lua_State *L) {
   return 1;
 }
 
+/* A chunk that takes as long as a number of dependent multiplications and additions. */
+static void spend(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const int64_t *rounds = context;
+  for (int64_t i = begin; i < end; i++) {
+    double x = (double)i;
+    for (int64_t k = 0; k < *rounds; k++) x = x * 0.999 + 0.001;
+    volatile double kept = x;
+    (void)kept;
+  }
+}
+
+/* spend_chunks(chunks, rounds): a parallel job of nothing but that, by which the bench measures the
+ * threads themselves */
+static int l_spend_chunks(lua_State *L) {
+  int64_t chunks = check_whole(L, 1, "spend_chunks", "chunks");
+  int64_t rounds = check_whole(L, 2, "spend_chunks", "rounds");
+  parallel_for(chunks, 1, spend, &rounds);
+  return 0;
+}
+
 /* cpu_quota(folder) -> how many processors' time the cgroups of a process grant it, or nil where
  * they set no limit; the folder tells of the process, as /proc/self does */
 static int l_cpu_quota(lua_State *L) {
@@ -109,6 +130,7 @@ static const luaL_Reg functions[] = {{"clock", l_clock},
                                      {"ignore_sigpipe", l_ignore_sigpipe},
                                      {"set_threads", l_set_threads},
                                      {"threads", l_threads},
+                                     {"spend_chunks", l_spend_chunks},
                                      {"cpu_quota", l_cpu_quota},
                                      {"info", l_info},
                                      {"blas", l_blas},
