@@ -54,8 +54,8 @@ for _, found in ipairs{{"test_mse", mse}, {"kl", kl}, {"knn_accuracy", accuracy}
   e:number(found[1], found[2], theirs[found[1]]) end
 local _, ae_mean = models.nearest_accuracy(ae, train, test)               -- (c) with exercise 1's codes
 local top, middle, rows, mse_at, spread_at = ae:codes(test):max(1), codes:mean(1), {}, {}, {}
-e:text("(c) The nearest code is of the right class for %.1f %%, the autoencoder's for %.1f %%. Chance decides"
-  .. " which classes meet: on MNIST the seed moves ours by 8 points, that by 14.", mean, ae_mean)
+e:text("(c) The nearest code is of the right class for %.1f %%, the autoencoder's for %.1f %%; which classes"
+  .. " meet is chance: on MNIST the one varies by 8 points with the seed, the other by 14.", mean, ae_mean)
 e:claim(middle:norm():item() < 0.5 and spread > 0.1, "the codes spread around the origin", "mean (%.2f, %.2f)"
   .. ", deviation %.2f; the autoencoder's reach %.1f", middle[1], middle[2], spread, top:max():item())
 for i, beta in ipairs{0.001, 0.01, 0.1, 1} do

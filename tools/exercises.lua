@@ -4,7 +4,7 @@
 -- Options that all of them know are handed on; with --resume, a training that is done is not done again.
 local lt, files, json = require "latent", require "latent.base.files", require "latent.json"
 local folder, say = require "latent.experiment.folder", require "latent.experiment.say"
-local machine = require "latent.experiment.machine"
+local machine, records = require "latent.experiment.machine", require "latent.experiment.record"
 
 -- Exercise 4 comes first: its classifier reads the pictures of the others.
 local PARTS = {
@@ -51,7 +51,7 @@ local rows, claims, hold = {{"exercise", "quantity", "here", "for comparison"}},
 local failing, measured_on = {}, nil
 for _, script in ipairs(scripts) do
   local record = folder.newest(out[script], script, function() return true end)
-  measured_on = record.data
+  measured_on = records.measured_on(record)
   for _, item in ipairs(record.items) do
     if item.kind == "number" and type(item.value) == "number" then
       local unit, reference = item.unit and " " .. item.unit or "", item.reference

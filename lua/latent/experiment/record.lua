@@ -96,6 +96,18 @@ function Record:finish(status, message)
   return self:write()
 end
 
+--- What the numbers of a record are of: the images that the run read, and where other weights came from.
+-- @tparam table values as read from the file
+-- @treturn ?string nil where it read none of the sets that `--data` names
+function M.measured_on(values)
+  for _, weights in ipairs(values.data and values.weights or {}) do
+    if not weights.trained and weights.data and weights.data ~= values.options.data then
+      return ("%s, with weights trained on %s"):format(values.data, tostring(weights.data))
+    end
+  end
+  return values.data
+end
+
 --- The numbers of a record by name; a list where the number was one.
 -- @tparam table values as read from the file
 -- @treturn table

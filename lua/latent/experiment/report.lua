@@ -8,6 +8,7 @@ local files = require "latent.base.files"
 local folder = require "latent.experiment.folder"
 local html = require "latent.experiment.html"
 local progress = require "latent.progress"
+local records = require "latent.experiment.record"
 local say = require "latent.experiment.say"
 local sorted_keys = require "latent.base.sorted_keys"
 
@@ -70,7 +71,8 @@ local function numbers(record)
     body[i] = h.tr{h.th{scope = "row", item.label or item.name}, h.td{value_text(item.value, item.unit)},
       compared and h.td{class = "words", reference_text(item)}}
   end
-  return titled(record.data and "Numbers on " .. record.data or "Numbers", {
+  local images = records.measured_on(record)
+  return titled(images and "Numbers on " .. images or "Numbers", {
     h.thead{h.tr{h.th{scope = "col", "quantity"}, h.th{scope = "col", "here"},
       compared and h.th{scope = "col", class = "words", "for comparison"}}},
     h.tbody(body)})
@@ -178,11 +180,12 @@ local function heading_of(record)
 end
 
 -- What all records that read a set read; nil where they read different ones, or none.
-local function common_data(list)
+local function common_images(list)
   local common
   for _, record in ipairs(list) do
-    if common and record.data and record.data ~= common then return nil end
-    common = common or record.data
+    local images = records.measured_on(record)
+    if common and images and images ~= common then return nil end
+    common = common or images
   end
   return common
 end
@@ -190,7 +193,9 @@ end
 local function section(record, common)
   local heading, rest = heading_of(record)
   local parts = {id = record.name, h.h2{heading}, rest and h.p{class = "question", rest}}
-  if record.data and not common then parts[#parts + 1] = h.p{class = "note", record.data, "."} end
+  if record.data and not common then
+    parts[#parts + 1] = h.p{class = "note", "Measured on ", records.measured_on(record), "."}
+  end
   local status = folder.status(record)
   if status ~= "done" then
     parts[#parts + 1] = h.p{class = "note", ("This run is not complete: %s.%s"):format(status,
@@ -290,7 +295,7 @@ function M.page(out, title)
     return nil, damaged[1] or ("%s: holds no run of an experiment"):format(out)
   end
   title = title or "Experiments"
-  local common = common_data(list)
+  local common = common_images(list)
   local body = {h.h1{title}, lead(list, common), contents(list)}
   for _, message in ipairs(damaged) do body[#body + 1] = h.p{class = "note", "Left out: " .. message} end
   for _, record in ipairs(list) do body[#body + 1] = section(record, common) end
