@@ -112,10 +112,10 @@ Eight scripts about autoencoders; in each some lines are yours to write. From th
 
     lua5.4 exercises/04_classifier.lua --data mini --epochs 2
 
-It stops at the first task that is open and says its line. `--data mini` takes the thousand images that come with the
-library, which is enough to see whether a script works; without it a script wants all of MNIST, and its numbers
-mean something. `--recipe demo` takes trained weights in place of every training. `--help` lists what can be set.
-Figures, numbers and your claims go to `runs/`, and `latent report` makes one page of them.
+It stops at the first open task that it comes to, and says its line. `--data mini` takes the thousand images that
+come with the library, which is enough to see whether a script works; without it a script wants all of MNIST, and
+its numbers mean something. `--recipe demo` takes trained weights in place of every training. `--help` lists what
+can be set. Figures, numbers and your claims go to `runs/`, and `latent report` makes one page of them.
 `latent -e 'help "nn.Linear"'` explains what you need.
 
 Exercise 4 comes first, for the others ask its classifier what a picture shows. Trained weights of all models are in

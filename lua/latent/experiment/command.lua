@@ -48,7 +48,8 @@ function M.runs(words)
   local name = rest[1] and (rest[1]:match "([^/]*)%.lua$" or rest[1])
   local rows = compare.runs(out, name)
   if #rows == 1 then
-    return fail(("no runs%s in %s"):format(name and " of " .. name or "", out))
+    local hint = name and files.is_dir(name) and (" (those of another folder: latent runs --out %s)"):format(name) or ""
+    return fail(("no runs%s in %s%s"):format(name and " of " .. name or "", out, hint))
   end
   say.table(("Runs in %s"):format(out), rows)
   return 0

@@ -251,7 +251,7 @@ function Experiment:data()
   local parts = {}
   for i, split in ipairs{"train", "test"} do
     local set, message = read{split = split, mini = which == "mini" or nil}
-    parts[i] = set or self:fail(message .. "\n(fetch it with `make data`, or try --data mini)")
+    parts[i] = set or self:fail(message .. "\n(or try --data mini, images that come along)")
   end
   local ok, message = self.record:note_data(parts[1], parts[2])
   if not ok then self:fail(message) end

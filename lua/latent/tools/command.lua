@@ -9,7 +9,7 @@ usage: latent                       the prompt
        latent [options] script.lua [arguments]
        latent doctor                looks whether everything is there that the library needs
        latent run script.lua ...    the same as latent script.lua ...
-       latent runs [script]         what the experiments in runs/ were given and have found
+       latent runs [script]         what the experiments in runs/ (or --out FOLDER) were given and have found
        latent compare RUN RUN ...   options, numbers and curves of runs side by side
        latent sweep script.lua --beta 1e-3,0.01 --seed 1..3 [--jobs 2] [--random 10]
                                     runs an experiment with many settings; what is done is not done again
