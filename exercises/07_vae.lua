@@ -33,7 +33,7 @@ end
 -- (a) The loss, epoch by epoch; ten images above their codes' means, decoded.
 local model = trained("vae2", o.beta, o.epochs)
 local mse, kl, spread = models.measured(model, test)      -- spread: the standard deviation of the means
-local log, means, _ = e:log "vae2", model:encode(ten)      -- _: the log-variances; each [10, 2]
+local log, means, _ = e:log "vae2", model:encode(ten)     -- encode: means, log-variances, [10, 2] each
 e:figure("loss", plot.lines{{y = log.train_final, label = "MSE + beta KL"}, {y = log.train_mse,
   label = "MSE"}, title = "VAE, two latent dimensions: training loss", xlabel = "epoch", ylabel = "loss",
   markers = true}, "The loss with the final beta, and the part of it that is the error of the pictures.")
