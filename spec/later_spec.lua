@@ -159,6 +159,108 @@ describe("a value that waits", function()
   end)
 end)
 
+describe("batch norm in evaluation", function()
+  local real = nn.fuse
+  after_each(function() nn.fuse = real end)
+
+  local function normed(face, shape)
+    face.manual_seed(6)
+    local channels = shape[#shape]
+    local norm = #shape == 2 and nn.BatchNorm1d(channels) or nn.BatchNorm2d(channels)
+    lt.no_grad(function()
+      norm.weight:copy_(lt.randn(channels))
+      norm.bias:copy_(lt.randn(channels))
+      norm.running_mean:copy_(lt.randn(channels))
+      norm.running_var:copy_(lt.rand(channels))
+    end)
+    if face == lt64 then norm = norm:double() end
+    return norm:eval(), face.randn(shape), face.randn(shape)
+  end
+
+  local function value(fuse, f)
+    nn.fuse = fuse
+    return bytes(lt.no_grad(f))
+  end
+
+  it("is one pass with what follows, to the bits of the single ops", function()
+    for _, face in ipairs{lt, lt64} do
+      for _, shape in ipairs{{7, 5}, {2, 3, 3, 1}, {2, 3, 3, 5}, {4, 8, 8, 16}, {3, 5, 7, 17}, {8, 16, 16, 32}} do
+        local norm, x, r = normed(face, shape)
+        for _, residual in ipairs{"none", "before", "behind", "normed"} do
+          for _, activation in ipairs{false, "relu", 0.1, -0.5} do
+            local function f()
+              local y = norm(x)
+              if residual == "before" then y = r + y
+              elseif residual == "behind" then y = y + r
+              elseif residual == "normed" then y = y + norm(r) end
+              if activation == "relu" then return y:relu() end
+              return activation and face.leaky_relu(y, activation) or y
+            end
+            assert(value(false, f) == value(true, f), ("%s, %s, %s"):format(table.concat(shape, "x"), residual,
+              activation))
+          end
+        end
+      end
+    end
+  end)
+
+  it("takes no pass more than the sum and the rectifier", function()
+    local norm, x, r = normed(lt, {2, 4, 4, 3})
+    local names = {}
+    local report = lt.profile(function() lt.no_grad(function() return (norm(x) + r):relu() end) end, {quiet = true})
+    for _, row in ipairs(report.rows) do names[row.name] = true end
+    assert.is_nil(names.sub)
+    assert.is_nil(names.mul)
+    assert.is_true(names.batch_norm_eval)
+  end)
+
+  it("sees weights and statistics that change, and keeps what it had", function()
+    for _, name in ipairs{"weight", "bias", "running_mean", "running_var"} do
+      local norm, x = normed(lt, {2, 4, 4, 3})
+      local function change() lt.no_grad(function() norm[name]:add_(1) end) end
+      local before = value(false, function() return norm(x) end)
+      local kept = value(true, function()
+        local y = norm(x)
+        change()
+        return y
+      end)
+      assert.equal(before, kept, name)
+      local after = value(true, function() return norm(x) end)
+      assert.are_not.equal(before, after, name)
+      assert.equal(value(false, function() return norm(x) end), after, name)
+    end
+  end)
+
+  it("has gradients where they are recorded, and none of parts that are frozen", function()
+    local norm, x, r = normed(lt, {2, 4, 4, 3})
+    local function gradients(fuse)
+      nn.fuse = fuse
+      norm:zero_grad()
+      local input = lt.param(x:clone())
+      norm(input):relu():square():sum():backward()
+      return bytes(input.grad) .. bytes(norm.weight.grad) .. bytes(norm.bias.grad)
+    end
+    assert.equal(gradients(false), gradients(true))
+    norm:freeze()
+    local function of_residual(fuse)
+      nn.fuse = fuse
+      local p = lt.param(r:clone())
+      local y = (norm(x) + p):relu()
+      y:square():sum():backward()
+      return bytes(y) .. bytes(p.grad)
+    end
+    assert.equal(of_residual(false), of_residual(true))
+  end)
+
+  it("refuses what does not fit", function()
+    local ops = require("latent.core").ops
+    local x, v = lt.randn(4, 3), lt.ones(3)
+    assert.misuse(function() return ops.batch_norm_eval(x, v, lt.ones(2), v) end,
+      "batch_norm_eval: scale: expected one number for each channel of x, got %[2%]")
+    assert.equal("0,3", table.concat(ops.batch_norm_eval(lt.zeros(0, 3), v, v, v).shape, ","))
+  end)
+end)
+
 describe("what a value waits for", function()
   -- The value, as it is without waiting, after something has been done to what it is computed from.
   local function unmoved(make, change)

@@ -109,8 +109,8 @@ VEC_INLINE void add_chunk(const BatchNorm *b, int64_t begin, int64_t end, int th
     }
 }
 
-/* out = act((x - mean) scale + shift + residual) */
-VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end,
+/* out = act((x - mean) scale + shift + residual), the product rounded for itself where `single` */
+VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end, const bool single,
                           const TailKind activation) {
   int64_t n = b->c.channels, width = b->c.vectors * LANES;
   for (int64_t at = begin * n, left; at < end * n; at += width)
@@ -119,7 +119,8 @@ VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end,
       bool whole = lanes == LANES;
       const real *x = b->x + at + v, *more = b->residual ? b->residual + at + v : NULL;
       Vec d = (whole ? vec_load(x) : vec_load_part(x, lanes)) - vec_load(b->mean + v);
-      Vec y = d * vec_load(b->scale + v) + vec_load(b->shift + v);
+      Vec y = d * vec_load(b->scale + v);
+      y = (single ? vec_rounded(y) : y) + vec_load(b->shift + v);
       if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
       y = activated(y, activation, b->activation_slope);
       if (whole) vec_store(b->out + at + v, y);
@@ -154,12 +155,18 @@ static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
     add_chunk(b, begin, end, thread, true, TAIL_LEAKY_RELU);
   else add_chunk(b, begin, end, thread, true, TAIL_NONE);
 }
+VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const bool single) {
+  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, single, TAIL_RELU);
+  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, single, TAIL_LEAKY_RELU);
+  else map_chunk(b, begin, end, single, TAIL_NONE);
+}
 static void batch_map(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  const BatchNorm *b = context;
-  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, TAIL_RELU);
-  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, TAIL_LEAKY_RELU);
-  else map_chunk(b, begin, end, TAIL_NONE);
+  map_chunks(context, begin, end, false);
+}
+static void batch_map_single(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  map_chunks(context, begin, end, true);
 }
 static void batch_back(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
@@ -334,4 +341,56 @@ static const Op op_batch_norm_train = {
     .backward = batch_norm_train_backward,
     .tail_backward = batch_norm_train_tail_backward};
 
-const Op *const ISA_NAME(ops_batch_norm)[] = {&op_batch_norm_train, NULL};
+/* ---- with statistics that are given ---- */
+
+static bool batch_norm_eval_shape(const Call *c, Shape *out, Error *e) {
+  static const char *const names[] = {"mean", "scale", "shift"};
+  const Shape *x = &c->in[0]->shape;
+  char text[SHAPE_TEXT];
+  for (int i = 1; i < 4; i++) {
+    const Shape *s = &c->in[i]->shape;
+    if (x->dims < 1 || s->dims != 1 || s->size[0] != x->size[x->dims - 1])
+      return error_set(e, "%s: expected one number for each channel of x, got %s", names[i - 1],
+                       shape_text(s, text));
+  }
+  *out = *x;
+  return true;
+}
+
+static bool batch_norm_eval_prepare(Call *c, Error *e) {
+  (void)c, (void)e;
+  return true;
+}
+
+static bool batch_norm_eval_finish(const Call *c, const Tail *tail, Tensor *y, Error *e) {
+  int64_t rows = y->numel / last_size(y);
+  BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0]), .out = reals(y)};
+  set_tail(&b, tail);
+  Tensor *space = batch_space(&b, last_size(y), e);
+  if (!space) return false;
+  for (int i = 0; i < 3; i++) channels_repeat(&b.c, reals(c->in[1 + i]), batch_vector(&b, i));
+  b.mean = batch_vector(&b, 0);
+  b.scale = batch_vector(&b, 1);
+  b.shift = batch_vector(&b, 2);
+  parallel_for(rows, b.c.chunk, batch_map_single, &b);
+  tensor_release(space);
+  return true;
+}
+
+static bool batch_norm_eval_forward(Call *c, Tensor *y, Error *e) {
+  const Tail none = {0};
+  return y->numel == 0 || batch_norm_eval_finish(c, &none, y, e);
+}
+
+static const Op op_batch_norm_eval = {
+    .name = "batch_norm_eval",
+    .inputs = "x mean scale shift",
+    .doc = "(x - mean) * scale + shift, each channel (the last axis) for itself, to the bits of "
+           "these three ops; without a gradient.",
+    .flags = OP_HIDDEN,
+    .shape = batch_norm_eval_shape,
+    .forward = batch_norm_eval_forward,
+    .prepare = batch_norm_eval_prepare,
+    .finish = batch_norm_eval_finish};
+
+const Op *const ISA_NAME(ops_batch_norm)[] = {&op_batch_norm_train, &op_batch_norm_eval, NULL};

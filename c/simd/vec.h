@@ -55,6 +55,15 @@ VEC_INLINE void vec_store(real *p, Vec v) { *(VecLoose *)p = v; }
 VEC_INLINE Vec vec_zero(void) { return (Vec){0}; }
 /* x - 0, which compilers fold; 0 + x would turn -0 into 0 and is an addition */
 VEC_INLINE Vec vec_fill(real x) { return x - vec_zero(); }
+/* A product, rounded for itself: the compiler draws no sum that follows into it. */
+VEC_INLINE Vec vec_rounded(Vec product) {
+#if defined __x86_64__
+  __asm__("" : "+x"(product));
+#elif defined __aarch64__
+  __asm__("" : "+w"(product));
+#endif
+  return product;
+}
 /* a where the mask is set (all ones), b elsewhere */
 VEC_INLINE Vec vec_select(VecMask m, Vec a, Vec b) {
   return (Vec)((m & (VecMask)a) | (~m & (VecMask)b));

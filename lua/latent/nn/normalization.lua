@@ -90,10 +90,19 @@ local function by_batch(self, x)
   return y
 end
 
+-- Whether nothing but the value is wanted of an affine layer.
+local function is_value_alone(self, x)
+  return self.weight and self.bias and not (core.is_recording()
+    and (x.requires_grad or self.weight.requires_grad or self.bias.requires_grad))
+end
+
 local function batch_norm(self, x)
   if self.training or not self.running_mean then return by_batch(self, x) end
   local scale = ops.sqrt(ops.add(self.running_var, self.eps))
   if not self.weight then return ops.div(ops.sub(x, self.running_mean), scale) end
+  if is_fusing() and is_value_alone(self, x) then
+    return ops.batch_norm_eval_later(x, self.running_mean, ops.div(self.weight, scale), self.bias)
+  end
   local y = ops.mul(ops.sub(x, self.running_mean), ops.div(self.weight, scale))
   return self.bias and ops.add(y, self.bias) or y
 end
