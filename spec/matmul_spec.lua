@@ -48,6 +48,20 @@ describe("a matrix product", function()
         for _, shape in ipairs{{1, 1}, {2, 40}, {40, 2}, {5, 70}, {30, 30}} do check(lib, shape[1], shape[2], k) end
       end
     end)
+
+    -- pieces of one, two, three, six, twelve and sixteen vectors, and parts of one
+    it("is right where few rows read the other factor as it lies, in " .. name, function()
+      for _, m in ipairs{1, 2, 4, 5, 24} do
+        for _, n in ipairs{8, 16, 24, 48, 95, 96, 104, 112, 140, 191, 192, 255, 256, 272, 300, 531} do
+          for _, k in ipairs{2, 259} do
+            local a, b, bias = whole(lib, 1, m, k), whole(lib, 2, k, n), whole(lib, 3, n)
+            local y = by_definition(a, b)
+            assert(same(a:matmul(b), y), ("[%d, %d] times [%d, %d]"):format(m, k, k, n))
+            assert(same(lib.linear(a, b, bias), y + bias), ("%d %d %d, with a bias"):format(m, n, k))
+          end
+        end
+      end
+    end)
   end
 
   it("is right where it is cut into jobs", function()

@@ -19,7 +19,7 @@ enum {
 };
 
 /* A product with strides in the place of transpositions. Its columns are cut into strips, of which
- * the first `direct` are read where they lie. */
+ * the first `direct` are read where they lie, the first `wide` of them in long pieces. */
 typedef struct Plan {
   int64_t m, n, k, count;
   Part a, b;
@@ -29,8 +29,8 @@ typedef struct Plan {
   const real *bias;
   bool bias_rows, add;
   int64_t panels, strips, depths; /* of rows, of columns, of the products of a sum */
-  int64_t direct;
-  int direct_width;
+  int64_t direct, wide, wide_columns;
+  TileFunction *wide_tile;
   real *packed_a, *packed_b;
   int64_t block_panels, block_strips, row_blocks, column_blocks; /* jobs */
 } Plan;
@@ -44,8 +44,8 @@ static int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
 static int64_t panel_row(const Plan *p, int64_t panel) { return p->m * panel / p->panels; }
 
 static int64_t strip_column(const Plan *p, int64_t strip) {
-  int64_t direct = min(strip, p->direct);
-  return direct * p->direct_width + (strip - direct) * TILE_COLUMNS;
+  int64_t wide = min(strip, p->wide);
+  return wide * p->wide_columns + (strip - wide) * TILE_COLUMNS;
 }
 
 static int64_t depth_of(const Plan *p, int64_t block) {
@@ -110,7 +110,7 @@ typedef struct Area {
 /* One strip of b by all panels of the area, one depth: what of a tile is the same for all. */
 static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip) {
   int64_t column = strip_column(p, strip);
-  bool direct = strip < p->direct, wide = direct && p->direct_width == WIDE_COLUMNS;
+  bool direct = strip < p->direct, wide = strip < p->wide;
   const real *a = panel_of_a(p, area->z, depth, area->top);
   const real *b = direct ? p->b.from + area->z * p->b_next + depth * TILE_DEPTH * p->b.row + column
                          : panel_of_b(p, area->z, depth, strip);
@@ -120,18 +120,17 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
             .b_step = direct ? p->b.row : TILE_COLUMNS,
             .c_row = p->c_row,
             .c_column = p->c_column,
-            .columns = (int)min(direct ? p->direct_width : TILE_COLUMNS, p->n - column),
+            .columns = (int)min(wide ? p->wide_columns : TILE_COLUMNS, p->n - column),
             .by_depth = p->a.column != 1,
             .add = p->add || depth > 0,
             .bias_rows = p->bias_rows};
-  TileFunction *const *functions = wide ? wide_tiles : tiles;
   for (int64_t i = 0; i < area->panels; i++, a += PANEL_A) {
     int64_t row = area->rows[i];
     t.a = a;
     t.c = c + row * p->c_row;
     t.next = !direct && i < 2 ? b + PANEL_B + i * (PANEL_B / 2) : a + PANEL_A;
     t.bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL;
-    functions[area->rows[i + 1] - row](&t);
+    (wide ? p->wide_tile : tiles[area->rows[i + 1] - row])(&t);
   }
 }
 
@@ -213,12 +212,17 @@ static bool run_dots(Plan *p, Error *e) {
 /* ---- planning ---- */
 
 /* Few rows do not repay the packing of b: its rows are read where they lie, in long pieces where
- * the registers allow it. Its last columns are packed all the same, for want of whole vectors. */
+ * the registers allow it. Its last columns are packed all the same where they are no whole vector.
+ */
 static void plan_strips(Plan *p) {
   bool few = p->b.column == 1 && p->m <= 2 * TILE_ROWS && shortcut(PRODUCT_DIRECT);
-  p->direct_width = p->m <= WIDE_ROWS ? WIDE_COLUMNS : TILE_COLUMNS;
-  p->direct = few ? p->n / p->direct_width : 0;
-  p->strips = p->direct + parts(p->n - p->direct * p->direct_width, TILE_COLUMNS);
+  bool far = p->m == 1 && p->n >= LONG_COLUMNS;
+  p->wide_columns = far ? LONG_COLUMNS : WIDE_COLUMNS;
+  p->wide_tile = far ? long_1 : p->m <= WIDE_ROWS ? wide_tiles[p->m] : NULL;
+  p->wide = few && p->wide_tile ? p->n / p->wide_columns : 0;
+  int64_t left = p->n - p->wide * p->wide_columns;
+  p->strips = p->wide + parts(left, TILE_COLUMNS);
+  p->direct = few ? p->wide + left / TILE_COLUMNS + (left % TILE_COLUMNS == LANES) : 0;
 }
 
 static void plan_jobs(Plan *p) {

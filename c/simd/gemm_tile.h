@@ -17,9 +17,10 @@ enum { TILE_ROWS = 8, TILE_VECS = 3, WIDE_ROWS = 4 };
 #else
 enum { TILE_ROWS = 6, TILE_VECS = 2, WIDE_ROWS = 2 };
 #endif
-/* WIDE_VECS: of a tile with few rows, which reads b as it lies and wants long pieces of its rows.
- */
+/* WIDE_VECS: of a tile with few rows, which reads b as it lies and wants long pieces of its rows;
+ * LONG_VECS: of one with a single row, for which b is only read once. */
 enum { TILE_COLUMNS = TILE_VECS * LANES, WIDE_VECS = 6, WIDE_COLUMNS = WIDE_VECS * LANES };
+enum { LONG_VECS = VEC_BYTES == 64 ? 16 : 12, LONG_COLUMNS = LONG_VECS * LANES };
 /* A panel of a and one of b fit into the first cache. The odd stride of a's rows keeps them from
  * falling upon one another there. */
 enum { TILE_DEPTH = 256, TILE_STRIDE = TILE_DEPTH + 64 / (int)sizeof(real) };
@@ -42,7 +43,25 @@ typedef struct Tile {
   bool bias_rows;
 } Tile;
 
-/* What lies apart, or is no whole number of vectors: from sums in rows of `width`. */
+/* Sums in rows of `width`, of which the last vector is no whole one: for AVX-512, which stores part
+ * of a vector as fast as all of it. */
+static __attribute__((noinline, unused)) void tile_finish_part(const Tile *t, const real *sums,
+                                                               int rows, int width) {
+  const real *start = t->add ? t->c : t->bias; /* NULL: the sums alone */
+  int64_t step = t->add ? t->c_row : 0;
+  int left = t->columns % LANES, whole = t->columns - left;
+  for (int i = 0; i < rows; i++, sums += width) {
+    const real *from = start ? start + i * step : NULL;
+    real *c = t->c + i * t->c_row;
+    for (int j = 0; j < whole; j += LANES)
+      vec_store(c + j, from ? vec_load(sums + j) + vec_load(from + j) : vec_load(sums + j));
+    if (left == 0) continue;
+    Vec last = vec_load(sums + whole);
+    vec_store_part(c + whole, from ? last + vec_load_part(from + whole, left) : last, left);
+  }
+}
+
+/* ... and results that lie apart, or a number for each row. */
 static __attribute__((noinline)) void tile_finish(const Tile *t, const real *sums, int rows,
                                                   int width) {
   for (int i = 0; i < rows; i++, sums += width) {
@@ -68,7 +87,7 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
     VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++)
         __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
   VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
-    Vec row[WIDE_VECS];
+    Vec row[LONG_VECS];
     __builtin_prefetch(t->next + p * (64 / (int)sizeof(real)), 0, 2);
     VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
     VEC_UNROLL for (int r = 0; r < rows; r++) {
@@ -77,7 +96,8 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
     }
   }
   bool biased = t->bias && !t->add;
-  bool plain = t->columns == vecs * LANES && t->c_column == 1 && !(biased && t->bias_rows);
+  bool dense = t->c_column == 1 && !(biased && t->bias_rows);
+  bool plain = dense && t->columns == vecs * LANES;
   real apart[MOST * LANES] __attribute__((aligned(VEC_BYTES)));
   VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
     real *to = plain ? t->c + r * t->c_row + v * LANES : &apart[(r * vecs + v) * LANES];
@@ -85,7 +105,9 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
     else if (plain && biased) sum[r * vecs + v] += vec_load(t->bias + v * LANES);
     vec_store(to, sum[r * vecs + v]);
   }
-  if (!plain) tile_finish(t, apart, rows, vecs * LANES);
+  if (plain) return;
+  if (dense && VEC_BYTES == 64) tile_finish_part(t, apart, rows, vecs * LANES);
+  else tile_finish(t, apart, rows, vecs * LANES);
 }
 
 typedef void TileFunction(const Tile *t);
@@ -100,10 +122,10 @@ typedef void TileFunction(const Tile *t);
     } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, TILE_ROWS);                       \
     else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1);                                        \
   }
-#define WIDE_OF(ROWS)                                                                              \
-  static __attribute__((noinline)) void wide_##ROWS(const Tile *t) {                               \
-    if (t->by_depth) tile_multiply(t, ROWS, WIDE_VECS, 1, TILE_ROWS);                              \
-    else tile_multiply(t, ROWS, WIDE_VECS, TILE_STRIDE, 1);                                        \
+#define WIDE_OF(NAME, ROWS, VECS)                                                                  \
+  static __attribute__((noinline)) void NAME(const Tile *t) {                                      \
+    if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, TILE_ROWS);                                   \
+    else tile_multiply(t, ROWS, VECS, TILE_STRIDE, 1);                                             \
   }
 TILE_OF(1)
 TILE_OF(2)
@@ -111,13 +133,14 @@ TILE_OF(3)
 TILE_OF(4)
 TILE_OF(5)
 TILE_OF(6)
-WIDE_OF(1)
-WIDE_OF(2)
+WIDE_OF(long_1, 1, LONG_VECS)
+WIDE_OF(wide_1, 1, WIDE_VECS)
+WIDE_OF(wide_2, 2, WIDE_VECS)
 #if VEC_BYTES == 64 || defined __aarch64__
 TILE_OF(7)
 TILE_OF(8)
-WIDE_OF(3)
-WIDE_OF(4)
+WIDE_OF(wide_3, 3, WIDE_VECS)
+WIDE_OF(wide_4, 4, WIDE_VECS)
 #endif
 #if VEC_BYTES == 64
 TILE_OF(9)
