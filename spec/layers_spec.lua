@@ -99,6 +99,12 @@ local CASES = {
   softsign = function() return nn.Softsign() end,
   log_sigmoid = function() return nn.LogSigmoid() end,
   hardtanh = function() return nn.Hardtanh(-0.5, 0.75) end,
+  adaptive_avg1 = function() return nn.AdaptiveAvgPool1d(3) end,
+  adaptive_avg2 = function() return nn.AdaptiveAvgPool2d{3, 4} end,
+  adaptive_avg3 = function() return nn.AdaptiveAvgPool3d{2, 3, 2} end,
+  adaptive_max1 = function() return nn.AdaptiveMaxPool1d(3) end,
+  adaptive_max2 = function() return nn.AdaptiveMaxPool2d{3, 4} end,
+  adaptive_max3 = function() return nn.AdaptiveMaxPool3d{2, 3, 2} end,
   attention = function() return nn.MultiheadAttention(8, 2) end,
   encoder_layer = function() return nn.TransformerEncoderLayer(8, 2, {dim_feedforward = 16, dropout = 0}) end,
 }

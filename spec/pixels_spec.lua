@@ -2,6 +2,7 @@
 -- spec/layers_spec.lua does not compare with PyTorch.
 local lt = require "latent"
 local nn = require "latent.nn"
+local onnx = require "latent.onnx"
 local safetensors = require "latent.safetensors"
 require "spec.support.close"
 require "spec.support.misuse"
@@ -59,6 +60,59 @@ describe("max_unpool", function()
         lt.max_unpool3d(lt.ones(1, 1, 1, 1, 1), lt.ones(1, 1, 1, 1, 1), {size = 2})
       end,
       ['nn has no "MaxUnpool2d"; write lt.max_unpool2d%(x, places, kernel%)'] = function() return nn.MaxUnpool2d end,
+    } do
+      assert.misuse(f, pattern)
+    end
+  end)
+end)
+
+describe("adaptive pools", function()
+  it("tell the places of maxima, the first of equals, as PyTorch does", function()
+    for n, size in ipairs{3, {3, 4}, {2, 3, 2}} do
+      local key, f = "adaptive_max" .. n, lt[("adaptive_max_pool%dd"):format(n)]
+      local y, places = f(at(key .. "/x"), size, {return_indices = true})
+      assert.equal("i64", places.dtype)
+      assert.close(y, at(key .. "/y"), 0)
+      assert.close(places, at(key .. "/places"), 0)
+      assert.equal(1, select("#", f(at(key .. "/x"), size)))
+    end
+  end)
+
+  it("have nothing of no batch, and no maximum of no places", function()
+    local y, places = lt.zeros(0, 5, 4, 2):adaptive_max_pool2d({2, 3}, {return_indices = true})
+    assert.same({{0, 2, 3, 2}, {0, 2, 3, 2}, "i64"}, {y.shape, places.shape, places.dtype})
+    assert.same({0, 2, 3, 2}, lt.zeros(0, 5, 4, 2):adaptive_avg_pool2d{2, 3}.shape)
+    assert.misuse(function() lt.zeros(2, 0, 3):adaptive_max_pool1d(2) end,
+      "adaptive_max_pool1d: x: expected at least one element to choose from")
+  end)
+
+  it("are pools where the windows are of one size, and global ones where there is one", function()
+    local x = lt.randn(2, 6, 4, 3)
+    assert.close(x:adaptive_avg_pool2d{3, 2}, x:avg_pool2d(2))
+    assert.is_true(x:adaptive_max_pool2d{3, 2}:equal(x:max_pool2d(2)))
+    assert.close(nn.AdaptiveAvgPool2d(1)(x):reshape(2, 3), nn.GlobalAvgPool()(x))
+    assert.equal("AdaptiveMaxPool2d({3, 2})", tostring(nn.AdaptiveMaxPool2d{3, 2}))
+    assert.equal("AdaptiveAvgPool1d(4)", tostring(nn.AdaptiveAvgPool1d(4)))
+  end)
+
+  it("say what does not fit", function()
+    local x = lt.ones(1, 4, 4, 2)
+    for pattern, f in pairs{
+      ["adaptive_max_pool2d: output_size is missing"] = function() x:adaptive_max_pool2d() end,
+      ["adaptive_avg_pool2d: output_size: expected a whole number of at least 1, got 0"] = function()
+        x:adaptive_avg_pool2d(0)
+      end,
+      ["adaptive_avg_pool1d: x: expected %[batch, time, channels%], got %[1, 4, 4, 2%]"] = function()
+        x:adaptive_avg_pool1d(1)
+      end,
+      ["nn.AdaptiveMaxPool2d: size: expected a number or {height, width}"] = function()
+        nn.AdaptiveMaxPool2d{1, 2, 3}
+      end,
+      ["AdaptiveAvgPool3d%(1%): expected %[batch, depth, height, width, channels%]"] = function()
+        nn.AdaptiveAvgPool3d(1)(x)
+      end,
+      ["onnx.save: model: AdaptiveAvgPool2d%(3%): ONNX has no windows of different sizes, as 3 of 4 elements are"] =
+        function() onnx.save(os.tmpname(), nn.AdaptiveAvgPool2d(3), {input = {1, 4, 4, 2}}) end,
     } do
       assert.misuse(f, pattern)
     end

@@ -7,10 +7,11 @@
 --
 -- Models of float32 run everywhere; of float64 (`model:float()` makes them float32) onnxruntime lacks some operators.
 --
--- All layers of the library but losses can be written; not Upsample by "area", nor weights that are computed at each
--- call (`nn.spectral_norm`, `nn.weight_norm`), nor recurrent layers with a first state or lengths. The forward function
--- of a module of one's own is called once: it may call layers and a small set of ops, which a message tells where
--- another one is met; what it decides by sizes is decided for good.
+-- All layers of the library but losses can be written; not Upsample by "area", nor adaptive pools whose windows have
+-- different sizes, nor weights that are computed at each call (`nn.spectral_norm`, `nn.weight_norm`), nor recurrent
+-- layers with a first state or lengths. The forward function of a module of one's own is called once: it may call
+-- layers and a small set of ops, which a message tells where another one is met; what it decides by sizes is decided
+-- for good.
 -- @module latent.onnx
 local core = require "latent.core"
 local files = require "latent.base.files"

@@ -107,6 +107,14 @@ return function(add, wide)
   pool("max_pool3d", {1, 4, 5, 4, 2}, {2, 3, 2}, {padding = 1, dilation = {2, 1, 1}, ceil_mode = true,
     return_indices = true})
 
+  for _, op in ipairs {"adaptive_avg_pool", "adaptive_max_pool"} do
+    add(op .. "1d", {{2, 5, 2}}, function(lt, x) return (lt[op .. "1d"](x, 3)) end)
+    add(op .. "2d", {{1, 5, 4, 2}}, function(lt, x) return (lt[op .. "2d"](x, {3, 2})) end)
+    add(op .. "2d", {{2, 4, 3, 1}}, function(lt, x) return (lt[op .. "2d"](x, {output_size = 1})) end)
+    add(op .. "2d", {{1, 2, 3, 2}}, function(lt, x) return (lt[op .. "2d"](x, 5)) end)
+    add(op .. "3d", {{1, 3, 4, 2, 2}}, function(lt, x) return (lt[op .. "3d"](x, {2, 3, 1})) end)
+  end
+
   -- The way back from places, of which the last window writes where two have the same.
   local function unpool(op, shape, places, options)
     add(op, {shape}, function(lt, x)

@@ -15,6 +15,12 @@ local function signs() return lt.tensor{1, -1, 1, -1} end
 --- By class: make() -> layer; shape of its first argument, or input() where random values will not do; and more() ->
 -- the arguments after it.
 M.cases = {
+  AdaptiveAvgPool1d = {make = function() return nn.AdaptiveAvgPool1d(3) end, shape = SEQUENCE},
+  AdaptiveAvgPool2d = {make = function() return nn.AdaptiveAvgPool2d({3, 2}) end, shape = MAPS},
+  AdaptiveAvgPool3d = {make = function() return nn.AdaptiveAvgPool3d(2) end, shape = VOLUME},
+  AdaptiveMaxPool1d = {make = function() return nn.AdaptiveMaxPool1d(3) end, shape = SEQUENCE},
+  AdaptiveMaxPool2d = {make = function() return nn.AdaptiveMaxPool2d({3, 2}) end, shape = MAPS},
+  AdaptiveMaxPool3d = {make = function() return nn.AdaptiveMaxPool3d(2) end, shape = VOLUME},
   AvgPool1d = {make = function() return nn.AvgPool1d(2) end, shape = SEQUENCE},
   AvgPool2d = {make = function() return nn.AvgPool2d(2) end, shape = MAPS},
   AvgPool3d = {make = function() return nn.AvgPool3d(2) end, shape = VOLUME},

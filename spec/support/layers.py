@@ -428,6 +428,19 @@ def volumes_and_pixels():
             put(f"unpool{n}/{key}", last(value))
 
 
+def adaptive_pools():
+    """Pools into so many windows, of values among which some are equal."""
+    for n, shape, sizes in [(1, (2, 7, 3), (3,)), (2, (2, 5, 7, 2), (3, 4)), (3, (1, 4, 5, 3, 2), (2, 3, 2))]:
+        for kind in ("Avg", "Max"):
+            name = f"adaptive_{kind.lower()}{n}"
+            module = getattr(nn, f"Adaptive{kind}Pool{n}d")(sizes if n > 1 else sizes[0])
+            x = torch.randn(*shape) if kind == "Avg" else torch.randint(0, 9, shape).float()
+            case(name, module, x, channels_first=True)
+            if kind == "Max":
+                places = getattr(F, f"adaptive_max_pool{n}d")(first(x), sizes if n > 1 else sizes[0], return_indices=True)[1]
+                put(f"{name}/places", last(places) + 1)
+
+
 def write(path):
     header, offset = {}, 0
     for name, x in arrays.items():
@@ -453,4 +466,5 @@ if __name__ == "__main__":
     added()
     losses_in_double()
     volumes_and_pixels()
+    adaptive_pools()
     write(sys.argv[1] + "/layers.safetensors")

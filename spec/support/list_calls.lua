@@ -47,6 +47,8 @@ M.list = {
   {"nn.ConvTranspose2d", nn.ConvTranspose2d, 1, 1, {2, 2}}, {"nn.LayerNorm", nn.LayerNorm, {2, 3}},
   {"nn.AvgPool3d", nn.AvgPool3d, {2, 1, 2}}, {"nn.Conv3d", nn.Conv3d, 1, 1, {2, 2, 1}, {stride = {1, 2, 1}}},
   {"nn.ConvTranspose3d", nn.ConvTranspose3d, 1, 1, {2, 2, 1}}, {"nn.MaxPool3d", nn.MaxPool3d, {1, 2, 2}},
+  {"nn.AdaptiveAvgPool2d", nn.AdaptiveAvgPool2d, {2, 1}}, {"nn.AdaptiveAvgPool3d", nn.AdaptiveAvgPool3d, {2, 1, 1}},
+  {"nn.AdaptiveMaxPool2d", nn.AdaptiveMaxPool2d, {2, 1}}, {"nn.AdaptiveMaxPool3d", nn.AdaptiveMaxPool3d, {2, 1, 1}},
   {"nn.ZeroPad2d", nn.ZeroPad2d, {1, 0, 2, 1}}, {"nn.ReflectionPad2d", nn.ReflectionPad2d, {1, 0, 2, 1}},
   {"nn.ReplicationPad2d", nn.ReplicationPad2d, {1, 0, 2, 1}},
   {"nn.MaxPool2d", nn.MaxPool2d, {2, 2}}, {"nn.Sequential", nn.Sequential, {nn.ReLU(), lt.tanh}},

@@ -67,6 +67,11 @@ case("a network of volumes", function()
   return nn.Sequential{nn.Conv3d(3, 4, 3, {padding = 1}), nn.BatchNorm3d(4), nn.ReLU(), nn.MaxPool3d(2), nn.Flatten(),
     nn.Linear(48, 2)}
 end, VOLUME)
+for _, kind in ipairs{"AdaptiveAvgPool", "AdaptiveMaxPool"} do
+  case(kind .. "1d", function() return nn[kind .. "1d"](3) end, {2, 9, 4})
+  case(kind .. "2d", function() return nn.Sequential{nn[kind .. "2d"]{2, 1}, nn.Flatten(), nn.Linear(8, 2)} end, IMAGE)
+  case(kind .. "3d", function() return nn[kind .. "3d"]{2, 5, 3} end, VOLUME)
+end
 case("PixelShuffle", function() return nn.PixelShuffle(2) end, {2, 3, 5, 8})
 case("PixelUnshuffle", function() return nn.Sequential{nn.Conv2d(3, 2, 1), nn.PixelUnshuffle(2)} end, {2, 4, 6, 3})
 case("ZeroPad2d", function() return nn.ZeroPad2d{1, 2, 0, 3} end, IMAGE)

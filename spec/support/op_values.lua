@@ -133,6 +133,20 @@ local M = {
   avg_pool3d = {{function()
     return lt.avg_pool3d(numbers(1, 2, 3, 3, 1), 2, {stride = 1, divisor_override = 5}):reshape(-1)
   end, {-1, 1.4, -0.4, 2}}},
+  adaptive_avg_pool1d = {{function() return lt.adaptive_avg_pool1d(LINE, 2):reshape(-1) end, {2.5, 3}}},
+  adaptive_avg_pool2d = {{function()
+    return lt.adaptive_avg_pool2d(lt.arange(1, 6):reshape(1, 2, 3, 1), {1, 2}):reshape(-1)
+  end, {3, 4}}},
+  adaptive_avg_pool3d = {{function()
+    return lt.adaptive_avg_pool3d(lt.arange(1, 8):reshape(1, 2, 2, 2, 1), 1):reshape(-1)
+  end, {4.5}}},
+  adaptive_max_pool1d = {{function() return lt.adaptive_max_pool1d(LINE, 2):reshape(-1) end, {4, 4}}},
+  adaptive_max_pool2d = {{function()
+    return lt.adaptive_max_pool2d(numbers(1, 2, 3, 1), {1, 2}):reshape(-1)
+  end, {2, 5}}},
+  adaptive_max_pool3d = {{function()
+    return lt.adaptive_max_pool3d(lt.arange(1, 8):reshape(1, 2, 2, 2, 1), {2, 1, 1}):reshape(-1)
+  end, {4, 8}}},
   max_unpool1d = {{function() return lt.max_unpool1d(LINE, {{{1}, {4}, {5}}}, 2):reshape(-1) end,
     {1, 0, 0, 4, 2, 0}}},
   max_unpool2d = {{function()

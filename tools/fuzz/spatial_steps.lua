@@ -68,6 +68,16 @@ local function add_unpools(choose, apply)
   end
 end
 
+local function add_adaptive(choose, apply)
+  for _, kind in ipairs{"adaptive_avg_pool", "adaptive_max_pool"} do
+    for axes = 1, 3 do
+      local name = ("%s%dd"):format(kind, axes)
+      choose[name] = function(r, g) return step({pick(r, g, axes)}, sizes(r, axes, 1, 4)) end
+      apply[name] = function(lt, x, args) return (lt[name](x[1], args[1])) end
+    end
+  end
+end
+
 local function add_shuffles(choose)
   function choose.pixel_shuffle(r, g)
     return step({g:input{r:int(1, 2), r:int(1, 3), r:int(1, 3), 4 * r:int(1, 2)}}, 2)
@@ -89,6 +99,7 @@ function M.add(choose, apply)
   add_convolutions(choose, apply)
   add_pools(choose)
   add_unpools(choose, apply)
+  add_adaptive(choose, apply)
   add_shuffles(choose)
   function choose.interpolate(r, g)
     local axes = r:int(1, 3)

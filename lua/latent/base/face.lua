@@ -10,8 +10,8 @@ local subscript = require "latent.base.subscript"
 local M = {}
 
 -- The ops that are written in Lua, a family a file of ops/.
-local FAMILIES = {"shape", "elementwise", "reductions", "convolutions", "pooling", "resampling", "losses", "attention",
-  "indexing", "arranging", "ordering", "contraction", "products", "criteria", "draws"}
+local FAMILIES = {"shape", "elementwise", "reductions", "convolutions", "pooling", "adaptive", "resampling", "losses",
+  "attention", "indexing", "arranging", "ordering", "contraction", "products", "criteria", "draws"}
 
 -- What of the core is its users' as it stands; the rest of it, but for the ops, is the library's own business.
 local PUBLIC = {"arange", "check_finite", "clip_grad_norm", "clock", "eye", "from_bytes", "full", "gather_scaled",

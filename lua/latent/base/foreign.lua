@@ -123,7 +123,6 @@ M.lt = entries{
   ["upsample resize"] = 'lt.interpolate(x, {scale_factor = 2, mode = "bilinear"}), or lt.upsample_nearest(x, 2)',
   ["selu mish softsign logsigmoid"] = "nn.SELU()(x), nn.Mish()(x) ...",
   ["hardtanh relu6"] = "lt.clamp(x, -1, 1)",
-  ["adaptive_avg_pool2d adaptive_avg_pool1d"] = 'lt.interpolate(x, {size = n, mode = "area"})',
 }
 
 --- Layers.
@@ -146,8 +145,8 @@ M.nn = entries{
   ["MaxPooling2D SpatialMaxPooling"] = "nn.MaxPool2d(kernel)",
   ["TemporalMaxPooling MaxPooling1D"] = "nn.MaxPool1d(kernel)",
   ["SpatialAveragePooling AveragePooling2D"] = "nn.AvgPool2d(kernel)",
-  ["AdaptiveAvgPool1d AdaptiveAvgPool2d GlobalAvgPool2d GlobalAveragePooling2D"] = "nn.GlobalAvgPool()",
-  ["AdaptiveMaxPool1d AdaptiveMaxPool2d GlobalMaxPool2d"] = "nn.GlobalMaxPool()",
+  ["GlobalAvgPool2d GlobalAveragePooling2D"] = "nn.GlobalAvgPool()",
+  ["GlobalMaxPool2d GlobalMaxPooling2D"] = "nn.GlobalMaxPool()",
   ["UpsamplingNearest2d UpsamplingBilinear2d UpSampling2D"] = "nn.Upsample(scale)",
   ["Unflatten View"] = "nn.Reshape(height, width, channels)",
   ["ModuleList ModuleDict Container"] = "nn.Sequential{...}, or fields of nn.Module{...}",

@@ -177,6 +177,50 @@ function M.AvgPool1d:init(kernel, opts) init_line(self, "nn.AvgPool1d", kernel, 
 function M.AvgPool1d:forward(x) return pool_line(self, ops.avg_pool2d, x) end
 function M.AvgPool1d:text() return line_text(self, "AvgPool1d") end
 
+-- ---- into so many windows ----
+
+-- A layer for an adaptive pool of n axes.
+local function adaptive(kind, op, n, pattern)
+  local new, name = class(kind, {torch_layout = "keeps"}), "nn." .. kind
+  function new:init(size)
+    self.size = n == 1 and {options.expect(name, "size", size, "count")} or parts.many(name, "size", size, "count", n)
+  end
+  function new:forward(x) return (lt[op](input.check(self, x, pattern), self.size)) end
+  function new:text() return ("%s(%s)"):format(kind, parts.pair_text(self.size)) end
+  M[kind] = new
+end
+
+--- The means of [batch, time, channels] in so many windows.
+-- @function AdaptiveAvgPool1d
+-- @tparam int size how many
+-- @treturn Module
+adaptive("AdaptiveAvgPool1d", "adaptive_avg_pool1d", 1, input.SEQUENCES)
+--- The means of images in so many windows, whatever their size: nn.AdaptiveAvgPool2d(7).
+-- @function AdaptiveAvgPool2d
+-- @tparam int|{int,int} size of what comes out
+-- @treturn Module
+adaptive("AdaptiveAvgPool2d", "adaptive_avg_pool2d", 2, input.IMAGES)
+--- The means of volumes in so many windows, whatever their size.
+-- @function AdaptiveAvgPool3d
+-- @tparam int|{int,int,int} size of what comes out
+-- @treturn Module
+adaptive("AdaptiveAvgPool3d", "adaptive_avg_pool3d", 3, input.FRAMES)
+--- The largest values of [batch, time, channels] in so many windows.
+-- @function AdaptiveMaxPool1d
+-- @tparam int size how many
+-- @treturn Module
+adaptive("AdaptiveMaxPool1d", "adaptive_max_pool1d", 1, input.SEQUENCES)
+--- The largest values of images in so many windows, whatever their size.
+-- @function AdaptiveMaxPool2d
+-- @tparam int|{int,int} size of what comes out
+-- @treturn Module
+adaptive("AdaptiveMaxPool2d", "adaptive_max_pool2d", 2, input.IMAGES)
+--- The largest values of volumes in so many windows, whatever their size.
+-- @function AdaptiveMaxPool3d
+-- @tparam int|{int,int,int} size of what comes out
+-- @treturn Module
+adaptive("AdaptiveMaxPool3d", "adaptive_max_pool3d", 3, input.FRAMES)
+
 -- ---- over all places ----
 
 -- [batch, ..., channels] as [batch, places, channels].

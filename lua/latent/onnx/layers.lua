@@ -189,6 +189,25 @@ for _, axes in ipairs{"1d", "2d", "3d"} do
   M["MaxPool" .. axes], M["AvgPool" .. axes] = pool "MaxPool", pool "AveragePool"
 end
 
+-- ONNX has windows of one size, one behind the other.
+local function adaptive_pool(op)
+  return function(g, layer, x, y)
+    local kernel = {}
+    for d, size in ipairs(layer.size) do
+      local n = x.x:size(d + 1)
+      if n % size ~= 0 then
+        raise(("onnx.save: %s: %s: ONNX has no windows of different sizes, as %d of %d elements are"):format(g:place(),
+          tostring(layer), size, n))
+      end
+      kernel[d] = n // size
+    end
+    return g:symbol(y, {first = g:node(op, {g:channels_first(x)}, {kernel_shape = kernel, strides = kernel})})
+  end
+end
+for _, axes in ipairs{"1d", "2d", "3d"} do
+  M["AdaptiveMaxPool" .. axes], M["AdaptiveAvgPool" .. axes] = adaptive_pool "MaxPool", adaptive_pool "AveragePool"
+end
+
 local function global_pool(op)
   return function(g, _, x, y)
     local name = g:node(op, {g:channels_first(x)})
