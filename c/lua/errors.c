@@ -64,8 +64,9 @@ static int raise_top(lua_State *L) {
   int level = user_level(L, &user);
   if (level >= 0) snprintf(place, sizeof place, "%s:%d: ", user.short_src, user.currentline);
   while (level > 0 && lua_getstack(L, --level, &called)) {
-    lua_getinfo(L, "S", &called);
-    if (rename_top(L, &called) || strcmp(called.what, "C") != 0) break;
+    lua_getinfo(L, "Sn", &called);
+    bool event = strcmp(called.namewhat, "metamethod") == 0; /* x[i] = y calls by no name */
+    if (rename_top(L, &called) || strcmp(called.what, "C") != 0 || event) break;
   }
   lua_pushstring(L, place);
   lua_pushvalue(L, -2);
