@@ -127,7 +127,12 @@ static bool avg_pool2d_shape(const Call *c, Shape *out, Error *e) {
 }
 
 /* Rows of `row` elements in a parallel chunk. */
-static int64_t rows_grain(int64_t row) { return row >= GRAIN ? 1 : GRAIN / row; }
+/* Rows of a parallel chunk, of so many pixels each: few channels take as long as a vector of them.
+ */
+static int64_t rows_grain(int64_t pixels, int64_t channels) {
+  int64_t row = pixels * (channels < LANES ? LANES : channels);
+  return row >= GRAIN ? 1 : GRAIN / row;
+}
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -213,8 +218,8 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 static void each_row_of_windows(PoolRun *r, ParallelBody *body) {
-  int64_t row = r->p.out[1] * r->p.channels * r->p.kernel[0] * r->p.kernel[1];
-  parallel_for(r->p.batch * r->p.out[0], rows_grain(row), body, r);
+  int64_t row = r->p.out[1] * r->p.kernel[0] * r->p.kernel[1];
+  parallel_for(r->p.batch * r->p.out[0], rows_grain(row, r->p.channels), body, r);
 }
 
 static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
@@ -372,8 +377,8 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   const Tensor *winner = c->extra[0];
   PoolRun r = {.p = winner ? max_pool_of(c) : avg_pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
   if (winner) r.winner = winner->data;
-  parallel_for(r.p.batch, rows_grain(2 * r.p.in[0] * r.p.in[1] * r.p.channels),
-               pool_gradient_images, &r);
+  parallel_for(r.p.batch, rows_grain(2 * r.p.in[0] * r.p.in[1], r.p.channels), pool_gradient_images,
+               &r);
   return true;
 }
 
@@ -490,8 +495,8 @@ static void upsample_rows(void *context, int64_t begin, int64_t end, int thread)
 static bool upsample_nearest_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
   PoolRun r = {.p = upsample_of(c), .x = reals(c->in[0]), .y = reals(y)};
-  int64_t row = r.p.kernel[0] * r.p.out[1] * r.p.channels;
-  parallel_for(r.p.batch * r.p.in[0], rows_grain(row), upsample_rows, &r);
+  int64_t row = r.p.kernel[0] * r.p.out[1];
+  parallel_for(r.p.batch * r.p.in[0], rows_grain(row, r.p.channels), upsample_rows, &r);
   return true;
 }
 
@@ -515,8 +520,8 @@ static bool upsample_nearest_backward(const Call *c, const Tensor *y, const Tens
   (void)e;
   if (!dx[0]) return true;
   PoolRun r = {.p = upsample_of(c), .dy = reals(dy), .dx = reals(dx[0])};
-  int64_t row = r.p.kernel[0] * r.p.out[1] * r.p.channels;
-  parallel_for(r.p.batch * r.p.in[0], rows_grain(row), upsample_gradient_rows, &r);
+  int64_t row = r.p.kernel[0] * r.p.out[1];
+  parallel_for(r.p.batch * r.p.in[0], rows_grain(row, r.p.channels), upsample_gradient_rows, &r);
   return true;
 }
 

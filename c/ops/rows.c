@@ -11,6 +11,7 @@ enum { GRAIN = 16384 /* elements of a parallel chunk */ };
 
 typedef struct Apply {
   const BroadcastPlan *plan;
+  int64_t pieces; /* of a row */
   real *y;
   const real *in[BROADCAST_INPUTS];
   RowKernel *kernel;
@@ -28,29 +29,29 @@ static void apply_part(const Apply *a, int64_t r, int64_t first, int64_t n) {
   a->kernel(a->y + r * p->row + first, in, step, n);
 }
 
-static void apply_rows(void *context, int64_t begin, int64_t end, int thread) {
+/* Pieces of long rows, or whole short ones. */
+static void apply_pieces(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Apply *a = context;
-  for (int64_t r = begin; r < end; r++) apply_part(a, r, 0, a->plan->row);
-}
-
-static void apply_elements(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  apply_part(context, 0, begin, end - begin);
+  for (int64_t k = begin; k < end; k++) {
+    int64_t r = a->pieces == 1 ? k : k / a->pieces;
+    int64_t first = (k - r * a->pieces) * GRAIN, left = a->plan->row - first;
+    apply_part(a, r, first, left < GRAIN ? left : GRAIN);
+  }
 }
 
 void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *kernel) {
   if (y->numel == 0) return;
   const Shape *shape[BROADCAST_INPUTS];
   BroadcastPlan plan;
-  Apply a = {&plan, reals(y), {0}, kernel};
+  Apply a = {.plan = &plan, .y = reals(y), .kernel = kernel};
   for (int i = 0; i < inputs; i++) {
     shape[i] = &in[i]->shape;
     a.in[i] = reals(in[i]);
   }
   broadcast_plan(&plan, &y->shape, shape, inputs);
-  if (plan.rows == 1) parallel_for(plan.row, GRAIN, apply_elements, &a);
-  else parallel_for(plan.rows, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_rows, &a);
+  a.pieces = (plan.row + GRAIN - 1) / GRAIN;
+  parallel_for(plan.rows * a.pieces, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_pieces, &a);
 }
 
 bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e) {
