@@ -50,6 +50,7 @@ typedef enum Turn { FREE, ASLEEP, OFFERED, CALLED, TAKEN, AWAITED } Turn;
 typedef struct Slot {
   _Alignas(APART) atomic_uint turn;
   atomic_uint_fast64_t part; /* lower half: its first chunk, upper half: the one behind its last */
+  int64_t crowded_until;     /* it alone knows: until when others want its processor */
 } Slot;
 static Slot slots[MAX_THREADS];
 
@@ -121,20 +122,18 @@ static int64_t nanoseconds(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Until when this thread takes it that others want its processor. */
-static _Thread_local int64_t crowded_until;
-
 /* Lets another thread have the processor; whether one did. */
-static bool give_way(int64_t now) {
+static bool give_way(Slot *own, int64_t now) {
   sched_yield();
   int64_t later = nanoseconds();
   if (later - now < GIVEN_AWAY_NS) return false;
-  crowded_until = later + CROWDED_NS;
+  own->crowded_until = later + CROWDED_NS;
   return true;
 }
 
-/* Looks until the turn is another one, and returns it; or `now` after a while. */
-static unsigned watch(atomic_uint *turn, unsigned now, int64_t patience) {
+/* Looks until the turn is another one, and returns it; or `now` after a while. `own`: of the thread
+ * that looks. */
+static unsigned watch(Slot *own, atomic_uint *turn, unsigned now, int64_t patience) {
   int64_t start = 0;
   for (;;) {
     for (int i = 0; i < LOOKS; i++) {
@@ -144,8 +143,8 @@ static unsigned watch(atomic_uint *turn, unsigned now, int64_t patience) {
     }
     int64_t time = nanoseconds();
     if (start == 0) start = time;
-    if (threads > processors || time < crowded_until) patience = PATIENCE_CROWDED_NS;
-    if (time - start >= patience || (time - start >= ALONE_NS && give_way(time))) return now;
+    if (threads > processors || time < own->crowded_until) patience = PATIENCE_CROWDED_NS;
+    if (time - start >= patience || (time - start >= ALONE_NS && give_way(own, time))) return now;
   }
 }
 
@@ -154,9 +153,10 @@ static bool change(atomic_uint *turn, unsigned from, unsigned to) {
 }
 
 /* Returns when the worker has taken a job. */
-static void await_offer(atomic_uint *turn) {
+static void await_offer(Slot *own) {
+  atomic_uint *turn = &own->turn;
   for (;;) {
-    unsigned seen = watch(turn, FREE, PATIENCE_NS);
+    unsigned seen = watch(own, turn, FREE, PATIENCE_NS);
     if (seen == FREE) {
       atomic_fetch_add(&sleepers, 1);
       if (change(turn, FREE, ASLEEP))
@@ -177,19 +177,20 @@ static void wake_others(int thread) {
 
 static void *worker_main(void *argument) {
   int thread = (int)(intptr_t)argument;
-  atomic_uint *turn = &slots[thread].turn;
+  Slot *own = &slots[thread];
   for (;;) {
-    await_offer(turn);
+    await_offer(own);
     wake_others(thread);
     run_chunks(thread);
-    if (atomic_exchange(turn, FREE) == AWAITED) futex_wake(turn);
+    if (atomic_exchange(&own->turn, FREE) == AWAITED) futex_wake(&own->turn);
   }
   return NULL;
 }
 
 /* Returns when the worker is not in the job any more. */
 static void await_leaving(atomic_uint *turn) {
-  if (atomic_load(turn) != TAKEN || watch(turn, TAKEN, PATIENCE_AT_END_NS) != TAKEN) return;
+  if (atomic_load(turn) != TAKEN) return;
+  if (watch(&slots[0], turn, TAKEN, PATIENCE_AT_END_NS) != TAKEN) return;
   if (change(turn, TAKEN, AWAITED))
     while (atomic_load(turn) == AWAITED) futex_wait(turn, AWAITED);
 }
