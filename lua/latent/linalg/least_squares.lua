@@ -90,7 +90,7 @@ local ATOL = {"atol", TOLERANCE, nil, "singular values up to this count as 0"}
 local RTOL_TEXT = "singular values up to this share of the largest count as 0; "
   .. "max(m, n) times the type's precision unless given"
 local TOLERANCES = {ATOL, {"rtol", TOLERANCE, nil, RTOL_TEXT .. ", or 0 beside an atol above 0"},
-  {"hermitian", "boolean", false, "a is symmetric, of which the lower half is read: by eigenvalues, which is faster"}}
+  {"hermitian", "boolean", false, "a is symmetric, of which the lower half is read, and taken by its eigenvalues"}}
 local read_pinv = options.declare("linalg.pinv", TOLERANCES)
 
 -- Rows and columns, or rows twice where a has to be square.

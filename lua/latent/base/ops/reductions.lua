@@ -112,7 +112,7 @@ return function(core)
       return (ops[name](x, o.axis))
     end
     return {name = name, extends = true, f = f, params = {DTYPE},
-      more = "dtype: x becomes of that type before, and the result is of it."}
+      more = "dtype (\"float32\" or \"float64\"): x becomes of that type before, and the result is of it."}
   end
 
   return {
