@@ -215,7 +215,8 @@ install: build ## into PREFIX, below DESTDIR; says what the shell needs to find 
 	@mkdir -p $(BUILD)/bin && sed '1s|lua5.4|$(notdir $(LUA))|' bin/latent >$(BUILD)/bin/latent
 	@tools/install.sh $(BUILD)/bin/latent $(call quoted,$(DESTDIR)$(BINDIR)) 755
 	@tools/install.sh plots/style.gp $(call quoted,$(DESTDIR)$(LUADIR)/latent/plot)
-	@for file in LICENSE $$(find web -type f) exercises/models.lua exercises/weights/autoencoder.safetensors \
+	@tools/install.sh web $(call quoted,$(DESTDIR)$(LUADIR)/latent/explorer/web)
+	@for file in LICENSE exercises/models.lua exercises/weights/autoencoder.safetensors \
 	    exercises/weights/classifier.safetensors exercises/weights/vae2*.safetensors exercises/weights/vae16.safetensors; do \
 	  tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR)/latent/explorer)"/$$(dirname "$$file")" || exit; \
 	done
@@ -223,13 +224,9 @@ install: build ## into PREFIX, below DESTDIR; says what the shell needs to find 
 	  tools/install.sh $$file $(call quoted,$(DESTDIR)$(LUADIR)/latent/jupyter/latent_kernel) || exit; \
 	done
 	@tools/install.sh LICENSE $(call quoted,$(DESTDIR)$(DOCDIR))
-	@cd lua && find latent -type f | while read -r file; do \
-	  ../tools/install.sh "$$file" $(call quoted,$(DESTDIR)$(LUADIR))"/$$(dirname "$$file")" || exit; \
-	done
+	@tools/install.sh lua/latent $(call quoted,$(DESTDIR)$(LUADIR)/latent)
 	@rm -rf $(BUILD)/annotations && $(LUA) tools/annotations.lua $(BUILD)/annotations
-	@cd $(BUILD)/annotations && find . -type f | while read -r file; do \
-	  $(call quoted,$(CURDIR)/tools/install.sh) "$$file" $(call quoted,$(DESTDIR)$(ANNOTATIONS))"/$$(dirname "$$file")" || exit; \
-	done
+	@tools/install.sh $(BUILD)/annotations $(call quoted,$(DESTDIR)$(ANNOTATIONS))
 	@$(LUA) tools/installed.lua $(LUA) $(call quoted,$(DESTDIR)) $(call quoted,$(LUADIR)) $(call quoted,$(LIBDIR)) \
 	  $(call quoted,$(BINDIR)) $(call quoted,$(ANNOTATIONS))
 uninstall: ## from there
