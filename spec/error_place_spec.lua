@@ -215,3 +215,19 @@ describe("a closed tensor", function()
     assert_here(function() optim.SGD {x} end, "^optim.SGD: parameter 1: closed tensor$")
   end)
 end)
+
+describe("the public name of a function", function()
+  it("is where it stands now", function()
+    local names = require "latent.base.names"
+    local function f() end
+    finally(function() package.loaded["latent.made_up"] = nil end)
+    assert.is_nil(names.of(f))
+    package.loaded["latent.made_up"] = {one = f}
+    assert.equal("made_up.one", names.of(f))
+    package.loaded["latent.made_up"].one, package.loaded["latent.made_up"].other = nil, f
+    assert.equal("made_up.other", names.of(f))
+    package.loaded["latent.made_up"].other = nil
+    assert.is_nil(names.of(f))
+    assert.equal("optim.Adam", names.of(optim.Adam))
+  end)
+end)

@@ -11,17 +11,31 @@ local function key_of(t, f)
   end
 end
 
+-- Where a function stands: the table, its key there, and the public name.
+local function search(f)
+  for _, t in ipairs{package.loaded["latent"] or core.methods, core.methods} do
+    local key = key_of(t, f)
+    if key then return {t, key, key} end
+  end
+  for module, t in next, package.loaded do
+    local tail = module:match "^latent%.([%w_]+)$"
+    local key = tail and tail ~= "core" and key_of(t, f)
+    if key then return {t, key, tail .. "." .. key} end
+  end
+end
+
+local found = setmetatable({}, {__mode = "k"}) -- by function: a look through all modules takes a while
+
 --- The public name of a function: "relu_", "data.noisy"; nil for what no module offers.
 -- @tparam function f
 -- @treturn ?string
 function M.of(f)
-  local name = key_of(package.loaded["latent"], f) or key_of(core.methods, f)
-  if name then return name end
-  for module, t in next, package.loaded do
-    local tail = module:match "^latent%.([%w_]+)$"
-    local key = tail and tail ~= "core" and key_of(t, f)
-    if key then return tail .. "." .. key end
+  local place = found[f]
+  if not place or rawget(place[1], place[2]) ~= f then
+    place = search(f)
+    found[f] = place
   end
+  return place and place[3]
 end
 
 --- A message "inner: ..." of one of the library's functions, under the name of the function that the user called.
