@@ -21,7 +21,8 @@ local function find(places)
   if not found or found == "" then return nil, message or "no specs in " .. table.concat(places, ", ") end
   local list, sizes = {}, {}
   for path in found:gmatch "[^\n]+" do
-    list[#list + 1], sizes[path] = path, #assert(files.read_all(path))
+    if not sizes[path] then list[#list + 1] = path end -- asked for twice
+    sizes[path] = #assert(files.read_all(path))
   end
   table.sort(list, function(a, b) return sizes[a] > sizes[b] or sizes[a] == sizes[b] and a < b end)
   return list
