@@ -65,7 +65,10 @@ describe("two hosts", function()
     assert.not_matches("^status 124\n", said)
     assert.matches("has waited for 3 seconds", said)
     assert.is_false(files.exists(at .. "/bits"))
-    files.capture(("ip -n %s link set va up; ip -n %s addr replace 10.77.0.1/24 dev va"):format(A, A))
+    -- The kernel tells of the cable a while later, and may know still that nobody answered.
+    files.capture((([[ip -n A link set va up; ip -n A addr replace 10.77.0.1/24 dev va
+      for i in $(seq 100); do ip -n B link show vb | grep -q "state UP" && break; sleep 0.05; done
+      for n in A B; do ip -n $n neigh flush all; done]]):gsub("%f[%w]A%f[%W]", A):gsub("%f[%w]B%f[%W]", B)))
     -- The ranks of the other side have noticed too.
     files.capture(("for i in $(seq 100); do pgrep -f 'ranks_run[.]lua %s' >/dev/null || break; sleep 0.1; done"):format(
       at))
