@@ -283,10 +283,10 @@ describe("an experiment", function()
     {{options = {settings = 1}}, "options: settings: every script has an option of this name"},
     {{options = {x = {1, min = "a"}}}, 'options: x: min: expected a number, got "a"'},
     {{options = {x = {"a", min = 1}}}, "options: x: min: a limit of numbers, and the default is none"},
-    {{options = {x = {1, choices = 5}}}, "options: x: choices: expected a table, got 5"},
+    {{options = {x = {1, choices = 5}}}, "options: x: choices: expected a list, got 5"},
     {{recipes = {{seed = 1}}}, "recipes: name: expected a string, got 1"},
     {{question = 5}, "question: expected a string, got 5"},
-    {{arguments = 5}, "arguments: expected a table, got 5"},
+    {{arguments = 5}, "arguments: expected a list, got 5"},
   } do
     it("refuses a declaration: " .. case[2], function()
       local ok, message = pcall(experiment.begin, case[1])
