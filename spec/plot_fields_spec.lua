@@ -123,6 +123,69 @@ describe("plot", function()
     end)
   end)
 
+  describe("over a field", function()
+    local slope = {{0, 1, 2}, {0, 1, 2}}
+    local function small(options)
+      options[1], options.width, options.height = slope, 400, 300
+      return options
+    end
+
+    it("series are drawn as lines and points", function()
+      for _, kind in ipairs{"contour", "heatmap"} do
+        local script = script_of(plot[kind](small{series = {{x = {1, 2}, y = {1, 2}, label = "way", color = "#00ff00"},
+          {x = {3}, y = {2}, line = false, texts = {"end"}}}}))
+        for _, part in ipairs{"title 'way' noenhanced", "with points lc 2", "set label 'end'", "set key at"} do
+          local found = script:find(part, 1, true) or part:find "lc 2" and script:find("with points lc 3", 1, true)
+          assert(found, kind .. ": " .. part)
+        end
+        local field = script:find("$contours using", 1, true) or script:find("with image", 1, true)
+        assert(field < script:find("title 'way'", 1, true)) -- below
+        local thick = {x = {1, 3}, y = {1, 2}, color = "#00ff00", width = 5}
+        assert(count(plot[kind](small{series = {thick}}), "#00ff00") > 300)
+        assert.is_nil(script_of(plot[kind](small{})):find("set key at", 1, true))
+      end
+    end)
+
+    it("rows that are counted from the top have series counted so too", function()
+      local function place(options)
+        local at, width, height = pixels_of(plot.heatmap(small(options)))
+        local sum, n = 0, 0
+        for y = 1, height do
+          for x = 1, width do
+            if at(x, y) == "#00ff00" then sum, n = sum + y, n + 1 end
+          end
+        end
+        return sum / n / height
+      end
+      local series = {{x = {1, 3}, y = {1, 1}, color = "#00ff00", width = 4}}
+      assert(place{series = series} < 0.4)
+      assert(place{series = series, y = {1, 2}} > 0.5)
+    end)
+
+    it("lines of equal value are drawn over the colours, and an image under them", function()
+      local script = script_of(plot.heatmap(small{levels = {0.5, 1.5}}))
+      assert(script:find "levels discrete 0.5, 1.5\n" and script:find "lc rgb variable")
+      assert(count(plot.heatmap(small{levels = {1.7}}), "#ffffff") > count(plot.heatmap(small{}), "#ffffff") + 100)
+      local red = lt.cat({lt.ones(4, 5, 1), lt.full({4, 5, 2}, -1)}, 3)
+      assert(count(plot.contour(small{image = red}), "#ff0000") > 5000)
+      assert(plot.panels{plot.contour(small{image = red}), plot.heatmap(small{levels = 2, series = {{y = {1, 2}}}})}
+        :save(folder .. "/p.svg"))
+    end)
+
+    it("refuses what it cannot draw", function()
+      assert.misuse(function() plot.contour(small{series = {{x = {1}}}}) end,
+        "plot.contour: series 1: y: expected a tensor or a table of numbers, got nothing")
+      assert.misuse(function() plot.heatmap(small{series = {{y = {1}, colour = 1}}}) end,
+        'plot.heatmap: series 1: unknown option "colour" %(did you mean "color"')
+      assert.misuse(function() plot.heatmap(small{series = {1}}) end,
+        "plot.heatmap: series 1: expected a table such as")
+      assert.misuse(function() plot.contour(small{image = lt.ones(2, 3, 3, 3)}) end,
+        "plot.contour: image: expected one image, got 2")
+      assert.misuse(function() plot.heatmap{{{1, 2}}, levels = 2} end,
+        "plot.heatmap: levels: expected at least 2 rows and columns")
+    end)
+  end)
+
   describe("lines", function()
     it("has bars and bands of errors, and room for them", function()
       local script = script_of(plot.lines{{y = {1, 2}, error = {0.5, 3}}})

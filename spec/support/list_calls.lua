@@ -80,6 +80,8 @@ M.list = {
   {"plot.bars", plot.bars, {{values = {1, 2}}, names = {"a", "b"}}}, {"plot.bars", plot.bars, {{1, 2}}},
   {"plot.image", plot.image, {{{0, 1}, {1, 0}}, range = {0, 1}}}, {"plot.image", plot.image, {image}},
   {"plot.heatmap", plot.heatmap, {{{0, 1}, {1, 0}}, range = {0, 1}, xnames = {"a", "b"}}},
+  {"plot.contour", plot.contour, {{{0, 1}, {1, 0}}, series = {{x = {1, 2}, y = {1, 2}}}, image = {{0, 1}, {1, 0}}}},
+  {"plot.heatmap", plot.heatmap, {{{0, 1}, {1, 0}}, levels = {0.5}, series = {{y = {1, 2}}}}},
   {"plot.contour", plot.contour, {{{0, 1}, {1, 0}}, levels = {0.5}, x = {1, 2}, y = {1, 2}}},
 }
 

@@ -5,8 +5,10 @@ local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
 local kinds = require "latent.plot.kinds"
+local images = require "latent.plot.images"
 local options = require "latent.base.options"
 local script_of = require "latent.plot.script"
+local series_of = require "latent.plot.series"
 local shapes = require "latent.base.shapes"
 local values = require "latent.plot.values"
 
@@ -37,6 +39,7 @@ local COMMON = {
   {"range", kinds.range, nil, "of the colours (default: from the lowest to the highest value)"},
   {"colors", options.one_of(PALETTE_NAMES), nil, "default: by what is drawn"},
   {"scale", kinds.text, nil, "what the colours mean, beside their bar"},
+  {"series", "list", {}, "lines and points over it, each as `plot.lines` takes it"},
 }
 
 local function declare(fname, rows)
@@ -131,9 +134,73 @@ local function beside(scale, text)
   return names
 end
 
+-- ---- what lies over a field ----
+
+-- Series over a field whose rows stand upwards or from the top. What draws them behind the elements of the field.
+local function read_over(fname, o, rows_from_top)
+  local list = series_of.read(fname, o.series)
+  for _, series in ipairs(rows_from_top and list or {}) do
+    for _, part in ipairs{"y", "low", "high"} do
+      for i, v in ipairs(series[part] or {}) do series[part][i] = rows_from_top + 1 - v end
+    end
+  end
+  local names = chart.labels_of(list)
+  local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
+  local taken = o.colors and o.colors ~= "fire" and 1 or 0 -- the first colour, a blue, is not seen on blue
+  return function(s, elements, rect, area, ax, ay)
+    local drawn = series_of.places(list, ax, ay)
+    local where = legend
+    if where == "auto" or where == "outside" then -- outside stands the bar of the colours
+      where = chart.choose_corner(s, rect, drawn, names, ax, ay)
+      if where == "outside" then where = "top right" end
+    end
+    chart.key(s, where, area, names)
+    series_of.add(elements, s, list, drawn, ax, ay, false, taken)
+    s:plot(elements)
+  end
+end
+
+local function levels_of(o, matrix)
+  if type(o.levels) == "table" then return table.move(o.levels, 1, #o.levels, 1, {}) end
+  local lo, hi = o.range and o.range[1] or matrix.lo, o.range and o.range[2] or matrix.hi
+  local list, step = {}, (hi - lo) / (o.levels + 1)
+  for i = 1, o.levels do list[i] = lo + i * step end
+  return list
+end
+
+-- Every point of the field with its value: x, y, z.
+local function points_of(list, field)
+  local x, y = {}, {}
+  for i = 1, #list do
+    x[i] = field.x.first + (i - 1) % field.columns * field.x.step
+    y[i] = field.y.first + (i - 1) // field.columns * field.y.step
+  end
+  return values.pack(x, y, list)
+end
+
+-- Gnuplot finds the lines of equal value: they go into a block of its own, from which they are drawn.
+local function find_contours(s, list, field, levels)
+  local texts = {}
+  for i, level in ipairs(levels) do texts[i] = number(level) end
+  local layout = ("record=(%d,%d) format='%s'"):format(field.columns, field.rows, ("%double"):rep(3))
+  s:add("set contour base; unset surface; set cntrparam levels discrete %s", table.concat(texts, ", "))
+  s:add("set table $contours; splot %s using 1:2:3; unset table; unset contour; set surface",
+    s:data(points_of(list, field), layout))
+end
+
 -- ---- heat maps ----
 
+local LEVELS = {type = "int|{number,...}", words = function() return "how many, or a list of values" end,
+  check = function(where, v)
+    if math.type(v) == "integer" and v >= 1 and v <= 100 then return v end
+    if type(v) ~= "table" and not values.is_tensor(v) then
+      raise(("%s: expected how many (1 to 100), or a list of values, got %s"):format(where, options.describe(v)))
+    end
+    return values.list(where, v)
+  end}
+
 local read_heatmap = declare("plot.heatmap", {
+  {"levels", LEVELS, nil, "lines of equal value over the colours: how many, or of which values"},
   {"xnames", "any", nil, "of the columns"}, {"ynames", "any", nil, "of the rows, the first on top"},
   {"format", "any", nil, 'such as "%.1f": writes the values into the cells'}})
 
@@ -228,6 +295,15 @@ local function cells(s, list, field)
     #list <= MOST_RECTANGLES and " pixels" or "")}
 end
 
+-- Lines of equal value that are seen on the colours: white where a text would be.
+local function contrasting(field)
+  local palette, lo, span = field.palette, field.range[1], field.range[2] - field.range[1]
+  local function beyond(sign, share) return ("$3 %s %s"):format(sign, number(lo + share * span)) end
+  local dark = palette.light and beyond("<", palette.light) or beyond(">", palette.dark)
+  if palette.dark_below then dark = dark .. " || " .. beyond("<", palette.dark_below) end
+  return ("$contours using 1:2:(%s ? 0xffffff : 0x444444) with lines lw 1.2 lc rgb variable notitle"):format(dark)
+end
+
 local ONE = {first = 1, step = 1}
 
 --- See latent.plot.heatmap.
@@ -245,6 +321,12 @@ function M.heatmap(arguments, fname)
   local field = {rows = matrix.rows, columns = matrix.columns, x = x or ONE, y = y or ONE, range = range,
     palette = palette}
   local written = o.format and math.max(matrix.rows, matrix.columns) <= MOST_WRITTEN
+  local draw_over = read_over(fname, o, not y and matrix.rows)
+  local levels = o.levels and levels_of(o, matrix)
+  if levels and (matrix.rows < 2 or matrix.columns < 2) then
+    raise(("%s: levels: expected at least 2 rows and columns, got [%d, %d]"):format(fname, matrix.rows,
+      matrix.columns))
+  end
 
   local panel = chart.panel_of(o, chart.WIDTH * 0.8, chart.HEIGHT)
   function panel.draw(s, rect)
@@ -258,7 +340,10 @@ function M.heatmap(arguments, fname)
     set_palette(s, palette)
     color_bar(s, area, scale, o.scale)
     if written then write_cells(s, o, list, field, area) end
-    s:plot((s.text_only and shaded or cells)(s, list, field))
+    if levels then find_contours(s, list, field, levels) end
+    local elements = (s.text_only and shaded or cells)(s, list, field)
+    if levels then elements[#elements + 1] = contrasting(field) end
+    draw_over(s, elements, rect, area, ax, ay)
     s:add("unset colorbox")
   end
   return panel
@@ -266,34 +351,8 @@ end
 
 -- ---- lines of equal value ----
 
-local LEVELS = {type = "int|{number,...}", words = function() return "how many, or a list of values" end,
-  check = function(where, v)
-    if math.type(v) == "integer" and v >= 1 and v <= 100 then return v end
-    if type(v) ~= "table" and not values.is_tensor(v) then
-      raise(("%s: expected how many (1 to 100), or a list of values, got %s"):format(where, options.describe(v)))
-    end
-    return values.list(where, v)
-  end}
-
-local read_contour = declare("plot.contour", {{"levels", LEVELS, 10, "how many, or which values"}})
-
-local function levels_of(o, matrix)
-  if type(o.levels) == "table" then return table.move(o.levels, 1, #o.levels, 1, {}) end
-  local lo, hi = o.range and o.range[1] or matrix.lo, o.range and o.range[2] or matrix.hi
-  local list, step = {}, (hi - lo) / (o.levels + 1)
-  for i = 1, o.levels do list[i] = lo + i * step end
-  return list
-end
-
--- Every point of the field with its value: x, y, z.
-local function points_of(list, field)
-  local x, y = {}, {}
-  for i = 1, #list do
-    x[i] = field.x.first + (i - 1) % field.columns * field.x.step
-    y[i] = field.y.first + (i - 1) // field.columns * field.y.step
-  end
-  return values.pack(x, y, list)
-end
+local read_contour = declare("plot.contour", {{"levels", LEVELS, 10, "how many, or which values"},
+  {"image", "any", nil, "under the lines, as large as the field: as `plot.image` takes it, the first row on top"}})
 
 --- See latent.plot.contour.
 function M.contour(arguments, fname)
@@ -308,9 +367,9 @@ function M.contour(arguments, fname)
   matrix.lo, matrix.hi = values.extent(levels)
   if not matrix.lo then raise(fname .. ": levels: none of them is finite") end
   local range = range_of(o, matrix)
-  for i, level in ipairs(levels) do levels[i] = number(level) end
   local xrange = o.xrange or {x.first, x.first + (matrix.columns - 1) * x.step}
   local yrange = o.yrange or {y.first, y.first + (matrix.rows - 1) * y.step}
+  local draw_over, layer = read_over(fname, o), o.image ~= nil and images.layer(fname, o.image)
 
   local panel = chart.panel_of(o, chart.WIDTH * 0.8, chart.HEIGHT)
   panel.limits = {x = xrange, y = yrange}
@@ -321,13 +380,14 @@ function M.contour(arguments, fname)
     chart.frame(s, texts, rect, area, ax, ay)
     set_palette(s, PALETTES[o.colors] or LINES)
     color_bar(s, area, scale, o.scale)
-    local layout = ("record=(%d,%d) format='%s'"):format(matrix.columns, matrix.rows, ("%double"):rep(3))
-    -- Gnuplot finds the lines: they go into a block of its own, from which they are drawn.
-    s:add("set contour base; unset surface; set cntrparam levels discrete %s", table.concat(levels, ", "))
-    s:add("set table $contours; splot %s using 1:2:3; unset table; unset contour; set surface",
-      s:data(points_of(matrix.values, field), layout))
+    find_contours(s, matrix.values, field, levels)
     s:add("unset key")
-    s:plot{"$contours using 1:2:3 with lines lw 2 lc palette notitle"}
+    local elements = {"$contours using 1:2:3 with lines lw 2 lc palette notitle"}
+    if layer and not s.text_only then
+      table.insert(elements, 1, layer(s, {x.first, x.first + (matrix.columns - 1) * x.step},
+        {y.first, y.first + (matrix.rows - 1) * y.step}))
+    end
+    draw_over(s, elements, rect, area, ax, ay)
     s:add("unset colorbox")
   end
   return panel

@@ -100,13 +100,15 @@ local function title_height(title, width)
   return lines > 0 and (1.3 + 1.55 * lines) * EM or 0.8 * EM
 end
 
---- Draws a canvas so that its pixels fill the area exactly.
-local function draw_canvas(s, picture, x, y)
+--- The element of a plot that draws a canvas so that its pixels fill the area exactly.
+local function canvas_element(s, picture, x, y)
   local dx, dy = (x[2] - x[1]) / picture.w, (y[2] - y[1]) / picture.h
   local source = s:data(picture.bytes, ("array=(%d,%d) format='%%uchar'"):format(picture.w, picture.h))
-  s:plot{("%s flipy origin=(%s,%s) dx=%s dy=%s using 1:2:3 with rgbimage notitle"):format(
-    source, number(x[1] + dx / 2), number(y[1] + dy / 2), number(dx), number(dy))}
+  return ("%s flipy origin=(%s,%s) dx=%s dy=%s using 1:2:3 with rgbimage notitle"):format(
+    source, number(x[1] + dx / 2), number(y[1] + dy / 2), number(dx), number(dy))
 end
+
+local function draw_canvas(s, picture, x, y) s:plot{canvas_element(s, picture, x, y)} end
 
 local function start(s, rect, area)
   s:clear()
@@ -145,6 +147,20 @@ function M.image(arguments, fname)
     draw_canvas(s, picture, {0, 1}, {0, 1})
   end
   return panel
+end
+
+--- An image that lies under something else and fills its axes.
+-- @tparam string fname
+-- @param data as plot.image takes it
+-- @treturn function (script, {x0, x1}, {y0, y1}) -> element of a plot
+function M.layer(fname, data)
+  local images = values.images(fname .. ": image", data, 1)
+  if images.n ~= 1 then
+    raise(("%s: image: expected one image, got %d"):format(fname, images.n))
+  end
+  local picture = tile(fname, {{images = images, first = 1, count = 1}}, {zoom = 1, gap = 0,
+    range = range_of(fname, nil, {images}, images.bytes)})
+  return function(s, x, y) return canvas_element(s, picture, x, y) end
 end
 
 -- A grid over coordinates -----------------------------------------------------------------------------
