@@ -19,5 +19,6 @@ describe("the core #slow", function()
     end)
   end
   compiles("clang", "CC=clang")
-  compiles("gcc and the sanitizers' flags at -O3", "CC=gcc SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'")
+  compiles("gcc and the sanitizers' flags at -O3",
+    "CC=gcc SANITIZE='-fsanitize=address,undefined -fno-omit-frame-pointer'")
 end)

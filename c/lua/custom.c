@@ -143,20 +143,8 @@ static int run_backward(lua_State *L) {
 static bool lua_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                          Error *e) {
   (void)y;
-  lua_State *L = graph_host();
   BackwardCall b = {c, dy, dx};
-  if (!lua_checkstack(L, 8)) return error_set(e, "stack overflow");
-  bool recording = graph_recording();
-  graph_set_recording(false);
-  lua_pushcfunction(L, run_backward);
-  lua_pushlightuserdata(L, &b);
-  int status = lua_pcall(L, 1, 0, 0);
-  graph_set_recording(recording);
-  if (status == LUA_OK) return true;
-  const char *text = lua_tostring(L, -1);
-  error_set(e, "%s", text ? text : "error object is not a string");
-  lua_pop(L, 1);
-  return false;
+  return graph_call_host(run_backward, &b, false, e);
 }
 
 bool is_custom(const Op *op) { return op->backward == lua_backward; }

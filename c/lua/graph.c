@@ -4,7 +4,21 @@
 
 static lua_State *host;
 
-lua_State *graph_host(void) { return host; }
+bool graph_call_host(lua_CFunction f, void *what, bool record, Error *e) {
+  lua_State *L = host;
+  if (!lua_checkstack(L, 8)) return error_set(e, "stack overflow");
+  bool recording = graph_recording();
+  graph_set_recording(record);
+  lua_pushcfunction(L, f);
+  lua_pushlightuserdata(L, what);
+  int status = lua_pcall(L, 1, 0, 0);
+  graph_set_recording(recording);
+  if (status == LUA_OK) return true;
+  const char *text = lua_tostring(L, -1);
+  error_set(e, "%s", text ? text : "error object is not a string");
+  lua_pop(L, 1);
+  return false;
+}
 
 /* x:backward([gradient]) */
 static int l_backward(lua_State *L) {

@@ -6,8 +6,10 @@
 
 #include <lua.h>
 
-/* The Lua state in which backward runs now, for ops that are written in Lua. */
-lua_State *graph_host(void);
+/* Calls f in the Lua state in which backward runs now, for ops that are written in Lua: with `what`
+ * as its light userdata, and the recording on or off. False, with the error's text, where it
+ * raises. */
+bool graph_call_host(lua_CFunction f, void *what, bool record, Error *e);
 /* The node in the box at an index. */
 Node *check_node(lua_State *L, int index);
 /* Is the op written in Lua? */

@@ -281,30 +281,14 @@ static int run_host(lua_State *L) {
   return 0;
 }
 
-static bool host_call(HostCall *call, bool record, Error *e) {
-  lua_State *L = graph_host();
-  if (!lua_checkstack(L, 8)) return error_set(e, "stack overflow");
-  bool recording = graph_recording();
-  graph_set_recording(record);
-  lua_pushcfunction(L, run_host);
-  lua_pushlightuserdata(L, call);
-  int status = lua_pcall(L, 1, 0, 0);
-  graph_set_recording(recording);
-  if (status == LUA_OK) return true;
-  const char *text = lua_tostring(L, -1);
-  error_set(e, "%s", text ? text : "error object is not a string");
-  lua_pop(L, 1);
-  return false;
-}
-
 static bool hooks(uint64_t key, Tensor **grad, Error *e) {
   HostCall call = {.runner = "hooks", .key = key, .grad = grad};
-  return host_call(&call, false, e);
+  return graph_call_host(run_host, &call, false, e);
 }
 
 static Var *replay(uint64_t key, Error *e) {
   HostCall call = {.runner = "replay", .key = key};
-  return host_call(&call, true, e) ? call.result : NULL;
+  return graph_call_host(run_host, &call, true, e) ? call.result : NULL;
 }
 
 /* graph_key(x) -> the number by which hooks of x are kept, and whether x is a leaf */

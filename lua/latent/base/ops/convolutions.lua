@@ -80,16 +80,6 @@ return function(core)
     return ops.cat(parts, last)
   end
 
-  local function check_weight(name, weight, n)
-    weight = core.tensor_like(weight, name .. ": weight")
-    local shape = weight.shape
-    if #shape ~= n + 2 then
-      raise(("%s: weight: expected [%s, in, out], got %s"):format(name, ({"time", "height, width",
-        "depth, height, width"})[n], shapes.text(shape)))
-    end
-    return weight, shape
-  end
-
   local function has_more(o) return type(o) == "table" and (o.groups or type(o.padding) == "string") end
 
   local function conv2d(x, weight, bias, stride, padding, dilation, groups, ...)
@@ -99,7 +89,7 @@ return function(core)
     local o
     bias, o = read("conv2d", FORWARD, bias, stride, padding, dilation, groups, ...)
     local kernel
-    weight, kernel = check_weight("conv2d", weight, 2)
+    weight, kernel = spatial.weight(core, "conv2d", weight, 2)
     settle("conv2d", o, 2, kernel)
     return without_odd(grouped("conv2d", function(part, w, b)
       return ops.conv2d(part, w, b, o.stride, o.padding, o.dilation)
@@ -112,7 +102,7 @@ return function(core)
     end
     local o
     bias, o = read("conv_transpose2d", TRANSPOSED, bias, stride, padding, output_padding, dilation, groups, ...)
-    weight = check_weight("conv_transpose2d", weight, 2)
+    weight = spatial.weight(core, "conv_transpose2d", weight, 2)
     if o.padding == "same" then raise 'conv_transpose2d: padding: expected whole numbers, got "same"' end
     settle("conv_transpose2d", o, 2)
     return grouped("conv_transpose2d", function(part, w, b)
@@ -138,7 +128,7 @@ return function(core)
     local o, kernel
     x = spatial.images(core, "conv1d", x, 1)
     bias, o = read("conv1d", FORWARD, bias, ...)
-    weight, kernel = check_weight("conv1d", weight, 1)
+    weight, kernel = spatial.weight(core, "conv1d", weight, 1)
     settle("conv1d", o, 1, kernel)
     local y = grouped("conv1d", function(part, w, b)
       return ops.conv2d(part, w, b, {1, o.stride[1]}, {0, o.padding[1]}, {1, o.dilation[1]})
@@ -150,7 +140,7 @@ return function(core)
     local o
     x = spatial.images(core, "conv_transpose1d", x, 1)
     bias, o = read("conv_transpose1d", TRANSPOSED, bias, ...)
-    weight = check_weight("conv_transpose1d", weight, 1)
+    weight = spatial.weight(core, "conv_transpose1d", weight, 1)
     settle("conv_transpose1d", o, 1)
     return out_of_rows(grouped("conv_transpose1d", function(part, w, b)
       return ops.conv_transpose2d(part, w, b, {1, o.stride[1]}, {0, o.padding[1]}, {0, o.output_padding[1]},
@@ -206,7 +196,7 @@ return function(core)
     local o, kernel
     x = spatial.images(core, "conv3d", x, 3)
     bias, o = read("conv3d", FORWARD, bias, ...)
-    weight, kernel = check_weight("conv3d", weight, 3)
+    weight, kernel = spatial.weight(core, "conv3d", weight, 3)
     check_channels("conv3d", x, weight, o.groups, true)
     settle("conv3d", o, 3, kernel)
     return without_odd(grouped("conv3d", function(part, w, b) return deep(part, w, b, o) end,
@@ -237,7 +227,7 @@ return function(core)
     local o
     x = spatial.images(core, "conv_transpose3d", x, 3)
     bias, o = read("conv_transpose3d", TRANSPOSED, bias, ...)
-    weight = check_weight("conv_transpose3d", weight, 3)
+    weight = spatial.weight(core, "conv_transpose3d", weight, 3)
     check_channels("conv_transpose3d", x, weight, o.groups)
     settle("conv_transpose3d", o, 3)
     if o.output_padding[1] >= math.max(o.stride[1], o.dilation[1]) then

@@ -30,6 +30,16 @@ function M.sizes(core, name, option, value, n, wanted)
   return list
 end
 
+-- A tensor with n axes of an image and two others, and its shape.
+local function with_axes(core, name, x, n, form)
+  x = core.tensor_like(x, name)
+  local shape = x.shape
+  if #shape ~= n + 2 then
+    core.raise(("%s: expected %s, got %s"):format(name, form:format(AXES[n]), shapes.text(shape)))
+  end
+  return x, shape
+end
+
 --- Images of n axes and their shape; raises for what is none.
 -- @tparam table core
 -- @tparam string name of the function
@@ -37,13 +47,15 @@ end
 -- @tparam int n axes
 -- @treturn Tensor
 -- @treturn {int,...}
-function M.images(core, name, x, n)
-  x = core.tensor_like(x, name .. ": x")
-  local shape = x.shape
-  if #shape ~= n + 2 then
-    core.raise(("%s: x: expected [batch, %s, channels], got %s"):format(name, AXES[n], shapes.text(shape)))
-  end
-  return x, shape
-end
+function M.images(core, name, x, n) return with_axes(core, name .. ": x", x, n, "[batch, %s, channels]") end
+
+--- The weight of a convolution over n axes, likewise.
+-- @tparam table core
+-- @tparam string name of the function
+-- @param weight
+-- @tparam int n axes
+-- @treturn Tensor
+-- @treturn {int,...}
+function M.weight(core, name, weight, n) return with_axes(core, name .. ": weight", weight, n, "[%s, in, out]") end
 
 return M
