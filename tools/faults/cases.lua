@@ -5,7 +5,7 @@ local core = require "latent.core"
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local files = require "latent.base.files"
 local op_cases, layer_cases = require "spec.support.op_cases", require "spec.support.layer_cases"
-local small_run = require "spec.support.small_run"
+local small_gan, small_run = require "spec.support.small_gan", require "spec.support.small_run"
 local values = require "spec.support.values"
 
 local M = {}
@@ -303,6 +303,19 @@ local function add_rest()
     if not run then return nil, message end
     return small_run.bits(run)
   end, true)
+  add("a training run of several models", function(folder)
+    local run, message = require("latent.train").run((small_gan.options(folder, {epochs = 1})))
+    if not run then return nil, message end
+    return small_gan.bits(run)
+  end, true)
+  -- The sum and the rectifier are computed with the batch norm before them, while it waits for what comes next.
+  add("a batch norm, a sum and a rectifier in one", function()
+    local norm, x, more = nn.BatchNorm1d(3), lt.param(any(5, 3)), lt.param(values.tensor(lt, {5, 3}, 2))
+    local waiting = norm(x) -- what nobody asks for is computed with the norm's state
+    local y = (norm(x) + more):relu()
+    local plain = lt.no_grad(function() return tell((norm(x) + more):leaky_relu(0.1)) end)
+    return forward_and_back(y, {x, more, norm.weight, norm.bias}) .. plain .. tell(waiting) .. tell(norm:state())
+  end)
   add("map", function()
     lt.manual_seed(4)
     local decoder = nn.Linear(2, 6)
