@@ -19,10 +19,7 @@ local wire = require "latent.explorer.wire"
 
 local SHIPPED = "exercises/weights/"
 
-local function new_model(kind, latent)
-  if kind == "vae" then return models.vae(latent) end
-  return models[kind]()
-end
+local new_model = lab.maker(models)
 
 local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
 

@@ -93,6 +93,12 @@ exports.digit = async r => {
   await r.changes(code, () => r.press("#borrow"), "a test digit");
   await r.focus("#clear");
   await r.keys("Enter");
+  await r.until(() => document.querySelectorAll("#models .near li").length === 0 && !document.querySelector("#bars .best")
+    && [...document.querySelectorAll("#bars span, #models .code")].every(e => e.textContent === "–"),
+  "Clear leaves nothing of the digit");
+  for (const canvas of ["#seen", "#models article:nth-child(1) .row > canvas"]) {
+    r.check((await r.pixels(canvas)).every(v => v === 0), `${canvas} is empty`);
+  }
   await r.focus("#pad");
   const drawn = () => r.keys("Space", ...Array(8).fill("ArrowDown"), ...Array(6).fill("ArrowRight"), "Space");
   await r.changes(code, drawn, "keys draw");
@@ -177,6 +183,11 @@ exports.prompt = async r => {
   await r.focus("#input");
   await r.keys("ArrowUp");
   await r.until(() => document.getElementById("input").value.includes("line"), "the arrow brings it back");
+  await r.page.$eval("#input", e => {
+    e.value = "composed";
+    e.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", isComposing: true, bubbles: true, cancelable: true}));
+  });
+  r.check(await r.page.$eval("#input", e => e.value) === "composed", "Enter of an input method takes its word alone");
   await r.page.$eval("#input", e => { e.value = ""; });
   await r.page.keyboard.type("lt.manual_s");
   await r.keys("Tab");

@@ -43,7 +43,26 @@ function digitChapter(lab, models, images) {
     }));
   }
 
+  // As before the first digit.
+  function forget() {
+    current = null;
+    clearPixels(byId("seen"));
+    for (const {fill, text, row} of bars) {
+      fill.style.transform = "scaleX(0)";
+      text.textContent = "–";
+      row.classList.remove("best");
+    }
+    for (const {picture, code, near} of cards) {
+      clearPixels(picture);
+      code.textContent = "–";
+      near.replaceChildren();
+    }
+    own.at = own.spread = null;
+    own.mark();
+  }
+
   const look = latest(async image => {
+    if (!image) return forget();
     const {tensors} = await lab.ask("digit", {models: names}, [image]);
     const [seen] = tensors.splice(0, 1), p = tensors.pop().data;
     drawPixels(byId("seen"), seen.data);
@@ -67,14 +86,15 @@ function digitChapter(lab, models, images) {
     }
   });
 
-  const pad = new Pad(byId("pad"), image => { if (image) look(tensor([28, 28], image)); }, text => { byId("pen").textContent = text; });
+  const pad = new Pad(byId("pad"), image => look(image && tensor([28, 28], image)), text => { byId("pen").textContent = text; });
   byId("undo").onclick = () => pad.undo();
   byId("clear").onclick = () => pad.clear();
-  const borrow = async () => {
-    const {tensors: [image]} = await lab.ask("original", {index: 1 + Math.floor(Math.random() * images.labels.length)});
-    pad.put(image.data);
+  // An image that comes when something else is on the pad already is too late.
+  const put = async index => {
+    const {version} = pad, {tensors: [image]} = await lab.ask("original", {index});
+    if (pad.version === version) pad.put(image.data);
   };
-  byId("borrow").onclick = borrow;
+  byId("borrow").onclick = () => put(1 + Math.floor(Math.random() * images.labels.length));
   let opened = false;
   return {
     current: () => current,
@@ -82,10 +102,7 @@ function digitChapter(lab, models, images) {
       if (opened) return;
       opened = true;
       own.show((await codesOf(flat.name)).data, images.labels);
-      if (!pad.strokes.length) {
-        const {tensors: [image]} = await lab.ask("original", {index: 4});
-        pad.put(image.data);
-      }
+      if (!pad.strokes.length) await put(4);
     },
   };
 }

@@ -5,7 +5,7 @@ const CELLS = 28, PEN = 2.2;
 class Pad {
   // `changed(image)`: 28 by 28 values from 0 (paper) to 255 (ink), row by row, or null where it is empty.
   constructor(canvas, changed, said) {
-    Object.assign(this, {canvas, changed, said, strokes: [], at: [14, 6], down: false, keys: false});
+    Object.assign(this, {canvas, changed, said, strokes: [], at: [14, 6], down: false, keys: false, version: 0});
     canvas.addEventListener("pointerdown", event => {
       canvas.setPointerCapture(event.pointerId);
       this.keys = this.down = false;
@@ -104,6 +104,7 @@ class Pad {
   }
 
   draw() {
+    this.version++;
     if (this.strokes.length) this.given = null;
     this.paint();
     this.changed(this.given || (this.strokes.length ? this.image() : null));

@@ -21,6 +21,8 @@ function drawPixels(canvas, values, {index = 0, low = -1, high = 1, covered} = {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+function clearPixels(canvas) { canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height); }
+
 const COVERS = {
   none: undefined,
   top: row => row < SIDE / 2,

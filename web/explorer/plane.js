@@ -129,6 +129,7 @@ class Plane {
       stroke(6, card);
       stroke(3, cssColour("accent"));
     }
+    if (!this.at) return;
     if (this.spread) this.markSpread(c, stroke);
     const [x, y] = this.spot(this.at);
     c.beginPath();

@@ -82,6 +82,7 @@ function promptChapter() {
 
   let leaving = false; // Esc lets Tab leave the line, as the keyboard's users need
   input.addEventListener("keydown", event => {
+    if (event.isComposing || event.keyCode === 229) return; // the keys are those of an input method: Enter takes its word
     const several = input.value.includes("\n");
     if (event.key === "Enter" && !event.shiftKey) enter(input.value);
     else if (event.key === "Tab" && !event.shiftKey && !leaving && input.value.trim()) complete().catch(() => {});

@@ -1,6 +1,7 @@
 --- `latent explorer`: a page in which trained models can be explored, with nothing installed.
 -- @module latent.explorer.command
 local files = require "latent.base.files"
+local lab = require "latent.explorer.lab"
 local page = require "latent.explorer.page"
 local sources = require "latent.data.sources"
 local weights = require "latent.explorer.weights"
@@ -34,14 +35,8 @@ end
 
 --- The models of the exercises by their kinds and the sizes of their codes.
 -- @tparam table where of `places`
--- @treturn function of a kind, as `latent.explorer.weights` tells it, and a size; returns a model
-function M.models(where)
-  local models = dofile(files.join(where.exercises, "models.lua"))
-  return function(kind, latent)
-    if kind == "vae" then return models.vae(latent) end
-    return models[kind]()
-  end
-end
+-- @treturn function that of `latent.explorer.lab`'s maker
+function M.models(where) return lab.maker(dofile(files.join(where.exercises, "models.lua"))) end
 
 local function parse(words)
   local o, i = {runs = "runs", given = {}}, 1

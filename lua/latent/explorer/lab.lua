@@ -21,9 +21,19 @@ local MAP_LR = 0.03
 local Lab = {}
 Lab.__index = Lab
 
+--- The models of the exercises by their kinds and the sizes of their codes.
+-- @tparam table models exercises/models.lua
+-- @treturn function of a kind, as `latent.explorer.weights` tells it, and a size; returns a model
+function M.maker(models)
+  return function(kind, latent)
+    if kind == "vae" then return models.vae(latent) end
+    return models[kind]()
+  end
+end
+
 --- Makes one.
 -- @tparam table models what latent.explorer.weights lists: {name, kind, file, ...}
--- @tparam function new_model of a kind and the size of its code, as exercises/models.lua makes them
+-- @tparam function new_model of `maker`
 -- @tparam function read_set the test images, of a given size
 -- @treturn Lab
 function M.new(models, new_model, read_set)

@@ -23,12 +23,8 @@ end
 
 local function open_lab(models)
   local list = assert(json.decode(assert(files.read_all(M.LIST))))
-  local function new_model(kind, latent)
-    if kind == "vae" then return models.vae(latent) end
-    return models[kind]()
-  end
   local function read_set(size) return data.mnist{split = "test", mini = true, size = size} end
-  return lab.new(list.models, new_model, read_set), list
+  return lab.new(list.models, lab.maker(models), read_set), list
 end
 
 --- What answers the requests of the chapters.
