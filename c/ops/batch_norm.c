@@ -109,8 +109,12 @@ VEC_INLINE void add_chunk(const BatchNorm *b, int64_t begin, int64_t end, int th
     }
 }
 
-/* out = act((x - mean) scale + shift + residual), the product rounded for itself where `single` */
-VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end, const bool single,
+/* What map_chunk makes: out = act((x - mean) scale + shift + residual), the product rounded for
+ * itself where SINGLE; or, dy being the gradient before the activation,
+ * out = dy scale + shift + (x - mean) slope */
+typedef enum Map { FORWARD, SINGLE, BACK } Map;
+
+VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end, const Map map,
                           const TailKind activation) {
   int64_t n = b->c.channels, width = b->c.vectors * LANES;
   for (int64_t at = begin * n, left; at < end * n; at += width)
@@ -119,29 +123,18 @@ VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end, const 
       bool whole = lanes == LANES;
       const real *x = b->x + at + v, *more = b->residual ? b->residual + at + v : NULL;
       Vec d = (whole ? vec_load(x) : vec_load_part(x, lanes)) - vec_load(b->mean + v);
-      Vec y = d * vec_load(b->scale + v);
-      y = (single ? vec_rounded(y) : y) + vec_load(b->shift + v);
-      if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
-      y = activated(y, activation, b->activation_slope);
+      Vec scale = vec_load(b->scale + v), shift = vec_load(b->shift + v), y;
+      if (map == BACK) {
+        Vec g = gradient_at(b, at + v, lanes, activation);
+        y = g * scale + (d * vec_load(b->slope + v) + shift);
+      } else {
+        y = d * scale;
+        y = (map == SINGLE ? vec_rounded(y) : y) + shift;
+        if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
+        y = activated(y, activation, b->activation_slope);
+      }
       if (whole) vec_store(b->out + at + v, y);
       else vec_store_part(b->out + at + v, y, lanes);
-    }
-}
-
-/* out = dy scale + shift + (x - mean) slope, dy being the gradient before the activation */
-VEC_INLINE void back_chunk(const BatchNorm *b, int64_t begin, int64_t end,
-                           const TailKind activation) {
-  int64_t n = b->c.channels, width = b->c.vectors * LANES;
-  for (int64_t at = begin * n, left; at < end * n; at += width)
-    for (int64_t v = 0; v < width && (left = end * n - at - v) > 0; v += LANES) {
-      int lanes = left < LANES ? (int)left : LANES;
-      bool whole = lanes == LANES;
-      const real *x = b->x + at + v;
-      Vec d = (whole ? vec_load(x) : vec_load_part(x, lanes)) - vec_load(b->mean + v);
-      Vec g = gradient_at(b, at + v, lanes, activation);
-      Vec dx = g * vec_load(b->scale + v) + (d * vec_load(b->slope + v) + vec_load(b->shift + v));
-      if (whole) vec_store(b->out + at + v, dx);
-      else vec_store_part(b->out + at + v, dx, lanes);
     }
 }
 
@@ -155,25 +148,22 @@ static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
     add_chunk(b, begin, end, thread, true, TAIL_LEAKY_RELU);
   else add_chunk(b, begin, end, thread, true, TAIL_NONE);
 }
-VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const bool single) {
-  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, single, TAIL_RELU);
-  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, single, TAIL_LEAKY_RELU);
-  else map_chunk(b, begin, end, single, TAIL_NONE);
+VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const Map map) {
+  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, map, TAIL_RELU);
+  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, map, TAIL_LEAKY_RELU);
+  else map_chunk(b, begin, end, map, TAIL_NONE);
 }
 static void batch_map(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  map_chunks(context, begin, end, false);
+  map_chunks(context, begin, end, FORWARD);
 }
 static void batch_map_single(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  map_chunks(context, begin, end, true);
+  map_chunks(context, begin, end, SINGLE);
 }
 static void batch_back(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  const BatchNorm *b = context;
-  if (b->activation == TAIL_RELU) back_chunk(b, begin, end, TAIL_RELU);
-  else if (b->activation == TAIL_LEAKY_RELU) back_chunk(b, begin, end, TAIL_LEAKY_RELU);
-  else back_chunk(b, begin, end, TAIL_NONE);
+  map_chunks(context, begin, end, BACK);
 }
 
 /* Working memory of one call: the partial sums and four repeated channel vectors. */

@@ -55,25 +55,9 @@ static void sgd_momentum(const Step *s, int64_t begin, int64_t end) {
 }
 
 /* m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * w = shrink w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps) */
-static void adam(const Step *s, int64_t begin, int64_t end) {
-  real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
-  const real *restrict grad = s->grad;
-  real lr = s->lr, decay = s->decay, eps = s->eps, shrink = s->shrink;
-  real correction = s->correction;
-  real keep1 = s->keep1, add1 = s->add1, keep2 = s->keep2, add2 = s->add2;
-  for (int64_t i = begin; i < end; i++) {
-    real g = grad[i] + decay * w[i];
-    real m = keep1 * mean[i] + add1 * g;
-    real v = keep2 * square[i] + add2 * g * g;
-    mean[i] = m;
-    square[i] = v;
-    w[i] = shrink * w[i] - lr * m / (SQUARE_ROOT(v) / correction + eps);
-  }
-}
-
-/* The same with the largest v so far in the denominator (Reddi, Kale and Kumar, 2018). */
-static void amsgrad(const Step *s, int64_t begin, int64_t end) {
+ * w = shrink w - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps), or with the largest v
+ * so far in the denominator (Reddi, Kale and Kumar, 2018) */
+static inline void adam(const Step *s, int64_t begin, int64_t end, const bool largest) {
   real *restrict w = s->weight, *restrict mean = s->first, *restrict square = s->second;
   real *restrict most = s->third;
   const real *restrict grad = s->grad;
@@ -86,13 +70,14 @@ static void amsgrad(const Step *s, int64_t begin, int64_t end) {
     real v = keep2 * square[i] + add2 * g * g;
     mean[i] = m;
     square[i] = v;
-    most[i] = v > most[i] ? v : most[i];
-    w[i] = shrink * w[i] - lr * m / (SQUARE_ROOT(most[i]) / correction + eps);
+    if (largest) v = most[i] = v > most[i] ? v : most[i];
+    w[i] = shrink * w[i] - lr * m / (SQUARE_ROOT(v) / correction + eps);
   }
 }
 
 static void adam_rule(const Step *s, int64_t begin, int64_t end) {
-  (s->third ? amsgrad : adam)(s, begin, end);
+  if (s->third) adam(s, begin, end, true);
+  else adam(s, begin, end, false);
 }
 
 /* v = alpha v + (1 - alpha) g^2;  w -= lr g / (sqrt(v) + eps) */
