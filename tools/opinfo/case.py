@@ -10,7 +10,7 @@ from typing import Callable, Optional
 import torch
 
 HANDLERS = {}
-NAMES = "abcdefghijklmnopqrstuvw"  # of a case's tensors, in its Lua code
+NAMES = [letter + more for more in ("", "2") for letter in "abcdefghijklmnopqrstuvw"]  # of a case's tensors in Lua
 
 
 class Inexpressible(Exception):

@@ -1,6 +1,6 @@
 --- A set of cases on disk, as generate.py writes it and describes it: reading, running, keeping the results.
 local lt, nn = require "latent", require "latent.nn"
-local fft, linalg = require "latent.fft", require "latent.linalg"
+local fft, linalg, optim = require "latent.fft", require "latent.linalg", require "latent.optim"
 local files, json, npz = require "latent.base.files", require "latent.json", require "latent.npz"
 
 local M = {}
@@ -67,7 +67,7 @@ end
 -- @tparam string op
 -- @treturn table the messages of those that raised, by case; [`all`] where nothing could be run
 function M.run(folder, set, op)
-  local known = {math = math, select = select, linalg = linalg, fft = fft}
+  local known = {math = math, select = select, linalg = linalg, fft = fft, optim = optim}
   local chunk, message = loadfile(path_of(folder, set, op, ".lua"), "t", known)
   local list = chunk and chunk()
   if not list then return {all = message} end

@@ -1,12 +1,13 @@
 """Writes samples of PyTorch's operator database that latent's public API can express, with the values and
 gradients that PyTorch computes in double precision:  generate.py --out FOLDER SET...
 
-The sets are "sample" and "reference" (the database's own), "extra" and "fuzz" (inputs of ours). A set becomes
+The sets are "sample" and "reference" (the database's own), "extra" and "fuzz" (inputs of ours), "modules" and
+"optimizers" (PyTorch's databases of layers and of optimisers). A set becomes
     SET.json               a list of samples: op, case, desc; and either `no` (why it is inexpressible), or
                            `gen_error` (PyTorch raised), or `large` (too large to keep), or code, y and grads (names of arrays and inputs)
-    SET_OP.npz             the inputs CASE_a to CASE_e in latent's layouts, and CASE_dy, the output's gradient
-    SET_OP.lua             a list of {id, ins, grads, dy, f}: f(lt, nn, x4, inputs...) is the call, which sees latent.linalg
-                           and latent.fft as `linalg` and `fft`
+    SET_OP.npz             the inputs CASE_a, CASE_b and so on in latent's layouts, and CASE_dy, the output's gradient
+    SET_OP.lua             a list of {id, ins, grads, dy, f}: f(lt, nn, x4, inputs...) is the call, which sees latent.linalg,
+                           latent.fft and latent.optim as `linalg`, `fft` and `optim`
     SET_OP.expect.npz      CASE_y, CASE_gNAME, in double precision; CASE_y32, CASE_gNAME32 by PyTorch's float32
     SET.stamp              last: what the set was made by. Where it still holds, nothing is done.
 """
@@ -24,7 +25,7 @@ import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NO_MODULE = 3  # the exit status then, known to main.lua
-SETS = ("sample", "reference", "extra", "fuzz")
+SETS = ("sample", "reference", "extra", "fuzz", "modules", "optimizers")
 
 
 def stamp():

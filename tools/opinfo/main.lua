@@ -5,7 +5,7 @@ local peers = require "bench.peer"
 local accepted, cases, report, verdicts = require "tools.opinfo.accepted", require "tools.opinfo.cases",
   require "tools.opinfo.report", require "tools.opinfo.verdicts"
 
-local SETS = {"sample", "reference", "extra", "fuzz"}
+local SETS = {"sample", "reference", "extra", "fuzz", "modules", "optimizers"}
 local GENERATE = debug.getinfo(1, "S").source:match "^@(.*)main%.lua$" .. "generate.py"
 local NO_MODULE = 3 -- generate.py's status where PyTorch's own tests want a module that is not there
 

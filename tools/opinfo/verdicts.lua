@@ -26,9 +26,11 @@ end
 local function inputs_like(want, sample, name, arrays)
   local target, list = want[sample.case .. "_" .. name], {}
   local shape = target and shapes.text(target)
-  for letter in ("abcdefghijklmnopqrstuvw"):gmatch "." do
-    local input = arrays[sample.case .. "_" .. letter]
-    if input and shapes.text(input) == shape then list[#list + 1] = input:float():reshape(-1):table() end
+  for _, more in ipairs{"", "2"} do
+    for letter in ("abcdefghijklmnopqrstuvw"):gmatch "." do
+      local input = arrays[sample.case .. "_" .. letter .. more]
+      if input and shapes.text(input) == shape then list[#list + 1] = input:float():reshape(-1):table() end
+    end
   end
   return list
 end

@@ -10,6 +10,8 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import extra
 import fuzz
+import modules
+import optimizers
 from case import HANDLERS, Inexpressible, TooLarge
 
 for module in ("elementwise", "layers", "losses", "ordering", "places", "products", "reductions", "shaping"):
@@ -37,7 +39,7 @@ def map_tensors(value, f):
 
 def describe(sample):
     parts = map_tensors((sample.input, sample.args, sample.kwargs), lambda t: ("T",) + tuple(t.shape))
-    return str(parts)[:300]
+    return " ".join(str(parts).split())[:300]
 
 
 def wants(t):
@@ -162,11 +164,12 @@ def samples_of(info, reference):
     return [], reason
 
 
+OWN = {"extra": extra, "fuzz": fuzz, "modules": modules, "optimizers": optimizers}
+
+
 def operators_of(name):
-    if name == "extra":
-        return extra.operators()
-    if name == "fuzz":
-        return fuzz.operators()
+    if name in OWN:
+        return OWN[name].operators()
     return [info for info in op_db if info.name in HANDLERS and info.variant_test_name not in SKIPPED]
 
 
