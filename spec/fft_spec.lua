@@ -187,6 +187,11 @@ describe("gradients of fft, and their own,", function()
     {"irfft2", function(_, x) return f.irfft2(x) end, {3, 3, 2}},
     {"rfft2 along three axes", function(_, x) return f.rfft2(x, {s = {2, 3, 2}, axes = {3, 1, 2}}) end, {2, 3, 2}},
     {"ifft2", function(_, x) return f.ifft2(x, {s = {2, 4}}) end, {3, 3, 2}},
+    {"complex", function(_, x, y) return f.complex(x, y) end, {3}, {3}},
+    {"real", function(_, x) return f.real(x) end, {3, 2}},
+    {"imag", function(_, x) return f.imag(x) end, {3, 2}},
+    {"fftshift", function(_, x) return f.fftshift(x) end, {2, 5}},
+    {"ifftshift", function(_, x) return f.ifftshift(x, 1) end, {5, 2}},
     {"mul", function(_, x, y) return f.mul(x, y) end, {3, 2}, {2, 1, 2}},
     {"conj", function(_, x) return f.conj(x) end, {3, 2}},
     {"abs", function(_, x) return f.abs(x) end, {3, 2}},
@@ -199,6 +204,14 @@ describe("gradients of fft, and their own,", function()
     {"istft of both sides", function(_, x) return f.istft(x, {n_fft = 4, onesided = false}) end, {4, 3, 2}},
     {"spectrogram", function(_, x) return f.spectrogram(x, {n_fft = 6, hop_length = 4}) end, {12}},
   }
+  it("are checked of every function of signals", function()
+    local had = {}
+    for _, case in ipairs(cases) do had[case[1]:match "^%S+"] = true end
+    for name, value in pairs(fft) do
+      local of_numbers = name:find "_window$" or name:find "freq$"
+      assert(type(value) ~= "function" or of_numbers or had[name], "no case of fft." .. name)
+    end
+  end)
   for _, case in ipairs(cases) do
     it("of " .. case[1], function()
       local inputs = {}

@@ -44,6 +44,7 @@ end
 --- Raises unless the rules agree with the core and their gradients with differences.
 -- @param f f(lt, ...) -> tensor
 -- @param inputs tensors of the double precision twin; those made by lt.param are checked
+-- @treturn boolean whether there was a gradient of the gradient to check: none where it is 0 everywhere
 function M.check(f, inputs)
   local xs = wanting(inputs)
   local y = f(lt, table.unpack(inputs))
@@ -56,7 +57,7 @@ function M.check(f, inputs)
     directions[i] = values.tensor(lt, x.shape, 20 + i)
     total = total + (first[i] * directions[i]):sum()
   end
-  if not total.requires_grad then return end
+  if not total.requires_grad then return false end
   local checked = {dy, table.unpack(xs)}
   local second = lt.grad(total, checked, {materialize_grads = true})
   for i, x in ipairs(checked) do
@@ -72,6 +73,7 @@ function M.check(f, inputs)
     end
     compare(i == 1 and "second, by the gradient" or "second", i - 1, second[i], lt.tensor(numeric))
   end
+  return true
 end
 
 return M
