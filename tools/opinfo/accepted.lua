@@ -13,6 +13,7 @@ M.refusals = {
   {"^BatchNorm%dd%(%d+%): training needs more than one value per channel, got %[0,", "no pictures have no mean"},
   {"^fft%.%w+_window: n: expected a whole number of at least 1", "a window of no samples"},
   {"^clamp: expected min, max or both, min not above max", "bounds that cross, or none, are a mistake"},
+  {"^nn.Hardtanh: greatest: expected above", "bounds that cross, or none, are a mistake"},
 }
 
 --- Elements that may differ: `ops` (PyTorch's names, without variants), `arrays` (a pattern: y, or g of an input) and
@@ -61,9 +62,12 @@ M.differences = {
     why = "two equal elements share the gradient however large; PyTorch gives all of it to both"},
   {ops = "var std", arrays = "^g", excused = function(a, b) return is_nan(a) and math.abs(b) == math.huge end,
     why = "the gradient beside an infinite element is NaN; PyTorch's is infinite"},
-  {ops = "nn.functional.elu", arrays = "^g",
+  {ops = "nn.functional.elu nn.functional.selu", arrays = "^g",
     excused = function(a, _, inputs) return is_nan(inputs[1]) and is_nan(a) end,
     why = "the gradient of elu at NaN is NaN; PyTorch's depends on the element's place"},
+  {ops = "nn.functional.hardtanh", arrays = "^g",
+    excused = function(_, b, inputs) return b == 0 and math.abs(inputs[1]) == 1 or is_nan(inputs[1]) end,
+    why = "the same at the bounds of hardtanh; at NaN PyTorch's float32 and float64 differ"},
   {ops = "clamp", arrays = "^g", set = "extra",
     excused = function(_, b, inputs) return b == 0 and (math.abs(inputs[1]) == 0.5 or inputs[1] == 0) end,
     why = "the gradient passes at a bound of clamp; newer PyTorch stops it there"},

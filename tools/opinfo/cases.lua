@@ -42,10 +42,11 @@ local function four_axes(x)
 end
 
 -- What a case's call gives: its value and the gradients of the inputs that want one, by the arrays' names.
-local function run(case, arrays)
+local function run(case, arrays, double)
   local inputs = {}
   for i, name in ipairs(case.ins) do
     local t = arrays[case.id .. "_" .. name] or error("the array " .. name .. " is missing", 0)
+    if double then t = t:double() end
     inputs[i] = case.grads[i] and lt.param(t) or t
   end
   local y = case.f(lt, nn, four_axes, table.unpack(inputs))
@@ -65,8 +66,9 @@ end
 -- @tparam string folder
 -- @tparam string set
 -- @tparam string op
+-- @tparam ?boolean double in float64
 -- @treturn table the messages of those that raised, by case; [`all`] where nothing could be run
-function M.run(folder, set, op)
+function M.run(folder, set, op, double)
   local known = {math = math, select = select, linalg = linalg, fft = fft, optim = optim}
   local chunk, message = loadfile(path_of(folder, set, op, ".lua"), "t", known)
   local list = chunk and chunk()
@@ -77,7 +79,9 @@ function M.run(folder, set, op)
   if not arrays then return {all = message} end
   local raised, results = {}, {}
   for _, case in ipairs(list) do
-    local ok, given = pcall(run, case, arrays)
+    lt.set_default_dtype(double and "float64" or "float32")
+    local ok, given = pcall(run, case, arrays, double)
+    lt.set_default_dtype "float32"
     if ok then
       for name, t in pairs(given) do results[name] = t end
     else

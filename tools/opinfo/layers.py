@@ -98,6 +98,44 @@ for axes_count in (1, 2, 3):
         "padding", "dilation", "ceil_mode", "return_indices")))
 
 
+def unpool(n):
+    def handler(sample):
+        values = arguments(sample, "indices", "kernel_size", "stride", "padding", "output_size")
+        options = ["kernel = %s" % sizes(values["kernel_size"], n)]
+        for option in ("stride", "padding"):
+            value = values.get(option)
+            if value is not None and value != () and value != []:
+                options.append("%s = %s" % (option, sizes(value, n)))
+        if values.get("output_size") is not None:
+            options.append("output_size = %s" % listed(list(values["output_size"])[-n:]))
+        # Of two that write to one place PyTorch gives each the gradient; here the one that is not there gets none.
+        twice = any(len(set(places)) < len(places) for places in values["indices"].flatten(-n).flatten(0, -2).tolist())
+        return Case("lt.max_unpool%dd(a, lt.add(b, 1), {%s})" % (n, ", ".join(options)), [
+            (sample.input, batched(n)), (values["indices"], batched(n))], batched(n), unbatched(sample, n), twice)
+    return handler
+
+
+for axes_count in (1, 2, 3):
+    handles("nn.functional.max_unpool%dd" % axes_count)(unpool(axes_count))
+
+
+def pictures(t):
+    """[..., channels, height, width] as a list of pictures."""
+    return channels_last(t.reshape(math.prod(t.shape[:-3]), *t.shape[-3:]))
+
+
+def shuffle(ours, option):
+    def handler(sample):
+        factor = arguments(sample, option)[option]
+        return Case("lt.%s(a, %d)" % (ours, factor), [(sample.input, pictures)], pictures,
+                    None if sample.input.dim() == 4 else "the axes before as one batch")
+    return handler
+
+
+handles("nn.functional.pixel_shuffle")(shuffle("pixel_shuffle", "upscale_factor"))
+handles("nn.functional.pixel_unshuffle")(shuffle("pixel_unshuffle", "downscale_factor"))
+
+
 # ---- normalisation ----
 
 def affine(inputs, weight, bias, layout=same):
@@ -149,6 +187,17 @@ def layer(make, fields, call="m(a)"):
     """A layer whose arrays are inputs of the case: (name, word) in `fields`."""
     return "(function() local m = nn.%s %s return %s end)()" % (
         make, " ".join("m.%s = %s" % (name, word) for name, word in fields if word != "nil"), call)
+
+
+for theirs, kind in (("selu", "SELU"), ("mish", "Mish"), ("softsign", "Softsign"), ("logsigmoid", "LogSigmoid")):
+    handles("nn.functional." + theirs)(lambda sample, ours=kind: Case("nn.%s()(a)" % ours, [sample.input]))
+
+
+@handles("nn.functional.hardtanh")
+def hardtanh(sample):
+    values = arguments(sample, "min_val", "max_val", "inplace")
+    least, greatest = values.get("min_val", -1.0), values.get("max_val", 1.0)
+    return Case("nn.Hardtanh(%s, %s)(a)" % (number(least), number(greatest)), [sample.input])
 
 
 @handles("nn.functional.group_norm")

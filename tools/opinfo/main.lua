@@ -20,6 +20,7 @@ local function options(list)
   parser:option("--set", "separated by commas"):convert(arguments.words(SETS)):default(table.concat(SETS, ","))
   parser:option("--op", 'names as in the table, without a variant and "nn.functional." too, separated by commas')
     :convert(arguments.words())
+  parser:option("--dtype", "of the inputs; float64 passes at 1e-10"):choices{"float32", "float64"}:default "float32"
   parser:option("--out", "where the cases are written, and kept until PyTorch or the generator changes")
     :default "build/opinfo"
   parser:option("--cases", "run the cases that lie in this folder; no Python is asked")
@@ -69,7 +70,7 @@ local function main(list)
   if not o.cases then generate(o) end
   local results, used = {}, {}
   for _, set in ipairs(o.set) do
-    local part, message = verdicts.of(o.cases or o.out, set, chooser(o.op), used)
+    local part, message = verdicts.of(o.cases or o.out, set, chooser(o.op), used, o.dtype == "float64")
     if not part then fail(message) end
     table.move(part, 1, #part, #results + 1, results)
   end

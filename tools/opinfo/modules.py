@@ -58,13 +58,14 @@ def layer(*names):
 
 # ---- activations and losses ----
 
-for name in ("ReLU", "SiLU", "Sigmoid", "Tanh", "Identity"):
+for name in ("ReLU", "SiLU", "Sigmoid", "Tanh", "Identity", "SELU", "Mish", "Softsign", "LogSigmoid"):
     layer(name)(lambda s, ours=name: s.plain(ours + "()"))
 layer("ELU")(lambda s: s.plain("ELU(%s)" % number(s.module.alpha)))
 layer("LeakyReLU")(lambda s: s.plain("LeakyReLU(%s)" % number(s.module.negative_slope)))
 layer("GELU")(lambda s: s.plain('GELU{approximate = "%s"}' % s.module.approximate))
 layer("Softplus")(lambda s: s.plain("Softplus{beta = %s, threshold = %s}" % (
     number(s.module.beta), number(s.module.threshold))))
+layer("Hardtanh")(lambda s: s.plain("Hardtanh(%s, %s)" % (number(s.module.min_val), number(s.module.max_val))))
 for name in ("Softmax", "LogSoftmax"):
     layer(name)(lambda s, ours=name: s.plain("%s(%s)" % (ours, axis(s.module.dim))))
 
@@ -136,7 +137,7 @@ def pool(kind, n):
             if value is not None:
                 words.append("%s = %s" % (option, sizes(value, n)))
         for option in ("ceil_mode", "count_include_pad"):
-            if n == 2 and hasattr(module, option):
+            if n > 1 and hasattr(module, option):
                 words.append("%s = %s" % (option, boolean(getattr(module, option))))
         if getattr(module, "divisor_override", None):
             words.append("divisor_override = %d" % module.divisor_override)
@@ -170,11 +171,32 @@ def convolution(name, n, front):
     layer(name)(handler)
 
 
-for axes_count in (1, 2):
+for axes_count in (1, 2, 3):
     for kind in ("Avg", "Max"):
         layer("%sPool%dd" % (kind, axes_count))(pool(kind, axes_count))
     convolution("Conv%dd" % axes_count, axes_count, (1, 0))
     convolution("ConvTranspose%dd" % axes_count, axes_count, (0, 1))
+
+
+def margin(name):
+    def handler(s):
+        left, right, top, bottom = s.module.padding
+        s.take(s.arguments[0], batched(2))
+        return s.case("%s{%d, %d, %d, %d}" % (name, left, right, top, bottom), output=batched(2), note=unbatched(s, 2))
+    layer(name)(handler)
+
+
+for name in ("ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d"):
+    margin(name)
+
+
+@layer("GaussianNLLLoss")
+def gaussian_nll(s):
+    """Of the logarithm of the variance, in another order."""
+    module, (mean, target, variance) = s.module, s.arguments
+    names = [s.take(t) for t in (mean, target, variance)]
+    return s.case('GaussianNLLLoss{reduction = "%s", constant = %s}' % (module.reduction, boolean(module.full)),
+                  "layer(%s, lt.log(lt.clamp(%s, {min = %s})), %s)" % (names[0], names[2], number(module.eps), names[1]))
 
 
 @layer("Linear")
@@ -192,7 +214,7 @@ def embedding(s):
 
 # ---- normalisation ----
 
-@layer("BatchNorm1d", "BatchNorm2d")
+@layer("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
 def batch_norm(s):
     module, name = s.module, type(s.module).__name__
     affine, bias = module.affine, module.bias is not None

@@ -45,8 +45,8 @@ def median(sample):
 # ---- running and whole products, truth ----
 
 def typed(dtype):
-    """The input as a type that PyTorch turns it into first."""
-    return {None: "a", torch.float32: "a:float()", torch.float64: "a:double()"}[dtype]
+    """The input as a type that PyTorch turns it into first; float32 is the sample's own."""
+    return {None: "a", torch.float32: "a", torch.float64: "a:double()"}[dtype]
 
 
 def scan(ours):

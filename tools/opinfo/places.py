@@ -10,8 +10,8 @@ from case import Case, Inexpressible, arguments, axis, boolean, handles, listed,
 # ---- what occurs ----
 
 def joined(out):
-    """Several results as one list of float32."""
-    return torch.cat([t.detach().reshape(-1).float() for t in out]) if isinstance(out, tuple) else out
+    """Several results as one list of numbers."""
+    return torch.cat([t.detach().reshape(-1).double() for t in out]) if isinstance(out, tuple) else out
 
 
 def unique_in_order(sample, dim):
@@ -36,8 +36,9 @@ def unique(sample):
     inverse, counts, dim = (values.get(name) for name in ("return_inverse", "return_counts", "dim"))
     call = "lt.unique(a, {return_inverse = %s, return_counts = %s%s})" % (
         boolean(inverse), boolean(counts), "" if dim is None else ", axis = %s" % axis(dim))
-    parts = ["values:reshape(-1)"] + (["lt.sub(first, 1):reshape(-1):float()"] if inverse else []) + (
-        ["%s:float()" % ("second" if inverse else "first")] if counts else [])
+    # Whole numbers become values' type beside one of them.
+    parts = ["values:reshape(-1)"] + (["lt.sub(first, 1):reshape(-1) + 0 * values:sum()"] if inverse else []) + (
+        ["%s + 0 * values:sum()" % ("second" if inverse else "first")] if counts else [])
     if len(parts) == 1:
         return Case("(%s)" % call, [sample.input], unique_in_order(sample, dim), forward_only=True)
     names = ["values", "first", "second"][:len(parts)]

@@ -65,7 +65,8 @@ def inv_ex(sample):
 @handles("linalg.cholesky", "linalg.cholesky_ex")
 def cholesky(sample):
     upper = arguments(sample, "upper", "check_errors").get("upper")
-    return Case("linalg.cholesky(a, {upper = %s})" % boolean(upper), [sample.input], first_of_tuple(same))
+    return Case("linalg.cholesky(%s, {upper = %s})" % ("lt.transpose(a, -1, -2)" if upper else "a", boolean(upper)),
+                [sample.input], first_of_tuple(same), "the upper triangle: transposed" if upper else None)
 
 
 @handles("linalg.eigvalsh", "linalg.eigh")

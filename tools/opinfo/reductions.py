@@ -90,7 +90,7 @@ handles("linalg.vector_norm")(norm("ord"))
 def softmax(ours):
     def handler(sample):
         values = arguments(sample, "dim", "dtype")
-        dtype = {None: "", torch.float32: ', {dtype = "float32"}', torch.float64: ', {dtype = "float64"}'}.get(
+        dtype = {None: "", torch.float32: "", torch.float64: ', {dtype = "float64"}'}.get(
             values.get("dtype"))
         if dtype is None:
             raise Inexpressible("%s: a type without fractions, or a short one" % ours)

@@ -70,14 +70,14 @@ local function raised_result(message, used)
   return {verdict = "refused", text = refusal[2], message = message}
 end
 
-local function judge(set, sample, message, results, used)
+local function judge(set, sample, message, results, used, double)
   if sample.large then return {verdict = "large"} end
   if sample.no or sample.gen_error then
     return {verdict = "inexpressible", text = sample.no or "PyTorch raised: " .. sample.gen_error}
   end
   if message then return raised_result(message, used) end
   local want, got, inputs = results()
-  return compare.case(sample, want, got, inputs, excuses(set, sample, want, inputs, used))
+  return compare.case(sample, want, got, inputs, excuses(set, sample, want, inputs, used), double)
 end
 
 --- Runs a set and judges it.
@@ -85,15 +85,16 @@ end
 -- @tparam string set
 -- @tparam ?function wants op -> whether it is to be run (default: all)
 -- @tparam table used counts what of accepted.lua occurred, by its entries
+-- @tparam ?boolean double in float64
 -- @treturn ?{table,...} results: op, set, sample, verdict, error, text, message
 -- @treturn ?string the message where the set cannot be read
-function M.of(folder, set, wants, used)
+function M.of(folder, set, wants, used, double)
   local ops, message = cases.read(folder, set)
   if not ops then return nil, message end
   local list, errors = {}, {}
   for _, entry in ipairs(ops) do
     if not wants or wants(entry.op) then
-      local raised = cases.run(folder, set, entry.op)
+      local raised = cases.run(folder, set, entry.op, double)
       local loaded
       local function results()
         loaded = loaded or {cases.results(folder, set, entry.op)}
@@ -104,7 +105,7 @@ function M.of(folder, set, wants, used)
         if error_text and sample.code then
           errors[#errors + 1] = table.concat({set .. "_" .. entry.op, sample.case, error_text}, "\t")
         end
-        local result = judge(set, sample, error_text, results, used)
+        local result = judge(set, sample, error_text, results, used, double)
         result.op, result.set, result.sample = entry.op, set, sample
         list[#list + 1] = result
       end

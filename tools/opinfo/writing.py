@@ -27,8 +27,8 @@ SKIPPED = ("triton_optimized", "complex", "without_cudnn")
 # ---- one sample in PyTorch ----
 
 def map_tensors(value, f):
-    """The same nest of lists, tuples and tables with f of each tensor."""
-    if torch.is_tensor(value):
+    """The same nest of lists, tuples and tables with f of each tensor, and of the type float32."""
+    if torch.is_tensor(value) or value is torch.float32:
         return f(value)
     if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
         return type(value)(map_tensors(item, f) for item in value)
@@ -37,8 +37,13 @@ def map_tensors(value, f):
     return value
 
 
+def of_tensors(f):
+    """f, which leaves types as they are."""
+    return lambda value: f(value) if torch.is_tensor(value) else value
+
+
 def describe(sample):
-    parts = map_tensors((sample.input, sample.args, sample.kwargs), lambda t: ("T",) + tuple(t.shape))
+    parts = map_tensors((sample.input, sample.args, sample.kwargs), of_tensors(lambda t: ("T",) + tuple(t.shape)))
     return " ".join(str(parts).split())[:300]
 
 
@@ -52,11 +57,18 @@ class Evaluation:
     def __init__(self, operator, sample, case, dtype):
         self.case, self.dtype, self.copies = case, dtype, {}
         arguments = map_tensors((sample.input, tuple(sample.args), sample.kwargs), self.copy)
-        self.y = case.output(case.instead(operator)(arguments[0], *arguments[1], **arguments[2]))
+        torch.set_default_dtype(dtype)
+        try:
+            self.y = case.output(case.instead(operator)(arguments[0], *arguments[1], **arguments[2]))
+        finally:
+            torch.set_default_dtype(torch.float32)
 
     def copy(self, t):
+        """In the type of this evaluation, which stands for the sample's own, float32, also where that is named."""
+        if not torch.is_tensor(t):
+            return self.dtype
         if id(t) not in self.copies:
-            c = t.detach().to(self.dtype) if t.is_floating_point() else t.detach()
+            c = t.detach().float().to(self.dtype) if t.is_floating_point() else t.detach()
             self.copies[id(t)] = c.clone().contiguous().requires_grad_(wants(t))
         return self.copies[id(t)]
 
@@ -136,7 +148,7 @@ def check_size(sample):
             raise TooLarge
         if t.dim() > MAX_AXES:
             raise Inexpressible("more than %d axes" % MAX_AXES)
-    map_tensors((sample.input, sample.args, sample.kwargs), check)
+    map_tensors((sample.input, sample.args, sample.kwargs), of_tensors(check))
 
 
 def lua_case(number, case, grads, differentiable):
