@@ -26,9 +26,9 @@ describe("opinfo", function()
     assert(npz.save(prefix .. ".expect.npz", expected))
   end
 
-  local function judge(changes)
+  local function judge(changes, double)
     write(changes)
-    local results = assert(verdicts.of(folder, "extra", nil, {}))
+    local results = assert(verdicts.of(folder, "extra", nil, {}, double))
     assert.equal(1, #results)
     return results[1]
   end
@@ -38,6 +38,20 @@ describe("opinfo", function()
     assert.equal("passed", result.verdict)
     assert.equal(0, result.error)
     assert.equal("passed", judge{expected = {["0000_y"] = lt.tensor{-1.000008, 2}}}.verdict)
+  end)
+
+  it("takes float64 to 1e-10, or what is left of PyTorch's float32 there", function()
+    local function off(by, single)
+      local y = lt.tensor({-1 + by, 2}, {dtype = "float64"})
+      -- Zeros of the default type: another than a's would raise.
+      return {code = "lt.sub(lt.zeros(2), a)", expected = {["0000_y"] = y,
+        ["0000_y32"] = lt.tensor{-1 + single, 2}}}
+    end
+    assert.equal("passed", judge(off(1e-11, 0), true).verdict)
+    assert.equal("failed", judge(off(1e-9, 0), true).verdict)
+    assert.equal("rounding", judge(off(1e-9, 0.5), true).verdict)
+    assert.equal("failed", judge(off(1e-7, 0.5), true).verdict)
+    assert.equal("passed", judge(off(1e-9, 0)).verdict)
   end)
 
   it("fails on a wrong value, gradient, shape, and on what is missing", function()
