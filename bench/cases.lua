@@ -1,6 +1,7 @@
 --- What is measured. Each case has a `name`; `peer`, what peer.py is to prepare, unless it is `alone`; `setup`, a
 -- function that makes {time = n -> seconds of n iterations, once = one iteration for counting its arithmetic, kind =
--- "backward" where only that is timed}; and perhaps `target`, the ratio to reach for an instruction set.
+-- "backward" where only that is timed}; and perhaps `target`, the ratio to reach for an instruction set, or `empty`:
+-- there is nothing for more threads to do.
 local core, lt = require "latent.core", require "latent"
 local data, optim = require "latent.data", require "latent.optim"
 local progress = require "latent.progress"
@@ -164,10 +165,10 @@ end
 -- A job of 64 chunks, each of about so many microseconds; between two of them the calling thread is busy for a while,
 -- as it is between two ops. Only the jobs are timed.
 local function chunks(microseconds, pause)
-  local many = 1 << 20
+  local many, least = 1 << 16, math.huge
   local timed = harness.timer(function() core.spend_chunks(1, many) end)
-  timed(1)
-  local rounds = microseconds > 0 and math.max(1, math.floor(microseconds * 1e-6 / timed(1) * many)) or 0
+  for _ = 1, 20 do least = math.min(least, timed(1)) end
+  local rounds = math.floor(microseconds * 1e-6 / least * many)
   local function time(n)
     local seconds = 0
     for _ = 1, n do
@@ -263,7 +264,8 @@ end
 -- Empty chunks show what a parallel region costs, those of 9 us how evenly work is shared out.
 local function add_threads(list)
   for _, c in ipairs{{"empty", 0, 0}, {"empty.paused", 0, 60}, {"9us", 9, 0}, {"9us.paused", 9, 60}} do
-    list[#list + 1] = {name = "parallel." .. c[1], alone = true, setup = function() return chunks(c[2], c[3]) end}
+    list[#list + 1] = {name = "parallel." .. c[1], alone = true, empty = c[2] == 0,
+      setup = function() return chunks(c[2], c[3]) end}
   end
 end
 

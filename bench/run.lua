@@ -372,7 +372,7 @@ function M.scale(case, counts, o)
     local speedup = results[1].median / results[i].median
     rows[i] = {case = case.name, threads = threads, isa = lt.info().isa, ours_ms = 1e3 * results[i].median,
       ours_all_ms = milliseconds(results[i].all), speedup = speedup, efficiency = speedup * counts[1] / threads}
-    set_slower(rows, rows[i])
+    if not case.empty then set_slower(rows, rows[i]) end
     set_scale_target(rows[i])
     check_load(rows[i])
   end
