@@ -98,6 +98,27 @@ for axes_count in (1, 2, 3):
         "padding", "dilation", "ceil_mode", "return_indices")))
 
 
+def windows(size, x, n):
+    """The sizes of what an adaptive pool gives; None keeps an axis."""
+    wanted = list(size) if isinstance(size, (tuple, list)) else [size] * n
+    return [have if want is None else want for want, have in zip(wanted, x.shape[-n:])]
+
+
+def adaptive(kind, n):
+    def handler(sample):
+        values = arguments(sample, "output_size", "return_indices")
+        size = listed(windows(values["output_size"], sample.input, n))
+        return Case("(lt.adaptive_%s_pool%dd(a, %s))" % (kind, n, size), [(sample.input, batched(n))],
+                    first_of_tuple(batched(n)), unbatched(sample, n) or (
+                        "the values alone" if values.get("return_indices") else None))
+    return handler
+
+
+for axes_count in (1, 2, 3):
+    for pooled in ("avg", "max"):
+        handles("nn.functional.adaptive_%s_pool%dd" % (pooled, axes_count))(adaptive(pooled, axes_count))
+
+
 def unpool(n):
     def handler(sample):
         values = arguments(sample, "indices", "kernel_size", "stride", "padding", "output_size")

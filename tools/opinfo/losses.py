@@ -149,8 +149,8 @@ def triplet_margin(sample):
         [sample.input, values["positive"], values["negative"]])
 
 
-# What comes out is the kept weights times the values; these weights made small again, with those of no dropout where one
-# was dropped, give the attention without it.
+# What comes out is the kept weights times the values; these weights made small again, with those of no dropout where
+# one was dropped, give the attention without it.
 DROPPED = """(function()
   local y, w = %s
   local _, whole = %s

@@ -1,5 +1,5 @@
-"""The set "modules": PyTorch's database of layers, module_db. A sample's layer is made in Lua, its arrays become inputs of
-the case, and so the gradients of all of them are compared too."""
+"""The set "modules": PyTorch's database of layers, module_db. A sample's layer is made in Lua, its arrays become inputs
+of the case, and so the gradients of all of them are compared too."""
 import math
 
 import torch
@@ -7,7 +7,7 @@ from torch.testing._internal.common_modules import module_db
 from torch.testing._internal.opinfo.core import SampleInput
 
 from case import HANDLERS, NAMES, Case, Inexpressible, axis, boolean, channels_last, handles, listed, number, same
-from layers import batched, sizes
+from layers import batched, sizes, windows
 
 PREFIX = "nn."
 
@@ -36,7 +36,8 @@ class Layer:
     def case(self, make, call="layer(a)", output=same, layout=transposed, note=None, buffers=False):
         """`layout` is that of the layer's arrays, or a function of their names."""
         for name, tensor in {**self.arrays, **(self.buffers if buffers else {})}.items():
-            path = "layer" + "".join("[%d]" % (int(part) + 1) if part.isdigit() else "." + part for part in name.split("."))
+            path = "layer" + "".join("[%d]" % (int(part) + 1) if part.isdigit() else "." + part
+                                     for part in name.split("."))
             self.fields.append("%s = %s" % (path, self.take(tensor, layout)))
         mode = "" if self.module.training else " layer:eval()"
         return Case("(function() local layer = nn.%s %s%s return %s end)()" % (make, " ".join(self.fields), mode, call),
@@ -151,6 +152,15 @@ def pool(kind, n):
     return handler
 
 
+def adaptive(name, n):
+    def handler(s):
+        wanted = windows(s.module.output_size, s.arguments[0], n)
+        s.take(s.arguments[0], batched(n))
+        return s.case("%s(%s)" % (name, wanted[0] if n == 1 else listed(wanted)), output=batched(n),
+                      note=unbatched(s, n))
+    layer(name)(handler)
+
+
 def convolution(name, n, front):
     """`front` are PyTorch's axes of a weight that come last here."""
     def handler(s):
@@ -173,6 +183,7 @@ def convolution(name, n, front):
 
 for axes_count in (1, 2, 3):
     for kind in ("Avg", "Max"):
+        adaptive("Adaptive%sPool%dd" % (kind, axes_count), axes_count)
         layer("%sPool%dd" % (kind, axes_count))(pool(kind, axes_count))
     convolution("Conv%dd" % axes_count, axes_count, (1, 0))
     convolution("ConvTranspose%dd" % axes_count, axes_count, (0, 1))
@@ -196,7 +207,8 @@ def gaussian_nll(s):
     module, (mean, target, variance) = s.module, s.arguments
     names = [s.take(t) for t in (mean, target, variance)]
     return s.case('GaussianNLLLoss{reduction = "%s", constant = %s}' % (module.reduction, boolean(module.full)),
-                  "layer(%s, lt.log(lt.clamp(%s, {min = %s})), %s)" % (names[0], names[2], number(module.eps), names[1]))
+                  "layer(%s, lt.log(lt.clamp(%s, {min = %s})), %s)" % (names[0], names[2], number(module.eps),
+                                                                       names[1]))
 
 
 @layer("Linear")
@@ -248,7 +260,8 @@ def group_norm(s):
 
 
 def dense_gradient(out):
-    """PyTorch 2.15's gradient of a picture without a batch is wrong where the one that comes in lies in another order."""
+    """PyTorch 2.15's gradient of a picture without a batch is wrong where the one that comes in lies in another
+    order of axes."""
     if out.requires_grad:
         out.register_hook(torch.Tensor.contiguous)
     return out

@@ -74,7 +74,8 @@ def eigvalsh(sample):
     values = arguments(sample, "UPLO")
     upper = values.get("UPLO", "L") == "U"
     # the gradient of a matrix that is not symmetric is another one here
-    return Case("linalg.eigvalsh(%s)" % ("lt.transpose(a, -1, -2)" if upper else "a"), [sample.input], first_of_tuple(same),
+    return Case("linalg.eigvalsh(%s)" % ("lt.transpose(a, -1, -2)" if upper else "a"), [sample.input],
+                first_of_tuple(same),
                 "the values alone, of the upper triangle: transposed" if upper else "the values alone",
                 forward_only=True)
 
