@@ -181,6 +181,8 @@ describe("plot", function()
         "plot.heatmap: series 1: expected a table such as")
       assert.misuse(function() plot.contour(small{image = lt.ones(2, 3, 3, 3)}) end,
         "plot.contour: image: expected one image, got 2")
+      assert.misuse(function() plot.heatmap(small{levels = {0 / 0}}) end,
+        "plot.heatmap: levels: none of them is finite")
       assert.misuse(function() plot.heatmap{{{1, 2}}, levels = 2} end,
         "plot.heatmap: levels: expected at least 2 rows and columns")
     end)

@@ -4,8 +4,8 @@
 local core = require "latent.core"
 local axes = require "latent.plot.axes"
 local chart = require "latent.plot.chart"
-local kinds = require "latent.plot.kinds"
 local images = require "latent.plot.images"
+local kinds = require "latent.plot.kinds"
 local options = require "latent.base.options"
 local script_of = require "latent.plot.script"
 local series_of = require "latent.plot.series"
@@ -160,8 +160,11 @@ local function read_over(fname, o, rows_from_top)
   end
 end
 
-local function levels_of(o, matrix)
-  if type(o.levels) == "table" then return table.move(o.levels, 1, #o.levels, 1, {}) end
+local function levels_of(fname, o, matrix)
+  if type(o.levels) == "table" then
+    if not values.extent(o.levels) then raise(fname .. ": levels: none of them is finite") end
+    return table.move(o.levels, 1, #o.levels, 1, {})
+  end
   local lo, hi = o.range and o.range[1] or matrix.lo, o.range and o.range[2] or matrix.hi
   local list, step = {}, (hi - lo) / (o.levels + 1)
   for i = 1, o.levels do list[i] = lo + i * step end
@@ -322,7 +325,7 @@ function M.heatmap(arguments, fname)
     palette = palette}
   local written = o.format and math.max(matrix.rows, matrix.columns) <= MOST_WRITTEN
   local draw_over = read_over(fname, o, not y and matrix.rows)
-  local levels = o.levels and levels_of(o, matrix)
+  local levels = o.levels and levels_of(fname, o, matrix)
   if levels and (matrix.rows < 2 or matrix.columns < 2) then
     raise(("%s: levels: expected at least 2 rows and columns, got [%d, %d]"):format(fname, matrix.rows,
       matrix.columns))
@@ -363,9 +366,8 @@ function M.contour(arguments, fname)
   end
   local x = read_places(fname, "x", o.x, matrix.columns) or ONE
   local y = read_places(fname, "y", o.y, matrix.rows) or ONE
-  local field, levels = {rows = matrix.rows, columns = matrix.columns, x = x, y = y}, levels_of(o, matrix)
+  local field, levels = {rows = matrix.rows, columns = matrix.columns, x = x, y = y}, levels_of(fname, o, matrix)
   matrix.lo, matrix.hi = values.extent(levels)
-  if not matrix.lo then raise(fname .. ": levels: none of them is finite") end
   local range = range_of(o, matrix)
   local xrange = o.xrange or {x.first, x.first + (matrix.columns - 1) * x.step}
   local yrange = o.yrange or {y.first, y.first + (matrix.rows - 1) * y.step}
