@@ -3,7 +3,7 @@
 local lt, nn = require "latent", require "latent.nn"
 local calls = require "spec.support.list_calls"
 local data, map = require "latent.data", require "latent.map"
-local experiment = require "latent.experiment"
+local experiment, optim = require "latent.experiment", require "latent.optim"
 local op_cases = require "spec.support.op_cases"
 local layer_cases = require "spec.support.layer_cases"
 local scratch = require "spec.support.scratch"
@@ -195,5 +195,24 @@ describe("a name beside the items of a list is never dropped", function()
     assert.misuse(function() return lt.cat({x, x, axis = 2}) end, 'cat: expected a list, got one with the name "axis"')
     assert.misuse(function() return x[{1, axis = 2}] end, 'index: expected a list, got one with the name "axis"')
     assert.misuse(function() return lt.tensor{1, 2, [4] = 1} end, "tensor: expected")
+    local absent = nil
+    assert.same("i64", lt.zeros({2, 3, dtype = "i64"}, absent, absent).dtype)
+  end)
+
+  it("wherever Lua keeps the items: long lists that grew beside names, or out of order", function()
+    local grown = {astray = 1, b = 1, c = 1}
+    for i = 1, 100 do grown[i] = i end
+    assert.misuse(function() return lt.tensor(grown) end, 'tensor: expected a list, got one with the name "')
+    grown.b, grown.c = nil, nil
+    assert.misuse(function() return lt.tensor(grown) end, 'tensor: expected a list, got one with the name "astray"')
+    grown.astray = nil
+    for i = 101, 140 do grown[i] = i end
+    assert.is_true(lt.equal(lt.tensor(grown), lt.arange(1, 140):float()))
+    local backwards = {}
+    for i = 100, 1, -1 do backwards[i] = {i, i} end
+    assert.is_true(lt.equal(lt.tensor(backwards)[{{}, 1}], lt.arange(1, 100):float()))
+    local holes = {[1] = 1, [2] = 2, [4] = 4, [8] = 8, [16] = 16, [32] = 32, [64] = 64, [96] = 96}
+    assert.misuse(function() return lt.cat(holes) end, "cat: ")
+    assert.misuse(function() optim.clip_grad_norm(holes, 1) end, "optim.clip_grad_norm: ")
   end)
 end)

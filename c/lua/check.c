@@ -71,26 +71,11 @@ static bool is_place(lua_State *L, int64_t n) {
          lua_isinteger(L, -1) && lua_tointeger(L, -1) == n;
 }
 
-/* Pushes where the walk over the keys of a list begins: of a long one at its last item but one, for
- * Lua keeps the items before the names; without that order at the first key. */
-static void push_start(lua_State *L, int index, int64_t n) {
-  if (n <= 64) {
-    lua_pushnil(L);
-    return;
-  }
-  lua_pushinteger(L, n - 1);
-  lua_next(L, index);
-  bool last = lua_isinteger(L, -2) && lua_tointeger(L, -2) == n;
-  lua_pop(L, 2);
-  if (last) lua_pushinteger(L, n - 1);
-  else lua_pushnil(L);
-}
-
 void check_list(lua_State *L, int index, const char *name, const char *arg) {
   int64_t n = (int64_t)lua_rawlen(L, index);
   char got[80], where[120];
   index = lua_absindex(L, index);
-  for (push_start(L, index, n); lua_next(L, index); lua_pop(L, 1)) {
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
     if (is_place(L, n)) continue;
     prefix(where, sizeof where, name, arg);
     if (lua_isinteger(L, -2))
@@ -185,6 +170,13 @@ void push_number(lua_State *L, const Tensor *t, int64_t i) {
   else lua_pushnumber(L, value_at(t, i));
 }
 
+static bool is_next(lua_State *L, int64_t i, int64_t n) {
+  return i <= n && lua_isinteger(L, -2) && lua_tointeger(L, -2) == i;
+}
+
+static void read_in_order(lua_State *L, const char *name, int depth, Tensor *to, int64_t *at,
+                          int64_t i);
+
 static void read_values(lua_State *L, const char *name, int depth, Tensor *to, int64_t *at) {
   char got[80];
   Error e;
@@ -202,8 +194,23 @@ static void read_values(lua_State *L, const char *name, int depth, Tensor *to, i
                 (int)shape->size[depth], depth + 1,
                 lua_type(L, -1) == LUA_TTABLE ? "" : "something else than a table, ",
                 lua_type(L, -1) == LUA_TTABLE ? (int)lua_rawlen(L, -1) : 0);
-  luaL_checkstack(L, 4, name);
-  for (int64_t i = 1; i <= shape->size[depth]; i++) {
+  luaL_checkstack(L, 6, name);
+  /* most lists have their items in order and nothing else: one walk sees both */
+  int64_t i = 1, n = shape->size[depth];
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1), i++) {
+    if (!is_next(L, i, n)) {
+      lua_pop(L, 2);
+      read_in_order(L, name, depth, to, at, i);
+      return;
+    }
+    read_values(L, name, depth + 1, to, at);
+  }
+}
+
+/* From place i on, whatever Lua's order. */
+static void read_in_order(lua_State *L, const char *name, int depth, Tensor *to, int64_t *at,
+                          int64_t i) {
+  for (; i <= to->shape.size[depth]; i++) {
     lua_rawgeti(L, -1, i);
     read_values(L, name, depth + 1, to, at);
     lua_pop(L, 1);
@@ -323,6 +330,7 @@ int check_making(lua_State *L, int first, const char *name, Making *m) {
   if (top < first || lua_type(L, top) != LUA_TTABLE) return top;
   int64_t n = list_length(L, top);
   if (n > 0 && top == 1 && has_names(L, top)) { /* zeros{2, 3, dtype = "i64"} */
+    lua_settop(L, top);                         /* without the nils behind it */
     separate_names(L, top, n);
     top++;
   } else if (n > 0 || (n == 0 && top == 1)) { /* zeros{} is a scalar */
