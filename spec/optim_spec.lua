@@ -180,6 +180,27 @@ describe("a step", function()
     assert.equal(0, w.grad:get(1))
   end)
 
+  it("goes over parameters that share memory one after the other", function()
+    local before = lt.threads()
+    local function trained(threads)
+      lt.set_threads(threads)
+      lt.manual_seed(1)
+      local p = lt.param(lt.randn(200000))
+      local q = p:detach():requires_grad_(true)
+      local opt = optim.SGD({p, q}, {lr = 0.1, momentum = 0.9})
+      for _ = 1, 5 do
+        opt:zero_grad()
+        local loss = p:square():sum() + q:sin():sum()
+        loss:backward()
+        opt:step()
+      end
+      return p:detach()
+    end
+    local alone = trained(1)
+    for _ = 1, 3 do assert.is_true(lt.equal(alone, trained(4))) end
+    lt.set_threads(before)
+  end)
+
   it("passes over a frozen parameter, though it has a gradient and momentum from before", function()
     local w = lt.param(lt.tensor {1})
     local opt = optim.SGD({w}, {lr = 0.5, momentum = 0.9})

@@ -101,10 +101,11 @@ static Var *item(lua_State *L, int index, int64_t i, const char *what) {
   return v;
 }
 
-/* What is needed for parameter i, checked; false where it has no gradient or wants none any more
- * (it may have kept one from before it was frozen). */
-static bool read_part(lua_State *L, int64_t i, const Optimizer *o, OptimizerPart *p, Dtype *dtype) {
-  enum { WEIGHTS = 4, ARRAYS = 5 };
+enum { WEIGHTS = 4, ARRAYS = 5 }; /* arguments of optimizer_step */
+
+/* What is needed for parameter i, checked, and its weights; NULL where it has no gradient or wants
+ * none any more (it may have kept one from before it was frozen). */
+static Tensor *read_part(lua_State *L, int64_t i, const Optimizer *o, OptimizerPart *p) {
   Error e;
   char want[SHAPE_TEXT], got[SHAPE_TEXT];
   Var *weight = item(L, WEIGHTS, i, "parameter");
@@ -119,17 +120,28 @@ static bool read_part(lua_State *L, int64_t i, const Optimizer *o, OptimizerPart
     if (v) v->value->storage->version++;
     p->array[k] = v ? v->value->data : NULL;
   }
-  if (!weight->grad || !weight->requires_grad) return false;
+  if (!weight->grad || !weight->requires_grad) return NULL;
   bool recording = graph_recording();
   graph_set_recording(false);
   bool ok = graph_change(weight, NULL, 0, &e);
   graph_set_recording(recording);
   if (!ok) raise_error(L, "optim: %s", e.text);
-  *dtype = weight->value->dtype;
   p->n = weight->value->numel;
   p->weight = weight->value->data;
   p->grad = weight->grad->data;
-  return true;
+  return weight->value;
+}
+
+/* Parameters that share memory are stepped one after the other: threads would change it under each
+ * other's hands. */
+static void step_parts(const Optimizer *o, OptimizerStep *s, const OptimizerPart *parts,
+                       int64_t count, bool apart) {
+  int64_t at_once = apart ? 1 : count;
+  for (int64_t i = 0; i < count; i += at_once) {
+    s->parts = parts + i;
+    s->count = at_once;
+    o->step(s);
+  }
 }
 
 /* optimizer_step(name, numbers, step, weights, arrays...): lists of equal length */
@@ -138,21 +150,24 @@ static int l_optimizer_step(lua_State *L) {
                   *o = of[0];
   OptimizerStep s = {.step = check_whole(L, 3, "optim", "step")};
   read_numbers(L, 2, o, s.number);
-  int64_t n = (int64_t)lua_rawlen(L, 4);
+  int64_t n = (int64_t)lua_rawlen(L, WEIGHTS);
+  lua_settop(L, ARRAYS + OPTIMIZER_ARRAYS - 1); /* arrays that are not kept may be left out */
+  static uint32_t visit;
+  bool apart = false;
+  visit++;
   Span span = profile_begin();
   /* float32 from the front, float64 from the back: one step over each */
   OptimizerPart *parts = lua_newuserdatauv(L, (size_t)n * sizeof *parts + 1, 0), part;
   int64_t singles = 0, doubles = n;
   for (int64_t i = 1; i <= n; i++) {
-    Dtype dtype;
-    if (read_part(L, i, o, &part, &dtype)) parts[dtype == DTYPE_F64 ? --doubles : singles++] = part;
+    const Tensor *w = read_part(L, i, o, &part);
+    if (!w) continue;
+    apart |= w->storage->visit == visit;
+    w->storage->visit = visit;
+    parts[w->dtype == DTYPE_F64 ? --doubles : singles++] = part;
   }
-  s.parts = parts;
-  s.count = singles;
-  of[DTYPE_F32]->step(&s);
-  s.parts = parts + doubles;
-  s.count = n - doubles;
-  of[DTYPE_F64]->step(&s);
+  step_parts(of[DTYPE_F32], &s, parts, singles, apart);
+  step_parts(of[DTYPE_F64], &s, parts + doubles, n - doubles, apart);
   profile_end(span, o->name, PROFILE_OTHER);
   return 0;
 }
