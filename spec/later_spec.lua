@@ -204,6 +204,21 @@ describe("batch norm in evaluation", function()
     end
   end)
 
+  it("waits for nothing where a running statistic wants a gradient", function()
+    for _, name in ipairs{"running_mean", "running_var"} do
+      local grads = {}
+      for i, fuse in ipairs{false, true} do
+        nn.fuse = fuse
+        local norm, x = normed(lt, {2, 4, 4, 3})
+        norm:freeze()
+        norm[name] = lt.param(norm[name]:detach())
+        norm(x):square():sum():backward()
+        grads[i] = bytes(norm[name].grad)
+      end
+      assert(grads[1] == grads[2], name)
+    end
+  end)
+
   it("takes no pass more than the sum and the rectifier", function()
     local norm, x, r = normed(lt, {2, 4, 4, 3})
     local names = {}

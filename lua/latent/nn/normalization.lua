@@ -92,8 +92,8 @@ end
 
 -- Whether nothing but the value is wanted of an affine layer.
 local function is_value_alone(self, x)
-  return self.weight and self.bias and not (core.is_recording()
-    and (x.requires_grad or self.weight.requires_grad or self.bias.requires_grad))
+  return self.weight and self.bias and not (core.is_recording() and (x.requires_grad or self.weight.requires_grad
+    or self.bias.requires_grad or self.running_mean.requires_grad or self.running_var.requires_grad))
 end
 
 local function batch_norm(self, x)
