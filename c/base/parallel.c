@@ -168,7 +168,8 @@ static void await_offer(Slot *own) {
   }
 }
 
-/* Each thread wakes two others, so that none of them has many to wake. */
+/* Each thread wakes two others, so that none of them has many to wake; they have been called before
+ * it was offered anything. */
 static void wake_others(int thread) {
   if (atomic_load(&sleepers) == 0) return;
   for (int t = 2 * thread + 1; t <= 2 * thread + 2 && t < job.threads; t++)
@@ -237,10 +238,16 @@ static void start_workers(int count) {
 }
 
 static void offer(int thread) {
-  uint64_t chunks = (uint64_t)job.chunks, count = (uint64_t)job.threads, t = (uint64_t)thread;
-  atomic_store(&slots[thread].part, part_of(chunks * t / count, chunks * (t + 1) / count));
   atomic_uint *turn = &slots[thread].turn;
-  if (thread > 0 && !change(turn, FREE, OFFERED)) atomic_store(turn, CALLED);
+  if (!change(turn, FREE, OFFERED)) atomic_store(turn, CALLED);
+}
+
+/* The last first: who takes an offer at once finds those that it is to wake. */
+static void offer_to_all(void) {
+  uint64_t chunks = (uint64_t)job.chunks, count = (uint64_t)job.threads;
+  for (uint64_t t = 0; t < count; t++)
+    atomic_store(&slots[t].part, part_of(chunks * t / count, chunks * (t + 1) / count));
+  for (int t = job.threads - 1; t > 0; t--) offer(t);
 }
 
 static void take_back(atomic_uint *turn) {
@@ -260,7 +267,7 @@ void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
     return;
   }
   job = j;
-  for (int t = 0; t < j.threads; t++) offer(t);
+  offer_to_all();
   wake_others(0);
   run_chunks(0);
   for (int t = 1; t < j.threads; t++) take_back(&slots[t].turn);
