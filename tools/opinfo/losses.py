@@ -1,7 +1,7 @@
 """Losses."""
 import torch
 
-from case import Case, Inexpressible, arguments, axis, boolean, channels_last, handles, number, refuse_if_set
+from case import Case, arguments, axis, boolean, channels_last, handles, number, refuse_if_set
 
 
 def options(values, *more):
