@@ -133,7 +133,8 @@ format: setup-dev ## lay the C files out as lint wants them
 SAN = build/san
 SAN_RUN = PATH=$(call quoted,$(CURDIR)/$(SAN)/bin):"$$PATH" LUA_CPATH=$(call quoted,$(HERE)/$(SAN)/?.so;;) LATENT_SANITIZE=1 \
   UBSAN_OPTIONS=print_stacktrace=1
-sanitized: setup-dev
+# bin/latent takes the library beside it, which is the plain one.
+sanitized: setup-dev build
 	@$(MAKE) --no-print-directory spec-build BUILD=$(SAN) OPTIMIZE='-O1 -g -fno-omit-frame-pointer' \
 	  SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
 	@mkdir -p $(SAN)/bin
