@@ -169,10 +169,9 @@ describe("the exercises", function()
       local _, code = run(script, options .. place.whole)
       assert.equal(0, code)
       local runs = ("%s/%s/1/"):format(place.cut, script)
-      -- The signal comes when the log has its first line.
-      local output = files.capture(([[%s lua5.4 exercises/%s.lua %s %s 2>&1 & child=$!
-        while [ ! -s %s%s.jsonl ] && kill -0 $child 2>/dev/null; do sleep 0.01; done
-        kill -TERM $child; wait $child; echo status $?]]):format(PATHS, script, options, place.cut, runs, name))
+      local stop = files.quote(('require "spec.support.stop_at_line" "%s"'):format(name))
+      local output = files.capture(("%s lua5.4 -e %s exercises/%s.lua %s %s 2>&1; echo status $?"):format(PATHS, stop,
+        script, options, place.cut))
       assert.matches(name .. ": stopped by SIGTERM after step %d+ %(epoch %d of 6%); the same command with %-%-resume "
         .. "goes on from there\nstatus 143$", output)
       assert.equal("stopped", folder.read(runs:sub(1, -2)).status)
