@@ -179,13 +179,11 @@ local function heading_of(record)
   return first and first:gsub("%.$", "") or text:gsub("%.$", ""), rest
 end
 
--- What all records that read a set read; nil where they read different ones, or none.
+-- What all records read; nil where they read different sets, or one of them none.
 local function common_images(list)
-  local common
+  local common = records.measured_on(list[1])
   for _, record in ipairs(list) do
-    local images = records.measured_on(record)
-    if common and images and images ~= common then return nil end
-    common = common or images
+    if records.measured_on(record) ~= common then return nil end
   end
   return common
 end
