@@ -162,6 +162,33 @@ describe("plot", function()
       assert(place{series = series, y = {1, 2}} > 0.5)
     end)
 
+    it("series have first colours that are seen on the field's", function()
+      for colors, first in pairs{blue = 2, grey = 2, diverging = 3, fire = 1} do
+        local script = script_of(plot.heatmap(small{colors = colors, series = {{y = {1, 2}}}}))
+        assert(script:find("with lines lc " .. first, 1, true), colors)
+      end
+    end)
+
+    it("a legend stands beyond the bar of the colours, or in a white box as wide as its names", function()
+      local function right_of_field(kind, legend)
+        local script = script_of(plot[kind](small{legend = legend, series = {{y = {1, 2}, label = "WWW"}}}))
+        local margin = tonumber(script:match "set rmargin at screen ([%d.]+)")
+        return tonumber(script:match "set key at screen ([%d.]+)") - margin, margin
+      end
+      for _, kind in ipairs{"heatmap", "contour"} do
+        local at, margin = right_of_field(kind, "outside")
+        assert(at > 0.1, kind)
+        local inside, wider = right_of_field(kind, "top left")
+        assert(inside < 0 and wider > margin + 0.1, kind)
+      end
+      local function wider(label)
+        local script = script_of(plot.heatmap(small{series = {{y = {1, 2}, label = label}}}))
+        return tonumber(script:match "width ([%d.]+) opaque")
+      end
+      assert.equal(1, wider "iiii") -- gnuplot makes room for its characters
+      assert(wider "WWWW" > 3)
+    end)
+
     it("lines of equal value are drawn over the colours, and an image under them", function()
       local script = script_of(plot.heatmap(small{levels = {0.5, 1.5}}))
       assert(script:find "levels discrete 0.5, 1.5\n" and script:find "lc rgb variable")
@@ -191,10 +218,33 @@ describe("plot", function()
   describe("lines", function()
     it("has bars and bands of errors, and room for them", function()
       local script = script_of(plot.lines{{y = {1, 2}, error = {0.5, 3}}})
-      assert(script:find "using 1:2:3:4 with yerrorbars" and script:find "set yrange %[%-1")
+      assert(script:find("using 1:3:(0):($4 - $3) with vectors heads", 1, true) and script:find "set yrange %[%-1")
       script = script_of(plot.lines{{y = {1, 2}, error = {{0, 1}, {2, 3}}, band = true}})
       assert(script:find "using 1:3:4 with filledcurves" and script:find "set yrange %[.*:5%.")
       assert(script_of(plot.lines{{y = {1, 2}, error = lt.tensor{1, 1}}, log = "y"}))
+    end)
+
+    it("has bars that are whole at their points, and reach the bottom of a logarithmic axis", function()
+      local function drawn(options)
+        options[1] = {x = {1, 2, 3}, y = {1, 2, 1}, error = {0, options.error, 0}, color = "#00ff00", width = 0.1}
+        options.error, options.width, options.height = nil, 400, 300
+        local at, width, height = pixels_of(plot.lines(options))
+        local green, middle = {}, nil
+        for x = 1, width do -- the column of the bar has most of the colour
+          green[x] = {}
+          for y = 1, height do
+            if at(x, y) == "#00ff00" then table.insert(green[x], y) end
+          end
+          if x > width // 3 and x < width * 3 // 4 and (not middle or #green[x] > #green[middle]) then middle = x end
+        end
+        local rows = green[middle]
+        return #rows, rows[#rows] - rows[1] + 1, rows[#rows] / height
+      end
+      local seen, span = drawn{error = 0.5, yrange = {0, 3}}
+      assert.equal(span, seen)
+      assert(seen > 60)
+      local _, _, bottom = drawn{error = 5, log = "y", yrange = {0.1, 10}}
+      assert(bottom > 0.85)
     end)
 
     it("refuses errors that do not fit", function()

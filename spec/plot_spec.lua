@@ -159,6 +159,18 @@ describe("plot", function()
     end)
   end)
 
+  it("bold texts in svg are of a family that browsers know", function()
+    local points = {points = {{1, 2}, {3, 4}}, labels = {0, 1}, names = {"a_b", "{c}"}, centers = true, title = "T\\^"}
+    plot.panels({plot.scatter(points)}, {title = "All & one"}):save(folder .. "/bold.svg")
+    local svg, bold, seen = read(folder .. "/bold.svg"), {}, {}
+    for family in svg:gmatch 'font%-family="([^"]*)"' do assert.equal("DejaVu Sans", family) end
+    for text in svg:gmatch '<tspan [^>]*font%-weight="bold" >(.-)</tspan>' do
+      if not seen[text] then bold[#bold + 1], seen[text] = text, true end -- a name in a box stands there twice
+    end
+    table.sort(bold)
+    assert.same({"All &amp; one", "T\\^", "a_b", "{c}"}, bold)
+  end)
+
   describe("pictures", function()
     it("draws pixels crisp and upright", function()
       local image = picture(4, 5, function(y, x)

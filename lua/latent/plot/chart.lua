@@ -61,13 +61,28 @@ function M.check_size(fname, width, height)
   end
 end
 
-local function legend_width(em, char, names)
+local function longest_of(names)
   local longest = 0
   for _, name in ipairs(names) do
     longest = math.max(longest, script_of.longest_line(name))
   end
-  return longest * char * 0.93 + 3.4 * em
+  return longest
 end
+
+--- The width of the widest name in characters, of which some letters are wider than others.
+local function widest_of(names)
+  local widest = 0
+  for _, name in ipairs(names) do
+    local wide, capitals = select(2, name:gsub("[mwMW@%%]", "")), select(2, name:gsub("%u", ""))
+    widest = math.max(widest, script_of.longest_line(name) + 0.5 * wide + 0.1 * capitals)
+  end
+  return widest
+end
+
+local function legend_width(em, char, names) return widest_of(names) * char * 0.93 + 3.4 * em end
+
+--- By how many characters a legend's white box is to be wider than gnuplot makes it, to which all letters are alike.
+local function more_room(names) return 1 + widest_of(names) - longest_of(names) end
 
 --- Breaks the name of an axis into lines that fit the length of a figure's side: gnuplot leaves out what begins
 -- beyond it.
@@ -91,26 +106,27 @@ end
 -- @tparam table x axis
 -- @tparam table y axis
 -- @tparam ?table outside names in a legend beside the chart
+-- @tparam[opt=0] number beyond how far from the axes this legend is
 -- @treturn number left
 -- @treturn number right
 -- @treturn number bottom
-function M.margins(em, char, o, x, y, outside)
+function M.margins(em, char, o, x, y, outside, beyond)
   local left = 1.6 * em + axes.label_length(y) * char + (o.ylabel and 1.6 * em or 0)
     + script_of.more_lines(o.ylabel) * em
   local last = x.ticks[#x.ticks]
   local right = math.max(1.6 * em, last and (#last[2] * char / 2 + em * 0.5) or 0)
   if outside then
-    right = legend_width(em, char, outside) + 1.6 * em
+    right = (beyond or 0) + legend_width(em, char, outside) + 1.6 * em
   end
   return left, right, ((o.xlabel and 4 or 2.4) + script_of.more_lines(o.xlabel)) * em + below(em, x)
 end
 
 --- The plotting area inside a panel, and its texts {title, xlabel, ylabel} broken into lines.
-function M.layout(s, o, rect, x, y, outside)
+function M.layout(s, o, rect, x, y, outside, beyond)
   local em = s.em
   local title, lines = script_of.wrap(o.title, rect.w - 4 * em)
   local texts = {title = title, xlabel = M.wrap(o.xlabel, rect.w), ylabel = M.wrap(o.ylabel, rect.h)}
-  local left, right, bottom = M.margins(em, s.char, texts, x, y, outside)
+  local left, right, bottom = M.margins(em, s.char, texts, x, y, outside, beyond)
   local top = lines > 0 and (1.3 + 1.55 * lines) * em or 1.4 * em
   local area = {x = rect.x + left, y = rect.y + top}
   area.w, area.h = rect.w - left - right, rect.h - top - bottom
@@ -130,8 +146,8 @@ function M.frame(s, texts, rect, area, x, y)
   s:titles(texts, area, rect)
 end
 
---- Puts the legend into a corner or outside on the right.
-function M.key(s, where, area, names)
+--- Puts the legend into a corner or outside on the right, `beyond` pixels from the axes.
+function M.key(s, where, area, names, beyond)
   if not where or s.text_only then
     s:add(where and "set key noenhanced opaque" or "unset key")
     return
@@ -140,15 +156,15 @@ function M.key(s, where, area, names)
     local height = #names * 1.5 * s.em
     local top = area.y + math.max(0, math.min(area.h / 2 - height / 2, area.h - height))
     s:add("set key at %s left top vertical Left reverse noenhanced samplen 1.2 spacing 1.2 opaque",
-      s:at(area.x + area.w + s.em, top))
+      s:at(area.x + area.w + s.em + (beyond or 0), top))
     return
   end
   local vertical, horizontal = where:match "(%a+) (%a+)"
   local inset_x, inset_y = s.em, 0.7 * s.em
   local x = horizontal == "right" and area.x + area.w - inset_x or area.x + inset_x
   local y = vertical == "top" and area.y + inset_y or area.y + area.h - inset_y
-  s:add("set key at %s %s %s vertical Left reverse noenhanced samplen 2 spacing 1.25 opaque",
-    s:at(x, y), horizontal, vertical)
+  s:add("set key at %s %s %s vertical Left reverse noenhanced samplen 2 spacing 1.25 width %.2f opaque",
+    s:at(x, y), horizontal, vertical, more_room(names))
 end
 
 --- 1, 2, ... n.

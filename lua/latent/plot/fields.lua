@@ -29,7 +29,8 @@ local PALETTES = {
 local LINES = {"#3b1260", "#93275f", "#d8472b", "#e39a12"}
 local PALETTE_NAMES = {"blue", "fire", "diverging", "grey"}
 local SHADES = " .:-=+*#%@" -- in a text terminal
-local MOST_WRITTEN = 60 -- cells a side in which numbers are written
+local CONTOURS = 10 -- lines, unless it is said how many
+M.MOST_WRITTEN = 60 -- cells a side in which numbers are written
 local MOST_RECTANGLES = 1000 -- cells drawn as rectangles, which stay sharp; between more of them seams are seen
 
 local COMMON = {
@@ -127,6 +128,11 @@ local function color_bar(s, area, scale, text)
   end
 end
 
+-- How wide the bar is with its labels and the scale's name, in pixels.
+local function bar_width(s, scale, text)
+  return (text and 4.4 or 2.2) * s.em + (axes.label_length(scale) + 1) * s.char
+end
+
 -- What stands beside the area, for its margin: the longest label, and room for the scale's name.
 local function beside(scale, text)
   local names = {("0"):rep(axes.label_length(scale) + 1)}
@@ -134,9 +140,20 @@ local function beside(scale, text)
   return names
 end
 
+-- The area beside which there is room for the bar, and for a legend outside: that one is beyond the bar.
+local function layout_beside(s, o, rect, ax, ay, scale, outside)
+  local beyond = outside and bar_width(s, scale, o.scale)
+  return chart.layout(s, o, rect, ax, ay, outside or beside(scale, o.scale), beyond)
+end
+
 -- ---- what lies over a field ----
 
--- Series over a field whose rows stand upwards or from the top. What draws them behind the elements of the field.
+-- Default colours begin behind those of the palette that are not seen on the field: a blue on blue or grey, and
+-- vermilion on orange.
+local TAKEN = {blue = 1, grey = 1, diverging = 2}
+
+-- Series over a field whose rows stand upwards or from the top. What draws them behind the elements of the field, and
+-- the names in a legend outside.
 local function read_over(fname, o, rows_from_top)
   local list = series_of.read(fname, o.series)
   for _, series in ipairs(rows_from_top and list or {}) do
@@ -146,18 +163,18 @@ local function read_over(fname, o, rows_from_top)
   end
   local names = chart.labels_of(list)
   local legend = #names > 0 and chart.legend_of(o.legend, "auto") or nil
-  local taken = o.colors and o.colors ~= "fire" and 1 or 0 -- the first colour, a blue, is not seen on blue
-  return function(s, elements, rect, area, ax, ay)
+  local function draw(s, elements, rect, area, ax, ay, scale)
     local drawn = series_of.places(list, ax, ay)
     local where = legend
-    if where == "auto" or where == "outside" then -- outside stands the bar of the colours
+    if where == "auto" then
       where = chart.choose_corner(s, rect, drawn, names, ax, ay)
-      if where == "outside" then where = "top right" end
+      if where == "outside" then where = "top right" end -- there is no room left for it
     end
-    chart.key(s, where, area, names)
-    series_of.add(elements, s, list, drawn, ax, ay, false, taken)
+    chart.key(s, where, area, names, bar_width(s, scale, o.scale))
+    series_of.add(elements, s, list, drawn, ax, ay, false, TAKEN[o.colors])
     s:plot(elements)
   end
+  return draw, legend == "outside" and names or nil
 end
 
 local function levels_of(fname, o, matrix)
@@ -309,6 +326,28 @@ end
 
 local ONE = {first = 1, step = 1}
 
+--- What someone else who draws a field needs to know of its colours.
+-- @tparam string kind "heatmap" or "contour"
+-- @tparam table arguments of the figure, which are right
+-- @treturn table {palette = colours from the lowest value to the highest, range, levels, taken = how many default
+--   colours the first series is behind}
+function M.look(kind, arguments)
+  local o = {colors = arguments.colors, range = arguments.range}
+  local matrix, levels, palette = read_matrix(kind, arguments.values or arguments[1]), arguments.levels
+  if levels or kind == "contour" then
+    o.levels = LEVELS.check(kind, levels or CONTOURS)
+    levels = levels_of(kind, o, matrix)
+  end
+  if kind == "contour" then
+    matrix.lo, matrix.hi = values.extent(levels)
+    palette = PALETTES[o.colors] or LINES
+  else
+    palette = colors_of(o, matrix)
+  end
+  return {palette = table.move(palette, 1, #palette, 1, {}), range = range_of(o, matrix), levels = levels,
+    taken = TAKEN[o.colors] or 0}
+end
+
 --- See latent.plot.heatmap.
 function M.heatmap(arguments, fname)
   local o = read_heatmap(arguments)
@@ -323,8 +362,8 @@ function M.heatmap(arguments, fname)
   local range, list = range_of(o, matrix), rows_upwards(matrix, y ~= nil)
   local field = {rows = matrix.rows, columns = matrix.columns, x = x or ONE, y = y or ONE, range = range,
     palette = palette}
-  local written = o.format and math.max(matrix.rows, matrix.columns) <= MOST_WRITTEN
-  local draw_over = read_over(fname, o, not y and matrix.rows)
+  local written = o.format and math.max(matrix.rows, matrix.columns) <= M.MOST_WRITTEN
+  local draw_over, outside = read_over(fname, o, not y and matrix.rows)
   local levels = o.levels and levels_of(fname, o, matrix)
   if levels and (matrix.rows < 2 or matrix.columns < 2) then
     raise(("%s: levels: expected at least 2 rows and columns, got [%d, %d]"):format(fname, matrix.rows,
@@ -337,7 +376,7 @@ function M.heatmap(arguments, fname)
     local ay = cell_axis(y, ynames and reversed(ynames) or not y and reversed(counted(matrix.rows, rect.h / 6)),
       matrix.rows, rect.h / 12)
     local scale = axes.new(range[1], range[2], {count = math.max(3, rect.h / 65)})
-    local area, texts = chart.layout(s, o, rect, ax, ay, beside(scale, o.scale))
+    local area, texts = layout_beside(s, o, rect, ax, ay, scale, outside)
     chart.frame(s, texts, rect, area, ax, ay)
     s:add("unset grid; unset key; set border 0; set tics scale 0")
     set_palette(s, palette)
@@ -346,7 +385,7 @@ function M.heatmap(arguments, fname)
     if levels then find_contours(s, list, field, levels) end
     local elements = (s.text_only and shaded or cells)(s, list, field)
     if levels then elements[#elements + 1] = contrasting(field) end
-    draw_over(s, elements, rect, area, ax, ay)
+    draw_over(s, elements, rect, area, ax, ay, scale)
     s:add("unset colorbox")
   end
   return panel
@@ -354,7 +393,7 @@ end
 
 -- ---- lines of equal value ----
 
-local read_contour = declare("plot.contour", {{"levels", LEVELS, 10, "how many, or which values"},
+local read_contour = declare("plot.contour", {{"levels", LEVELS, CONTOURS, "how many, or which values"},
   {"image", "any", nil, "under the lines, as large as the field: as `plot.image` takes it, the first row on top"}})
 
 --- See latent.plot.contour.
@@ -371,14 +410,15 @@ function M.contour(arguments, fname)
   local range = range_of(o, matrix)
   local xrange = o.xrange or {x.first, x.first + (matrix.columns - 1) * x.step}
   local yrange = o.yrange or {y.first, y.first + (matrix.rows - 1) * y.step}
-  local draw_over, layer = read_over(fname, o), o.image ~= nil and images.layer(fname, o.image)
+  local draw_over, outside = read_over(fname, o)
+  local layer = o.image ~= nil and images.layer(fname, o.image)
 
   local panel = chart.panel_of(o, chart.WIDTH * 0.8, chart.HEIGHT)
   panel.limits = {x = xrange, y = yrange}
   function panel.draw(s, rect, limits)
     local ax, ay = chart.axes_of(s, rect, limits and limits.x or xrange, limits and limits.y or yrange)
     local scale = axes.new(range[1], range[2], {count = math.max(3, rect.h / 65)})
-    local area, texts = chart.layout(s, o, rect, ax, ay, beside(scale, o.scale))
+    local area, texts = layout_beside(s, o, rect, ax, ay, scale, outside)
     chart.frame(s, texts, rect, area, ax, ay)
     set_palette(s, PALETTES[o.colors] or LINES)
     color_bar(s, area, scale, o.scale)
@@ -389,7 +429,7 @@ function M.contour(arguments, fname)
       table.insert(elements, 1, layer(s, {x.first, x.first + (matrix.columns - 1) * x.step},
         {y.first, y.first + (matrix.rows - 1) * y.step}))
     end
-    draw_over(s, elements, rect, area, ax, ay)
+    draw_over(s, elements, rect, area, ax, ay, scale)
     s:add("unset colorbox")
   end
   return panel

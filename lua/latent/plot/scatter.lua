@@ -208,8 +208,10 @@ local function write_centers(s, x, y, numbers, entries)
   for _, entry in ipairs(entries) do
     local group = own[entry[1]]
     if group then
-      s:add("set label %s at first %s, first %s center noenhanced front boxed textcolor rgb '#222222' %s",
-        quote(entry[2]), number(median(group[1])), number(median(group[2])), s.text_only and "" or s:font(1, ":Bold"))
+      local name, words = quote(entry[2]), "noenhanced"
+      if not s.text_only then name, words = s:bold(entry[2], 1) end
+      s:add("set label %s at first %s, first %s center front boxed textcolor rgb '#222222' %s", name,
+        number(median(group[1])), number(median(group[2])), words)
     end
   end
 end

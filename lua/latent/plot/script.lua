@@ -166,7 +166,7 @@ function M.new(o)
   s._points = points * (o.format == "svg" and SVG_POINT or 1)
   s.font_name = o.style:match "latent_font%s*=%s*['\"]([^'\"\n]+)" or "DejaVu Sans"
   local font = s.text_only and "" or " " .. s:font(1)
-  s.bold = s:font(M.TITLE_SIZE, ":Bold")
+  s._svg = o.format == "svg"
   local pixels_w, pixels_h = o.columns or o.width, o.lines or o.height
   s._lines[#s._lines + 1] = "set terminal " .. TERMINAL[o.format]:format(pixels_w, pixels_h) .. font
   if o.output then
@@ -176,13 +176,26 @@ function M.new(o)
   return s
 end
 
+-- Gnuplot's words for a font of the style's family.
+local function font_of(s, scale, face)
+  return ("font '%s%s,%s'"):format(s.font_name, face, M.number(s._points * scale))
+end
 
 --- Gnuplot's words for the font of the style.
 -- @tparam number scale 1 for the size of ordinary text
--- @tparam[opt=""] string face ":Bold"
 -- @treturn string
-function Script:font(scale, face)
-  return ("font '%s%s,%s'"):format(self.font_name, face or "", M.number(self._points * scale))
+function Script:font(scale) return font_of(self, scale, "") end
+
+--- A text that is drawn bold, quoted, and gnuplot's words for its font. In svg it is markup: there ":Bold" would become
+-- a part of the family's name, which no browser knows.
+-- @tparam string text
+-- @tparam number scale
+-- @treturn string
+-- @treturn string
+function Script:bold(text, scale)
+  if not self._svg then return M.quote(text), "noenhanced " .. font_of(self, scale, ":Bold") end
+  local marked = clean(text):gsub("[{}^_@&~\\]", "\\%0"):gsub("[^\n]+", "{/:Bold %0}")
+  return quote_bytes(marked), "enhanced " .. self:font(scale)
 end
 
 --- Adds a line, formatted as by string.format.
@@ -225,7 +238,7 @@ function Script:clear()
   self:add("unset key; set xtics autofreq; set ytics autofreq; eval latent_axes")
   if self._page_title then
     local text, rect = table.unpack(self._page_title)
-    self:label(text, rect.x + rect.w / 2, rect.y + 1.6 * self.em, "center " .. self.bold)
+    self:heading(text, rect.x + rect.w / 2, rect.y + 1.6 * self.em)
     self._page_title = nil -- once a page: the next panel clears its own labels only from then on
   end
 end
@@ -260,6 +273,15 @@ function Script:label(text, x, y, how)
     self:at(x, y), how or "")
 end
 
+--- Writes a title, bold and larger than other texts.
+-- @tparam string text
+-- @tparam number x of its middle
+-- @tparam number y of its middle line
+function Script:heading(text, x, y)
+  local quoted, words = self:bold(text, M.TITLE_SIZE)
+  self:add("set label %s at %s center front textcolor rgb '#222222' %s", quoted, self:at(x, y), words)
+end
+
 --- Title above and names beside the axes of an area.
 -- @tparam table o {title, xlabel, ylabel}, each optional; the title as broken into lines by `wrap`; below =
 --   pixels by which the xlabel is lower than usual
@@ -281,7 +303,7 @@ function Script:titles(o, area, rect)
     if 2 * half > rect.w then
       at = rect.x + rect.w / 2
     end
-    self:label(o.title, at, rect.y + self.em * 1.25, "center " .. self.bold)
+    self:heading(o.title, at, rect.y + self.em * 1.25)
   end
   if o.xlabel then
     self:label(o.xlabel, middle, area.y + area.h + self.em * 2.8 + (o.below or 0), "center")

@@ -17,6 +17,7 @@ local M = {}
 
 local quote, number = script_of.quote, script_of.number
 local MARKER = "pt 7 ps 0.8"
+local CAP = 0.3 -- half the width of an error bar's end, in units of the text size
 local DOT = 0.002 -- of the axes: a run of points that spans less is a dot
 
 local series_options = options.reader("plot: series", {{"x", "any"}, {"y", "any"}, {"label", kinds.text},
@@ -86,14 +87,20 @@ end
 -- Bars of the error, or a band of it. A band lies below everything.
 local function add_error(elements, s, series, index, drawn, y)
   if not series.low then return end
-  local columns = values.pack(drawn.x, drawn.y, axes.map(y, series.low), axes.map(y, series.high))
+  local low, high = axes.map(y, series.low), axes.map(y, series.high)
+  for i = 1, y.log and #low or 0 do
+    if series.low[i] <= 0 then low[i] = y.from end -- below all that a logarithmic axis has
+  end
   local colour = chart.colour_of(series.o.color, index)
-  local source = s:doubles(columns, 4)
+  local source = s:doubles(values.pack(drawn.x, drawn.y, low, high), 4)
   if series.o.band and not s.text_only then
     table.insert(elements, 1, ("%s using 1:3:4 with filledcurves fs transparent solid 0.2 noborder %s notitle"):format(
       source, colour))
-  else
-    elements[#elements + 1] = ("%s using 1:2:3:4 with yerrorbars %s pt 0 lw 1.5 notitle"):format(source, colour)
+  elseif s.text_only then
+    elements[#elements + 1] = ("%s using 1:2:3:4 with yerrorbars %s pt 0 notitle"):format(source, colour)
+  else -- arrows with flat heads: gnuplot's error bars leave a hole in what lies under their points
+    local bar = "%s using 1:3:(0):($4 - $3) with vectors heads size screen %.8f,90 %s lw 1.5 notitle"
+    elements[#elements + 1] = bar:format(source, CAP * s.em / s.width, colour)
   end
 end
 
