@@ -56,7 +56,46 @@ describe("explorer: figures", function()
     assert.same({3, 4, 1, 2}, f.values)
     assert.same({-0.5, 1.5}, f.x)
     assert.same({-5, 15}, f.y)
-    assert.equal("heatmap", seen(plot.contour{{{1, 2}, {3, 4}}}).kind)
+    assert.is_false(f.down)
+    f = seen(plot.heatmap{{{1}, {2}}, x = {0, 1}}) -- rows without places count downwards, whatever columns do
+    assert.same({{1, 2}, {0.5, 2.5}, true}, {f.values, f.y, f.down})
+  end)
+
+  it("of matrices have colours, levels, texts and what lies over them", function()
+    local f = seen(plot.heatmap{{{-1, 2}, {1, 0}}, levels = 2, format = "%+d", scale = "s",
+      series = {{y = {1, 2}, error = {1, 1}, label = "a", texts = {"p", "q"}}}})
+    assert.same({-2, 2}, f.zrange) -- both sides of 0 are as far
+    assert.same({"#8c2d06", "#e08b52", "#ffffff", "#6aa5dd", "#0b3f7c"}, f.palette)
+    assert.same({0, 1}, f.levels)
+    assert.same({"-1", "+2", "+1", "+0"}, f.texts)
+    assert.same({"s", 2}, {f.scale, f.taken})
+    assert.same({{1, 2}, {1, 2}, {0, 1}, {2, 3}, {"p", "q"}},
+      {f.series[1].x, f.series[1].y, f.series[1].low, f.series[1].high, f.series[1].texts})
+    assert.is_nil(seen(plot.heatmap{lt.zeros(61, 2), format = "%d"}).texts)
+  end)
+
+  it("of contours have levels, axes that end at the outer places, and series", function()
+    local f = seen(plot.contour{{{1, 2}, {3, 4}}, x = {0, 10}, levels = {2, 3}, series = {{y = {1, 2}}}})
+    assert.equal("contour", f.kind)
+    assert.same({3, 4, 1, 2}, f.values)
+    assert.same({{0, 10}, {1, 2}, {2, 3}, {2, 3}}, {f.xrange, f.yrange, f.levels, f.zrange})
+    assert.same({1, 2}, f.series[1].y)
+    assert.same({-1, 1}, seen(plot.contour{{{1, 2}, {3, 4}}, xrange = {-1, 1}}).xrange)
+    assert.equal(10, #seen(plot.contour{{{1, 2}, {3, 4}}}).levels)
+  end)
+
+  it("say which of their options the page does not draw", function()
+    assert.same({"image"}, seen(plot.contour{{{1, 2}, {3, 4}}, image = lt.zeros(2, 2)}).missing)
+    assert.same({"share"}, seen(plot.panels({plot.lines{{y = {1, 2}}}}, {share = "y"})).missing)
+    assert.same({"format"}, seen(plot.bars{{1, 2}, format = "%d"}).missing)
+    assert.is_nil(seen(plot.panels{plot.lines{{y = {1, 2}}}}).missing)
+    assert.is_false(seen(plot.lines{{y = {1, 2}, label = "a"}, legend = false}).legend)
+  end)
+
+  it("of points of named classes have the names in the order of the classes", function()
+    local f = seen(plot.scatter{points = {{1, 1}, {2, 2}}, labels = {7, 3}, classes = {7, 3},
+      names = {"seven", "three"}})
+    assert.same({"three", "seven"}, {f.groups[1].label, f.groups[2].label})
   end)
 
   it("of images have pixels, the largest y on top", function()

@@ -205,13 +205,15 @@ exports.prompt = async r => {
   const drawn = await r.page.$$eval("#log .figure", list => list.map(f => f.querySelectorAll("canvas").length));
   r.check(drawn.length === 3 && drawn.every(n => n > 0), `figures are drawn: ${drawn}`);
   for (const figure of ["plot.bars{{3, 1, 2}, names = {'a', 'b', 'c'}}", "plot.histogram{lt.randn(500)}",
-    "plot.heatmap{lt.rand(4, 5)}", "plot.image_grid{images = models.vae2:pictures(lt.randn(9, 2))}",
+    "plot.heatmap{lt.rand(4, 5), format = '%.1f', levels = 3, series = {{y = {1, 4, 2}, error = {1, 1, 1}, label = 'a'}}}",
+    "plot.contour{lt.rand(9, 9), image = lt.rand(3, 3), series = {{y = {1, 9}}}}", "plot.image_grid{images = models.vae2:pictures(lt.randn(9, 2))}",
     "plot.panels{plot.lines{{y = {1, 4, 9}, error = {1, 1, 1}}}, plot.lines{{y = {1, 10}}, log = 'y'}}"]) {
     const before = await r.page.$$eval("#log .figure canvas", list => list.length);
     await type(figure);
     await free(figure);
     await r.until(n => document.querySelectorAll("#log .figure canvas").length > n, `${figure} is drawn`, before);
   }
+  await said("Not drawn in this page: image.", "what is not drawn is said");
   await type(`for _, path in ipairs(json.decode(io.open("explorer.json"):read "a").sources) do
 require((path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))) end print "all modules load"`
     .replace("\n", " "));

@@ -10,7 +10,7 @@ function axisOf(label, extra = {}) {
 }
 
 // The legend names the series; values stand at the axes.
-const legendOf = (series, colours) => ({show: series.some(s => s.label), live: false,
+const legendOf = (series, colours, f = {}) => ({show: f.legend !== false && series.some(s => s.label), live: false,
   markers: {width: 1, stroke: () => cssColour("line"), fill: (u, i) => colours[i - 1]}});
 
 // Charts are drawn anew where the width or the colours change.
@@ -73,26 +73,82 @@ function scalesOf(f) {
   };
 }
 
-function lineChart(place, f, width, height) {
-  const series = f.series.map((s, i) => ({
-    label: s.label || "y", stroke: colourOf(s.color, i), width: s.line === false ? 0 : s.width || 2,
-    dash: s.dashed ? dash : undefined, spanGaps: false,
-    points: {show: s.line === false || !!(s.markers ?? f.markers), size: 6, fill: colourOf(s.color, i)},
-  }));
-  const bands = [], data = joined(f.series);
+// Series in the order of their points, which may go back and forth; what is null is a gap.
+function drawSeries(u, f) {
+  const c = u.ctx, r = devicePixelRatio, box = u.bbox, m = 4 * r, ends = [box.top + box.height, box.top];
+  const X = v => u.valToPos(v, "x", true), Y = v => u.valToPos(v, "y", true);
+  c.save();
+  c.beginPath();
+  c.rect(box.left - m, box.top - m, box.width + 2 * m, box.height + 2 * m);
+  c.clip();
+  c.lineCap = c.lineJoin = "round";
+  c.font = `${12 * r}px system-ui, sans-serif`;
   f.series.forEach((s, i) => {
-    if (!s.low) return;
-    const [, low, high] = joined([{x: s.x, y: s.low}, {x: s.x, y: s.high}]);
-    const colour = colourOf(s.color, i);
-    for (const edge of [high, low]) {
-      series.push({stroke: colour, width: s.band ? 0 : 1, dash: [2, 3], points: {show: false}, label: ""});
-      data.push(joined([...f.series, {x: s.x, y: edge}]).at(-1));
+    const at = s.x.map((x, k) => x === null || s.y[k] === null ? null : [X(x), Y(s.y[k])]);
+    const line = (points, width, dashes = []) => {
+      let last = null;
+      c.lineWidth = width * r;
+      c.setLineDash(dashes.map(v => v * r));
+      c.beginPath();
+      for (const p of points) {
+        if (p && !last) c.moveTo(...p);
+        if (p) c.lineTo(...p);
+        last = p;
+      }
+      c.stroke();
+    };
+    c.strokeStyle = c.fillStyle = colourOf(s.color, i + (f.taken || 0));
+    const edges = s.low && at.map((p, k) => p && s.low[k] !== null && s.high[k] !== null
+      ? [s.low, s.high].map((list, j) => [p[0], Number.isFinite(Y(list[k])) ? Y(list[k]) : ends[j]]) : null);
+    if (edges && s.band) {
+      const runs = [[]];
+      for (const e of edges) e ? runs.at(-1).push(e) : runs.push([]);
+      c.globalAlpha = 0.2;
+      c.beginPath();
+      for (const run of runs) [...run.map(e => e[0]), ...run.map(e => e[1]).reverse()].forEach((p, k) => k ? c.lineTo(...p) : c.moveTo(...p));
+      c.fill();
+      c.globalAlpha = 1;
+    } else if (edges) {
+      for (const e of edges.filter(Boolean)) {
+        line(e, 1.5);
+        for (const [x, y] of e) line([[x - m, y], [x + m, y]], 1.5);
+      }
     }
-    bands.push({series: [series.length - 1, series.length], fill: colour + "33"});
+    if (s.line !== false) line(at, s.width || 2, s.dashed ? dash : []);
+    at.forEach((p, k) => {
+      if (!p) return;
+      if (s.line === false || (s.markers ?? f.markers)) {
+        c.beginPath();
+        c.arc(...p, 3.5 * r, 0, 7);
+        c.fill();
+      }
+      if (s.texts) {
+        const left = p[0] > box.left + 0.88 * box.width;
+        c.textAlign = left ? "right" : "left";
+        c.fillStyle = cssColour("ink");
+        c.fillText(s.texts[k], p[0] + (left ? -6 : 6) * r, p[1] - 6 * r);
+        c.fillStyle = c.strokeStyle;
+      }
+    });
   });
-  return new uPlot({width, height, title: f.title, scales: scalesOf(f), bands, series: [{label: f.xlabel || "x"}, ...series],
-    axes: [axisOf(f.xlabel), axisOf(f.ylabel, {size: 46})],
-    legend: legendOf(f.series, f.series.map((s, i) => colourOf(s.color, i)))}, data, place);
+  c.restore();
+}
+
+// What uPlot is told of series that drawSeries draws: their names, and columns from which it finds the ranges.
+function seriesOf(f) {
+  const columns = f.series.flatMap(s => [s, ...(s.low ? [{x: s.x, y: s.low}, {x: s.x, y: s.high}] : [])]);
+  return [columns.map(s => ({label: s.label || "", class: s.label ? undefined : "unnamed", paths: () => null, points: {show: false}})),
+    joined(columns), columns.map(s => colourOf(s.color, f.series.indexOf(s) + (f.taken || 0)))];
+}
+
+// Those without a name are none of the legend's.
+const hideUnnamed = u => u.root.querySelectorAll(".unnamed").forEach(row => { row.style.display = "none"; });
+
+function lineChart(place, f, width, height) {
+  const [series, data, colours] = seriesOf(f);
+  return new uPlot({width, height, title: f.title, scales: scalesOf(f), series: [{label: f.xlabel || "x"}, ...series],
+    axes: [axisOf(f.xlabel), axisOf(f.ylabel, {size: 46})], cursor: {points: {show: false}},
+    hooks: {ready: [hideUnnamed], draw: [u => drawSeries(u, f)]}, legend: legendOf(f.series, colours, f)}, data, place);
 }
 
 // Bars side by side: each series has its share of a group's width.
@@ -110,7 +166,7 @@ function barChart(place, f, width, height) {
     scales: {x: {time: false, range: [-0.6, groups - 0.4]}, y: {range: f.yrange || [low, (high || 1) * 1.06]}},
     axes: [axisOf(f.xlabel, {splits: () => xs.filter(x => x % every === 0), values: (u, v) => v.map(x => f.names[x]),
       grid: {show: false}}), axisOf(f.ylabel, {size: 46})],
-    legend: legendOf(f.series, f.series.map((s, i) => colourOf(s.color, i)))}, [xs, ...f.series.map(s => s.y)], place);
+    legend: legendOf(f.series, f.series.map((s, i) => colourOf(s.color, i)), f)}, [xs, ...f.series.map(s => s.y)], place);
 }
 
 // The ranges that give both axes one unit.
@@ -160,41 +216,123 @@ function scatterChart(place, f, width, height) {
   const series = f.groups.map((g, i) => ({label: g.label ?? "", width: 0, stroke: colourOf(g.color, i), paths: () => null,
     points: {show: true, size, width: 0.8, stroke: cssColour("halo"), fill: colourOf(g.color, i)}}));
   return new uPlot({width, height, title: f.title, series: [{label: f.xlabel || "x"}, ...series],
-    scales: {x: {time: false, range: x}, y: {range: y}}, legend: f.bare ? {show: false} : legendOf(f.groups, f.groups.map((g, i) => colourOf(g.color, i))),
+    scales: {x: {time: false, range: x}, y: {range: y}}, legend: f.bare ? {show: false} : legendOf(f.groups, f.groups.map((g, i) => colourOf(g.color, i)), f),
     cursor: f.bare ? {show: false} : {}, padding: f.bare ? [6, 6, 0, 0] : undefined,
     axes: [axisOf(f.xlabel), axisOf(f.ylabel, {size: f.bare ? 34 : 46})],
     hooks: {draw: f.names ? [u => nameClasses(u, f.groups)] : [], ready: f.ready ? [f.ready] : []}}, data, place);
 }
 
-// Cells as colours, under axes by uPlot.
-function heatChart(place, f, width, height) {
-  const [low, high] = f.zrange, c = document.createElement("canvas");
-  c.width = f.columns;
-  c.height = f.rows;
-  const image = new ImageData(f.columns, f.rows);
-  f.values.forEach((v, i) => {
-    const t = v === null ? NaN : Math.min(1, Math.max(0, (v - low) / (high - low || 1)));
-    const rgb = Number.isNaN(t) ? [200, 60, 60] : [[68, 1, 84], [49, 104, 142], [53, 183, 121], [253, 231, 37]];
-    const at = Math.min(2, Math.floor(t * 3)), part = t * 3 - at;
-    const mix = Number.isNaN(t) ? rgb : rgb[at].map((a, k) => a + (rgb[at + 1][k] - a) * part);
-    image.data.set([...mix, 255], 4 * i);
-  });
-  c.getContext("2d").putImageData(image, 0, 0);
-  const [x0, x1] = f.x, [y0, y1] = f.y, named = (names, from) => names && {
-    splits: () => names.map((_, i) => from + i), values: () => names};
-  return new uPlot({width, height, title: f.title, legend: {show: false}, cursor: {show: false},
-    series: [{}, {paths: () => null, points: {show: false}}],
-    scales: {x: {time: false, range: [x0, x1]}, y: {range: [y0, y1]}},
-    axes: [axisOf(f.xlabel, named(f.xnames, Math.min(x0, x1) + 0.5) || {}),
-      axisOf(f.ylabel, {size: 46, ...named(f.ynames && [...f.ynames].reverse(), y0 + 0.5)})],
-    hooks: {drawClear: [u => {
-      const box = u.bbox;
-      u.ctx.imageSmoothingEnabled = false;
-      u.ctx.drawImage(c, box.left, box.top, box.width, box.height);
-    }]}}, [[x0, x1], [y0, y1]], place);
+// What gives the colour of a field's value, [red, green, blue]: null of none.
+function shadeOf(f) {
+  const [low, high] = f.zrange, stops = f.palette.map(text => [1, 3, 5].map(i => parseInt(text.slice(i, i + 2), 16)));
+  return v => {
+    if (v === null) return null;
+    const t = Math.min(1, Math.max(0, (v - low) / (high - low || 1))) * (stops.length - 1), at = Math.min(stops.length - 2, Math.floor(t));
+    return stops[at].map((a, k) => a + (stops[at + 1][k] - a) * (t - at));
+  };
+}
+const onShade = rgb => rgb && rgb[0] * 0.3 + rgb[1] * 0.59 + rgb[2] * 0.11 < 130 ? "#fff" : "#222";
+
+// Lines of equal value: in each square of four neighbours, from where one side meets the level to where the next does.
+function drawLevels(u, f, X, Y, shade) {
+  const c = u.ctx, v = f.values, n = f.columns;
+  for (const level of f.levels) {
+    const rgb = shade(level);
+    c.strokeStyle = f.kind === "contour" ? `rgb(${rgb})` : onShade(rgb);
+    c.lineWidth = (f.kind === "contour" ? 2 : 1.2) * devicePixelRatio;
+    c.beginPath();
+    for (let r = 0; r + 1 < f.rows; r++) {
+      for (let k = 0; k + 1 < n; k++) {
+        const corners = [[k, r], [k + 1, r], [k + 1, r + 1], [k, r + 1]], found = [];
+        if (corners.some(([a, b]) => v[b * n + a] === null)) continue;
+        corners.forEach(([a, b], i) => {
+          const [d, e] = corners[(i + 1) % 4], from = v[b * n + a], to = v[e * n + d], t = (level - from) / (to - from);
+          if (from > level !== to > level) found.push([X(a + (d - a) * t), Y(b + (e - b) * t)]);
+        });
+        for (let i = 0; i + 1 < found.length; i += 2) {
+          c.moveTo(...found[i]);
+          c.lineTo(...found[i + 1]);
+        }
+      }
+    }
+    c.stroke();
+  }
 }
 
-const CHARTS = {lines: lineChart, bars: barChart, scatter: scatterChart, heatmap: heatChart};
+// The bar right of the axes that says which colour is which value.
+function drawBar(u, f, shade) {
+  const c = u.ctx, r = devicePixelRatio, {left, top, width, height} = u.bbox, x = left + width + 12 * r, [low, high] = f.zrange;
+  for (let i = 0; i < 100; i++) {
+    c.fillStyle = `rgb(${shade(high + (low - high) * i / 99)})`;
+    c.fillRect(x, top + height * i / 100, 12 * r, height / 100 + 1);
+  }
+  c.font = `${12 * r}px system-ui, sans-serif`;
+  c.textBaseline = "middle";
+  c.textAlign = "left";
+  c.fillStyle = cssColour("soft");
+  for (const t of [0, 0.25, 0.5, 0.75, 1]) {
+    const v = low * (1 - t) + high * t;
+    c.fillText(Math.abs(v) < 1e-9 * (high - low) ? 0 : +v.toPrecision(3), x + 17 * r, top + height * (1 - t));
+  }
+  if (f.scale) {
+    c.translate(x + 66 * r, top + height / 2);
+    c.rotate(-Math.PI / 2);
+    c.textAlign = "center";
+    c.fillText(f.scale, 0, 0);
+  }
+}
+
+// Fields: cells as colours or lines of equal value, with series over them, under axes by uPlot.
+function fieldChart(place, f, width, height) {
+  const image = new ImageData(f.columns, f.rows), canvas = document.createElement("canvas"), shade = shadeOf(f);
+  canvas.width = f.columns;
+  canvas.height = f.rows;
+  f.values.forEach((v, i) => { if (v !== null) image.data.set([...shade(v), 255], 4 * i); });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const [x0, x1] = f.x, [y0, y1] = f.y, heat = f.kind === "heatmap";
+  const steps = (names, counted) => ({...(heat && {grid: {show: false}}),
+    ...(names ? {splits: () => names.map((_, i) => i + 1), values: () => names}
+      : counted && heat && {incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]})});
+  const under = u => {
+    const c = u.ctx, box = u.bbox;
+    c.imageSmoothingEnabled = false;
+    if (heat) c.drawImage(canvas, box.left, box.top, box.width, box.height);
+  };
+  const over = u => {
+    const c = u.ctx, r = devicePixelRatio, box = u.bbox;
+    const X = k => u.valToPos(x0 + (k + 0.5) * (x1 - x0) / f.columns, "x", true);
+    const Y = k => u.valToPos(f.down ? y0 + (k + 0.5) * (y1 - y0) / f.rows : y1 - (k + 0.5) * (y1 - y0) / f.rows, "y", true);
+    c.save();
+    c.beginPath();
+    c.rect(box.left, box.top, box.width, box.height);
+    c.clip();
+    const longest = Math.max(...(f.texts || []).map(t => t.length)) + 1;
+    const size = Math.min(13 * r, box.width / f.columns / longest / 0.6, box.height / f.rows / 1.4);
+    c.font = `${size}px system-ui, sans-serif`;
+    c.textAlign = "center";
+    c.textBaseline = "middle";
+    if (size >= 6 * r) (f.texts || []).forEach((text, i) => {
+      c.fillStyle = onShade(shade(f.values[i]));
+      c.fillText(text, X(i % f.columns), Y(Math.floor(i / f.columns)));
+    });
+    if (f.levels) drawLevels(u, f, X, Y, shade);
+    c.restore();
+    drawSeries(u, f);
+    c.save();
+    drawBar(u, f, shade);
+    c.restore();
+  };
+  const [series, data, colours] = seriesOf(f);
+  if (!data[0].length) data[0] = [x0, x1];
+  return new uPlot({width, height, title: f.title, cursor: {show: false}, legend: legendOf(f.series, colours, f),
+    padding: [8, f.scale ? 86 : 66, 0, 0], series: [{label: f.xlabel || "x"}, ...series],
+    scales: {x: {time: false, range: f.xrange}, y: {range: f.yrange, dir: f.down ? -1 : 1}},
+    axes: [axisOf(f.xlabel, steps(f.xnames, f.counted.x)), axisOf(f.ylabel,
+      {size: Math.max(46, ...(f.ynames || []).map(t => 12 + 7 * t.length)), ...steps(f.ynames, f.counted.y)})],
+    hooks: {ready: [hideUnnamed], drawClear: [under], draw: [over]}}, data, place);
+}
+
+const CHARTS = {lines: lineChart, bars: barChart, scatter: scatterChart, heatmap: fieldChart, contour: fieldChart};
 
 // Images row by row, enlarged; each has its own canvas, so that a phone can show few beside each other.
 function imageTiles(place, f) {
@@ -233,8 +371,10 @@ function drawFigure(place, f) {
     if (f.title) place.append(el("div", {className: "caption"}, f.title));
     imageTiles(place, f);
   } else {
-    const make = CHARTS[f.kind];
-    keepDrawn(place, width => make(place, f, width, Math.round(Math.min(460, Math.max(240, width * (f.kind === "scatter"
-      || f.kind === "heatmap" ? 0.85 : 0.6))))));
+    const make = CHARTS[f.kind], inner = el("div"); // as wide as there is room within the figure's padding
+    place.append(inner);
+    keepDrawn(inner, width => make(inner, f, width, Math.round(Math.min(460, Math.max(240, width * (f.kind === "scatter"
+      || f.x ? 0.85 : 0.6))))));
   }
+  if (f.missing) place.append(el("div", {className: "from"}, `Not drawn in this page: ${f.missing.join(", ")}.`));
 }

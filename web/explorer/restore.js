@@ -27,10 +27,12 @@ function restoreChapter(lab, models, images, own) {
   const curves = () => starts.map((_, i) => ({label: `start ${i + 1}`, x: losses.map((_, k) => k),
     y: losses.map(l => l[i]), color: [1, 2, 3, 7][i]}));
 
+  const lossFigure = {xlabel: "iteration", ylabel: "loss"};
+
   function plotLosses() {
-    const place = byId("losses"), series = curves();
+    const place = byId("losses"), series = lossFigure.series = curves();
     if (chart && chart.chart) return chart.chart.setData([series[0].x, ...series.map(s => s.y)]);
-    chart = keepDrawn(place, width => lineChart(place, {series: curves(), xlabel: "iteration", ylabel: "loss"}, width,
+    chart = keepDrawn(place, width => lineChart(place, lossFigure, width,
       Math.max(220, Math.round(width * 0.5))));
   }
 

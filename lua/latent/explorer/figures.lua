@@ -2,6 +2,7 @@
 -- the module is replaced by one that also keeps its arguments, so what is wrong with them is said as ever.
 -- @module latent.explorer.figures
 local core = require "latent.core"
+local fields = require "latent.plot.fields"
 local json = require "latent.json"
 local plot = require "latent.plot"
 local values = require "latent.plot.values"
@@ -9,6 +10,10 @@ local values = require "latent.plot.values"
 local M = {}
 
 local BINS = 30 -- of a histogram, unless it says otherwise
+
+-- Options that change what a figure shows and that the page does not draw: it says so.
+local UNDRAWN = {bars = {"format"}, contour = {"image"}, image_rows = {"titles"},
+  image_grid = {"x", "y", "xlabel", "ylabel"}, panels = {"share"}}
 
 -- What a figure was made of: {kind, arguments}, as long as there is the figure.
 local made = setmetatable({}, {__mode = "k"})
@@ -34,7 +39,8 @@ end
 -- What charts have in common.
 local function common(kind, a)
   local f = {kind = kind, title = a.title, xlabel = a.xlabel, ylabel = a.ylabel, log = a.log, markers = a.markers,
-    equal = a.equal}
+    equal = a.equal, size = a.size and 8 * a.size}
+  if a.legend == false then f.legend = false end
   if a.xrange then f.xrange = array(numbers(a.xrange)) end
   if a.yrange then f.yrange = array(numbers(a.yrange)) end
   return f
@@ -58,17 +64,22 @@ end
 
 local read = {}
 
-function read.lines(a)
-  local f = common("lines", a)
-  f.series = {}
-  for i, s in ipairs(a) do
+-- Series as `plot.lines` takes them, and heat maps and contours over their fields.
+local function series_of(list)
+  local out = {}
+  for i, s in ipairs(list) do
     local y = numbers(s.y)
     local low, high = bounds(y, s.error)
-    f.series[i] = {x = array(s.x and numbers(s.x) or count_up(#y)), y = array(y), low = low, high = high,
+    out[i] = {x = array(s.x and numbers(s.x) or count_up(#y)), y = array(y), low = low, high = high,
       label = s.label, color = s.color, width = s.width, dashed = s.dashed, markers = s.markers, line = s.line,
-      band = s.band}
+      band = s.band, texts = texts(s.texts)}
   end
-  json.array(f.series)
+  return json.array(out)
+end
+
+function read.lines(a)
+  local f = common("lines", a)
+  f.series = series_of(a)
   return f
 end
 
@@ -76,7 +87,8 @@ function read.scatter(a)
   local f, flat = common("scatter", a), numbers(a.points)
   local labels = a.labels
   if labels and type(labels[1]) ~= "string" then labels = numbers(labels) end
-  local by_label, order = {}, {}
+  local by_label, order, place = {}, {}, {}
+  for i, label in ipairs(values.is_tensor(a.classes) and numbers(a.classes) or a.classes or {}) do place[label] = i end
   for i = 1, #flat // 2 do
     local label = labels and labels[i] or ""
     label = math.tointeger(label) or label
@@ -93,7 +105,7 @@ function read.scatter(a)
   end)
   f.groups, f.names = {}, a.centers
   for i, label in ipairs(order) do
-    local group, class = by_label[label], math.type(label) == "integer" and label + 1 or i
+    local group, class = by_label[label], place[label] or math.type(label) == "integer" and label + 1 or i
     f.groups[i] = {x = array(group.x), y = array(group.y), color = class,
       label = label ~= "" and tostring(a.names and a.names[class] or label) or nil}
   end
@@ -141,36 +153,51 @@ function read.histogram(a)
   return f
 end
 
--- A matrix as cells, the top row first.
-function read.heatmap(a)
-  local f = common("heatmap", a)
-  local list, shape = values.read("figure", a.values or a.matrix or a[1])
+-- Where n cells begin and end, of which the first and the last have places.
+local function span(given, n)
+  local places = given and numbers(given) or {1, n}
+  local half = n > 1 and (places[#places] - places[1]) / (n - 1) / 2 or 0.5
+  return json.array{places[1] - half, places[#places] + half}
+end
+
+-- A matrix as cells, the top row first: rows without places count downwards, and so does what lies over them.
+local function field(kind, a, down)
+  local f, look = common(kind, a), fields.look(kind, a)
+  local list, shape = values.read("figure", a.values or a[1])
   local rows, columns = shape[1], shape[2]
-  local low, high = values.extent(list)
-  local upwards = a.x ~= nil or a.y ~= nil
-  if upwards then -- the first row is the lowest
+  if not down then
     local turned = {}
     for r = rows, 1, -1 do table.move(list, (r - 1) * columns + 1, r * columns, #turned + 1, turned) end
     list = turned
   end
-  local function span(given, n)
-    local places = given and numbers(given)
-    if not places or #places < 2 then return json.array{0.5, n + 0.5} end
-    local half = (places[#places] - places[1]) / (n - 1) / 2
-    return json.array{places[1] - half, places[#places] + half}
+  if a.format and math.max(rows, columns) <= fields.MOST_WRITTEN then
+    f.texts = {}
+    for i, v in ipairs(list) do f.texts[i] = values.number_text("figure", a.format, v) end
+    json.array(f.texts)
   end
-  f.rows, f.columns, f.values = rows, columns, array(list)
-  f.zrange = json.array(a.range and numbers(a.range) or {low or 0, high or 1})
+  f.rows, f.columns, f.values, f.down, f.scale = rows, columns, array(list), down, a.scale
+  f.palette, f.zrange, f.taken = json.array(look.palette), json.array(look.range), look.taken
   f.x, f.y, f.xnames, f.ynames = span(a.x, columns), span(a.y, rows), texts(a.xnames), texts(a.ynames)
-  f.xrange, f.yrange = nil, nil
+  f.counted = {x = not a.x, y = not a.y}
+  f.levels, f.series = look.levels and array(look.levels), series_of(a.series or {})
   return f
 end
 
--- A field's lines of equal value are told by its colours.
+function read.heatmap(a)
+  local f = field("heatmap", a, a.y == nil)
+  f.xrange, f.yrange = f.x, f.y
+  return f
+end
+
+-- The axes end at the outer places: half a cell less than cells would.
 function read.contour(a)
-  local arguments = {a.values or a[1], x = a.x or {1, 2}, y = a.y or {1, 2}, title = a.title, xlabel = a.xlabel,
-    ylabel = a.ylabel}
-  return read.heatmap(arguments)
+  local f = field("contour", a, false)
+  local function between(ends, n)
+    local half = (ends[2] - ends[1]) / n / 2
+    return json.array{ends[1] + half, ends[2] - half}
+  end
+  f.xrange, f.yrange = f.xrange or between(f.x, f.columns), f.yrange or between(f.y, f.rows)
+  return f
 end
 
 -- Images [n, height, width, channels] as rows of pixels.
@@ -226,7 +253,13 @@ end
 -- @treturn table
 function M.table(figure)
   local from = made[figure]
-  return core.plainly(read[from.kind], table.unpack(from.arguments, 1, from.arguments.n))
+  local f = core.plainly(read[from.kind], table.unpack(from.arguments, 1, from.arguments.n))
+  local given, missing = from.arguments[from.arguments.n], {}
+  for _, name in ipairs(given and UNDRAWN[from.kind] or {}) do
+    if given[name] ~= nil then missing[#missing + 1] = name end
+  end
+  f.missing = #missing > 0 and json.array(missing) or nil
+  return f
 end
 
 --- Has figures draw themselves in the page.

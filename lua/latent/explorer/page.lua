@@ -36,7 +36,7 @@ local LEFT_OUT = {"^experiment", "^tools/", "^jupyter/", "^repl/kernel", "^repl/
   "^explorer/exercises/"}
 local KEPT = {["tools/guard.lua"] = true}
 -- Modules whose comments no help shows, and those among them whose it does.
-local UNTOLD = {"^base/", "^repl/", "^formats/", "^tools/", "^explorer/"}
+local UNTOLD = {"^base/", "^repl/", "^formats/", "^tools/", "^explorer/", "^plot/"}
 local TOLD = {["base/face.lua"] = true, ["base/grad/init.lua"] = true, ["base/grad/keep.lua"] = true}
 
 local function is_among(name, patterns, except)
