@@ -2,7 +2,7 @@
 -- Calls that are right are made once as they stand, then with a name put into each of their lists.
 local lt, nn = require "latent", require "latent.nn"
 local calls = require "spec.support.list_calls"
-local data, map = require "latent.data", require "latent.map"
+local data, map, plot = require "latent.data", require "latent.map", require "latent.plot"
 local experiment, optim = require "latent.experiment", require "latent.optim"
 local op_cases = require "spec.support.op_cases"
 local layer_cases = require "spec.support.layer_cases"
@@ -197,6 +197,29 @@ describe("a name beside the items of a list is never dropped", function()
     assert.misuse(function() return lt.tensor{1, 2, [4] = 1} end, "tensor: expected")
     local absent = nil
     assert.same("i64", lt.zeros({2, 3, dtype = "i64"}, absent, absent).dtype)
+  end)
+
+  it("nor is what stands behind a hole", function()
+    local a, b, x = lt.param(lt.ones(2)), lt.param(lt.ones(2)), lt.ones(2, 3, 4)
+    local set = data.tensors{x = lt.ones(4, 2)}
+    local hole = ": expected a list, got one with nothing at place 2"
+    for text, f in pairs{
+      ["optim.SGD"] = function() optim.SGD({a, nil, b}, {lr = 1}) end,
+      ["optim"] = function() optim.SGD({{params = {a}}, nil, {params = {b}}}, {lr = 1}) end,
+      ["optim.clip_grad_norm"] = function() optim.clip_grad_norm({a, nil, b}, 1) end,
+      ["data.concat: sets"] = function() data.concat{set, nil, set} end,
+      ["amax: axis"] = function() x:amax{1, nil, 2} end,
+      ["max: axis"] = function() x:max{1, nil, 2} end,
+      ["sum: axis"] = function() x:sum{1, nil, 2} end,
+      ["tile: repeats"] = function() x:tile{2, nil, 2} end,
+      ["nn.LayerNorm: features"] = function() nn.LayerNorm{3, nil, 4} end,
+      ["grad: xs"] = function() lt.grad((a * b):sum(), {a, nil, b}) end,
+      ["zeros: shape"] = function() lt.zeros{2, nil, 3} end,
+      ["cat"] = function() lt.cat{x, nil, x, x} end,
+      ["index"] = function() x[{1, nil, 2}]:sum() end,
+      ["plot.lines"] = function() plot.lines{{y = {1, 2}}, nil, {y = {1, 2}}} end,
+    } do assert.misuse(f, text .. hole) end
+    assert.misuse(function() lt.tensor{[0] = 1, 2} end, "tensor: expected a list, got one with the name 0 in it")
   end)
 
   it("wherever Lua keeps the items: long lists that grew beside names, or out of order", function()

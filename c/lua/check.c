@@ -62,6 +62,15 @@ int64_t check_whole(lua_State *L, int index, const char *name, const char *arg) 
   return n;
 }
 
+/* A list with a hole: its length is any place before one, and what stands behind would be lost. */
+_Noreturn static void refuse_hole(lua_State *L, int index, const char *name, const char *arg) {
+  char where[120];
+  int hole = 1;
+  for (; lua_rawgeti(L, index, hole) != LUA_TNIL; lua_pop(L, 1)) hole++;
+  prefix(where, sizeof where, name, arg);
+  raise_error(L, "%s: expected a list, got one with nothing at place %d", where, hole);
+}
+
 /* Is the key below the value at the top a place of a list of n items? The n of table.pack is none,
  * but says the same. */
 static bool is_place(lua_State *L, int64_t n) {
@@ -73,18 +82,23 @@ static bool is_place(lua_State *L, int64_t n) {
 
 void check_list(lua_State *L, int index, const char *name, const char *arg) {
   int64_t n = (int64_t)lua_rawlen(L, index);
+  int64_t items = 0;
   char got[80], where[120];
   index = lua_absindex(L, index);
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-    if (is_place(L, n)) continue;
-    prefix(where, sizeof where, name, arg);
-    if (lua_isinteger(L, -2))
-      raise_error(L, "%s: expected a list, got one with nothing at place %d", where, (int)n + 1);
-    raise_error(L,
-                "%s: expected a list, got one with the name %s in it; names stand in a table of "
-                "their own behind it",
-                where, describe(L, -2, got, sizeof got));
+    if (is_place(L, n)) {
+      items += lua_isinteger(L, -2);
+    } else if (lua_isinteger(L, -2) && lua_tointeger(L, -2) > n) {
+      refuse_hole(L, index, name, arg);
+    } else {
+      prefix(where, sizeof where, name, arg);
+      raise_error(L,
+                  "%s: expected a list, got one with the name %s in it; names stand in a table of "
+                  "their own behind it",
+                  where, describe(L, -2, got, sizeof got));
+    }
   }
+  if (items < n) refuse_hole(L, index, name, arg);
 }
 
 bool has_names(lua_State *L, int index) {

@@ -135,12 +135,12 @@ function M.declare(fname, rows, is_chart)
     if type(arguments) ~= "table" then
       raise(("%s: expected a table, got %s"):format(fname, options.describe(arguments)))
     end
-    local named = {}
+    local named, items = {}, {}
     for key, value in pairs(arguments) do
-      if type(key) ~= "number" then
-        named[key] = value
-      end
+      local part = type(key) == "number" and items or named
+      part[key] = value
     end
+    core.check_list(items, fname)
     return read(named)
   end
 end
