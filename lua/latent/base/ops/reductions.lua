@@ -23,11 +23,19 @@ return function(core)
     return axes, seen
   end
 
+  -- Raises where one of the axes has nothing to choose from: of x as it was given, not of what is left of it.
+  local function refuse_empty(row, x, axes)
+    local shape = x.shape
+    for i = #axes, 1, -1 do
+      if shape[axes[i]] == 0 then ops[row](x, axes[i]) end
+    end
+  end
+
   -- Axis by axis, the last first, so that the first of equals stays the first in the order of the elements.
   local function over_several(name, x, list, keepdim)
     x = like(x, name .. ": x")
     local axes, gone = sorted_axes(name, x, list)
-    if keepdim ~= nil then options.expect(name, "keepdim", keepdim, "boolean") end
+    refuse_empty(name, x, axes)
     local y, kept = x, {}
     for _, axis in ipairs(axes) do y = ops[name](y, axis, true) end
     if keepdim then return y end
@@ -37,19 +45,14 @@ return function(core)
     return ops.reshape(y, kept)
   end
 
+  local AXES = {{name = "axis", kind = "axes"}, {name = "keepdim", kind = "bool", default = 0}}
+
   local function reduction(name, doc)
     local function f(x, axis, keepdim, ...)
       if type(axis) ~= "table" then return ops[name](x, axis, keepdim, ...) end
-      local list, named = options.separate(axis)
-      if type(keepdim) == "table" then keepdim = options.check(name, keepdim, {"keepdim"}).keepdim end
-      if #list > 0 then
-        options.check(name, named, {"keepdim"})
-        if keepdim == nil then keepdim = named.keepdim end
-        return over_several(name, x, core.check_list(list, name .. ": axis"), keepdim)
-      end
-      if type(axis.axis) == "table" and #axis.axis > 0 then
-        options.check(name, axis, {"axis", "keepdim"})
-        return over_several(name, x, core.check_list(axis.axis, name .. ": axis"), axis.keepdim)
+      local o = arguments.read(name, AXES, axis, keepdim, ...)
+      if type(o.axis) == "table" and next(o.axis) ~= nil then
+        return over_several(name, x, core.check_list(o.axis, name .. ": axis"), o.keepdim)
       end
       return ops[name](x, axis, keepdim, ...)
     end
@@ -74,17 +77,16 @@ return function(core)
     end,
   }
 
-  local EXTREMA = {{name = "axis", kind = "axes"}, {name = "keepdim", kind = "bool", default = 0}}
-
   local function extrema(name, row, doc)
     local function f(x, ...)
       x = like(x, name .. ": x")
-      local o, shape = arguments.read(name, EXTREMA, ...), x.shape
+      local o, shape = arguments.read(name, AXES, ...), x.shape
       core.check_list(o.axis, name .. ": axis")
       local list = type(o.axis) == "table" and table.move(o.axis, 1, #o.axis, 1, {}) or {o.axis}
       for d = 1, #list == 0 and #shape or 0 do list[d] = d end
       local axes, gone = sorted_axes(row, x, list)
       if #axes == 0 then return (ops[row](x)) end
+      refuse_empty(row, x, axes)
       local y = x:detach()
       for _, axis in ipairs(axes) do y = ops[row](y, axis, true) end
       if x.requires_grad and core.is_recording() then y = share_evenly(x, y) end
@@ -95,7 +97,7 @@ return function(core)
       end
       return (ops.reshape(y, kept))
     end
-    return {name = name, inputs = {"x"}, params = EXTREMA, f = f, differentiable = true, doc = doc}
+    return {name = name, inputs = {"x"}, params = AXES, f = f, differentiable = true, doc = doc}
   end
 
   ---- softmax in another type ----
