@@ -335,6 +335,10 @@ local bad = {
   {"amax: axis: expected 1%.%.2 or %-2%.%.%-1, got 3", function() return lt.amax(M23, {1, 3}) end},
   {"amin: axis: 2 is given twice", function() return lt.amin(M23, {2, -1}) end},
   {"amax: keepdim: expected a boolean, got 1", function() return lt.amax(M23, 1, 1) end},
+  {"amax: x: expected at least one element to choose from, got shape %[0, 3%]", function() lt.zeros(0, 3):amax() end},
+  {"max: x: expected at least one element to choose from, got shape %[0, 3%]", function()
+    lt.zeros(0, 3):max{1, 2}
+  end},
   {"amin: x: expected at least one element to choose from, got shape %[0, 2%]", function()
     return lt.amin(lt.zeros(0, 2), 1)
   end},

@@ -46,8 +46,17 @@ describe("max_unpool", function()
       ["max_unpool2d: indices: expected the shape of x %[1, 2, 2, 1%], got %[1, 2, 2%]"] = function()
         lt.max_unpool2d(y, lt.ones(1, 2, 2), 2)
       end,
-      ["max_unpool2d: index: expected whole numbers 1..16, got 17 at position 1"] = function()
+      ["max_unpool2d: indices: expected whole numbers 1..16, got 17 at position 1"] = function()
         lt.max_unpool2d(y, y * 17, 2)
+      end,
+      ["max_unpool2d: indices: expected whole numbers 1..16, got 2.5 at position 3"] = function()
+        lt.max_unpool2d(y, lt.tensor{1, 16, 2.5, 4}:reshape(1, 2, 2, 1), 2)
+      end,
+      ["max_unpool2d: indices: expected whole numbers 1..16, got nan at position 4"] = function()
+        lt.max_unpool2d(y, lt.tensor{1, 16, 2, 0 / 0}:abs():reshape(1, 2, 2, 1), 2)
+      end,
+      ["max_unpool2d: indices: expected whole numbers 1..16, got 0 at position 2"] = function()
+        lt.max_unpool2d(y, lt.tensor{1, 0, 2, 4}:long():reshape(1, 2, 2, 1), 2)
       end,
       ["max_unpool2d: output_size: expected 4, give or take less than the stride of 2, got 6"] = function()
         lt.max_unpool2d(y, y, 2, {output_size = {4, 6}})

@@ -185,7 +185,26 @@ describe("a name beside the items of a list is never dropped", function()
     assert.same({1, 2, 5}, {table.unpack(x:pad{1, 1, mode = "replicate"}.shape)})
     assert.same({2, 1, 2, 3}, {table.unpack(lt.stack({x, x}, {axis = 1}).shape)})
     assert.same({4}, {table.unpack(lt.randint(1, 6, {4, generator = lt.generator(1)}).shape)})
+    for _, pool in ipairs{lt.max_pool2d, lt.avg_pool2d} do
+      local image = lt.zeros(1, 4, 4, 1)
+      assert.same({1, 3, 3, 1}, pool(image, {2, 2, stride = 1}).shape)
+      assert.same({1, 5, 5, 1}, pool(image, 2, {1, 1, padding = 1}).shape)
+      assert.misuse(function() pool(image, {2, 2, strid = 1}) end, '%a+_pool2d: unknown option "strid"')
+    end
+    local _, places = lt.max_pool2d(lt.zeros(1, 4, 4, 1), {2, 2, stride = 1, return_indices = true})
+    assert.same({1, 3, 3, 1}, places.shape)
+    assert.misuse(function() lt.max_pool2d(lt.zeros(1, 4, 4, 1), {2, 2, return_indice = true}) end,
+      'max_pool2d: unknown option "return_indice" %(did you mean "return_indices"%?%)')
     assert.misuse(function() return x:sum{1, axis = 2} end, "sum: axis is given twice")
+    for _, name in ipairs{"sum", "max", "min", "amax", "amin", "logsumexp"} do
+      local f, list = lt[name], name .. ": axis: expected a list, got one with the name "
+      assert.misuse(function() f(x, {1, keepdim = true}, false) end, list .. '"keepdim"')
+      assert.misuse(function() f(x, {axis = {1}}, true) end, list .. '"axis"')
+      assert.misuse(function() f(x, {1}, true, "junk", 3) end,
+        name .. ": too many arguments: expected at most 2 after the tensors, got 4")
+      assert.misuse(function() f(x, {1, axis = 2}) end, name .. ": axis is given twice")
+      assert.same({1, 1, 3}, f(x, {axis = {2}, keepdim = true}).shape)
+    end
     assert.misuse(function() return x:sum{1, keepdims = true} end,
       'sum: unknown option "keepdims" %(did you mean "keepdim"%?%)')
     assert.misuse(function() return lt.zeros{2, dtyp = "i64"} end,

@@ -63,7 +63,8 @@ static void read_list(lua_State *L, const Call *c, const Param *p, int index, in
   }
 }
 
-static void read_pair(lua_State *L, const Call *c, const Param *p, int index, int64_t *to) {
+static void read_pair(lua_State *L, const Call *c, const Param *p, int index, bool mixed,
+                      int64_t *to) {
   if (lua_type(L, index) != LUA_TTABLE) {
     to[0] = to[1] = check_whole(L, index, c->op->name, p->name);
     return;
@@ -71,7 +72,7 @@ static void read_pair(lua_State *L, const Call *c, const Param *p, int index, in
   if (lua_rawlen(L, index) != 2)
     raise_error(L, "%s: %s: expected a whole number or {height, width}, got a table of %d",
                 c->op->name, p->name, (int)lua_rawlen(L, index));
-  check_list(L, index, c->op->name, p->name);
+  if (!mixed) check_list(L, index, c->op->name, p->name);
   for (int i = 0; i < 2; i++) {
     lua_rawgeti(L, index, i + 1);
     to[i] = check_whole(L, -1, c->op->name, p->name);
@@ -123,7 +124,7 @@ static void read_param(lua_State *L, Call *c, const Param *p, int index, int las
   else switch (p->kind) {
     case PARAM_BOOL: *to = read_flag(L, c, p, index); break;
     case PARAM_CHOICE: *to = read_choice(L, c, p, index); break;
-    case PARAM_PAIR: read_pair(L, c, p, index, to); break;
+    case PARAM_PAIR: read_pair(L, c, p, index, index == s->mixed, to); break;
     case PARAM_INTS:
     case PARAM_AXES: read_list(L, c, p, index, last, index == s->mixed, to); break;
     case PARAM_AXIS:
@@ -144,6 +145,9 @@ static bool is_options(lua_State *L, int index) {
 }
 
 static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
+
+/* May options stand beside its items? */
+static bool takes_names(const Param *p) { return is_list(p) || p->kind == PARAM_PAIR; }
 
 static bool is_empty(lua_State *L, int index) {
   lua_pushnil(L);
@@ -176,7 +180,7 @@ static void read_params(lua_State *L, Call *c, int first) {
   Slots s = {0};
   /* x:sum{1, 2, keepdim = true} */
   int place = top - first;
-  if (!options && place >= 0 && place < count && is_list(&c->op->params[place]) &&
+  if (!options && place >= 0 && place < count && takes_names(&c->op->params[place]) &&
       lua_type(L, top) == LUA_TTABLE && has_names(L, top))
     options = s.mixed = top;
   if (options) check_options(L, c->op, options, s.mixed > 0);

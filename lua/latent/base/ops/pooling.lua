@@ -1,7 +1,7 @@
 --- Pools along one axis and along three, made of max_pool2d and avg_pool2d, the places of the maxima, and the way back
 -- from these.
 -- @module latent.base.ops.pooling
-local arguments = require "latent.base.arguments"
+local arguments, options = require "latent.base.arguments", require "latent.base.options"
 local shapes = require "latent.base.shapes"
 local spatial = require "latent.base.ops.spatial"
 
@@ -20,7 +20,7 @@ return function(core)
 
   local function max_pool2d(x, ...)
     local last = select("#", ...) > 0 and select(-1, ...)
-    local named = type(last) == "table" and last.return_indices ~= nil
+    local named = type(last) == "table" and (last[1] == nil or next(select(2, options.separate(last))) ~= nil)
     if not named and select("#", ...) < 6 then return ops.max_pool2d(x, ...) end
     local o = arguments.read("max_pool2d", MAX_WITH_PLACES, ...)
     x = core.tensor_like(x, "max_pool2d: x")
@@ -149,6 +149,19 @@ return function(core)
     return sizes
   end
 
+  -- As scatter would refuse them, which calls them otherwise.
+  local function check_places(name, indices, count)
+    if indices:numel() == 0 then return end
+    local least, most, _, nans = core.statistics(indices)
+    local whole = not indices.dtype:find "^float" or ops.ne(indices, ops.floor(indices)):sum():item() == 0
+    if whole and nans == 0 and least >= 1 and most <= count then return end
+    for i, place in ipairs(indices:detach():reshape(-1):table()) do
+      if not (place >= 1 and place <= count and place % 1 == 0) then
+        core.raise(("%s: indices: expected whole numbers 1..%d, got %.9g at position %d"):format(name, count, place, i))
+      end
+    end
+  end
+
   local function unpool(name, n)
     return function(x, indices, ...)
       local shape
@@ -161,6 +174,7 @@ return function(core)
       local o = settle(name, arguments.read(name, UNPOOL, ...), n)
       local sizes, places = unpooled_sizes(name, shape, o, n), 1
       for _, size in ipairs(sizes) do places = places * math.max(size, 0) end
+      check_places(name, indices, places)
       local channels = shape[n + 2]
       local flat = {shape[1], x:numel() // math.max(shape[1] * channels, 1), channels}
       local y = core.zeros({shape[1], places, channels}, {dtype = x.dtype})
