@@ -226,8 +226,10 @@ describe("distributions", function()
         D.MultivariateNormal(wide, {covariance_matrix = lt.eye(3)}) end,
       ["MixtureSameFamily: mixture is float64 and components float32; make them of parameters of one type"] = function()
         D.MixtureSameFamily(D.Categorical{logits = wide}, D.Normal(lt.zeros(3), 1)) end,
-      ["log_prob: x is float32 and a parameter float64"] = function() D.Normal(wide, 1):log_prob(lt.zeros(3)) end,
-      ["log_prob: x is float64 and a parameter float32"] = function()
+      ["log_prob: x is float32 and a parameter float64; make them one type, with x:double%(%) or a distribution of " ..
+        "float32 parameters"] = function() D.Normal(wide, 1):log_prob(lt.zeros(3)) end,
+      ["log_prob: x is float64 and a parameter float32; make them one type, with x:float%(%) or a distribution of " ..
+        "float64 parameters"] = function()
         D.Independent(D.Normal(lt.zeros(3), 1)):log_prob(wide) end,
       ["kl_divergence: p is float64 and q float32; make them of parameters of one type"] = function()
         D.kl_divergence(D.Normal(wide, 1), D.Normal(0, 1)) end,

@@ -153,12 +153,20 @@ function Distribution:rsample(shape, opts)
   return draw(self, "rsample", shape, opts)
 end
 
+-- Raises where a value and the parameters have two floating types; the values of one may be integers.
+local function check_value_type(x, like)
+  if core.is_tensor(like) and x.dtype ~= like.dtype and x.dtype:find "^float" and like.dtype:find "^float" then
+    raise(("log_prob: x is %s and a parameter %s; make them one type, with x:%s() or a distribution of %s \z
+      parameters"):format(x.dtype, like.dtype, like.dtype == "float64" and "double" or "float", x.dtype))
+  end
+end
+
 --- The logarithm of the density, or of the probability.
 -- @tparam Tensor x broadcasts to the batch shape; its last axes are the event
 -- @treturn Tensor [..., batch_shape...]
 function Distribution:log_prob(x)
   x = core.tensor_like(x, "log_prob: x", self._like)
-  if not self._rules.labels and not self.base then one_type("log_prob", {"x", "a parameter"}, x, self._like) end
+  if not self._rules.labels and not self.base then check_value_type(x, self._like) end
   local events, shape = #self.event_shape, x.shape
   for d = 1, events do
     if shape[#shape - events + d] ~= self.event_shape[d] then
