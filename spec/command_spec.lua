@@ -98,6 +98,10 @@ describe("latent", function()
       ["print(1)\\nquit\\nprint(2)"] = "1\n", ["1 + 1\\nexit"] = "2\n",
       ["if true then\\nprint(1)\\nend\\nexit()\\n<"] = "1\n",
       ["exit = 5\\nexit"] = "5\n", ["local function exit() print(3) end\\nexit()"] = "3\n",
+      ['print "no exit"\\nexit\\nprint(2)'] = "no exit\n", [" -- exit = 1\\nexit\\nprint(2)"] = "",
+      ["if 1 == 2 then os.exit(3) end\\nexit\\nprint(2)"] = "", ["t = {exit = 1}\\nexit\\nprint(2)"] = "",
+      ["print([[\\nexit\\n]])"] = "exit\n\n", ["\\n--[[\\nquit\\n]] print(4)\\nquit\\n<"] = "4\n",
+      ["a, exit = 1, 2\\nexit"] = "2\n",
     } do
       local output, status = shell(("printf '%s\\n' | %s"):format(text, COMMAND))
       assert.same({expected, 0, text}, {output, status, text})

@@ -212,6 +212,7 @@ end
 -- @tparam table scope
 -- @treturn ?function
 -- @treturn ?string message
+-- @treturn ?boolean with a message, whether more lines could complete the source
 function M.compile_script(source, name, scope)
   source, name = source:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", ""), "=" .. name
   if source:sub(1, 1) == "\27" then return load(source, name, "b", scope.environment) end
@@ -224,7 +225,7 @@ function M.compile_script(source, name, scope)
   local last = with_last_value(source)
   f = last and load(last, name, "t", scope.environment)
   if f then return valued(f) end
-  return nil, message
+  return nil, message, is_incomplete(message)
 end
 
 return M

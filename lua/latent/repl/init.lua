@@ -183,6 +183,7 @@ function Session:compile(source, name) return compile(source, name, self.scope) 
 -- @tparam string name of the chunk
 -- @treturn ?function whose values `show` prints
 -- @treturn ?string message
+-- @treturn ?boolean with a message, whether more lines could complete the source
 function Session:compile_script(source, name) return compile_script(source, name, self.scope) end
 
 --- Loads a script whose locals the session keeps.

@@ -111,15 +111,35 @@ local function run_shown(session, f, message, silent, ...)
   return status
 end
 
--- A script from standard input up to a line that says exit or quit, as the prompt takes it.
+local BRACKETS = {["("] = 1, ["{"] = 1, ["["] = 1, [")"] = -1, ["}"] = -1, ["]"] = -1}
+
+-- Whether a script makes a variable of this name: declares it, assigns to it, or defines it as a function.
+local function makes_variable(source, name)
+  local tokens, depth = {}, 0
+  for _, token in ipairs(require("latent.repl.lexer").tokens(source)) do
+    if token.kind ~= "comment" then tokens[#tokens + 1] = token end
+  end
+  for i, token in ipairs(tokens) do
+    local before, behind = tokens[i - 1] and tokens[i - 1].text, tokens[i + 1] and tokens[i + 1].text
+    if token.kind == "operator" then depth = depth + (BRACKETS[token.text] or 0) end
+    if token.kind == "name" and token.text == name and depth == 0 and before ~= "." and before ~= ":"
+      and (before == "local" or before == "function" or before == "," or behind == "=" or behind == ",") then
+      return true
+    end
+  end
+  return false
+end
+
+-- A script from standard input up to a line that says exit or quit, as the prompt takes it: not within a string, a
+-- comment or a block that is still open there, nor where the script has a variable of that name.
 local function before_farewell(text, session)
+  if text:sub(1, 1) == "\27" then return text end
   local at = 1
   for line, following in text:gmatch "([^\n]*)\n?()" do
     if session:is_farewell(line) then
       local before = text:sub(1, at - 1)
-      if not before:find("%f[%w_]" .. line:match "%a+" .. "%f[^%w_]") and session:compile_script(before, "stdin") then
-        return before
-      end
+      local _, _, is_open = session:compile_script(before, "stdin")
+      if not is_open and not makes_variable(before, line:match "%a+") then return before end
     end
     at = following
   end
