@@ -256,6 +256,8 @@ describe("an experiment", function()
     {"--data cifar", '%-%-data: expected one of mnist, fashion, mini, got "cifar"'},
     {"--recipe bread", '%-%-recipe: expected one of default, slow, got "bread"'},
     {"--seed -1", '%-%-seed: expected a whole number of at least 0, got "%-1"'},
+    {'--out ""', "^%-%-out: expected a folder\n"},
+    {"--out=", "^%-%-out: expected a folder\n"},
     {"--draw=yes", "draw"},
     {"--epochs", "epochs"},
     {"more", "too many arguments"},

@@ -160,6 +160,7 @@ end
 
 -- Text from the command line as a value of an option; nil and a message.
 local function convert(o, text)
+  if o.name == "out" and text == "" then return nil, "--out: expected a folder" end
   local value = text
   if o.kind == "integer" or o.kind == "float" then value = core.plainly(tonumber, text) end
   value = value ~= nil and fit(o, value)
