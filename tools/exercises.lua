@@ -48,10 +48,10 @@ end
 
 table.sort(scripts)
 local rows, claims, hold = {{"exercise", "quantity", "here", "for comparison"}}, 0, 0
-local failing, measured_on = {}, nil
+local failing, list = {}, {}
 for _, script in ipairs(scripts) do
   local record = folder.newest(out[script], script, function() return true end)
-  measured_on = records.measured_on(record)
+  list[#list + 1] = record
   for _, item in ipairs(record.items) do
     if item.kind == "number" and type(item.value) == "number" then
       local unit, reference = item.unit and " " .. item.unit or "", item.reference
@@ -63,6 +63,7 @@ for _, script in ipairs(scripts) do
     end
   end
 end
-say.table("What the exercises found on " .. measured_on, rows)
+local images = records.common_images(list)
+say.table("What the exercises found" .. (images and " on " .. images or ""), rows)
 print(("%d of %d claims hold; all in %.1f minutes"):format(hold, claims, (lt.clock() - clock) / 60))
 if #failing > 0 then print("These do not hold:\n" .. table.concat(failing, "\n")) end

@@ -108,6 +108,17 @@ function M.measured_on(values)
   return values.data
 end
 
+--- What the numbers of several records are of.
+-- @tparam {table,...} list values as read from the files
+-- @treturn ?string nil where they read different sets, or one of them none
+function M.common_images(list)
+  local common = M.measured_on(list[1])
+  for _, values in ipairs(list) do
+    if M.measured_on(values) ~= common then return nil end
+  end
+  return common
+end
+
 --- The numbers of a record by name; a list where the number was one.
 -- @tparam table values as read from the file
 -- @treturn table

@@ -179,15 +179,6 @@ local function heading_of(record)
   return first and first:gsub("%.$", "") or text:gsub("%.$", ""), rest
 end
 
--- What all records read; nil where they read different sets, or one of them none.
-local function common_images(list)
-  local common = records.measured_on(list[1])
-  for _, record in ipairs(list) do
-    if records.measured_on(record) ~= common then return nil end
-  end
-  return common
-end
-
 local function section(record, common)
   local heading, rest = heading_of(record)
   local parts = {id = record.name, h.h2{heading}, rest and h.p{class = "question", rest}}
@@ -293,7 +284,7 @@ function M.page(out, title)
     return nil, damaged[1] or ("%s: holds no run of an experiment"):format(out)
   end
   title = title or "Experiments"
-  local common = common_images(list)
+  local common = records.common_images(list)
   local body = {h.h1{title}, lead(list, common), contents(list)}
   for _, message in ipairs(damaged) do body[#body + 1] = h.p{class = "note", "Left out: " .. message} end
   for _, record in ipairs(list) do body[#body + 1] = section(record, common) end
