@@ -81,6 +81,25 @@ describe("the runner of the specs", function()
     assert.equal("exit status 1", status)
   end)
 
+  it("takes for an error, and names, what ends before its time in one Busted", function()
+    for _, words in ipairs{"--jobs 1", "--jobs 4"} do
+      for code, how in pairs{["os.exit(0)"] = "ended with exit status 0",
+        ["os.exit(255)"] = "ended with exit status 255", ['os.execute "kill -9 $PPID"'] = "ended by signal 9"} do
+        files.mkdir_p(folder .. "/one")
+        if words == "--jobs 1" then scratch.write(folder, "one/a_spec.lua", GOOD .. ("-"):rep(200)) end
+        scratch.write(folder, "one/b_spec.lua", ('it("leaves", function() %s end)'):format(code))
+        local said = files.capture(("lua5.4 tools/test.lua %s %s/one 2>&1; echo status $?"):format(words, folder))
+        assert.matches(("Error %%-> %%S+/one/b_spec.lua\nBusted %s before it was through\nstatus 1$"):format(how), said)
+        files.capture("rm -r " .. folder .. "/one")
+      end
+    end
+  end)
+
+  it("tells an exit status that no signal makes", function()
+    local said = run{a = GOOD, high = 'it("leaves", function() os.exit(255) end)'}
+    assert.matches("/high_spec.lua\nBusted ended with exit status 255, having said:\n", said)
+  end)
+
   it("ends all that it has begun when it is interrupted, and says what it had found", function()
     for i = 1, 3 do
       scratch.write(folder, i .. "_spec.lua", ([[it("lasts", function()

@@ -7,6 +7,7 @@ local arguments, core, files = require "tools.arguments", require "latent.core",
 local scratch = require "spec.support.scratch"
 
 local quote = files.quote
+local SIGNALS = 64 -- that there are; a shell adds 128 to the one that ended a process
 local PATIENCE = 20 -- tenths of a second that what is interrupted has to end by itself
 
 local function quoted(list)
@@ -34,11 +35,9 @@ local function fitting(jobs, gigabytes)
   return free and math.max(1, math.min(jobs, tonumber(free) // (gigabytes * 1e6) // 1 | 0)) or jobs
 end
 
--- Busted by the words before the files. Its own program would start another interpreter, and hide how that ended.
-local function command_of(folder, options)
-  local program = folder .. "/busted.lua"
-  files.save(program, "require 'busted.runner' {standalone = false}\n")
-  return quoted{arg[-1], program, "--ignore-lua", table.unpack(options)}
+-- Busted by the words before the files; where it tells how far it came, or "".
+local function command_of(place, options)
+  return quoted{arg[-1], (arg[0]:gsub("test%.lua$", "busted.lua")), place, "--ignore-lua", table.unpack(options)}
 end
 
 -- Starts a shell for each file, so many at a time; it tells the file's number and how Busted ended. They are a session
@@ -75,6 +74,13 @@ local function read_said(said)
   end
 end
 
+-- How a process ended, by its status as a shell tells it; nil where it was not brought to its end.
+local function ending(status)
+  if not status then return "did not end" end
+  local signal = status - 128
+  return signal >= 1 and signal <= SIGNALS and "ended by signal " .. signal or "ended with exit status " .. status
+end
+
 -- What one file came to. `status` as a shell tells it; nil where the file was not brought to its end.
 local function result_of(path, said, status)
   local dots, numbers, text = read_said(said)
@@ -84,10 +90,8 @@ local function result_of(path, said, status)
   end
   numbers = numbers or {0, 0, 0, 0}
   numbers[3] = numbers[3] + 1
-  local how = not status and "did not end" or status > 128 and "ended by signal " .. status - 128
-    or "ended with exit status " .. status
   return {dots = (dots or "") .. "*", numbers = numbers, failed = true,
-    text = ("\nError -> %s\nBusted %s, having said:\n%s"):format(path, how, said)}
+    text = ("\nError -> %s\nBusted %s, having said:\n%s"):format(path, ending(status), said)}
 end
 
 local function counted(n, one, more) return n .. " " .. (n == 1 and one or more) end
@@ -134,6 +138,17 @@ local function run(list, command, folder, jobs)
   return conclude(ended, core.clock() - clock)
 end
 
+-- All files in one Busted, which prints for itself. @return whether all is well
+local function run_together(list, place, options)
+  files.save(place, list[1])
+  local ok, how, code = os.execute(command_of(place, options) .. " " .. quoted(list))
+  local path = assert(files.read_all(place))
+  if path == "" then return ok end
+  io.write(("\nError -> %s\nBusted %s before it was through\n"):format(path,
+    ending(how == "signal" and 128 + code or code)))
+  return false
+end
+
 local parser = arguments.parser("tools/test.lua", "Run the specs, several files at a time.")
 parser:option("--jobs", "files at a time"):convert(arguments.whole(1))
   :default(files.capture "getconf _NPROCESSORS_ONLN")
@@ -159,11 +174,11 @@ if o.memory then o.jobs = fitting(o.jobs, o.memory) end
 local folder, remove = scratch.folder()
 local ok, interrupted
 if o.jobs == 1 or #list == 1 then
-  ok = os.execute(command_of(folder, options) .. " " .. quoted(list))
+  ok = run_together(list, folder .. "/at", options)
 else
   local coloured = term.isatty(io.stdout) and {"--output=utfTerminal", "-Xoutput", "--color"} or {}
   table.move(coloured, 1, #coloured, #options + 1, options)
-  ok, interrupted = run(list, command_of(folder, options), folder, o.jobs)
+  ok, interrupted = run(list, command_of("", options), folder, o.jobs)
 end
 remove()
 if interrupted then io.stderr:write(interrupted, "\n") end
