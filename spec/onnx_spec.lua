@@ -208,6 +208,46 @@ describe("an ONNX file", function()
     assert.close(lt.exp(lt.zeros(1)), {1})
   end)
 
+  it("follows an op that several functions hold, and puts it back", function()
+    local relu, x = lt.relu, lt.tensor{{-1, 2, 3}}
+    local function twice(v) return relu(v) + relu(v) end
+    local function more(v) return relu(v) - 1 end
+    local function held(f) return select(2, debug.getupvalue(f, 1)) end
+    local part = nn.Module{forward = function(_, v) return more(v) end}
+    local outer = nn.Module{part = part, forward = function(self, v) return self.part(relu(v)) end}
+    local function ops_of(model)
+      local names = {}
+      for _, node in ipairs(saved(model, {input = x}).nodes) do names[#names + 1] = node.op end
+      assert.equal(lt.relu, relu)
+      assert.equal(relu, held(twice))
+      return table.concat(names, " ")
+    end
+    for _ = 1, 2 do
+      assert.equal("Relu Relu Add Relu Sub Identity", ops_of(nn.Sequential{twice, more}))
+      assert.equal("Relu Relu Sub Identity", ops_of(outer))
+      assert.equal("Relu Sub Relu Sub Identity", ops_of(nn.Sequential{part, part}))
+    end
+    assert.is_false(pcall(onnx.save, path, nn.Sequential{twice, more, function(v) return v:cumsum(1) end}, {input = x}))
+    assert.equal(lt.relu, relu)
+    assert.equal(relu, held(more))
+  end)
+
+  it("leaves what a followed function has kept", function()
+    local relu, kept = lt.relu, nil
+    local function keeps(x)
+      kept = lt.relu
+      local y = relu(x)
+      relu = math.abs
+      return y
+    end
+    onnx.save(path, nn.Sequential{keeps}, {input = {1, 3}})
+    assert.equal(math.abs, relu)
+    assert.close(kept(lt.tensor{-1, 2}), {0, 2}, 0)
+    local held = kept
+    assert.equal("Relu", saved(nn.Sequential{function(x) return held(x) end}, {input = {1, 3}}).nodes[1].op)
+    assert.equal(kept, held)
+  end)
+
   it("asks for an input, and for a known opset", function()
     local model = nn.Linear(2, 2)
     local function refused(pattern, opts)

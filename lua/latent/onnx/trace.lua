@@ -205,37 +205,43 @@ end
 local function title(g, layer) return ("%s: %s"):format(g:place(), layer.kind) end
 
 -- Functions taken out of `latent` before, as by `local relu = lt.relu`, are the library's own. Where a function of the
--- user's holds one, those that answer to symbols take its place until the model has been followed.
+-- user's holds one, those that answer to symbols take its place until the model has been followed. Functions share such
+-- a place: where one has been answered, the others find the answer there.
 local held = {}
+local answers = setmetatable({}, {__mode = "k"}) -- the functions that answer to symbols, of all runs
 
-local function answer(f, seen)
+local function answer(f, op_of, seen)
   if seen[f] then return end
   seen[f] = true
   local i = 1
   local name, value = debug.getupvalue(f, i)
   while name do
-    if type(value) == "function" then
-      for op, real in pairs(real_ops) do
-        if value == real then
-          held[#held + 1] = {f, i, real}
-          debug.setupvalue(f, i, lt[op])
-        end
-      end
-      answer(value, seen)
+    local op = op_of[value]
+    if op then
+      held[#held + 1] = {f = f, i = i, real = value, answer = lt[op]}
+      debug.setupvalue(f, i, lt[op])
+    elseif type(value) == "function" and not answers[value] then
+      answer(value, op_of, seen)
     end
     i = i + 1
     name, value = debug.getupvalue(f, i)
   end
 end
 
+-- What a function of the user's wrote into such a place meanwhile stays there.
 local function put_back()
-  for _, place in ipairs(held) do debug.setupvalue(place[1], place[2], place[3]) end
+  for _, place in ipairs(held) do
+    local _, value = debug.getupvalue(place.f, place.i)
+    if value == place.answer then debug.setupvalue(place.f, place.i, place.real) end
+  end
   held = {}
 end
 
 -- The forward function of a module of one's own, or a plain function.
 local function follow(g, layer, f, ...)
-  answer(f, {})
+  local op_of = {}
+  for name, real in pairs(real_ops) do op_of[real] = name end
+  answer(f, op_of, {})
   local results = table.pack(attempt(f, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   local message = tostring(results[2])
@@ -304,6 +310,7 @@ function M.run(model, inputs)
       if has_symbol(...) then return apply(name, real, ...) end
       return real(...)
     end
+    answers[lt[name]] = true
   end
   module.intercept = intercept(paths)
   return core.no_grad(function() return model(table.unpack(inputs)) end)
