@@ -3,6 +3,7 @@ local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local lt = require "latent"
 local nn, optim, data = require "latent.nn", require "latent.optim", require "latent.data"
+require "spec.support.close"
 require "spec.support.misuse"
 
 local function plain(text) return (text:gsub("%p", "%%%0")) end
@@ -50,6 +51,29 @@ describe("a name of another library", function()
         for name in text:gmatch 'require ?%(?"([%w.]+)"' do assert.is_table(require(name)) end
       end
     end
+  end)
+
+  it("is answered with what computes the same", function()
+    local nan = 0 / 0
+    local function computes(which, name, arguments, expected)
+      local code = foreign[which][name]:gsub(", which .*", ""):gsub(", or .*", "")
+      local env = setmetatable(arguments, {__index = {lt = lt, nn = nn}})
+      assert.close(assert(load("return " .. code, code, "t", env))(), expected, 1e-6)
+    end
+    computes("lt", "relu6", {x = lt.tensor{-2, 3, 7}}, {0, 3, 6})
+    computes("lt", "hardtanh", {x = lt.tensor{-2, 0.5, 7}}, {-1, 0.5, 1})
+    computes("lt", "percentile", {x = lt.tensor{1, 2, 3}, q = 50}, 2)
+    computes("lt", "nanquantile", {x = lt.tensor{1, nan, 4}, q = 0.5}, 2.5)
+    computes("lt", "digitize", {x = lt.tensor{0, 1, 1.5}, boundaries = lt.tensor{1, 2}}, {1, 2, 2}) -- NumPy: 0, 1, 1
+    computes("tensor", "isclose", {x = lt.tensor{1, 2}, y = lt.tensor{1 + 1e-6, 2.1}}, {1, 0})
+    computes("tensor", "bernoulli_", {x = lt.zeros(2), p = 1}, {1, 1})
+    computes("tensor", "random_", {x = lt.zeros(2), first = 3, last = 3}, {3, 3})
+    local drawn = lt.zeros(4000)
+    computes("tensor", "exponential_", {x = drawn, rate = 2}, drawn)
+    assert.close(drawn:mean(), 0.5, 0.05)
+    local x, y = lt.arange(1, 6):reshape(2, 3), lt.arange(1, 3):reshape(1, 3)
+    assert.close(x:matmul(y:transpose()), {{14}, {32}}, 0) -- what `inner` says of matrices
+    assert.close(lt.einsum("ik,jk->ij", x, y), {{14}, {32}}, 0)
   end)
 
   it("does not hide that another name is nil", function()

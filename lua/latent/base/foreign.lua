@@ -21,7 +21,8 @@ local DTYPES = "x:float(), x:double(), x:long(), x:byte() or x:u8()"
 M.tensor = entries{
   ["T t mT H adjoint swapaxes swapdims"] = "x:transpose(), of two axes x:transpose(a, b)",
   ["movedim moveaxis"] = "x:permute{...} with all axes in their new order",
-  ["mm bmm inner"] = "x:matmul(y)",
+  ["mm bmm"] = "x:matmul(y)",
+  ["inner"] = "x:dot(y) of vectors, x:matmul(y:transpose()) of matrices",
   ["view view_as reshape_as resize resize_ unflatten ravel"] = "x:reshape(...), or x:flatten()",
   ["expand expand_as"] = "x:broadcast_to(shape)",
   ["repeat"] = "x:tile(...)",
@@ -52,7 +53,7 @@ M.tensor = entries{
   ["greater_equal"] = "x:ge(y)",
   ["less_equal"] = "x:le(y)",
   ["not_equal"] = "x:ne(y)",
-  ["isclose"] = "x:allclose(y)",
+  ["isclose"] = "(x - y):abs():le(1e-8 + 1e-5 * y:abs()), or x:allclose(y) for one answer",
   ["negative"] = "-x",
   ["multiply"] = "x * y",
   ["divide true_divide"] = "x / y",
@@ -63,7 +64,9 @@ M.tensor = entries{
   ["mod"] = "x:remainder(y)",
   ["power"] = "x ^ p",
   ["clip clamp_min clamp_max"] = "x:clamp(min, max), or x:clamp{min = 0}",
-  ["random_ bernoulli_ exponential_"] = "x:copy_(lt.rand(x)), or x:uniform_()",
+  ["random_"] = "x:copy_(lt.randint(first, last, x.shape):float())",
+  ["bernoulli_"] = "x:copy_(lt.rand(x):lt(p):float())",
+  ["exponential_"] = "x:copy_((1 - lt.rand(x)):log() / -rate)",
   ["addmm addmv baddbmm"] = "b + x:matmul(y)",
 }
 
@@ -78,12 +81,14 @@ M.lt = entries{
   ["randn_like normal"] = "lt.randn(x)",
   ["concat concatenate vstack hstack row_stack column_stack"] = "lt.cat({x, y}, axis)",
   ["range"] = "lt.arange(first, last, step)",
-  ["mm bmm inner tensordot"] = "lt.matmul(x, y), or lt.einsum(equation, x, y)",
-  ["t swapaxes"] = "lt.transpose(x)",
+  ["mm bmm"] = "lt.matmul(x, y)",
+  ["inner tensordot"] = 'lt.einsum(equation, x, y): "ik,jk->ij" is the inner product of matrices',
+  ["t swapaxes"] = "lt.transpose(x), of two axes lt.transpose(x, a, b)",
   ["view"] = "x:reshape(...)",
   ["expand"] = "lt.broadcast_to(x, shape)",
-  ["percentile nanquantile"] = "lt.quantile(x, q)",
-  ["digitize"] = "lt.bucketize(x, boundaries)",
+  ["percentile"] = "lt.quantile(x, q / 100)",
+  ["nanquantile"] = "lt.quantile(x:masked_select(x:eq(x)), q)",
+  ["digitize"] = "lt.bucketize(x, boundaries, {right = true}), which counts from 1",
   ["clip"] = "lt.clamp(x, min, max)",
   ["multiply"] = "x * y",
   ["divide"] = "x / y",
@@ -110,7 +115,8 @@ M.lt = entries{
   ["fft stft istft hann_window hamming_window blackman_window view_as_complex"] = 'require "latent.fft"',
   ["autograd"] = "loss:backward(), and x.grad; lt.grad(y, x)",
   ["Function"] = "lt.op{forward = ..., backward = ...}",
-  ["enable_grad set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",
+  ["set_grad_enabled inference_mode"] = "lt.no_grad(function() ... end)",
+  ["enable_grad"] = "what needs gradients outside lt.no_grad: they are recorded everywhere else",
   ["is_grad_enabled"] = "lt.is_recording()",
   ["float32 float float64 uint8 int64 long bool"] = 'a dtype\'s name as a string, {dtype = "i64"}',
   ["pi"] = "math.pi",
@@ -122,7 +128,8 @@ M.lt = entries{
   ["bce bce_loss"] = "lt.binary_cross_entropy(probabilities, targets), or lt.bce_with_logits(logits, targets)",
   ["upsample resize"] = 'lt.interpolate(x, {scale_factor = 2, mode = "bilinear"}), or lt.upsample_nearest(x, 2)',
   ["selu mish softsign logsigmoid"] = "nn.SELU()(x), nn.Mish()(x) ...",
-  ["hardtanh relu6"] = "lt.clamp(x, -1, 1)",
+  ["hardtanh"] = "lt.clamp(x, -1, 1)",
+  ["relu6"] = "lt.clamp(x, 0, 6)",
 }
 
 --- Layers.
@@ -133,9 +140,10 @@ M.nn = entries{
   ["BatchNorm BatchNormalization"] = "nn.BatchNorm1d(features) or nn.BatchNorm2d(channels)",
   ["SpatialBatchNormalization"] = "nn.BatchNorm2d(channels)",
   ["Dropout1d Dropout3d SpatialDropout"] = "nn.Dropout2d(p), which drops whole channels of [batch, ..., channels]",
-  ["AlphaDropout FeatureAlphaDropout"] = "nn.Dropout(p), which drops single elements",
+  ["AlphaDropout FeatureAlphaDropout"] =
+    "nn.Dropout(p), which sets elements to 0: there is none that keeps the mean and variance of SELU",
   ["MaxUnpool1d MaxUnpool2d MaxUnpool3d SpatialMaxUnpooling"] = "lt.max_unpool2d(x, places, kernel)",
-  ["ReLU6"] = "nn.Hardtanh(0, 6)",
+  ["ReLU6"] = "nn.Hardtanh(0, 6), whose gradient passes at the bounds",
   ["HardTanh"] = "nn.Hardtanh(-1, 1)",
   ["VolumetricConvolution"] = "nn.Conv3d(inputs, outputs, kernel)",
   ["VolumetricFullConvolution"] = "nn.ConvTranspose3d(inputs, outputs, kernel)",
@@ -147,7 +155,8 @@ M.nn = entries{
   ["SpatialAveragePooling AveragePooling2D"] = "nn.AvgPool2d(kernel)",
   ["GlobalAvgPool2d GlobalAveragePooling2D"] = "nn.GlobalAvgPool()",
   ["GlobalMaxPool2d GlobalMaxPooling2D"] = "nn.GlobalMaxPool()",
-  ["UpsamplingNearest2d UpsamplingBilinear2d UpSampling2D"] = "nn.Upsample(scale)",
+  ["UpsamplingNearest2d UpSampling2D"] = "nn.Upsample(scale)",
+  ["UpsamplingBilinear2d"] = 'nn.Upsample(scale, {mode = "bilinear", align_corners = true})',
   ["Unflatten View"] = "nn.Reshape(height, width, channels)",
   ["ModuleList ModuleDict Container"] = "nn.Sequential{...}, or fields of nn.Module{...}",
   ["LookupTable"] = "nn.Embedding(count, features)",
@@ -170,7 +179,8 @@ M.nn = entries{
 M.optim = entries{
   ["lr_scheduler"] = 'require "latent.schedule"',
   ["LBFGS"] = "optim.lbfgs(f, start)",
-  ["Adadelta NAdam RAdam Adamax Lion"] = "optim.Adam(model:parameters(), {lr = 1e-3})",
+  ["Adadelta NAdam RAdam Adamax Lion"] =
+    "optim.Adam(model:parameters(), {lr = 1e-3}), another method: there is none of that name",
   ["swa_utils AveragedModel EMA SWA"] = "optim.average(model:parameters(), {decay = 0.999})",
   ["RMSProp"] = "optim.RMSprop(model:parameters(), {lr = 1e-3})",
   ["clip_grad_norm_"] = "optim.clip_grad_norm(model:parameters(), max_norm)",
@@ -207,7 +217,7 @@ M.module = entries{
   ["load_state_dict"] = "model:load_state(state)",
   ["cuda cpu to"] = NO_DEVICE,
   ["requires_grad_"] = "model:freeze() or model:unfreeze()",
-  ["evaluate"] = "model:train() or model:eval()",
+  ["evaluate"] = "model:eval()",
 }
 
 --- Methods of optimisers.
