@@ -212,7 +212,15 @@ function M.Reshape:torch_layout(value, flow) return flow:reshape(value, self.siz
 function M.Reshape:init(first, ...)
   self.sizes, self._known, self._open = {}, 1, nil
   core.check_list(first, "nn.Reshape")
-  for i, size in ipairs(type(first) == "table" and first or {first, ...}) do
+  if first == nil or type(first) == "table" and #first == 0 then
+    raise "nn.Reshape: expected the sizes of an item, such as nn.Reshape(8, 8, 16)"
+  end
+  if type(first) == "table" and select("#", ...) > 0 then
+    raise(("nn.Reshape: expected nothing behind a list of sizes, got %s"):format(options.describe((...))))
+  end
+  local list = type(first) == "table" and first or {first, ...}
+  for i = 1, list == first and #list or select("#", first, ...) do
+    local size = list[i]
     if size == -1 and not self._open then
       self._open = i
     else
@@ -221,7 +229,6 @@ function M.Reshape:init(first, ...)
     end
     self.sizes[i] = size
   end
-  if #self.sizes == 0 then raise("nn.Reshape: expected the sizes of an item, such as nn.Reshape(8, 8, 16)") end
 end
 function M.Reshape:forward(x)
   local shape = input.check(self, x, input.BATCH).shape

@@ -461,6 +461,23 @@ local function initialise(self, dtype, ...)
   if not ok then error(message, 0) end
 end
 
+-- What stands behind the last argument that init takes would be dropped by Lua, and nobody would notice.
+local function refuse_further(class, ...)
+  local takes = debug.getinfo(class.init, "u")
+  if takes.isvararg then return end
+  local most = math.max(takes.nparams - 1, 0) -- without self
+  for i = most + 1, select("#", ...) do
+    local value, name = select(i, ...), "nn." .. class.kind
+    if type(value) == "table" and not core.is_tensor(value) and not M.is_module(value)
+        and not options.declared[name] then
+      options.check(name, value, {})
+    elseif value ~= nil then
+      raise(("%s: expected at most %d argument%s, got %s as argument %d"):format(name, most, most == 1 and "" or "s",
+        options.describe(value), i))
+    end
+  end
+end
+
 --- A class of layers. `class(...)` makes one by calling `init(self, ...)`.
 -- @tparam string kind its name in texts and messages
 -- @tparam table class its functions and constants
@@ -470,6 +487,7 @@ function M.class(kind, class)
   class.__call = Module.__call
   class.__tostring = Module.__tostring
   return setmetatable(class, {__name = "class of layers", __index = Module, __call = function(_, ...)
+    refuse_further(class, ...)
     local self = setmetatable({training = true, _made = table.pack(...)}, class) -- nn.save tells it
     local dtype = asked_dtype((select(-1, nil, ...)))
     if dtype then initialise(self, dtype, ...) else self:init(...) end
