@@ -107,10 +107,11 @@ chain("Softsign", function(ops, x) return ops.div(x, ops.add(ops.abs(x), 1)) end
 -- @treturn Module
 chain("LogSigmoid", function(ops, x) return ops.neg(ops.softplus(ops.neg(x))) end)
 
---- A layer of clamp: what is below the least value or above the greatest becomes it.
+--- A layer of clamp: what is below the least value or above the greatest becomes it. The gradient passes at the bounds
+-- themselves, where PyTorch stops it.
 -- @function Hardtanh
 -- @tparam ?number least -1 unless said
--- @tparam ?number greatest 1 unless said; nn.Hardtanh(0, 6) is PyTorch's ReLU6
+-- @tparam ?number greatest 1 unless said; nn.Hardtanh(0, 6) has the values of PyTorch's ReLU6
 -- @treturn Module
 M.Hardtanh = module.class("Hardtanh", {torch_layout = "keeps"})
 function M.Hardtanh:init(least, greatest)

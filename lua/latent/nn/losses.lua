@@ -39,7 +39,8 @@ M.MSELoss = criterion("MSELoss", "mse_loss", 2, {REDUCTION})
 --- Minus the logarithm of a normal density whose mean and logarithm of the variance are given, lt.gaussian_nll.
 -- @function GaussianNLLLoss
 -- @tparam ?table opts
--- @treturn Module called with mean, logarithm of the variance and target, in this order
+-- @treturn Module called with mean, logarithm of the variance and target, in this order; PyTorch's has the
+-- target second and the variance itself third
 M.GaussianNLLLoss = criterion("GaussianNLLLoss", "gaussian_nll", 3, {REDUCTION,
   {"constant", "boolean", false, "adds log(2 pi) / 2 to each term"}})
 
