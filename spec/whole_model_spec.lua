@@ -84,6 +84,7 @@ describe("a whole model", function()
     refused(written '{"layer":"Linear"}', "Linear: its arguments are missing")
     refused(written '{"layer":"Linear","arguments":["x",2]}', "nn.Linear: inputs: expected")
     refused(written '{"layer":"Linear","arguments":[2,2]}', "missing")
+    refused(written('{"layer":"Linear","arguments":[' .. ("2,"):rep(1200000) .. '2]}'), "too many results to unpack")
     local deep = '{"layer":"Sequential","arguments":[[' .. ("["):rep(150) .. ("]"):rep(150) .. "]]}"
     refused(written(deep), "odd.model: ")
   end)

@@ -86,7 +86,8 @@ local function make_module(classes, entry, depth)
     arguments[i], message = make_value(classes, entry.arguments[i], depth)
     if message then return nil, message end
   end
-  local ok, made = pcall(class, table.unpack(arguments, 1, n))
+  -- within: a file may name more arguments than Lua takes
+  local ok, made = pcall(function() return class(table.unpack(arguments, 1, n)) end)
   if not ok then return nil, (tostring(made):gsub("^[^\n]-:%d+: ", "")) end
   return made
 end
