@@ -218,43 +218,6 @@ describe("recurrent layers", function()
     assert.equal(layer(x):bytes(), layer(x):bytes())
   end)
 
-  it("drops weights and makes the others larger, the same ones for a seed and any number of threads", function()
-    local q, v = lt.param(lt.randn(2, 70, 8)), lt.randn(2, 70, 3)
-    local _, all = lt.scaled_dot_product_attention(q, q, v)
-    local before, bits = lt.threads(), {}
-    for i, threads in ipairs{1, 3} do
-      lt.set_threads(threads)
-      lt.manual_seed(9)
-      q:zero_grad()
-      local y, weights = lt.scaled_dot_product_attention(q, q, v, {dropout_p = 0.25})
-      local dropped = weights:detach():eq(0)
-      assert.close(dropped:double():mean(), 0.25, 0.05)
-      assert.close(lt.where(dropped, 0, all:detach() / 0.75), weights:detach(), 1e-6)
-      assert.close(y, weights:matmul(v), 0)
-      y:sum():backward()
-      bits[i] = y:bytes() .. q.grad:bytes()
-    end
-    lt.set_threads(before)
-    assert.is_true(bits[1] == bits[2])
-    local y, weights = lt.scaled_dot_product_attention(q, q, v, {dropout_p = 1})
-    assert.equal(0, y:abs():max():item() + weights:abs():max():item())
-  end)
-
-  it("drops the same in an encoder's layer after the same seed", function()
-    local layer, x = nn.TransformerEncoderLayer(8, 2, {dim_feedforward = 16, dropout = 0.3}), lt.randn(2, 5, 8)
-    local function run()
-      lt.manual_seed(4)
-      layer:zero_grad()
-      local y = layer(x)
-      y:square():sum():backward()
-      return y:bytes() .. layer.self_attn.in_proj_weight.grad:bytes()
-    end
-    assert.is_true(run() == run())
-    assert.not_equal(layer(x):bytes(), layer(x):bytes())
-    layer:eval()
-    assert.equal(layer(x):bytes(), layer(x):bytes())
-  end)
-
   it("start within 1 / sqrt(hidden)", function()
     for _, p in ipairs(nn.LSTM(30, 100):parameters()) do
       local most = p:abs():max():item()
