@@ -33,6 +33,16 @@ local function script_of(figure)
   return pictures.read(folder .. "/s.gp")
 end
 
+describe("ranges of axes", function()
+  it("are refused where everything is drawn", function()
+    for text, f in pairs{
+      ['plot.heatmap: unknown option "xrange"'] = function() plot.heatmap{{{1, 2}, {3, 4}}, xrange = {0, 1}} end,
+      ['plot.heatmap: unknown option "yrange"'] = function() plot.heatmap{{{1, 2}, {3, 4}}, yrange = {0, 1}} end,
+      ['plot.bars: unknown option "xrange"'] = function() plot.bars{{values = {1, 2}}, xrange = {0, 1}} end,
+    } do assert.misuse(f, text) end
+  end)
+end)
+
 describe("plot", function()
   setup(function() folder, remove = scratch.folder() end)
   teardown(function() remove() end)

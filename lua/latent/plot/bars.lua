@@ -130,7 +130,8 @@ end
 
 local bar_options = kinds.declare("plot.bars", {
   {"names", "any", nil, "one a group (default: 1..n)"},
-  {"format", "any", nil, 'such as "%.1f": writes the values above the bars'}}, true)
+  {"format", "any", nil, 'such as "%.1f": writes the values above the bars'}}, true,
+  {xrange = true}) -- all groups are drawn
 local read_bars = options.reader("plot.bars: series", {{"values", "any"}, {"label", kinds.text},
   {"color", kinds.colour}})
 

@@ -43,9 +43,9 @@ local COMMON = {
   {"series", "list", {}, "lines and points over it, each as `plot.lines` takes it"},
 }
 
-local function declare(fname, rows)
+local function declare(fname, rows, without)
   local all = table.move(COMMON, 1, #COMMON, 1, {})
-  return kinds.declare(fname, table.move(rows, 1, #rows, #all + 1, all), true)
+  return kinds.declare(fname, table.move(rows, 1, #rows, #all + 1, all), true, without)
 end
 
 -- ---- reading ----
@@ -222,7 +222,8 @@ local LEVELS = {type = "int|{number,...}", words = function() return "how many, 
 local read_heatmap = declare("plot.heatmap", {
   {"levels", LEVELS, nil, "lines of equal value over the colours: how many, or of which values"},
   {"xnames", "any", nil, "of the columns"}, {"ynames", "any", nil, "of the rows, the first on top"},
-  {"format", "any", nil, 'such as "%.1f": writes the values into the cells'}})
+  {"format", "any", nil, 'such as "%.1f": writes the values into the cells'}},
+  {xrange = true, yrange = true}) -- all cells are drawn
 
 -- Numbers 1..n as names, as many as have room; "" for the others.
 local function counted(n, room)

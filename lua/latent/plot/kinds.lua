@@ -124,11 +124,12 @@ local COMMON = {
 -- @tparam string fname
 -- @tparam {table,...} rows as for `options.declare`
 -- @tparam ?boolean is_chart true: the common ones follow
+-- @tparam ?table without those that make no sense for it, by name
 -- @treturn function gives the options of a call, checked, without the positional part
-function M.declare(fname, rows, is_chart)
+function M.declare(fname, rows, is_chart, without)
   local all = table.move(rows, 1, #rows, 1, {})
-  if is_chart then
-    table.move(COMMON, 1, #COMMON, #all + 1, all)
+  for _, row in ipairs(is_chart and COMMON or {}) do
+    if not (without and without[row[1]]) then all[#all + 1] = row end
   end
   local read = options.declare(fname, all)
   return function(arguments)
