@@ -4,7 +4,7 @@
 local arguments = require "tools.arguments"
 local core, lt = require "latent.core", require "latent"
 local files, json = require "latent.base.files", require "latent.json"
-local ablate, mpi = require "bench.ablate", require "bench.mpi"
+local ablate, mpi, span = require "bench.ablate", require "bench.mpi", require "bench.span"
 local cases, harness, peers = require "bench.cases", require "bench.harness", require "bench.peer"
 
 local M = {}
@@ -46,6 +46,8 @@ function M.options(list)
   parser:option("--images", "of an epoch"):convert(arguments.whole(1)):default "60000"
   parser:option("--out", "the file of all numbers"):default "runs/bench.json"
   parser:flag("--scale", "threads 1, 2, 4, 8, 16, as far as there are cores, and what each gains over one")
+  parser:flag("--span", "what --scale can show at best, on any machine: the chunks of all parallel regions, timed "
+    .. "one by one on one thread, dealt to 2, 4, 8, 16 and 64 (or --threads); with --case also which ops limit")
   parser:flag("--ablate", "what each special case of the kernels gains")
   parser:flag("--list", "print the names of the cases")
   local o = parser:parse(list)
@@ -291,6 +293,7 @@ function M.grid(rows)
     least_case = worst.case, below = below}
 end
 
+-- What is written to the JSON file.
 local function report(rows, state)
   local peer = state.peer_for(1)
   local threads, per_thread = {}, {}
@@ -436,7 +439,8 @@ function M.main(list)
     ablate.run(o, print)
     return
   end
-  if o.scale then
+  local detailed = #o.case > 0
+  if o.scale or o.span then
     o.peer = "none"
     if #o.case == 0 then o.case = M.scaled() end
   end
@@ -446,7 +450,7 @@ function M.main(list)
     return
   end
   io.stdout:setvbuf "line"
-  local result = M.run(o, print)
+  local result = o.span and report(span.run(selected, o, detailed, print), state_of(o)) or M.run(o, print)
   assert(files.mkdir_p(files.dirname(o.out)))
   assert(files.write_atomic(o.out, json.encode(result, {indent = 2, nan = "null"}) .. "\n"))
   print("written to " .. o.out)

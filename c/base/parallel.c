@@ -2,6 +2,7 @@
 
 #include "base/cpus.h"
 #include "base/futex.h"
+#include "base/regions.h"
 #include "base/signals.h"
 
 #include <pthread.h>
@@ -72,6 +73,15 @@ static void run_chunk(const Job *j, int64_t begin, int thread) {
   if (atomic_load_explicit(&may_stop, memory_order_relaxed) && signals_interrupting())
     atomic_store(&stopped, true);
   else j->body(j->context, begin, end < j->n ? end : j->n, thread);
+}
+
+/* One chunk after the other, each of them timed. */
+static void run_watched(const Job *j) {
+  regions_begin();
+  for (int64_t begin = 0; begin < j->n; begin += j->grain) {
+    run_chunk(j, begin, 0);
+    regions_chunk();
+  }
 }
 
 void parallel_may_stop(void) {
@@ -258,6 +268,10 @@ static void take_back(atomic_uint *turn) {
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
   if (n <= 0) return;
   Job j = {body, context, n, grain, (n + grain - 1) / grain, parallel_threads()};
+  if (regions_running) {
+    run_watched(&j);
+    return;
+  }
   if (j.threads > j.chunks) j.threads = (int)j.chunks;
   if (j.chunks > UINT32_MAX) j.threads = 1;
   if (j.threads > workers + 1) start_workers(j.threads);

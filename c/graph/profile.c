@@ -32,7 +32,7 @@ const ProfileRow *profile_stop(int *count) {
 }
 
 Span profile_open(void) {
-  Span s = {.outer = profile.inner};
+  Span s = {.outer = profile.inner, .regions = regions_count()};
   profile.inner = 0;
   s.start = now();
   return s;
@@ -58,6 +58,7 @@ void profile_close(Span s, const char *name, ProfileKind kind, double flops) {
     row->flops += flops;
   }
   profile.inner = s.outer + elapsed;
+  if (regions_running) regions_name(s.regions, name, (int)kind);
 }
 
 /* ---- arithmetic ---- */

@@ -1,9 +1,11 @@
 /* Floor 4: where the time goes. While a profile runs, each op that the graph applies or runs back
  * is timed and its arithmetic counted; otherwise a call costs one look at a flag. An op that other
- * ops are applied in (one written in Lua) has its own time only. Knows ops; nothing of Lua. */
+ * ops are applied in (one written in Lua) has its own time only. Parallel regions that are watched
+ * at the time get the op's name. Knows ops; nothing of Lua. */
 #ifndef LATENT_PROFILE_H
 #define LATENT_PROFILE_H
 
+#include "base/regions.h"
 #include "ops/op.h"
 
 typedef enum { PROFILE_FORWARD, PROFILE_BACKWARD, PROFILE_OTHER } ProfileKind;
@@ -17,8 +19,9 @@ typedef struct ProfileRow {
 
 /* A stretch of time that has begun. */
 typedef struct Span {
-  double start; /* 0: no profile ran when it began */
-  double outer; /* time spent so far in spans inside the one around this */
+  double start;   /* 0: no profile ran when it began */
+  double outer;   /* time spent so far in spans inside the one around this */
+  size_t regions; /* how many parallel ones there had been when it began */
 } Span;
 
 extern bool profile_running;

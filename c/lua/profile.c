@@ -17,21 +17,29 @@ static int l_profile_running(lua_State *L) {
   return 1;
 }
 
+static void set_names(lua_State *L, const char *name, int kind) {
+  static const char *const kinds[] = {"forward", "backward", "other"};
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "name");
+  lua_pushstring(L, kinds[kind]);
+  lua_setfield(L, -2, "kind");
+}
+
+static void set_integer(lua_State *L, const char *key, int64_t n) {
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, key);
+}
+
 /* profile_stop() -> a list of {name, kind, calls, seconds, flops}; kind is "forward", "backward" or
  * "other" */
 static int l_profile_stop(lua_State *L) {
-  static const char *const kinds[] = {"forward", "backward", "other"};
   int count;
   const ProfileRow *row = profile_stop(&count);
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++, row++) {
     lua_createtable(L, 0, 5);
-    lua_pushstring(L, row->name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, kinds[row->kind]);
-    lua_setfield(L, -2, "kind");
-    lua_pushinteger(L, (lua_Integer)row->calls);
-    lua_setfield(L, -2, "calls");
+    set_names(L, row->name, (int)row->kind);
+    set_integer(L, "calls", (int64_t)row->calls);
     lua_pushnumber(L, row->seconds);
     lua_setfield(L, -2, "seconds");
     lua_pushnumber(L, row->flops);
@@ -39,6 +47,33 @@ static int l_profile_stop(lua_State *L) {
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
+}
+
+/* regions_start(): from here on parallel regions run on one thread, chunk by chunk, each timed */
+static int l_regions_start(lua_State *L) {
+  (void)L;
+  regions_start();
+  return 0;
+}
+
+/* regions_stop() -> a list of {chunks} in their order, with `name` and `kind` of the op where a
+ * profile ran; and the seconds of all chunks, one float after the other in a string: nothing that
+ * Lua's collector would have to walk through in the next iteration */
+static int l_regions_stop(lua_State *L) {
+  Regions r = regions_stop();
+  if (!r.complete) raise_error(L, "regions_stop: out of memory");
+  size_t chunks = 0;
+  lua_createtable(L, (int)r.count, 0);
+  for (size_t i = 0; i < r.count; i++) {
+    const Region *region = &r.region[i];
+    lua_createtable(L, 0, 3);
+    set_integer(L, "chunks", region->chunks);
+    if (region->name) set_names(L, region->name, region->kind);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+    chunks += (size_t)region->chunks;
+  }
+  lua_pushlstring(L, (const char *)r.seconds, chunks * sizeof *r.seconds);
+  return 2;
 }
 
 /* shortcuts() -> the names of the kernels' special cases */
@@ -65,7 +100,8 @@ static int l_set_shortcut(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"profile_start", l_profile_start}, {"profile_running", l_profile_running},
-    {"profile_stop", l_profile_stop},   {"shortcuts", l_shortcuts},
+    {"profile_stop", l_profile_stop},   {"regions_start", l_regions_start},
+    {"regions_stop", l_regions_stop},   {"shortcuts", l_shortcuts},
     {"set_shortcut", l_set_shortcut},   {NULL, NULL}};
 
 void open_profile(lua_State *L) { luaL_setfuncs(L, functions, 0); }

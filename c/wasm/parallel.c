@@ -1,6 +1,7 @@
 /* base/parallel.h on the one thread that there is. */
 #include "base/parallel.h"
 
+#include "base/regions.h"
 #include "base/signals.h"
 
 #include <stdlib.h>
@@ -10,10 +11,12 @@ static int64_t scratch_bytes;
 static bool may_stop, stopped;
 
 void parallel_for(int64_t n, int64_t grain, ParallelBody *body, void *context) {
+  if (regions_running && n > 0) regions_begin();
   for (int64_t begin = 0; begin < n; begin += grain) {
     int64_t end = n - begin < grain ? n : begin + grain;
     if (may_stop && signals_interrupting()) stopped = true;
     else body(context, begin, end, 0);
+    if (regions_running) regions_chunk();
   }
 }
 
