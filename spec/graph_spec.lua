@@ -272,6 +272,41 @@ describe("memory", function()
     assert(highest - start < 20e6, ("%.0f MB live"):format((highest - start) / 1e6))
   end)
 
+  -- In a process of its own: when the collector runs depends on all that lives.
+  local STEPS = [[
+    local lt = require "latent"
+    local w = lt.param(lt.ones(1000000))
+    local function steps(count)
+      for _ = 1, count do
+        w:zero_grad()
+        local y = w
+        for _ = 1, 12 do y = y:tanh() end -- 48 MB
+        y:mean():backward()
+      end
+    end
+    steps(5)
+    local seen = false
+    do
+      local old = setmetatable({}, {__gc = function() seen = true end})
+      collectgarbage()
+      assert(old)
+    end
+    steps(20)
+    print(lt.info().live_bytes, lt.info().peak_bytes, seen)]]
+
+  it("of training steps comes back behind backward, without full collections", function()
+    for _, mode in ipairs {"incremental", "generational"} do
+      local pipe <close> = assert(io.popen(("lua5.4 -e 'collectgarbage %q %s' 2>&1"):format(mode, STEPS)))
+      local held, peak, full = pipe:read("n", "n", "l")
+      assert(held, pipe:read "a")
+      assert(peak < 120e6, ("%s: at most %.0f MB"):format(mode, peak / 1e6))
+      if mode == "generational" then
+        assert(held < 20e6, ("%.0f MB live"):format(held / 1e6))
+        assert.matches("false", full)
+      end
+    end
+  end)
+
   it("is given back at once by close and <close>", function()
     settle()
     local before = live()

@@ -30,6 +30,7 @@ static int l_backward(lua_State *L) {
   bool ok = graph_backward(v, seed ? seed->value : NULL, &e);
   host = outer;
   if (!ok) raise_error(L, "backward: %s", e.text);
+  if (!outer) box_backward_done(L);
   return 0;
 }
 
