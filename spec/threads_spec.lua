@@ -33,7 +33,34 @@ local LARGE = {
   block = {{{9, 33, 31, 3}, {3, 3, 3, 16}, {16}},
     function(x, w, b) return lt.max_pool2d(lt.conv2d(x, w, b, {padding = 1}):relu(), 2) end},
   gaussian_kl = {{{900, 16}, {900, 16}}, function(m, v) return lt.gaussian_kl(m, v) end},
+  linear_of_many_rows = {{{3000, 9}, {9, 200}, {200}}, function(x, w, b) return lt.linear(x, w, b) end},
+  sum_of_a_middle_axis = {{{50, 60, 70}}, function(x) return x:sum(2) end},
+  sum_of_outer_axes = {{{50, 60, 70}}, function(x) return x:sum {1, 3} end},
+  transpose = {{{300, 401}}, function(x) return x:transpose() end},
+  permute = {{{9, 33, 31, 16}}, function(x) return x:permute {1, 4, 2, 3} end},
+  permute_of_runs = {{{9, 33, 31, 16}}, function(x) return x:permute {2, 1, 3, 4} end},
+  cat = {{{40, 90, 30}, {40, 7, 30}}, function(a, b) return lt.cat({a, b}, 2) end},
+  slice = {{{40, 90, 30}}, function(x) return x:slice(2, 3, 80) end},
+  flip = {{{300, 401}}, function(x) return x:flip {1, 2} end},
+  cumsum = {{{300, 401}}, function(x) return x:cumsum(1) end},
+  cumprod = {{{30, 4001}}, function(x) return x:cumprod(1) end},
+  prod = {{{300, 401}}, function(x) return x:prod(2) end},
+  rows = {{{50, 1000}}, function(x) return x:index_select(1, (lt.arange(200) * 7 % 50 + 1):long()) end},
+  elements = {{{900, 70}}, function(x) return x:gather(2, (lt.arange(900 * 40):reshape(900, 40) % 9 + 1):long()) end},
+  scattered = {{{900, 70}, {900, 40}}, function(x, src)
+    return x:scatter_add(2, (lt.arange(900 * 40):reshape(900, 40) % 9 + 1):long(), src)
+  end},
+  converted = {{{300, 401}}, function(x) return (x:double() * 2):float() end},
 }
+
+-- The most chunks of a parallel region in what f does, and what it returns.
+local function most_chunks(f)
+  core.regions_start()
+  local result = f()
+  local most = 0
+  for _, region in ipairs((core.regions_stop())) do most = math.max(most, region.chunks) end
+  return most, result
+end
 
 -- Output and gradients as bytes.
 local function run(case)
@@ -53,7 +80,8 @@ describe("any number of threads", function()
   for name, case in pairs(LARGE) do
     it("gives the same bits in " .. name, function()
       lt.set_threads(1)
-      local want = run(case)
+      local chunks, want = most_chunks(function() return run(case) end)
+      assert(chunks > 1, "is not shared out")
       for _, threads in ipairs {2, 3, 8, 64} do
         lt.set_threads(threads)
         for i, bytes in ipairs(run(case)) do

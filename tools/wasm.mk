@@ -18,7 +18,7 @@ FLAGS = -std=c11 -D_GNU_SOURCE -fno-math-errno -fno-trapping-math -ffp-contract=
   $(INCLUDE) -include c/wasm/posix.h
 FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 
-ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch picture whole)
+ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch permute picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 REPLACED := $(patsubst %,c/base/%.c,blas futex parallel signals)
 COMMON := $(ONCE) $(filter-out $(REPLACED),$(wildcard c/base/*.c c/graph/*.c c/lua/*.c)) $(wildcard c/wasm/*.c)

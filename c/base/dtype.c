@@ -1,7 +1,12 @@
 #include "base/dtype.h"
 
+#include "base/bytes.h"
+#include "base/parallel.h"
+
 #include <math.h>
 #include <string.h>
+
+enum { FILL_GRAIN = 16384 /* elements of a parallel chunk */ };
 
 bool dtype_named(const char *name, Dtype *dtype) {
   static const struct {
@@ -54,27 +59,49 @@ void tensor_put(Tensor *t, int64_t i, Number n) {
   }
 }
 
+typedef struct Fill {
+  const Tensor *t;
+  float single;
+  int64_t bits; /* those of a double as well */
+} Fill;
+
+static void fill_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Fill *f = context;
+  (void)thread;
+  if (f->t->dtype == DTYPE_F32) {
+    float *x = f->t->data, value = f->single;
+    for (int64_t i = begin; i < end; i++) x[i] = value;
+  } else {
+    int64_t *x = f->t->data, value = f->bits;
+    for (int64_t i = begin; i < end; i++) memcpy(x + i, &value, sizeof value);
+  }
+}
+
 void tensor_fill(Tensor *t, Number n) {
   if (t->numel == 0) return;
   tensor_put(t, 0, n);
+  Fill f = {.t = t};
   if (t->dtype == DTYPE_U8) {
     memset(t->data, bytes_of(t)[0], (size_t)t->numel);
-  } else if (t->dtype == DTYPE_F32) {
-    float *x = t->data;
-    for (int64_t i = 1; i < t->numel; i++) x[i] = x[0];
-  } else {
-    int64_t *x = int64s(t); /* the bits of a double as well */
-    for (int64_t i = 1; i < t->numel; i++) memcpy(x + i, x, sizeof *x);
+    return;
   }
+  if (t->dtype == DTYPE_F32) f.single = *(float *)t->data;
+  else memcpy(&f.bits, t->data, sizeof f.bits);
+  parallel_for(t->numel, FILL_GRAIN, fill_chunk, &f);
 }
 
 /* ---- conversions ---- */
 
+typedef struct Conversion {
+  const Tensor *from;
+  Tensor *to;
+} Conversion;
+
 #define CONVERT(FROM, TO)                                                                          \
   do {                                                                                             \
-    const FROM *restrict x = from->data;                                                           \
-    TO *restrict y = to->data;                                                                     \
-    for (int64_t i = 0; i < from->numel; i++) y[i] = (TO)x[i];                                     \
+    const FROM *restrict x = c->from->data;                                                        \
+    TO *restrict y = c->to->data;                                                                  \
+    for (int64_t i = begin; i < end; i++) y[i] = (TO)x[i];                                         \
   } while (0)
 
 /* Position of the first element that the type cannot hold when its fraction is dropped; -1. */
@@ -95,8 +122,11 @@ static bool refuse_element(const Tensor *t, int64_t i, Dtype dtype, Error *e) {
                    dtype_name(dtype));
 }
 
-static void convert_from(const Tensor *from, Tensor *to) {
-  switch (to->dtype) {
+static void convert_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Conversion *c = context;
+  const Tensor *from = c->from;
+  (void)thread;
+  switch (c->to->dtype) {
   case DTYPE_F32:
     if (from->dtype == DTYPE_F64) CONVERT(double, float);
     else if (from->dtype == DTYPE_U8) CONVERT(uint8_t, float);
@@ -122,13 +152,13 @@ static void convert_from(const Tensor *from, Tensor *to) {
 bool tensor_convert(const Tensor *from, Tensor *to, Error *e) {
   size_t size = dtype_size(from->dtype);
   if (from->dtype == to->dtype) {
-    if (from->numel > 0) memmove(to->data, from->data, (size_t)from->numel * size);
+    if (to->data != from->data) bytes_copy(to->data, from->data, (size_t)from->numel * size);
     return true;
   }
   bool safe = dtype_is_floating(to->dtype) || (from->dtype == DTYPE_U8 && to->dtype == DTYPE_I64);
   int64_t odd = safe ? -1 : first_unheld(from, to->dtype);
   if (odd >= 0) return refuse_element(from, odd, to->dtype, e);
-  convert_from(from, to);
+  parallel_for(from->numel, FILL_GRAIN, convert_chunk, &(Conversion){from, to});
   return true;
 }
 

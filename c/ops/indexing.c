@@ -2,7 +2,9 @@
  * them (scatter), and finding them (nonzero). Where a place is written twice, the later write
  * stands, or, in sums, all are added in their order. */
 #include "simd/isa.h"
+#include "base/bytes.h"
 #include "base/dtype.h"
+#include "base/parallel.h"
 #include "base/places.h"
 #include "ops/axis.h"
 #include "ops/families.h"
@@ -14,16 +16,25 @@ enum { AXIS, ACCUMULATE };
 static Dtype same_dtype(const Call *c) { return c->in[0]->dtype; }
 
 static void copy(const Tensor *from, Tensor *to) {
-  memcpy(to->data, from->data, (size_t)to->numel * dtype_size(to->dtype));
+  bytes_copy(to->data, from->data, (size_t)to->numel * dtype_size(to->dtype));
 }
 
-/* to[i] += from[k], or = from[k] */
-static void put(Tensor *to, int64_t i, const Tensor *from, int64_t k, bool accumulate) {
+static void zero(Tensor *t) { bytes_zero(t->data, (size_t)t->numel * dtype_size(t->dtype)); }
+
+/* n elements from place k of `from` to place i of `to`, or added to them */
+static void put(Tensor *to, int64_t i, const Tensor *from, int64_t k, int64_t n, bool accumulate) {
   size_t size = dtype_size(to->dtype);
-  if (!accumulate)
-    memcpy((char *)to->data + (size_t)i * size, (char *)from->data + (size_t)k * size, size);
-  else if (to->dtype == DTYPE_REAL) reals(to)[i] += reals(from)[k];
-  else int64s(to)[i] = (int64_t)((uint64_t)int64s(to)[i] + (uint64_t)int64s(from)[k]);
+  if (!accumulate) {
+    memcpy((char *)to->data + (size_t)i * size, (char *)from->data + (size_t)k * size,
+           (size_t)n * size);
+  } else if (to->dtype == DTYPE_REAL) {
+    real *restrict a = reals(to) + i;
+    const real *restrict b = reals(from) + k;
+    for (int64_t j = 0; j < n; j++) a[j] += b[j];
+  } else {
+    for (int64_t j = 0; j < n; j++)
+      int64s(to)[i + j] = (int64_t)((uint64_t)int64s(to)[i + j] + (uint64_t)int64s(from)[k + j]);
+  }
 }
 
 static bool check_source(const Call *c, const Shape *wanted, Error *e) {
@@ -58,26 +69,62 @@ static bool rows_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
+/* Of a parallel chunk, elements: strips of rows; single ones, whose places cost more. */
+enum { STRIP = 64, STRIP_GRAIN = 1 << 14, ELEMENTS_GRAIN = 1 << 12 };
+
+typedef struct RowMove {
+  const Tensor *from, *index;
+  Tensor *to;
+  AxisView v; /* of the one that has all rows */
+  bool accumulate;
+} RowMove;
+
+/* Items: rows of `to`. */
+static void select_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const RowMove *m = context;
+  size_t row = (size_t)m->v.inner * dtype_size(m->to->dtype);
+  char *at = (char *)m->to->data + (size_t)begin * row;
+  (void)thread;
+  for (int64_t k = begin; k < end; k++, at += row) {
+    int64_t o = k / m->index->numel, i = k % m->index->numel;
+    int64_t source = o * m->v.n + place_at(m->index, i) - 1;
+    memcpy(at, (const char *)m->from->data + (size_t)source * row, row);
+  }
+}
+
 /* to[o, i] = from[o, index[i]] */
 static void select_rows(const Tensor *from, const Tensor *index, int64_t axis, Tensor *to) {
-  AxisView v = axis_view(&from->shape, axis);
-  size_t row = (size_t)v.inner * dtype_size(from->dtype);
-  char *at = to->data;
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < index->numel; i++, at += row)
-      memcpy(at, (const char *)from->data + (size_t)(o * v.n + place_at(index, i) - 1) * row, row);
+  RowMove m = {from, index, to, axis_view(&from->shape, axis), false};
+  size_t row = (size_t)m.v.inner * dtype_size(to->dtype);
+  parallel_for(m.v.outer * index->numel, bytes_grain(row), select_chunk, &m);
+}
+
+static int64_t strips_of(const AxisView *v) { return (v->inner + STRIP - 1) / STRIP; }
+
+/* Items: strips of all rows, within the axes before them. What is added to an element is added by
+ * one thread, in the index' order. */
+static void put_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const RowMove *m = context;
+  int64_t count = m->index->numel, strips = strips_of(&m->v), inner = m->v.inner;
+  (void)thread;
+  while (begin < end) {
+    int64_t o = begin / strips, first = begin % strips, last = first + end - begin;
+    if (last > strips) last = strips;
+    int64_t k = first * STRIP, n = (last * STRIP < inner ? last * STRIP : inner) - k;
+    for (int64_t i = 0; i < count; i++) {
+      int64_t target = (o * m->v.n + place_at(m->index, i) - 1) * inner;
+      put(m->to, target + k, m->from, (o * count + i) * inner + k, n, m->accumulate);
+    }
+    begin += last - first;
+  }
 }
 
 /* to[o, index[i]] = from[o, i], or += */
 static void put_rows(const Tensor *from, const Tensor *index, int64_t axis, bool accumulate,
                      Tensor *to) {
-  AxisView v = axis_view(&to->shape, axis);
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < index->numel; i++) {
-      int64_t target = (o * v.n + place_at(index, i) - 1) * v.inner;
-      int64_t source = (o * index->numel + i) * v.inner;
-      for (int64_t k = 0; k < v.inner; k++) put(to, target + k, from, source + k, accumulate);
-    }
+  RowMove m = {from, index, to, axis_view(&to->shape, axis), accumulate};
+  int64_t item = index->numel * (m.v.inner < STRIP ? m.v.inner : STRIP);
+  parallel_for(m.v.outer * strips_of(&m.v), STRIP_GRAIN / (item + 1) + 1, put_chunk, &m);
 }
 
 /* A copy of the gradient to take parts out of: dx[0], or one of our own where nobody wants that. */
@@ -95,9 +142,9 @@ static bool gather_rows_forward(Call *c, Tensor *y, Error *e) {
 static bool gather_rows_backward(const Call *c, const Tensor *y, const Tensor *dy,
                                  Tensor *const *dx, Error *e) {
   (void)y, (void)e;
-  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (dx[1]) zero(dx[1]);
   if (!dx[0]) return true;
-  memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
+  zero(dx[0]);
   put_rows(dy, c->in[1], c->integer[AXIS], true, dx[0]);
   return true;
 }
@@ -142,7 +189,7 @@ static void take_rows(Tensor *dy, const Tensor *index, int64_t axis, Tensor *to)
 static bool index_put_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                                Error *e) {
   (void)y;
-  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (dx[1]) zero(dx[1]);
   Tensor *rest = gradient_copy(dy, dx, e);
   if (!rest) return false;
   if (!c->integer[ACCUMULATE]) take_rows(rest, c->in[1], c->integer[AXIS], dx[2]);
@@ -212,20 +259,61 @@ static bool gather_shape(const Call *c, Shape *out, Error *e) {
   *out = index->shape;
   return true;
 }
+/* Elements of the index, and how many of them belong to one place of the axes before the axis: the
+ * elements of x that different ones of these groups stand for are different ones. */
+typedef struct Elements {
+  Walk walk;
+  const Tensor *from;
+  Tensor *to;
+  bool accumulate;
+  int64_t group;
+} Elements;
+
+static Elements elements_of(const Tensor *index, const Tensor *x, int64_t axis) {
+  AxisView v = axis_view(&index->shape, axis);
+  return (Elements){.walk = walk_of(index, &x->shape, axis), .group = v.n * v.inner};
+}
+
+/* Items: elements of the index. */
+static void gather_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Elements *s = context;
+  (void)thread;
+  for (int64_t i = begin; i < end; i++) put(s->to, i, s->from, walk_place(&s->walk, i), 1, false);
+}
+
+/* Items: groups. */
+static void scatter_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Elements *s = context;
+  (void)thread;
+  for (int64_t i = begin * s->group; i < end * s->group; i++)
+    put(s->to, walk_place(&s->walk, i), s->from, i, 1, s->accumulate);
+}
+
+static void scatter_elements(const Elements *s) {
+  if (s->walk.index->numel > 0)
+    parallel_for(s->walk.index->numel / s->group, ELEMENTS_GRAIN / s->group + 1, scatter_chunk,
+                 (void *)s);
+}
+
 static bool gather_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  Walk w = walk_of(c->in[1], &c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t i = 0; i < y->numel; i++) put(y, i, c->in[0], walk_place(&w, i), false);
+  Elements s = elements_of(c->in[1], c->in[0], c->integer[AXIS]);
+  s.from = c->in[0];
+  s.to = y;
+  parallel_for(y->numel, ELEMENTS_GRAIN, gather_chunk, &s);
   return true;
 }
 static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                             Error *e) {
   (void)y, (void)e;
-  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (dx[1]) zero(dx[1]);
   if (!dx[0]) return true;
-  Walk w = walk_of(c->in[1], &dx[0]->shape, c->integer[AXIS]);
-  memset(dx[0]->data, 0, (size_t)dx[0]->numel * sizeof(real));
-  for (int64_t i = 0; i < dy->numel; i++) reals(dx[0])[walk_place(&w, i)] += reals(dy)[i];
+  Elements s = elements_of(c->in[1], dx[0], c->integer[AXIS]);
+  s.from = dy;
+  s.to = dx[0];
+  s.accumulate = true;
+  zero(dx[0]);
+  scatter_elements(&s);
   return true;
 }
 static const Op op_gather = {.name = "gather",
@@ -247,17 +335,19 @@ static bool scatter_shape(const Call *c, Shape *out, Error *e) {
 }
 static bool scatter_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  Walk w = walk_of(c->in[1], &y->shape, c->integer[AXIS]);
+  Elements s = elements_of(c->in[1], y, c->integer[AXIS]);
+  s.from = c->in[2];
+  s.to = y;
+  s.accumulate = c->integer[ACCUMULATE];
   copy(c->in[0], y);
-  for (int64_t i = 0; i < c->in[1]->numel; i++)
-    put(y, walk_place(&w, i), c->in[2], i, c->integer[ACCUMULATE]);
+  scatter_elements(&s);
   return true;
 }
 static bool scatter_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                              Error *e) {
   (void)y;
   Walk w = walk_of(c->in[1], &dy->shape, c->integer[AXIS]);
-  if (dx[1]) memset(dx[1]->data, 0, (size_t)dx[1]->numel * dtype_size(dx[1]->dtype));
+  if (dx[1]) zero(dx[1]);
   Tensor *rest = gradient_copy(dy, dx, e);
   if (!rest) return false;
   for (int64_t i = c->in[1]->numel - 1; i >= 0; i--) { /* as in take_rows */

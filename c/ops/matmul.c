@@ -1,5 +1,6 @@
 /* Floor 3: matrix products. */
 #include "ops/gemm.h"
+#include "base/parallel.h"
 #include "simd/isa.h"
 #include "ops/families.h"
 
@@ -124,16 +125,30 @@ static bool linear_forward(Call *c, Tensor *y, Error *e) {
   return ISA_NAME(gemm)(&p, e);
 }
 
+typedef struct BiasGradient {
+  const real *dy;
+  int64_t rows, out;
+  real *db;
+} BiasGradient;
+
+enum { BIAS_STRIP = 64, BIAS_GRAIN = 1 << 14 /* elements of a parallel chunk */ };
+
+static void bias_strips(void *context, int64_t begin, int64_t end, int thread) {
+  const BiasGradient *g = context;
+  (void)thread;
+  for (int64_t first = begin; first < end; first += BIAS_STRIP) {
+    int64_t n = end - first < BIAS_STRIP ? end - first : BIAS_STRIP;
+    double sum[BIAS_STRIP] = {0};
+    for (int64_t r = 0; r < g->rows; r++)
+      for (int64_t i = 0; i < n; i++) sum[i] += (double)g->dy[r * g->out + first + i];
+    for (int64_t i = 0; i < n; i++) g->db[first + i] = (real)sum[i];
+  }
+}
+
 /* db = the sum of dy's rows, in double precision */
 static void bias_gradient(const real *dy, int64_t rows, int64_t out, real *db) {
-  enum { STRIP = 64 };
-  for (int64_t first = 0; first < out; first += STRIP) {
-    int64_t n = out - first < STRIP ? out - first : STRIP;
-    double sum[STRIP] = {0};
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t i = 0; i < n; i++) sum[i] += (double)dy[r * out + first + i];
-    for (int64_t i = 0; i < n; i++) db[first + i] = (real)sum[i];
-  }
+  int64_t strips = BIAS_GRAIN / (BIAS_STRIP * rows + 1) + 1;
+  parallel_for(out, strips * BIAS_STRIP, bias_strips, &(BiasGradient){dy, rows, out, db});
 }
 
 /* dx = dy w^T,   dw = x^T dy,   db = sum of dy over rows */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { GRAIN = 16384 /* elements of a parallel chunk */ };
+enum { GRAIN = 16384 /* elements of a parallel chunk */, LINE = 16 /* of the cache, elements */ };
 
 typedef struct Apply {
   const BroadcastPlan *plan;
@@ -54,26 +54,69 @@ void broadcast_apply(Tensor *y, const Tensor *const *in, int inputs, RowKernel *
   parallel_for(plan.rows * a.pieces, plan.row < GRAIN ? GRAIN / plan.row : 1, apply_pieces, &a);
 }
 
+/* A sum over axes, cut along one that stays: each output is one part's alone. */
+typedef struct BroadcastSum {
+  const BroadcastPlan *plan; /* of what is summed; inputs: the sums and what is summed */
+  int cut;                   /* the axis; -1: there is none */
+  const real *x;
+  double *sum;
+} BroadcastSum;
+
+static void sum_part(void *context, int64_t begin, int64_t end, int thread) {
+  const BroadcastSum *b = context;
+  BroadcastPlan p = *b->plan;
+  const real *x = b->x;
+  double *sum = b->sum;
+  (void)thread;
+  if (b->cut >= 0) {
+    p.size[b->cut] = end - begin;
+    sum += begin * p.stride[0][b->cut];
+    x += begin * p.stride[1][b->cut];
+  }
+  int last = p.dims - 1;
+  int64_t row = p.size[last], rows = 1, at[MAX_DIMS] = {0};
+  for (int d = 0; d < last; d++) rows *= p.size[d];
+  for (int64_t r = 0; r < rows; r++) {
+    if (p.stride[0][last] == 0) {
+      double whole = 0;
+      for (int64_t i = 0; i < row; i++) whole += (double)x[i];
+      *sum += whole;
+    } else {
+      for (int64_t i = 0; i < row; i++) sum[i] += (double)x[i];
+    }
+    for (int d = last - 1; d >= 0; d--) {
+      sum += p.stride[0][d];
+      x += p.stride[1][d];
+      if (++at[d] < p.size[d]) break;
+      sum -= at[d] * p.stride[0][d];
+      x -= at[d] * p.stride[1][d];
+      at[d] = 0;
+    }
+  }
+}
+
+/* The longest axis that stays; the last only where it is the only one, for its parts are parts of
+ * rows. */
+static int axis_to_cut(const BroadcastPlan *p) {
+  int cut = -1;
+  for (int d = 0; d < p->dims; d++) {
+    bool better = cut < 0 || (p->size[d] > p->size[cut] && d < p->dims - 1);
+    if (p->stride[0][d] != 0 && better) cut = d;
+  }
+  return cut;
+}
+
 bool broadcast_sum(const Tensor *from, Tensor *to, double n, Error *e) {
-  const Shape *shape[] = {&to->shape};
+  const Shape *shape[] = {&to->shape, &from->shape};
   BroadcastPlan p;
-  broadcast_plan(&p, &from->shape, shape, 1);
+  broadcast_plan(&p, &from->shape, shape, 2);
   /* In double precision: a bias may gather a million terms. */
   double *sum = calloc((size_t)to->numel + 1, sizeof *sum);
   if (!sum) return error_set(e, "out of memory");
-  const real *x = reals(from);
-  for (int64_t r = 0; r < p.rows && from->numel > 0; r++, x += p.row) {
-    int64_t offset[BROADCAST_INPUTS];
-    broadcast_offsets(&p, r, offset);
-    double *s = sum + offset[0];
-    if (p.stride[0][p.dims - 1] == 0) {
-      double row = 0;
-      for (int64_t i = 0; i < p.row; i++) row += (double)x[i];
-      *s += row;
-    } else {
-      for (int64_t i = 0; i < p.row; i++) s[i] += (double)x[i];
-    }
-  }
+  BroadcastSum b = {.plan = &p, .cut = axis_to_cut(&p), .x = reals(from), .sum = sum};
+  int64_t items = b.cut < 0 ? 1 : p.size[b.cut], least = b.cut == p.dims - 1 ? LINE : 1;
+  int64_t grain = GRAIN / (from->numel / (items + 1) + 1) + 1;
+  if (from->numel > 0) parallel_for(items, grain > least ? grain : least, sum_part, &b);
   for (int64_t i = 0; i < to->numel; i++) reals(to)[i] = (real)(sum[i] / n);
   free(sum);
   return true;

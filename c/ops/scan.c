@@ -21,21 +21,23 @@ struct Scan {
   real *to;
 };
 
+/* Items: strips of at most COLUMNS lines that lie side by side. */
+static int64_t scan_strips(const Scan *s) { return (s->v.inner + COLUMNS - 1) / COLUMNS; }
+
 static void scan_chunk(void *context, int64_t begin, int64_t end, int thread) {
   const Scan *s = context;
+  int64_t strips = scan_strips(s);
   (void)thread;
-  for (int64_t o = begin; o < end; o++)
-    for (int64_t i = 0; i < s->v.inner; i += COLUMNS) {
-      int64_t left = s->v.inner - i;
-      s->kernel(s, o * s->v.n * s->v.inner + i, left < COLUMNS ? left : COLUMNS);
-    }
+  for (int64_t k = begin; k < end; k++) {
+    int64_t o = k / strips, i = k % strips * COLUMNS, left = s->v.inner - i;
+    s->kernel(s, o * s->v.n * s->v.inner + i, left < COLUMNS ? left : COLUMNS);
+  }
 }
 
 static bool scan(Scan *s) {
-  int64_t size = s->v.n * s->v.inner;
-  if (size == 0) return true; /* of no lines there may be as many as any */
-  int64_t grain = size < SCAN_GRAIN ? SCAN_GRAIN / (size + 1) + 1 : 1;
-  parallel_for(s->v.outer, grain, scan_chunk, s);
+  if (s->v.n * s->v.inner == 0) return true; /* of no lines there may be as many as any */
+  int64_t strip = s->v.n * (s->v.inner < COLUMNS ? s->v.inner : COLUMNS);
+  parallel_for(s->v.outer * scan_strips(s), SCAN_GRAIN / (strip + 1) + 1, scan_chunk, s);
   return true;
 }
 
@@ -145,16 +147,23 @@ static bool prod_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
+/* Items: lines. */
+static void prod_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Scan *s = context;
+  (void)thread;
+  for (int64_t line = begin; line < end; line++) {
+    const real *x = s->x + line / s->v.inner * s->v.n * s->v.inner + line % s->v.inner;
+    double product = 1;
+    for (int64_t k = 0; k < s->v.n; k++) product *= (double)x[k * s->v.inner];
+    s->to[line] = (real)product;
+  }
+}
+
 static bool prod_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < v.inner; i++) {
-      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
-      double product = 1;
-      for (int64_t k = 0; k < v.n; k++) product *= (double)x[k * v.inner];
-      reals(y)[o * v.inner + i] = (real)product;
-    }
+  Scan s = {
+      .v = axis_view(&c->in[0]->shape, c->integer[AXIS]), .x = reals(c->in[0]), .to = reals(y)};
+  parallel_for(s.v.outer * s.v.inner, SCAN_GRAIN / (s.v.n + 1) + 1, prod_chunk, &s);
   return true;
 }
 

@@ -1,18 +1,16 @@
 /* Floor 3: ops that move elements about: views, copies of parts, permutations, joins. */
 #include "simd/isa.h"
+#include "base/bytes.h"
 #include "base/parallel.h"
 #include "base/places.h"
+#include "ops/permute.h"
 #include "ops/axis.h"
 #include "ops/families.h"
 
 #include <math.h>
 #include <string.h>
 
-static void copy_bytes(void *to, const void *from, size_t n) {
-  if (n > 0) memcpy(to, from, n);
-}
-
-static void zero(Tensor *t) { memset(t->data, 0, (size_t)t->numel * dtype_size(t->dtype)); }
+static void zero(Tensor *t) { bytes_zero(t->data, (size_t)t->numel * dtype_size(t->dtype)); }
 
 static Dtype same_dtype(const Call *c) { return c->in[0]->dtype; }
 static int64_t view_start(const Call *c) {
@@ -55,7 +53,7 @@ static bool never_computed(Call *c, Tensor *y, Error *e) {
 static bool identity_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                               Error *e) {
   (void)c, (void)y, (void)e;
-  copy_bytes(dx[0]->data, dy->data, (size_t)dy->numel * sizeof(real));
+  bytes_copy(dx[0]->data, dy->data, (size_t)dy->numel * sizeof(real));
   return true;
 }
 
@@ -92,28 +90,9 @@ static bool permute_shape(const Call *c, Shape *out, Error *e) {
   return true;
 }
 
-/* Walks y in order, x by the strides that the permutation gives it. */
-static void permute(const Tensor *x, const int64_t *axes, Tensor *y) {
-  int dims = x->shape.dims;
-  size_t size = dtype_size(x->dtype);
-  int64_t stride[MAX_DIMS], own[MAX_DIMS] = {0}, at[MAX_DIMS] = {0};
-  for (int64_t d = dims - 1, step = 1; d >= 0; step *= x->shape.size[d--]) own[d] = step;
-  for (int d = 0; d < dims; d++) stride[d] = own[axes[d]];
-  int64_t last = dims ? y->shape.size[dims - 1] : 1, step = dims ? stride[dims - 1] : 1;
-  const char *from = x->data;
-  char *to = y->data;
-  for (int64_t done = 0; done < y->numel; done += last) {
-    int64_t offset = 0;
-    for (int d = 0; d < dims - 1; d++) offset += at[d] * stride[d];
-    for (int64_t i = 0; i < last; i++, to += size)
-      memcpy(to, from + (size_t)(offset + i * step) * size, size);
-    for (int d = dims - 2; d >= 0 && ++at[d] == y->shape.size[d]; d--) at[d] = 0;
-  }
-}
-
 static bool permute_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  permute(c->in[0], c->integer + 1, y);
+  permute_copy(c->in[0], c->integer + 1, y);
   return true;
 }
 static bool permute_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -121,7 +100,7 @@ static bool permute_backward(const Call *c, const Tensor *y, const Tensor *dy, T
   (void)y, (void)e;
   int64_t inverse[MAX_DIMS] = {0};
   for (int d = 0; d < dy->shape.dims; d++) inverse[c->integer[1 + d]] = d;
-  permute(dy, inverse, dx[0]);
+  permute_copy(dy, inverse, dx[0]);
   return true;
 }
 static const Op op_permute = {
@@ -176,9 +155,12 @@ static bool slice_forward(Call *c, Tensor *y, Error *e) {
   slice_range(c, &first, &last);
   AxisView v = axis_view(&c->in[0]->shape, c->integer[SLICE_AXIS]);
   size_t size = dtype_size(y->dtype) * (size_t)v.inner, run = size * (size_t)(last - first);
-  for (int64_t o = 0; o < v.outer; o++)
-    copy_bytes((char *)y->data + (size_t)o * run,
-               (const char *)c->in[0]->data + (size_t)(o * v.n + first) * size, run);
+  bytes_copy_runs(&(Runs){.to = y->data,
+                          .from = (const char *)c->in[0]->data + (size_t)first * size,
+                          .run = run,
+                          .to_step = run,
+                          .from_step = (size_t)v.n * size,
+                          .count = v.outer});
   return true;
 }
 
@@ -188,11 +170,14 @@ static bool slice_backward(const Call *c, const Tensor *y, const Tensor *dy, Ten
   int64_t first, last;
   slice_range(c, &first, &last);
   AxisView v = axis_view(&dx[0]->shape, c->integer[SLICE_AXIS]);
-  int64_t run = (last - first) * v.inner;
+  size_t size = (size_t)v.inner * sizeof(real), run = (size_t)(last - first) * size;
   zero(dx[0]);
-  for (int64_t o = 0; o < v.outer; o++)
-    copy_bytes(reals(dx[0]) + (o * v.n + first) * v.inner, reals(dy) + o * run,
-               (size_t)run * sizeof(real));
+  bytes_copy_runs(&(Runs){.to = (char *)dx[0]->data + (size_t)first * size,
+                          .from = dy->data,
+                          .run = run,
+                          .to_step = (size_t)v.n * size,
+                          .from_step = run,
+                          .count = v.outer});
   return true;
 }
 static const Op op_slice = {.name = "slice",
@@ -229,7 +214,7 @@ static bool select_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
                             Error *e) {
   (void)y, (void)e;
   zero(dx[0]);
-  copy_bytes(reals(dx[0]) + select_view(c), dy->data, (size_t)dy->numel * sizeof(real));
+  bytes_copy(reals(dx[0]) + select_view(c), dy->data, (size_t)dy->numel * sizeof(real));
   return true;
 }
 static const Op op_select = {.name = "select",
@@ -268,14 +253,16 @@ static bool cat_shape(const Call *c, Shape *out, Error *e) {
 static bool cat_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
   AxisView all = axis_view(&y->shape, c->integer[0]);
-  size_t size = dtype_size(y->dtype);
-  int64_t start = 0;
+  size_t size = dtype_size(y->dtype), whole = (size_t)(all.n * all.inner) * size, start = 0;
   for (int i = 0; i < c->inputs; i++) {
     AxisView v = axis_view(&c->in[i]->shape, c->integer[0]);
-    int64_t run = v.n * v.inner;
-    for (int64_t o = 0; o < v.outer; o++)
-      copy_bytes((char *)y->data + (size_t)(o * all.n * all.inner + start) * size,
-                 (const char *)c->in[i]->data + (size_t)(o * run) * size, (size_t)run * size);
+    size_t run = (size_t)(v.n * v.inner) * size;
+    bytes_copy_runs(&(Runs){.to = (char *)y->data + start,
+                            .from = c->in[i]->data,
+                            .run = run,
+                            .to_step = whole,
+                            .from_step = run,
+                            .count = v.outer});
     start += run;
   }
   return true;
@@ -285,13 +272,17 @@ static bool cat_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
                          Error *e) {
   (void)y, (void)e;
   AxisView all = axis_view(&dy->shape, c->integer[0]);
-  int64_t start = 0;
+  size_t whole = (size_t)(all.n * all.inner) * sizeof(real), start = 0;
   for (int i = 0; i < c->inputs; i++) {
     AxisView v = axis_view(&c->in[i]->shape, c->integer[0]);
-    int64_t run = v.n * v.inner;
-    for (int64_t o = 0; o < v.outer && dx[i]; o++)
-      copy_bytes(reals(dx[i]) + o * run, reals(dy) + o * all.n * all.inner + start,
-                 (size_t)run * sizeof(real));
+    size_t run = (size_t)(v.n * v.inner) * sizeof(real);
+    if (dx[i])
+      bytes_copy_runs(&(Runs){.to = dx[i]->data,
+                              .from = (const char *)dy->data + start,
+                              .run = run,
+                              .to_step = run,
+                              .from_step = whole,
+                              .count = v.outer});
     start += run;
   }
   return true;
@@ -326,17 +317,39 @@ static int64_t flip_source(const Call *c, const Shape *s, int last, int64_t o) {
   return from;
 }
 
-static void flip(const Call *c, const Tensor *x, Tensor *y) {
-  int last = x->shape.dims - 1;
-  while (!axes_have(c, last)) last--;
-  AxisView v = axis_view(&x->shape, last);
-  size_t run = (size_t)v.inner * dtype_size(x->dtype);
-  for (int64_t o = 0; o < v.outer; o++) {
-    int64_t from = c->integer[0] == 1 ? o : flip_source(c, &x->shape, last, o);
-    for (int64_t i = 0; i < v.n; i++)
-      copy_bytes((char *)y->data + (size_t)(o * v.n + i) * run,
-                 (const char *)x->data + (size_t)(from * v.n + v.n - 1 - i) * run, run);
+typedef struct Flip {
+  const Call *call;
+  const Tensor *x;
+  Tensor *y;
+  int last; /* axis that is flipped */
+  AxisView v;
+  size_t run;
+} Flip;
+
+/* Items: elements of the axis, within the axes before it. */
+static void flip_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Flip *f = context;
+  const Shape *s = &f->x->shape;
+  int64_t n = f->v.n;
+  (void)thread;
+  while (begin < end) {
+    int64_t o = begin / n, first = begin % n,
+            left = n - first < end - begin ? n - first : end - begin;
+    int64_t from = f->call->integer[0] == 1 ? o : flip_source(f->call, s, f->last, o);
+    for (int64_t i = first; i < first + left; i++)
+      memcpy((char *)f->y->data + (size_t)(o * n + i) * f->run,
+             (const char *)f->x->data + (size_t)(from * n + n - 1 - i) * f->run, f->run);
+    begin += left;
   }
+}
+
+static void flip(const Call *c, const Tensor *x, Tensor *y) {
+  if (y->numel == 0) return;
+  Flip f = {.call = c, .x = x, .y = y, .last = x->shape.dims - 1};
+  while (!axes_have(c, f.last)) f.last--;
+  f.v = axis_view(&x->shape, f.last);
+  f.run = (size_t)f.v.inner * dtype_size(x->dtype);
+  parallel_for(f.v.outer * f.v.n, bytes_grain(f.run), flip_chunk, &f);
 }
 static bool flip_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
