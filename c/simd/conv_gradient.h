@@ -10,47 +10,111 @@
 enum {
   CONV_SEGMENT = 256, /* pixels whose products are chained */
   CONV_CHUNKS = 16,   /* at most, and at most CONV_BUFFERS reals in their buffers */
-  CONV_BUFFERS = 1 << 22
+  CONV_BUFFERS = 1 << 22,
+  CONV_APART = 1 << 19, /* reals in the buffers of segments, at most */
+  CONV_ADDED = 1 << 15  /* reals of these added by a parallel chunk, about */
 };
+
+typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
+                      real *sums, int64_t pitch);
+
+/* What a tile may be: its rows, how many of them lie side by side in the big image, its functions
+ * for one and for two vectors, if it has the latter. */
+typedef struct GradientTile {
+  int rows, side;
+  ConvTile *one, *two;
+} GradientTile;
 
 typedef struct WeightGradient {
   ConvAxis axis[2];
   ConvCut cut;
   ConvTaps taps;
   int64_t batch, big_channels, small_channels;
-  const real *big, *small;
+  const real *big, *small, *small_end;
   bool stretches;                /* few small channels: vectors lie along the patch */
-  bool copy;                     /* the small image's channels are copied to whole vectors */
-  bool dense;                    /* the rows of a tile are neighbours in the big image */
+  const GradientTile *products;  /* the tile, where it is not those */
   int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
   int64_t pitch;                 /* of a row of sums */
   int64_t vectors;               /* of a run, for stretches */
   int64_t lines;                 /* of a segment */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
+  int64_t apart;                 /* segments of a job, where each has sums of its own; else 0 */
   int32_t *tap;                  /* offsets of the rows */
   ConvBounds *bounds;            /* of the tiles */
   int32_t *source_offset;        /* of the pixels of a job */
   real *sums;
 } WeightGradient;
 
-typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
-                      real *sums, int64_t pitch);
-
-#define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES, DENSE)                                              \
+#define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES, SIDE)                                               \
   static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap,             \
                                              const ConvBounds *bounds, int skip, real *sums,       \
                                              int64_t pitch) {                                      \
-    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES, DENSE);               \
+    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES, SIDE);                \
   }
-PRODUCTS(products_1, TILE_ROWS, 1, false, false)
-PRODUCTS(products_2, TILE_ROWS, 2, false, false)
-PRODUCTS(products_few_1, TILE_ROWS_FEW, 1, false, false)
-PRODUCTS(products_few_2, TILE_ROWS_FEW, 2, false, false)
-PRODUCTS(products_dense_1, TILE_DENSE_1, 1, false, true)
-PRODUCTS(products_dense_half, TILE_DENSE_2, 1, false, true)
-PRODUCTS(products_dense_2, TILE_DENSE_2, 2, false, true)
-PRODUCTS(stretches_all, TILE_ROWS, 1, true, false)
-PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true, false)
+#define PRODUCTS_BOTH(NAME, ROWS, SIDE)                                                            \
+  PRODUCTS(NAME##_1, ROWS, 1, false, SIDE)                                                         \
+  PRODUCTS(NAME##_2, ROWS, 2, false, SIDE)
+
+PRODUCTS_BOTH(products_all, TILE_ROWS, 1)
+PRODUCTS_BOTH(products_few, TILE_ROWS_FEW, 1)
+PRODUCTS(stretches_all, TILE_ROWS, 1, true, 1)
+PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true, 1)
+#if defined __AVX512F__ || defined __aarch64__
+PRODUCTS_BOTH(products_12, 12, 12)
+PRODUCTS_BOTH(products_9, 9, 9)
+PRODUCTS_BOTH(products_9_of_3, 9, 3)
+PRODUCTS(products_24, 24, 1, false, 24)
+PRODUCTS(products_15, 15, 1, false, 15)
+PRODUCTS(products_25_of_5, 25, 1, false, 5)
+#else
+PRODUCTS_BOTH(products_6, 6, 6)
+PRODUCTS(products_12, 12, 1, false, 12)
+PRODUCTS(products_10, 10, 1, false, 10)
+PRODUCTS(products_9, 9, 1, false, 9)
+PRODUCTS(products_9_of_3, 9, 1, false, 3)
+PRODUCTS(products_10_of_5, 10, 1, false, 5)
+#endif
+
+static const GradientTile gradient_tiles[] = {
+    {TILE_ROWS, 1, products_all_1, products_all_2},
+    {TILE_ROWS_FEW, 1, products_few_1, products_few_2},
+#if defined __AVX512F__ || defined __aarch64__
+    {24, 24, products_24, NULL},
+    {15, 15, products_15, NULL},
+    {12, 12, products_12_1, products_12_2},
+    {9, 9, products_9_1, products_9_2},
+    {25, 5, products_25_of_5, NULL},
+    {9, 3, products_9_of_3_1, products_9_of_3_2},
+#else
+    {12, 12, products_12, NULL},
+    {10, 10, products_10, NULL},
+    {9, 9, products_9, NULL},
+    {6, 6, products_6_1, products_6_2},
+    {10, 5, products_10_of_5, NULL},
+    {9, 3, products_9_of_3, NULL},
+#endif
+};
+enum { GRADIENT_TILES = sizeof gradient_tiles / sizeof *gradient_tiles };
+
+/* What a tile costs for each pixel, about: its multiply-adds, of which eight at least are to be on
+ * their way, and what is read besides; rows apart have an address each. */
+static int64_t gradient_cost(const GradientTile *t, int64_t rows, int64_t vectors) {
+  int64_t sums = t->rows * (vectors > 1 ? 2 : 1);
+  return conv_ceil(rows, t->rows) * (conv_max(sums, 8) + 2 + (t->side > 1 ? 0 : t->rows / 4));
+}
+
+/* The cheapest tile for `rows` rows of runs of `run`; neighbours are of one run. */
+static const GradientTile *gradient_choose(int64_t rows, int64_t run, int64_t vectors) {
+  const GradientTile *best = &gradient_tiles[0];
+  for (int i = 1; i < GRADIENT_TILES; i++) {
+    const GradientTile *t = &gradient_tiles[i];
+    bool fits = t->side == 1 || (run % t->side == 0 && rows >= t->rows && shortcut(GRADIENT_DENSE));
+    if (fits && (t->two || vectors == 1) &&
+        gradient_cost(t, rows, vectors) < gradient_cost(best, rows, vectors))
+      best = t;
+  }
+  return best;
+}
 
 static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
                           real *sums) {
@@ -59,13 +123,6 @@ static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTil
     run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), sums + first * g->pitch,
         g->pitch);
   }
-}
-
-static ConvTile *gradient_tile(const WeightGradient *g, bool two) {
-  if (g->dense && two) return products_dense_2;
-  if (g->dense) return g->tile == TILE_DENSE_1 ? products_dense_1 : products_dense_half;
-  if (g->tile == TILE_ROWS_FEW) return two ? products_few_2 : products_few_1;
-  return two ? products_2 : products_1;
 }
 
 static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums) {
@@ -78,47 +135,44 @@ static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums)
   int64_t vectors = conv_vectors(g->small_channels);
   for (int64_t v = 0; v < vectors; v += TILE_BLOCK) {
     bool two = vectors - v > 1;
-    gradient_rows(g, &s, gradient_tile(g, two), sums + v * LANES);
+    gradient_rows(g, &s, two ? g->products->two : g->products->one, sums + v * LANES);
     s.other += TILE_BLOCK * LANES;
   }
 }
 
-/* Rows of n channels to rows of whole vectors. */
-static void conv_widen(real *to, const real *from, int64_t rows, int64_t n) {
-  int64_t wide = conv_vectors(n) * LANES;
-  for (int64_t r = 0; r < rows; r++, to += wide, from += n) {
-    for (int64_t i = 0; i < n; i++) to[i] = from[i];
-    for (int64_t i = n; i < wide; i++) to[i] = 0;
-  }
+/* The small image's channels are read in whole vectors, where nothing that lies behind them matters
+ * but the end of memory: the pixels of its last segment are copied then. */
+static void gradient_other(const WeightGradient *g, ConvSegment *s, real *wide) {
+  int64_t count = s->lines * s->width * g->small_channels;
+  int64_t beyond = conv_vectors(g->small_channels) * LANES - g->small_channels;
+  s->other_pitch = g->small_channels;
+  if (g->stretches || s->other + count + beyond <= g->small_end) return;
+  memcpy(wide, s->other, (size_t)count * sizeof(real));
+  memset(wide + count, 0, (size_t)beyond * sizeof(real));
+  s->other = wide;
 }
 
 static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const WeightGradient *g = context;
   real *scratch = parallel_scratch(thread);
   real *wide = scratch + conv_window_bytes(&g->cut) / (int64_t)sizeof(real);
-  real *sums = g->sums + begin / g->grain * g->buffer;
   for (int64_t number = begin; number < end; number++) {
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
     const real *other = g->small + (j.image * g->axis[0].count + j.row) * width * g->small_channels;
-    int64_t lines = j.images * rows;
-    for (int64_t l = 0; l < lines; l += g->lines) {
+    int64_t lines = j.images * rows, place = g->apart ? number * g->apart : begin / g->grain;
+    for (int64_t l = 0; l<lines; l += g->lines, place += g->apart> 0) {
       ConvSegment s = {.lines = conv_min(g->lines, lines - l),
                        .width = width,
                        .source = j.window,
                        .source_offset = g->source_offset + l * width,
                        .other = other + l * width * g->small_channels,
-                       .other_pitch = g->small_channels,
                        .row = j.row + l % rows,
                        .top = j.row,
                        .bottom = j.row + rows,
-                       .first = number == begin && l == 0};
-      if (g->copy) {
-        conv_widen(wide, s.other, s.lines * width, g->small_channels);
-        s.other = wide;
-        s.other_pitch = conv_vectors(g->small_channels) * LANES;
-      }
-      gradient_segment(g, s, sums);
+                       .first = g->apart || (number == begin && l == 0)};
+      gradient_other(g, &s, wide);
+      gradient_segment(g, s, g->sums + place * g->buffer);
     }
   }
 }
@@ -126,19 +180,20 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
 /* Chooses the form and the tile: rows of sums are (tap, big channel) pairs, or vectors of them. */
 static void gradient_form(WeightGradient *g) {
   int64_t runs = g->taps.rows * g->taps.columns, rows = runs * g->taps.run;
+  int64_t vectors = conv_vectors(g->small_channels);
   g->vectors = conv_vectors(g->taps.run);
-  g->stretches = g->small_channels * runs * g->vectors < rows * conv_vectors(g->small_channels) &&
-                 shortcut(GRADIENT_ALONG);
-  g->copy = !g->stretches && g->small_channels % LANES != 0;
-  if (g->stretches) rows = runs * g->vectors;
-  int64_t all = conv_ceil(rows, TILE_ROWS) * TILE_ROWS;
-  int64_t few = conv_ceil(rows, TILE_ROWS_FEW) * TILE_ROWS_FEW;
-  g->tile = few < all ? TILE_ROWS_FEW : TILE_ROWS;
-  int64_t dense = g->small_channels > LANES ? TILE_DENSE_2 : TILE_DENSE_1;
-  g->dense = !g->stretches && g->taps.run % dense == 0 && shortcut(GRADIENT_DENSE);
-  if (g->dense) g->tile = dense;
+  g->stretches = g->small_channels * runs * g->vectors < rows * vectors && shortcut(GRADIENT_ALONG);
+  if (g->stretches) {
+    rows = runs * g->vectors;
+    int64_t all = conv_ceil(rows, TILE_ROWS) * TILE_ROWS;
+    int64_t few = conv_ceil(rows, TILE_ROWS_FEW) * TILE_ROWS_FEW;
+    g->tile = few < all ? TILE_ROWS_FEW : TILE_ROWS;
+  } else {
+    g->products = gradient_choose(rows, g->taps.run, vectors);
+    g->tile = g->products->rows;
+  }
   g->rows = conv_max(rows, g->tile);
-  g->pitch = g->stretches ? LANES : conv_vectors(g->small_channels) * LANES;
+  g->pitch = g->stretches ? LANES : vectors * LANES;
   g->buffer = g->rows * g->pitch * (g->stretches ? g->small_channels : 1);
 }
 
@@ -190,10 +245,44 @@ static void gradient_tables(const WeightGradient *g) {
                           x * g->axis[1].step * g->big_channels);
 }
 
-/* Adds the chunks' sums in order and lays them out as the weight. */
+/* to += from */
+static void gradient_add(real *restrict to, const real *restrict from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+/* The lines of a job. */
+static int64_t gradient_lines(const WeightGradient *g, int64_t job) {
+  int64_t images = g->batch - job / g->cut.bands * g->cut.images;
+  int64_t rows = g->axis[0].count - job % g->cut.bands * g->cut.rows;
+  return conv_min(images, g->cut.images) * conv_min(rows, g->cut.rows);
+}
+
+/* Adds up what a chunk's segments have apart, `n` sums of them from `first` on, in the buffer of
+ * the first segment. */
+static void gradient_add_segments(const WeightGradient *g, int64_t chunk, int64_t first,
+                                  int64_t n) {
+  int64_t job = chunk * g->grain, end = conv_min(job + g->grain, g->cut.jobs);
+  real *to = g->sums + job * g->apart * g->buffer + first;
+  for (int64_t skip = 1; job < end; job++, skip = 0) {
+    int64_t count = conv_ceil(gradient_lines(g, job), g->lines);
+    for (int64_t s = skip; s < count; s++)
+      gradient_add(to, g->sums + (job * g->apart + s) * g->buffer + first, n);
+  }
+}
+
+/* Adds up some of the sums of all chunks, in order, in the buffer of the first one. */
+static void gradient_add_chunks(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const WeightGradient *g = context;
+  int64_t step = (g->apart ? g->grain * g->apart : 1) * g->buffer;
+  for (int64_t c = 0; c < g->chunks; c++) {
+    if (g->apart) gradient_add_segments(g, c, begin, end - begin);
+    if (c > 0) gradient_add(g->sums + begin, g->sums + c * step + begin, end - begin);
+  }
+}
+
+/* Lays the sums out as the weight. */
 static void gradient_finish(const WeightGradient *g, const ConvGeometry *geometry, real *dw) {
-  for (int64_t c = 1; c < g->chunks; c++)
-    for (int64_t i = 0; i < g->buffer; i++) g->sums[i] += g->sums[c * g->buffer + i];
   int64_t runs = g->taps.rows * g->taps.columns, channels = g->big_channels * g->small_channels;
   for (int64_t r = 0; r < runs; r++)
     for (int64_t i = 0; i < g->taps.run; i++) {
@@ -213,8 +302,34 @@ static int64_t gradient_place(WeightGradient *g, char *base) {
   g->bounds =
       workspace_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
   g->source_offset = workspace_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
-  g->sums = workspace_take(base, &used, g->chunks * g->buffer * (int64_t)sizeof(real));
+  int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
+  g->sums = workspace_take(base, &used, places * g->buffer * (int64_t)sizeof(real));
   return used;
+}
+
+/* How the sums are cut, which makes their bits: chunks of jobs, segments of lines. Where these are
+ * fewer than the threads may want, and it takes little memory, each segment's sums stand apart at
+ * first, and are added as they would have been. */
+static void gradient_chunks(WeightGradient *g, int64_t work) {
+  int64_t pixels = g->batch * g->axis[0].count * g->axis[1].count;
+  g->lines = conv_max(CONV_SEGMENT / g->axis[1].count, 1);
+  int64_t chunks = conv_min(work / (4 * CONV_WORK), CONV_BUFFERS / g->buffer);
+  /* few pixels are not worth sums of their own */
+  chunks = conv_min(chunks, pixels / CONV_SEGMENT);
+  chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g->cut.jobs), 1);
+  g->grain = conv_ceil(g->cut.jobs, chunks);
+  g->chunks = conv_ceil(g->cut.jobs, g->grain);
+  int64_t segments = conv_ceil(g->cut.images * g->cut.rows, g->lines);
+  bool few = chunks < CONV_CHUNKS && segments * g->cut.jobs * g->buffer <= CONV_APART;
+  if (few && g->cut.jobs > 1 && parallel_threads() > 1) g->apart = segments;
+}
+
+/* Runs the jobs, and adds what they leave. */
+static void gradient_run(WeightGradient *g, int64_t work) {
+  int64_t job = conv_max(work / g->cut.jobs, 1);
+  parallel_for(g->cut.jobs, g->apart ? conv_ceil(CONV_CHUNK, job) : g->grain, gradient_jobs, g);
+  int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
+  if (places > 1) parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
 }
 
 /* dw = big * small, summed over the small pixels */
@@ -225,7 +340,9 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
                       .big_channels = geometry->big_channels,
                       .small_channels = geometry->small_channels,
                       .big = big,
-                      .small = small};
+                      .small = small,
+                      .small_end = small + geometry->batch * geometry->small[0] *
+                                               geometry->small[1] * geometry->small_channels};
   int64_t taps = geometry->kernel[0] * geometry->kernel[1];
   int64_t count = taps * g.big_channels * g.small_channels;
   if (g.batch == 0) {
@@ -238,23 +355,17 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.cut = conv_cut(g.axis, g.batch, g.big_channels, g.small_channels, work, whole);
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
-  g.lines = conv_max(CONV_SEGMENT / g.axis[1].count, 1);
-  int64_t chunks = conv_min(work * g.batch / (4 * CONV_WORK), CONV_BUFFERS / g.buffer);
-  /* few pixels are not worth sums of their own */
-  chunks = conv_min(chunks, g.batch * g.axis[0].count * g.axis[1].count / CONV_SEGMENT);
-  chunks = conv_max(conv_min(conv_min(chunks, CONV_CHUNKS), g.cut.jobs), 1);
-  g.grain = conv_ceil(g.cut.jobs, chunks);
-  g.chunks = conv_ceil(g.cut.jobs, g.grain);
+  gradient_chunks(&g, work * g.batch);
   Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;
-  int64_t wide = g.copy ? g.lines * g.axis[1].count * g.pitch * (int64_t)sizeof(real) : 0;
-  if (!parallel_reserve(conv_window_bytes(&g.cut) + wide + 64)) {
+  int64_t wide = g.lines * g.axis[1].count * g.small_channels + LANES;
+  if (!parallel_reserve(conv_window_bytes(&g.cut) + wide * (int64_t)sizeof(real) + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");
   }
   gradient_place(&g, space->data);
   gradient_tables(&g);
-  parallel_for(g.cut.jobs, g.grain, gradient_jobs, &g);
+  gradient_run(&g, work * g.batch);
   gradient_finish(&g, geometry, dw);
   tensor_release(space);
   return true;

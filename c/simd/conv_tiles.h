@@ -19,15 +19,13 @@ enum {
   TILE_PIXELS_1 = 8,
   TILE_PIXELS_2 = 8,
   TILE_ROWS = 8, /* of a weight gradient's tile */
-  TILE_DENSE_1 = 24,
-  TILE_DENSE_2 = 12, /* ... whose rows lie side by side, by its vectors */
+  TILE_MOST = 25,
 #else
   TILE_BLOCK = 2,
   TILE_PIXELS_1 = 8,
   TILE_PIXELS_2 = 6,
   TILE_ROWS = 6,
-  TILE_DENSE_1 = 12,
-  TILE_DENSE_2 = 6,
+  TILE_MOST = 12,
 #endif
   TILE_ROWS_FEW = 5,                /* for 9 and 25 taps of one channel */
   TILE_DOTS = LANES < 8 ? LANES : 8 /* pixels of a tile of dot products */
@@ -286,15 +284,16 @@ typedef struct ConvBounds {
 } ConvBounds;
 
 /* sums[m][o] += sum over pixels of source[pixel + tap[m]] * other[pixel][o] for rows m of the tile
- * from `skip` on (the others were another tile's) and `block` vectors of o. `stretches`: the roles
- * are exchanged, for an `other` of few channels: sums[m] += source[pixel + tap[m]] (a vector) *
- * other[pixel], which points to one channel. */
+ * from `skip` on (the others were another tile's) and `block` vectors of o. Each `side` rows of the
+ * tile lie side by side in the source. `stretches`: the roles are exchanged, for an `other` of few
+ * channels: sums[m] += source[pixel + tap[m]] (a vector) * other[pixel], which points to one
+ * channel. */
 VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds,
                               int skip, real *sums, int64_t pitch, const int rows, const int block,
-                              const bool stretches, const bool dense) {
-  const real *source[8], *together = s->source + tap[0];
-  Vec sum[TILE_DENSE_1][TILE_BLOCK];
-  VEC_UNROLL for (int m = 0; m < rows; m++) if (!dense) source[m] = s->source + tap[m];
+                              const bool stretches, const int side) {
+  const real *source[8];
+  Vec sum[TILE_MOST][TILE_BLOCK];
+  VEC_UNROLL for (int m = 0; m < rows / side; m++) source[m] = s->source + tap[m * side];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
@@ -307,14 +306,17 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
     const real *other = s->other + (l * width + left) * s->other_pitch;
     for (int64_t p = l * width + left; p < l * width + right; p++, other += s->other_pitch) {
       int64_t offset = s->source_offset[p];
-      const real *side = together + offset;
-      __asm__("" : "+r"(side)); /* one address, not one for each row */
+      const real *at[8];
+      if (side > 1) VEC_UNROLL for (int i = 0; i < rows / side; i++) {
+          at[i] = source[i] + offset;
+          __asm__("" : "+r"(at[i])); /* one address, not one for each row */
+        }
       Vec v[TILE_BLOCK];
       if (stretches) v[0] = vec_fill(*other);
       else VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
       VEC_UNROLL for (int m = 0; m < rows; m++) {
-        const real *at = dense ? side + m : source[m] + offset;
-        Vec x = stretches ? vec_load(at) : vec_fill(*at);
+        const real *from = side > 1 ? at[m / side] + m % side : source[m] + offset;
+        Vec x = stretches ? vec_load(from) : vec_fill(*from);
         VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] += x * v[b];
       }
     }

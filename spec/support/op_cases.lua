@@ -290,6 +290,13 @@ for _, channels in ipairs {{1, 16}, {3, 17}, {16, 16}, {16, 1}, {17, 33}, {33, 3
   conv("conv2d", {4, 3, 3, channels[1]}, {1, 1}, channels[2], {}, {wide = true, plain = true})
 end
 
+-- Few channels and large kernels: the tiles that cover several runs of taps.
+conv("conv2d", {3, 9, 20, 1}, {5, 5}, 6, {padding = 2}, {wide = true})
+conv("conv2d", {2, 8, 19, 6}, {5, 5}, 16, {}, {wide = true})
+conv("conv2d", {1, 7, 18, 3}, {3, 3}, 33, {padding = 1}, {wide = true})
+conv("conv2d", {2, 6, 9, 1}, {3, 3}, 17, {padding = {0, 1}}, {wide = true})
+conv("conv2d", {1, 9, 9, 2}, {5, 5}, 7, {stride = 2, padding = 1}, {wide = true})
+
 -- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
 for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do
   for _, name in ipairs {"conv2d", "conv_transpose2d"} do
