@@ -122,6 +122,7 @@ static Buffer *buffer_take(size_t n) {
     b->pool_class = k;
   }
   stats.live_bytes += rounded;
+  stats.taken_bytes += rounded;
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
   size_t *highest = &crest[pool_age % IDLE];
   if (stats.live_bytes > *highest) *highest = stats.live_bytes;

@@ -104,6 +104,7 @@ typedef struct MemoryStats {
   size_t live_bytes;      /* held by tensors now */
   size_t pooled_bytes;    /* kept for reuse */
   size_t peak_bytes;      /* highest live_bytes so far */
+  uint64_t taken_bytes;   /* of all tensors so far */
   uint64_t system_allocs; /* how often a buffer came from the system and not from the pool */
 } MemoryStats;
 

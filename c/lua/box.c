@@ -10,86 +10,97 @@ Box *box_new(lua_State *L) {
 }
 
 /* What the collector is to know of tensors' bytes. */
-enum { SLACK = 32 << 20, CACHED = 3 << 20, OLD_AGE = 16 };
-static struct {
-  bool running;      /* a finaliser may make tensors */
-  size_t after_full; /* live bytes that the last full collection left */
-  size_t after_any;  /* ... or the last one of either kind */
-  size_t patience;   /* bytes to grow by until the next young collection */
-  size_t behind;     /* ... until the next one that follows a backward */
-  uint64_t freed;    /* bytes that young collections have reclaimed since the last full one */
-  size_t unaged;     /* ... and since the pool's buffers last grew older */
-  size_t step;       /* bytes that piled up before the last backward ended */
-  size_t base;       /* live bytes when it had */
-  size_t highest;    /* ... and at most, since then */
-  unsigned count;    /* of collections so far */
-} memory = {.patience = CACHED, .behind = CACHED / 2};
+enum { SLACK = 32 << 20, CACHED = 3 << 20, LONGEST = 1 << 29, DECAY = 4 };
+#define OVERDUE ((uint64_t)3 << 29)
 
-static void collect_fully(lua_State *L) {
-  lua_gc(L, LUA_GCCOLLECT);
+/* Where a collection may come: ahead, at any new tensor, which is mostly on the way to a loss, when
+ * little is garbage; or behind a backward, when nearly all of that is. */
+typedef struct Moment {
+  size_t slack;    /* bytes that may pile up at least */
+  size_t patience; /* bytes until the next young collection */
+  size_t in_use;   /* live bytes that full collections leave; falls slowly when less is live */
+} Moment;
+
+static Moment ahead = {.slack = SLACK, .patience = CACHED};
+static Moment behind = {.slack = SLACK / 2, .patience = CACHED};
+
+static struct {
+  bool running;     /* a finaliser may make tensors */
+  size_t after_any; /* live bytes that the last collection left */
+  uint64_t taken;   /* all bytes taken by the last backward with a collection behind it */
+  uint64_t freed;   /* bytes that young collections have reclaimed since the last full one */
+  uint64_t overdue; /* ... at which another is due, for what has grown old without piling up */
+  size_t unaged;    /* ... and since the pool's buffers last grew older */
+  unsigned count;   /* of collections so far */
+} memory = {.overdue = OVERDUE};
+
+/* Returns how many bytes came free. */
+static size_t run(lua_State *L, bool full) {
+  size_t live = memory_stats().live_bytes;
+  memory.running = true;
+  if (full) lua_gc(L, LUA_GCCOLLECT);
+  else lua_gc(L, LUA_GCSTEP, 0);
+  memory.running = false;
+  size_t left = memory.after_any = memory_stats().live_bytes, freed = left < live ? live - left : 0;
+  memory.freed = full ? 0 : memory.freed + freed;
+  memory.unaged += freed;
+  if (!full && memory.unaged <= SLACK) return freed;
   memory_age();
-  memory.unaged = memory.freed = 0;
-  memory.after_full = memory_stats().live_bytes;
+  memory.unaged = 0;
+  return freed;
+}
+
+static void shorten(size_t *patience) {
+  *patience = *patience / 2 > CACHED ? *patience / 2 : CACHED;
 }
 
 /* In generational mode a step of size 0 looks at young objects alone: some microseconds, for
- * buffers that come back while they still lie in the cache. Where it finds little, as in the middle
- * of a training step or in incremental mode, later ones wait longer: what lives through two of them
- * counts as old, and only a full collection frees it. One is due at the latest when OLD_AGE times
- * the bytes that may pile up have gone through young ones: these keep the pile from growing. */
-static void collect_young(lua_State *L, size_t live, size_t *patience) {
-  size_t grown = live - memory.after_any;
-  lua_gc(L, LUA_GCSTEP, 0);
-  size_t left = memory_stats().live_bytes, freed = left < live ? live - left : 0;
-  if (freed < grown / 2) *patience *= 2;
-  memory.freed += freed;
-  memory.unaged += freed;
-  if (memory.unaged <= SLACK) return;
-  memory_age();
-  memory.unaged = 0;
-}
-
-static size_t live_now(void) {
-  size_t live = memory_stats().live_bytes;
-  if (live < memory.after_full) memory.after_full = live;
-  if (live < memory.after_any) memory.after_any = live;
-  if (live < memory.base) memory.base = live;
-  if (live > memory.highest) memory.highest = live;
-  return live;
-}
-
-static void collect(lua_State *L, bool full, size_t live, size_t *patience) {
-  memory.running = true;
-  if (full) collect_fully(L);
-  else collect_young(L, live, patience);
-  memory.running = false;
-  memory.after_any = memory_stats().live_bytes;
+ * buffers that come back while they still lie in the cache. Where it frees less than half of what
+ * was hoped for, as in the middle of a training step or in incremental mode, later ones wait
+ * longer: what lives through two of them counts as old, and only a full collection frees it. */
+static void collect_young(lua_State *L, Moment *m, size_t hoped) {
+  bool worthwhile = run(L, false) >= hoped / 2;
+  if (worthwhile && hoped < m->patience) shorten(&m->patience);
+  if (!worthwhile && m->patience < LONGEST) m->patience *= 2;
   if (++memory.count % 64 != 0) return;
-  memory.patience = CACHED; /* the program may have changed */
-  memory.behind = CACHED / 2;
+  shorten(&ahead.patience); /* the program may have changed */
+  shorten(&behind.patience);
+}
+
+/* A full one goes through all of Lua's objects, which a step of training has driven from the cache:
+ * milliseconds. So it comes where young ones leave too much, and what it leaves itself counts as in
+ * use for a while: in the middle of a step it would find as little again. */
+static void collect_fully(lua_State *L, Moment *m) {
+  bool worthwhile = run(L, true) >= m->slack / 2;
+  memory.overdue = worthwhile ? OVERDUE : 2 * OVERDUE;
+  if (worthwhile) shorten(&m->patience);
+  if (memory.after_any > m->in_use) m->in_use = memory.after_any;
+}
+
+static bool is_too_much(const Moment *m, size_t live) {
+  size_t pile = m->in_use / 2 > m->slack ? m->in_use / 2 : m->slack;
+  return live > m->in_use + pile || memory.freed > memory.overdue;
+}
+
+static void collect(lua_State *L, Moment *m, size_t hoped) {
+  collect_young(L, m, hoped);
+  if (is_too_much(m, memory.after_any)) collect_fully(L, m);
+  if (memory.after_any < m->in_use) m->in_use -= (m->in_use - memory.after_any) / DECAY;
 }
 
 void box_filled(lua_State *L) {
+  size_t live = memory_stats().live_bytes;
   if (memory.running) return;
-  size_t live = live_now(), half = memory.after_full / 2, pile = half > SLACK ? half : SLACK;
-  bool full = live - memory.after_full > pile + memory.step || memory.freed / OLD_AGE > pile;
-  if (!full && live - memory.after_any <= memory.patience + memory.step) return;
-  memory.step = 0; /* this is something else than such steps */
-  collect(L, full, live, &memory.patience);
+  if (live < memory.after_any) memory.after_any = live;
+  size_t grown = live - memory.after_any;
+  if (grown > ahead.patience || is_too_much(&ahead, live)) collect(L, &ahead, grown);
 }
 
-/* What forward made is garbage now, and still young where no collection came in between: it comes
- * back at once. While steps are alike the bytes that pile up before are no reason to collect in the
- * middle of one, where all is in use and would only grow old. */
 void box_backward_done(lua_State *L) {
-  if (memory.running) return;
-  size_t live = live_now(), freed = memory.freed;
-  memory.step = memory.highest - memory.base;
-  if (live - memory.after_any > memory.behind) {
-    collect(L, false, live, &memory.behind);
-    memory.freed = freed + (memory.freed - freed) / OLD_AGE; /* little of that has grown old */
-  }
-  memory.base = memory.highest = memory_stats().live_bytes;
+  uint64_t taken = memory_stats().taken_bytes;
+  if (memory.running || taken - memory.taken <= behind.patience) return;
+  memory.taken = taken;
+  collect(L, &behind, behind.patience / 4);
 }
 
 int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error *e) {

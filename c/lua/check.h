@@ -33,7 +33,7 @@ void user_place(lua_State *L, char *text, size_t size);
  * core's result goes into the box; then box_filled looks whether Lua's collector should run. */
 Box *box_new(lua_State *L);
 void box_filled(lua_State *L);
-/* The same when a backward has ended. */
+/* Called behind a backward, which leaves the most garbage: the values on the way to the loss. */
 void box_backward_done(lua_State *L);
 /* box_new, var_new and box_filled for a tensor that the caller owns; name is for the error. */
 int push_tensor(lua_State *L, Box *box, Tensor *t, const char *name, const Error *e);
