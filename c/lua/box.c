@@ -2,11 +2,24 @@
  */
 #include "lua/check.h"
 
+static const char box_kind; /* its address is the kind, and the key of the metatable */
+
 Box *box_new(lua_State *L) {
   Box *box = lua_newuserdatauv(L, sizeof *box, 0);
-  box->var = NULL;
-  luaL_setmetatable(L, META_TENSOR);
+  *box = (Box){.kind = &box_kind};
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &box_kind);
+  lua_setmetatable(L, -2);
   return box;
+}
+
+Box *box_at(lua_State *L, int index) {
+  Box *box = lua_touserdata(L, index); /* a light one has no length */
+  return box && lua_rawlen(L, index) == sizeof *box && box->kind == &box_kind ? box : NULL;
+}
+
+void box_set_metatable(lua_State *L) {
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &box_kind);
 }
 
 /* What the collector is to know of tensors' bytes. */

@@ -11,13 +11,18 @@
 
 /* ---- tensors ---- */
 
-bool is_tensor(lua_State *L, int index) {
-  return lua_type(L, index) == LUA_TUSERDATA && luaL_testudata(L, index, META_TENSOR);
-}
+bool is_tensor(lua_State *L, int index) { return box_at(L, index) != NULL; }
 
 /* "name: arg: " or "name: " where arg is NULL */
 static void prefix(char *text, size_t size, const char *name, const char *arg) {
   snprintf(text, size, arg ? "%s: %s" : "%s", name, arg);
+}
+
+_Noreturn static void refuse_no_tensor(lua_State *L, int index, const char *name, const char *arg) {
+  char got[80], where[120];
+  prefix(where, sizeof where, name, arg);
+  if (is_tensor(L, index)) raise_error(L, "%s: closed tensor", where);
+  raise_error(L, "%s: expected a tensor, got %s", where, describe(L, index, got, sizeof got));
 }
 
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
@@ -28,12 +33,9 @@ Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
 }
 
 Var *check_waiting(lua_State *L, int index, const char *name, const char *arg) {
-  char got[80], where[120];
-  Box *box = lua_type(L, index) == LUA_TUSERDATA ? luaL_testudata(L, index, META_TENSOR) : NULL;
+  const Box *box = box_at(L, index);
   if (box && box->var) return box->var;
-  prefix(where, sizeof where, name, arg);
-  if (box) raise_error(L, "%s: closed tensor", where);
-  raise_error(L, "%s: expected a tensor, got %s", where, describe(L, index, got, sizeof got));
+  refuse_no_tensor(L, index, name, arg);
 }
 
 /* ---- arguments ---- */
@@ -419,7 +421,7 @@ static int l_tensor_like(lua_State *L) {
 /* fits(value, least, most [, last]) -> is it an open float tensor of so many axes, the last of that
  * size? Layers ask at every call, so nothing is made for it. */
 static int l_fits(lua_State *L) {
-  const Box *box = is_tensor(L, 1) ? lua_touserdata(L, 1) : NULL;
+  const Box *box = box_at(L, 1);
   bool fits = box && box->var && dtype_is_floating(box->var->value->dtype);
   if (fits) {
     const Shape *s = &box->var->value->shape;
@@ -431,21 +433,35 @@ static int l_fits(lua_State *L) {
   return 1;
 }
 
-/* unchanged(list) -> does each table still have its value? The list is {table, key, value, table,
- * key, value, ...}, with false for none. */
+/* Has the table at index 2 still the values of the list at index 1, pairs of key and value from i
+ * on?
+ */
+static bool has_pairs(lua_State *L, lua_Integer i, lua_Integer count) {
+  bool same = true;
+  for (lua_Integer end = i + 2 * count; i < end && same; i += 2) {
+    lua_rawgeti(L, 1, i);
+    lua_rawget(L, 2);
+    lua_rawgeti(L, 1, i + 1);
+    same = lua_rawequal(L, -1, -2) || (!lua_toboolean(L, -1) && !lua_toboolean(L, -2));
+    lua_settop(L, 2);
+  }
+  return same;
+}
+
+/* unchanged(list) -> has each table still its values? The list is {table, count, key, value, key,
+ * value, ..., table, count, ...}, with false for none. Asked at every call of a model. */
 static int l_unchanged(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
   bool same = true;
-  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
-  for (lua_Integer i = 1; i < n && same; i += 3) {
-    lua_rawgeti(L, 1, i);
-    luaL_checktype(L, -1, LUA_TTABLE);
-    lua_rawgeti(L, 1, i + 1);
-    lua_rawget(L, -2);
-    lua_rawgeti(L, 1, i + 2);
-    same = lua_toboolean(L, -1) ? lua_rawequal(L, -1, -2) : !lua_toboolean(L, -2);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 1), count;
+  for (lua_Integer i = 1; i < n && same; i += 2 + 2 * count) {
     lua_settop(L, 1);
+    lua_rawgeti(L, 1, i + 1);
+    count = lua_tointeger(L, -1);
+    lua_rawgeti(L, 1, i);
+    lua_replace(L, 2);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    same = has_pairs(L, i + 2, count);
   }
   lua_pushboolean(L, same);
   return 1;

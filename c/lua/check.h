@@ -16,8 +16,11 @@
 #define META_GENERATOR META_PREFIX "Generator"
 #define META_CONTEXT META_PREFIX "Context"
 
-/* The userdata behind a Lua tensor; var is NULL before it is filled and after it is closed. */
+/* The userdata behind a Lua tensor; var is NULL before it is filled and after it is closed. Every
+ * op asks of each argument whether it is one: no other userdata has that address in its first word,
+ * and no name is looked up for it. */
 typedef struct Box {
+  const void *kind;
   Var *var;
 } Box;
 
@@ -32,6 +35,10 @@ void user_place(lua_State *L, char *text, size_t size);
 /* Pushes an empty box. Everything that can raise an error comes before the core is called; the
  * core's result goes into the box; then box_filled looks whether Lua's collector should run. */
 Box *box_new(lua_State *L);
+/* The box at an index; NULL where there is none. */
+Box *box_at(lua_State *L, int index);
+/* Makes the table at the top the metatable of boxes. */
+void box_set_metatable(lua_State *L);
 void box_filled(lua_State *L);
 /* Called behind a backward, which leaves the most garbage: the values on the way to the loss. */
 void box_backward_done(lua_State *L);

@@ -121,7 +121,7 @@ const char *describe(lua_State *L, int index, char *text, size_t size) {
   case LUA_TNONE:
   case LUA_TNIL: snprintf(text, size, "nil"); break;
   default:
-    box = luaL_testudata(L, index, META_TENSOR);
+    box = box_at(L, index);
     if (!box) describe_object(L, index, text, size);
     else if (!box->var) snprintf(text, size, "a closed tensor");
     else snprintf(text, size, "a tensor %s", shape_text(&box->var->value->shape, shape));

@@ -1,6 +1,7 @@
 /* Floor 5: every row of the op table as a Lua function: tensors first, then parameters in the
  * table's order, the rest by name in one options table. */
 #include "ops/dispatch.h"
+#include "graph/later.h"
 #include "lua/check.h"
 #include "lua/graph.h"
 #include "base/words.h"
@@ -9,6 +10,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What every call asks of a row, found once: names are looked up where something is wrong. */
+typedef struct Signature {
+  const Op *op;
+  int inputs, params; /* how many */
+  bool optional[MAX_FIXED_INPUTS], places[MAX_FIXED_INPUTS];
+  bool list;  /* the only parameter is a list: numbers in a row are its items */
+  bool later; /* the value may wait for what comes next */
+} Signature;
+
+static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
+
+static Signature signature_of(const Op *op) {
+  Signature s = {.op = op};
+  char name[32], mark;
+  while (s.inputs < MAX_FIXED_INPUTS && word_at(op->inputs, s.inputs, name, sizeof name, &mark)) {
+    s.optional[s.inputs] = mark == '?';
+    s.places[s.inputs] = op_takes_places(op, s.inputs);
+    s.inputs++;
+  }
+  while (s.params < MAX_PARAMS && op->params[s.params].name) s.params++;
+  s.list = s.params == 1 && is_list(&op->params[0]);
+  return s;
+}
+
+static const Signature *called(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /* ---- names ---- */
 
@@ -144,8 +171,6 @@ static bool is_options(lua_State *L, int index) {
   return !list;
 }
 
-static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
-
 /* May options stand beside its items? */
 static bool takes_names(const Param *p) { return is_list(p) || p->kind == PARAM_PAIR; }
 
@@ -170,11 +195,10 @@ static void check_options(lua_State *L, const Op *op, int index, bool mixed) {
 }
 
 /* Reads all parameters from the arguments `first`..top. */
-static void read_params(lua_State *L, Call *c, int first) {
-  int top = lua_gettop(L), options = 0, count = 0;
+static void read_params(lua_State *L, const Signature *sig, Call *c, int first) {
+  int top = lua_gettop(L), options = 0, count = sig->params;
+  bool list = sig->list;
   while (top >= first && lua_isnil(L, top)) top--;
-  while (count < MAX_PARAMS && c->op->params[count].name) count++;
-  bool list = count == 1 && is_list(&c->op->params[0]);
   /* an empty table in the place of a list is the empty list: a scalar's shape */
   if (top >= first && is_options(L, top) && !(list && is_empty(L, top))) options = top--;
   Slots s = {0};
@@ -225,23 +249,30 @@ static void read_numbers(lua_State *L, const Call *c, Inputs *in) {
   }
 }
 
-/* An op that may be done together with the one before it gets a value that still waits. */
-static Var *check_input(lua_State *L, const Call *c, int index, const char *name) {
-  return (c->op->tail ? check_waiting : check_tensor)(L, index, c->op->name, name);
+/* Input i, where nothing is to be done or said about it; else NULL. An op that may be done together
+ * with the one before it gets a value that still waits. */
+static Var *plain_input(lua_State *L, const Signature *s, int index) {
+  const Box *box = box_at(L, index);
+  return box && (later_count == 0 || s->op->tail) ? box->var : NULL;
+}
+
+static Var *check_input(lua_State *L, const Signature *s, int i, int index) {
+  char name[32] = "";
+  word_at(s->op->inputs, i, name, sizeof name, NULL);
+  if (s->places[i]) return check_places(L, index, s->op->name, name);
+  return (s->op->tail ? check_waiting : check_tensor)(L, index, s->op->name, name);
 }
 
 /* Reads the inputs; returns the index of what follows. */
-static int read_inputs(lua_State *L, Call *c, Inputs *in) {
-  char name[32], mark;
+static int read_inputs(lua_State *L, const Signature *s, Call *c, Inputs *in) {
   int index = 1;
   bool numbers = false;
-  for (c->inputs = 0; word_at(c->op->inputs, c->inputs, name, sizeof name, &mark); c->inputs++) {
-    int i = c->inputs;
-    bool absent = mark == '?' && (lua_isnoneornil(L, index) || is_options(L, index));
-    bool places = op_takes_places(c->op, i), number = !places && is_number_like(L, index);
-    Var *v = absent || number ? NULL
-             : places         ? check_places(L, index, c->op->name, name)
-                              : check_input(L, c, index, name);
+  c->inputs = s->inputs;
+  for (int i = 0; i < s->inputs; i++) {
+    Var *v = plain_input(L, s, index);
+    bool absent = !v && s->optional[i] && (lua_isnoneornil(L, index) || is_options(L, index));
+    bool number = !v && !s->places[i] && is_number_like(L, index);
+    if (!v && !absent && !number) v = check_input(L, s, i, index);
     in->slot[i] = absent ? 0 : index;
     in->value[i] = v ? v->value : NULL;
     numbers = numbers || (number && !absent);
@@ -254,16 +285,14 @@ static int read_inputs(lua_State *L, Call *c, Inputs *in) {
 
 /* Looks the inputs up once more. Whatever allocates may run the collector, and with it finalisers
  * that close tensors; from here to the end of the op nothing does. */
-static void settle_inputs(lua_State *L, const Call *c, Inputs *in) {
-  char name[32] = "";
-  for (int i = 0; i < c->inputs; i++) {
-    word_at(c->op->inputs, i, name, sizeof name, NULL);
-    in->var[i] = in->slot[i] ? check_input(L, c, in->slot[i], name) : NULL;
-    in->value[i] = in->var[i] ? in->var[i]->value : NULL;
+static void settle_inputs(lua_State *L, const Signature *s, Inputs *in) {
+  for (int i = 0; i < s->inputs; i++) {
+    Var *v = in->slot[i] ? plain_input(L, s, in->slot[i]) : NULL;
+    if (!v && in->slot[i]) v = check_input(L, s, i, in->slot[i]);
+    in->var[i] = v;
+    in->value[i] = v ? v->value : NULL;
   }
 }
-
-static const Op *op_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 static int fill(lua_State *L, Box *box, Call *c, Var **inputs) {
   Error e;
@@ -276,11 +305,12 @@ static int fill(lua_State *L, Box *box, Call *c, Var **inputs) {
 }
 
 static int l_apply(lua_State *L) {
-  Call c = {.op = op_of(L)};
+  const Signature *s = called(L);
+  Call c = {.op = s->op};
   Inputs in;
-  read_params(L, &c, read_inputs(L, &c, &in));
+  read_params(L, s, &c, read_inputs(L, s, &c, &in));
   Box *box = box_new(L);
-  settle_inputs(L, &c, &in);
+  settle_inputs(L, s, &in);
   return fill(L, box, &c, in.var);
 }
 
@@ -294,22 +324,24 @@ static int l_check_op(lua_State *L) {
   if (!c.op || strchr(c.op->inputs, '*'))
     raise_error(L, "check_op: expected an op of fixed inputs");
   lua_remove(L, 1);
-  read_params(L, &c, read_inputs(L, &c, &in));
-  settle_inputs(L, &c, &in);
+  const Signature s = signature_of(c.op);
+  read_params(L, &s, &c, read_inputs(L, &s, &c, &in));
+  settle_inputs(L, &s, &in);
   if (!graph_check(&c, &shape, &e)) raise_error(L, "%s: %s", c.op->name, e.text);
   return 0;
 }
 
 /* name_(x, ...): the result goes into x, which is returned. */
 static int l_apply_in_place(lua_State *L) {
-  Call c = {.op = op_of(L)};
+  const Signature *s = called(L);
+  Call c = {.op = s->op};
   Inputs in;
   Error e;
   char name[40];
   snprintf(name, sizeof name, "%s_", c.op->name);
   check_tensor(L, 1, name, NULL);
-  read_params(L, &c, read_inputs(L, &c, &in));
-  settle_inputs(L, &c, &in);
+  read_params(L, s, &c, read_inputs(L, s, &c, &in));
+  settle_inputs(L, s, &in);
   for (int i = 0; i < c.inputs; i++) /* nothing waits for what is done in place */
     if (in.slot[i]) check_tensor(L, in.slot[i], name, NULL);
   if (!graph_apply_in_place(&c, in.var, &e)) return raise_error(L, "%s: %s", name, e.text);
@@ -332,7 +364,8 @@ static void read_items(lua_State *L, Call *c, Var **inputs, const Tensor **in) {
 /* An op on a list: the first argument is a table of tensors. The arrays live in a userdata, which
  * an error leaves to the collector. */
 static int l_apply_list(lua_State *L) {
-  Call c = {.op = op_of(L)};
+  const Signature *s = called(L);
+  Call c = {.op = s->op};
   char got[80];
   if (lua_type(L, 1) != LUA_TTABLE || lua_rawlen(L, 1) == 0)
     return raise_error(L, "%s: expected a list of tensors, such as {x, y}, got %s", c.op->name,
@@ -345,25 +378,25 @@ static int l_apply_list(lua_State *L) {
   const Tensor **in = (const Tensor **)(inputs + n);
   lua_insert(L, 2);
   read_items(L, &c, inputs, in);
-  read_params(L, &c, 3);
+  read_params(L, s, &c, 3);
   Box *box = box_new(L);
   read_items(L, &c, inputs, in); /* again, as settle_inputs does */
   return fill(L, box, &c, inputs);
 }
 
-/* An op with further results, such as batch_norm_train's mean and variance. Where the second
- * upvalue says so, its value may wait for what comes next. */
+/* An op with further results, such as batch_norm_train's mean and variance. */
 static int l_apply_with_results(lua_State *L) {
-  Call c = {.op = op_of(L), .later = lua_toboolean(L, lua_upvalueindex(2))};
+  const Signature *s = called(L);
+  Call c = {.op = s->op, .later = s->later};
   Inputs in;
   Tensor *extras[CALL_EXTRAS];
   Error e;
-  read_params(L, &c, read_inputs(L, &c, &in));
+  read_params(L, s, &c, read_inputs(L, s, &c, &in));
   Box *box[1 + CALL_EXTRAS];
   int last = c.op->results;
   luaL_checkstack(L, last + 8, NULL);
   for (int i = 0; i <= last; i++) box[i] = box_new(L);
-  settle_inputs(L, &c, &in);
+  settle_inputs(L, s, &in);
   graph_trace(L);
   box[0]->var = graph_apply_keeping(&c, in.var, extras, &e);
   if (!box[0]->var) return raise_error(L, "%s: %s", c.op->name, e.text);
@@ -441,6 +474,23 @@ static int l_registry(lua_State *L) {
   return 1;
 }
 
+/* Sets a function for an op in the table at the top: its name and what it has behind that. */
+static void set_function(lua_State *L, const Op *op, const char *behind, lua_CFunction f) {
+  lua_pushfstring(L, "%s%s", op->name, behind);
+  Signature *s = lua_newuserdatauv(L, sizeof *s, 0);
+  *s = signature_of(op);
+  s->later = strcmp(behind, "_later") == 0;
+  lua_pushcclosure(L, f, 1);
+  lua_settable(L, -3);
+}
+
+static void set_functions(lua_State *L, const Op *op) {
+  bool list = strchr(op->inputs, '*') != NULL;
+  set_function(L, op, "", list ? l_apply_list : op->results > 0 ? l_apply_with_results : l_apply);
+  if (op->finish) set_function(L, op, "_later", l_apply_with_results);
+  if (op->flags & OP_ELEMENTWISE) set_function(L, op, "_", l_apply_in_place);
+}
+
 void open_ops(lua_State *L) {
   Error e;
   if (!isa_choose(&e)) raise_error(L, "latent: %s", e.text);
@@ -450,27 +500,6 @@ void open_ops(lua_State *L) {
   lua_setfield(L, -2, "check_op");
   lua_newtable(L);
   for (const Op *const *const *f = isa(DTYPE_F32)->families; *f; f++)
-    for (const Op *const *op = *f; *op; op++) {
-      bool list = strchr((*op)->inputs, '*') != NULL;
-      lua_pushlightuserdata(L, (void *)*op);
-      lua_pushcclosure(L,
-                       list                 ? l_apply_list
-                       : (*op)->results > 0 ? l_apply_with_results
-                                            : l_apply,
-                       1);
-      lua_setfield(L, -2, (*op)->name);
-      if ((*op)->finish) {
-        lua_pushfstring(L, "%s_later", (*op)->name);
-        lua_pushlightuserdata(L, (void *)*op);
-        lua_pushboolean(L, true);
-        lua_pushcclosure(L, l_apply_with_results, 2);
-        lua_settable(L, -3);
-      }
-      if (!((*op)->flags & OP_ELEMENTWISE)) continue;
-      lua_pushfstring(L, "%s_", (*op)->name);
-      lua_pushlightuserdata(L, (void *)*op);
-      lua_pushcclosure(L, l_apply_in_place, 1);
-      lua_settable(L, -3);
-    }
+    for (const Op *const *op = *f; *op; op++) set_functions(L, *op);
   lua_setfield(L, -2, "ops");
 }
