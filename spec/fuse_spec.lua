@@ -34,7 +34,7 @@ end
 -- How many blocks the plan of a Sequential has.
 local function blocks(model)
   local n = 0
-  for _, step in ipairs(model._plan.steps) do n = n + (step.options and 1 or 0) end
+  for _, step in ipairs(model._plan.steps) do n = n + (type(step) == "table" and 1 or 0) end
   return n
 end
 

@@ -249,7 +249,7 @@ static int l_length(lua_State *L) {
 
 /* __gc, __close and x:close() are one, and may come twice. */
 static int l_close(lua_State *L) {
-  Box *box = luaL_testudata(L, 1, META_TENSOR);
+  Box *box = box_at(L, 1);
   char got[80];
   if (!box) raise_error(L, "close: expected a tensor, got %s", describe(L, 1, got, sizeof got));
   Var *v = box->var;
@@ -273,17 +273,31 @@ static int l_requires_grad(lua_State *L) {
   return 1;
 }
 
+static void zero_grad(lua_State *L, int index) {
+  Var *v = check_tensor(L, index, "zero_grad", NULL);
+  Error e;
+  if (!v->grad) return;
+  if (!later_settle_uses(v->grad->storage, &e)) raise_error(L, "zero_grad: %s", e.text);
+  tensor_fill(v->grad, number_real(0));
+  v->grad->storage->version++;
+}
+
 /* x:zero_grad(): zeroes the gradient in place, where there is one */
 static int l_zero_grad(lua_State *L) {
-  Var *v = check_tensor(L, 1, "zero_grad", NULL);
-  Error e;
-  if (v->grad) {
-    if (!later_settle_uses(v->grad->storage, &e)) raise_error(L, "zero_grad: %s", e.text);
-    tensor_fill(v->grad, number_real(0));
-    v->grad->storage->version++;
-  }
+  zero_grad(L, 1);
   lua_settop(L, 1);
   return 1;
+}
+
+/* zero_grads(list): the same of each tensor of a list, an optimiser's at every step */
+static int l_zero_grads(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  for (lua_Integer i = 1; lua_rawgeti(L, 1, i) != LUA_TNIL; i++) {
+    zero_grad(L, 2);
+    lua_settop(L, 1);
+  }
+  return 0;
 }
 
 static const luaL_Reg methods[] = {{"size", l_size},
@@ -300,6 +314,8 @@ static const luaL_Reg events[] = {
     {"__len", l_length}, {"__gc", l_close}, {"__close", l_close}, {NULL, NULL}};
 
 void open_access(lua_State *L) {
+  lua_pushcfunction(L, l_zero_grads);
+  lua_setfield(L, -2, "zero_grads");
   lua_getfield(L, -1, "methods");
   luaL_setfuncs(L, methods, 0);
   luaL_newmetatable(L, META_SHAPE);
@@ -309,6 +325,7 @@ void open_access(lua_State *L) {
   lua_setfield(L, -2, "__name"); /* a plain table in messages */
   lua_pop(L, 1);
   luaL_newmetatable(L, META_TENSOR);
+  box_set_metatable(L);
   luaL_setfuncs(L, events, 0);
   lua_pushvalue(L, -2);
   lua_pushcclosure(L, l_index, 1);

@@ -12,7 +12,7 @@ local shapes = require "latent.base.shapes"
 local average = require "latent.optim.average"
 local schedule = require "latent.schedule"
 
-local raise = core.raise
+local raise, unpack = core.raise, table.unpack
 
 local M = {}
 
@@ -196,18 +196,18 @@ local function new(row_name, parameters, opts)
 end
 
 --- Zeroes the gradients of all parameters, in place.
-function Optimizer:zero_grad()
-  for _, p in ipairs(self._parameters) do p:zero_grad() end
-end
+function Optimizer:zero_grad() core.zero_grads(self._parameters) end
 
 --- One step on all parameters that have a gradient.
 function Optimizer:step()
-  at_least_zero(self.name, "lr", self.lr)
+  local lr, groups, row = self.lr, self._groups, self._row
+  -- The words of a message are only put together where there is one.
+  if not (type(lr) == "number" and lr >= 0 and lr < math.huge) then at_least_zero(self.name, "lr", lr) end
   self.steps = self.steps + 1
-  for _, group in ipairs(self._groups) do
-    group.hyper.lr = self.lr * group.scale
-    core.optimizer_step(self._row.name, group.hyper, self.steps, group.parameters,
-      table.unpack(group.state, 1, #self._row.arrays))
+  for i = 1, #groups do
+    local group = groups[i]
+    group.hyper.lr = lr * group.scale
+    core.optimizer_step(row.name, group.hyper, self.steps, group.parameters, unpack(group.state, 1, #row.arrays))
   end
 end
 

@@ -6,6 +6,8 @@ local module = require "latent.nn.module"
 local options = require "latent.base.options"
 local parts = require "latent.nn.parts"
 
+local ops, check, ANY = core.ops, input.check, input.ANY
+
 local M = {}
 
 -- A layer for an op without parameters, or with one number.
@@ -16,8 +18,10 @@ local function activation(kind, op, option, default)
     if value == nil then value = default end
     self[option] = options.expect("nn." .. kind, option, value, "finite")
   end
-  function class:forward(x)
-    return core.ops[op](input.check(self, x, input.ANY), option and self[option])
+  if option then
+    function class:forward(x) return ops[op](check(self, x, ANY), self[option]) end
+  else
+    function class:forward(x) return ops[op](check(self, x, ANY)) end
   end
   function class:text() return option and core.plainly(string.format, "%s(%g)", kind, self[option]) or kind end
   M[kind] = class
@@ -46,7 +50,7 @@ local gelu_options = options.declare("nn.GELU", {
 -- @treturn Module
 M.GELU = module.class("GELU", {torch_layout = "keeps"})
 function M.GELU:init(opts) self.approximate = gelu_options(opts).approximate end
-function M.GELU:forward(x) return core.ops.gelu(input.check(self, x, input.ANY), self.approximate) end
+function M.GELU:forward(x) return ops.gelu(check(self, x, ANY), self.approximate) end
 function M.GELU:text() return self.approximate == "tanh" and "GELU(tanh)" or "GELU" end
 --- A layer of silu: x * sigmoid(x).
 -- @function SiLU
@@ -73,7 +77,7 @@ function M.Softplus:init(opts)
   self.beta, self.threshold = opts.beta, opts.threshold
 end
 function M.Softplus:forward(x)
-  return core.ops.softplus(input.check(self, x, input.ANY), self.beta, self.threshold)
+  return ops.softplus(check(self, x, ANY), self.beta, self.threshold)
 end
 function M.Softplus:text()
   return self.beta == 1 and "Softplus" or core.plainly(string.format, "Softplus(%g)", self.beta)
@@ -83,7 +87,7 @@ end
 local function chain(kind, f)
   local class = module.class(kind, {torch_layout = "keeps"})
   function class.init(_, opts) options.check("nn." .. kind, opts, {}) end
-  function class:forward(x) return f(core.ops, input.check(self, x, input.ANY)) end
+  function class:forward(x) return f(check(self, x, ANY)) end
   function class.text() return kind end
   M[kind] = class
 end
@@ -93,19 +97,19 @@ local SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355
 --- A layer of SELU: elu, scaled so that many layers keep a mean of 0 and a variance of 1 (Klambauer et al., 2017).
 -- @function SELU
 -- @treturn Module
-chain("SELU", function(ops, x) return ops.mul(ops.elu(x, SELU_ALPHA), SELU_SCALE) end)
+chain("SELU", function(x) return ops.mul(ops.elu(x, SELU_ALPHA), SELU_SCALE) end)
 --- A layer of Mish: x * tanh(softplus(x)) (Misra, 2019).
 -- @function Mish
 -- @treturn Module
-chain("Mish", function(ops, x) return ops.mul(x, ops.tanh(ops.softplus(x))) end)
+chain("Mish", function(x) return ops.mul(x, ops.tanh(ops.softplus(x))) end)
 --- A layer of softsign: x / (1 + |x|).
 -- @function Softsign
 -- @treturn Module
-chain("Softsign", function(ops, x) return ops.div(x, ops.add(ops.abs(x), 1)) end)
+chain("Softsign", function(x) return ops.div(x, ops.add(ops.abs(x), 1)) end)
 --- A layer of the logarithm of sigmoid, -softplus(-x).
 -- @function LogSigmoid
 -- @treturn Module
-chain("LogSigmoid", function(ops, x) return ops.neg(ops.softplus(ops.neg(x))) end)
+chain("LogSigmoid", function(x) return ops.neg(ops.softplus(ops.neg(x))) end)
 
 --- A layer of clamp: what is below the least value or above the greatest becomes it. The gradient passes at the bounds
 -- themselves, where PyTorch stops it.
@@ -123,7 +127,7 @@ function M.Hardtanh:init(least, greatest)
   end
 end
 function M.Hardtanh:forward(x)
-  return core.ops.clamp(input.check(self, x, input.ANY), self.least, self.greatest)
+  return ops.clamp(check(self, x, ANY), self.least, self.greatest)
 end
 function M.Hardtanh:text() return core.plainly(string.format, "Hardtanh(%g, %g)", self.least, self.greatest) end
 
@@ -144,9 +148,9 @@ end
 
 function M.PReLU:forward(x)
   local slopes = #self.weight
-  input.check(self, x, slopes > 1 and input.ROWS or input.ANY, slopes > 1 and slopes or nil)
-  local weight = x:dim() == 0 and core.ops.reshape(self.weight, {}) or self.weight
-  return core.ops.where(core.ops.gt(x, 0), x, core.ops.mul(x, weight))
+  check(self, x, slopes > 1 and input.ROWS or ANY, slopes > 1 and slopes or nil)
+  local weight = x:dim() == 0 and ops.reshape(self.weight, {}) or self.weight
+  return ops.where(ops.gt(x, 0), x, ops.mul(x, weight))
 end
 
 function M.PReLU:text() return ("PReLU(%d)"):format(#self.weight) end
@@ -155,7 +159,7 @@ function M.PReLU:text() return ("PReLU(%d)"):format(#self.weight) end
 local function along_axis(kind, op)
   local class = module.class(kind, {torch_layout = "keeps"})
   function class:init(axis) self.axis = options.expect("nn." .. kind, "axis", axis == nil and -1 or axis, "integer") end
-  function class:forward(x) return core.ops[op](input.check(self, x, input.ANY), self.axis) end
+  function class:forward(x) return ops[op](check(self, x, ANY), self.axis) end
   function class:text() return self.axis == -1 and kind or ("%s(%d)"):format(kind, self.axis) end
   M[kind] = class
 end

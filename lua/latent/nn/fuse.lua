@@ -6,18 +6,18 @@
 local core = require "latent.core"
 local activations = require "latent.nn.activations"
 local convolution = require "latent.nn.convolution"
+local module = require "latent.nn.module"
 local pooling = require "latent.nn.pooling"
 
 local M = {}
 
-local conv_block = core.ops.conv_block
+local conv_block, unchanged = core.ops.conv_block, core.unchanged
 
 -- What the library's classes do when nobody has changed them.
-local ORIGINAL, CLASSES = {}, {}
+local ORIGINAL = {}
 for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.Upsample, pooling.MaxPool2d,
   activations.ReLU, activations.LeakyReLU} do
   ORIGINAL[class] = class.forward
-  table.move({class, "forward", class.forward}, 1, 3, #CLASSES + 1, CLASSES)
 end
 
 local function is(layer, class)
@@ -69,46 +69,66 @@ local function block_at(list, i)
   return {conv = conv, options = options, first = start, last = i - 1}, i
 end
 
--- All that the plan was built on, as triples table, key, value (false for none): a change of any makes it stale.
+local OPTIONS = {"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope", "groups", "ceil_mode",
+  "whole"}
+
+-- All that the plan was built on, which the core compares at every call: a change of any makes it stale. A list of
+-- table, count, and so many pairs of key and value (false for none).
 local function watch(list)
-  local seen = {}
+  local order, groups = {}, {}
   local function note(t, key)
-    local value, n = rawget(t, key), #seen
-    seen[n + 1], seen[n + 2], seen[n + 3] = t, key, value or false
+    local value, group = rawget(t, key), groups[t]
+    if not group then
+      group = {pairs = {t, 0}, known = {}}
+      groups[t], order[#order + 1] = group, group
+    end
+    if not group.known[key] then
+      group.known[key] = true
+      table.move({key, value or false}, 1, 2, #group.pairs + 1, group.pairs)
+      group.pairs[2] = group.pairs[2] + 1
+    end
     return value
   end
-  for i = 1, #list + 1 do
-    local layer = note(list, i)
-    if layer then
-      note(layer, "forward")
-      local hooks = note(layer, "_hooks")
-      if hooks then note(hooks, 1) end
-      for _, option in ipairs{"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope", "groups",
-        "ceil_mode", "whole"} do
-        local value = rawget(layer, option)
-        if value ~= nil then note(layer, option) end
-        if type(value) == "table" then
-          note(value, 1)
-          note(value, 2)
-        end
+  local function note_options(layer)
+    note(layer, "forward")
+    for _, option in ipairs(OPTIONS) do
+      local value = rawget(layer, option)
+      if value ~= nil then note(layer, option) end
+      if type(value) == "table" then
+        note(value, 1)
+        note(value, 2)
       end
     end
   end
+  local fusing = false
+  for i = 1, #list + 1 do
+    local layer = note(list, i)
+    if layer then
+      local class, hooks = getmetatable(layer), note(layer, "_hooks")
+      if class then note(class, "__call") end
+      if hooks then note(hooks, 1) end
+      if ORIGINAL[class] then
+        fusing = true
+        note_options(layer)
+      end
+    end
+  end
+  for class in pairs(fusing and ORIGINAL or {}) do note(class, "forward") end
+  local seen = {}
+  for _, group in ipairs(order) do table.move(group.pairs, 1, #group.pairs, #seen + 1, seen) end
   return seen
 end
 
+-- What to do in turn: a block; true for a layer of which the forward is all there is to call; false for another.
 local function build(list)
-  local steps, i = {}, 1
+  local steps, layers, i = {}, {}, 1
   while list[i] do
     local block, after = block_at(list, i)
-    steps[#steps + 1] = block or list[i]
+    steps[#steps + 1], layers[#layers + 1] = block or module.calls_forward(list[i]), list[i]
     i = after or i + 1
   end
-  return {steps = steps, watched = watch(list)}
+  return {steps = steps, layers = layers, watched = watch(list)}
 end
-
--- At every call, so the core does the comparing.
-local function is_stale(plan) return not (core.unchanged(plan.watched) and core.unchanged(CLASSES)) end
 
 -- A block whose arguments its op refuses is given to the single layers, whose message names the one that is
 -- wrong. An error of the computing (memory, Ctrl-C) stays what it is: the layers would hide it, with other bits.
@@ -132,12 +152,20 @@ end
 -- @treturn Tensor
 function M.run(list, x)
   local plan = list._plan
-  if not plan or is_stale(plan) then
+  if not (plan and unchanged(plan.watched)) then
     plan = build(list)
     list._plan = plan
   end
-  for _, step in ipairs(plan.steps) do
-    x = step.options and run_block(list, step, x) or step(x)
+  local steps, layers, followed = plan.steps, plan.layers, module.intercept
+  for i = 1, #steps do
+    local step, layer = steps[i], layers[i]
+    if not step or followed and step == true then
+      x = layer(x)
+    elseif step == true then
+      x = layer:forward(x)
+    else
+      x = run_block(list, step, x)
+    end
   end
   return x
 end

@@ -5,6 +5,8 @@ local shapes = require "latent.base.shapes"
 
 local M = {}
 
+local fits = core.fits
+
 local MOST = 8 -- axes of a tensor
 
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
@@ -22,6 +24,19 @@ M.STEPS = {text = "[batch, time, %d]", dims = 3}
 M.CHANNELS = {text = "[batch, ..., %d]", least = 2}
 M.PLACES = {text = "[batch, ..., channels]", least = 3}
 M.ROWS_OR_SEQUENCES = {text = "[batch, %d] or [batch, time, %d]", least = 2, most = 3}
+for _, pattern in pairs(M) do
+  pattern.least, pattern.most = pattern.dims or pattern.least or 0, pattern.dims or pattern.most or MOST
+end
+
+local function refuse(layer, x, pattern, size)
+  core.check_tensor(x, layer:text())
+  local shape = x.shape
+  local fitting = #shape >= pattern.least and #shape <= pattern.most and (not size or shape[#shape] == size)
+  local text = pattern.text:format(size, size)
+  if fitting and pattern ~= M.ANY then text = "float32 " .. text end
+  core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
+    fitting and x.dtype .. " " or "", shapes.text(shape)))
+end
 
 --- Raises `Linear(784 -> 400): expected [*, 784], got [128, 28, 28, 1]` unless an input fits.
 -- @tparam Module layer
@@ -30,15 +45,8 @@ M.ROWS_OR_SEQUENCES = {text = "[batch, %d] or [batch, time, %d]", least = 2, mos
 -- @tparam ?int size of the last axis
 -- @treturn Tensor x
 function M.check(layer, x, pattern, size)
-  if core.fits(x, pattern.dims or pattern.least or 0, pattern.dims or pattern.most or MOST, size) then return x end
-  core.check_tensor(x, layer:text())
-  local shape = x.shape
-  local fits = (not pattern.dims or #shape == pattern.dims) and #shape >= (pattern.least or 0)
-    and #shape <= (pattern.most or MOST) and (not size or shape[#shape] == size)
-  local text = pattern.text:format(size, size)
-  if fits and pattern ~= M.ANY then text = "float32 " .. text end
-  core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
-    fits and x.dtype .. " " or "", shapes.text(shape)))
+  if fits(x, pattern.least, pattern.most, size) then return x end
+  refuse(layer, x, pattern, size)
 end
 
 return M

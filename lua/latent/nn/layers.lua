@@ -8,7 +8,8 @@ local options = require "latent.base.options"
 local parts = require "latent.nn.parts"
 local shapes = require "latent.base.shapes"
 
-local ops, raise, class = core.ops, core.raise, module.class
+local ops, raise, class, check = core.ops, core.raise, module.class, input.check
+local size_of, numel, unpack = core.methods.size, core.methods.numel, table.unpack
 
 local M = {}
 
@@ -41,7 +42,7 @@ function M.Linear:init(inputs, outputs, opts)
 end
 
 function M.Linear:forward(x)
-  return ops.linear(input.check(self, x, input.ROWS, self.inputs), self.weight, self.bias)
+  return ops.linear(check(self, x, input.ROWS, self.inputs), self.weight, self.bias)
 end
 
 function M.Linear:text() return ("Linear(%d -> %d)"):format(self.inputs, self.outputs) end
@@ -162,7 +163,7 @@ end
 M.Dropout = class("Dropout", {torch_layout = "keeps"})
 function M.Dropout:init(p) self.p = probability("nn.Dropout", p) end
 function M.Dropout:forward(x)
-  return ops.dropout(input.check(self, x, input.ANY), self.p, self.training)
+  return ops.dropout(check(self, x, input.ANY), self.p, self.training)
 end
 function M.Dropout:text() return core.plainly(string.format, "Dropout(%g)", self.p) end
 
@@ -174,18 +175,19 @@ function M.Dropout:text() return core.plainly(string.format, "Dropout(%g)", self
 M.Dropout2d = class("Dropout2d", {torch_layout = "keeps"})
 function M.Dropout2d:init(p) self.p = probability("nn.Dropout2d", p) end
 function M.Dropout2d:forward(x)
-  local shape = input.check(self, x, input.PLACES).shape
+  local shape = check(self, x, input.PLACES).shape
   if not self.training or self.p == 0 then return x end
   for d = 2, #shape - 1 do shape[d] = 1 end
   return ops.mul(x, ops.dropout(core.ones({table.unpack(shape)}, {dtype = x.dtype}), self.p, true))
 end
 function M.Dropout2d:text() return core.plainly(string.format, "Dropout2d(%g)", self.p) end
 
--- The number of elements of one item of a batch.
-local function item_size(shape)
-  local size = 1
-  for d = 2, #shape do size = size * shape[d] end
-  return size
+-- The number of elements of one item of a batch of n.
+local function item_size(x, n)
+  if n > 0 then return numel(x) // n end
+  local count, shape = 1, x.shape
+  for d = 2, #shape do count = count * shape[d] end
+  return count
 end
 
 local flatten_options = options.declare("nn.Flatten", {})
@@ -198,8 +200,8 @@ M.Flatten = class("Flatten", {})
 function M.Flatten.torch_layout(_, value, flow) return flow:flatten(value) end
 function M.Flatten.init(_, opts) flatten_options(opts) end
 function M.Flatten:forward(x)
-  local shape = input.check(self, x, input.BATCH).shape
-  return ops.reshape(x, {shape[1], item_size(shape)})
+  local n = size_of(check(self, x, input.BATCH), 1)
+  return ops.reshape(x, n, item_size(x, n)) -- by numbers: a list would be looked through for names
 end
 function M.Flatten.text() return "Flatten" end
 
@@ -231,14 +233,16 @@ function M.Reshape:init(first, ...)
   end
 end
 function M.Reshape:forward(x)
-  local shape = input.check(self, x, input.BATCH).shape
-  local given, known, sizes = item_size(shape), self._known, {shape[1], table.unpack(self.sizes)}
+  local n = size_of(check(self, x, input.BATCH), 1)
+  local given, known = item_size(x, n), self._known
+  if given == known and not self._open then return ops.reshape(x, n, unpack(self.sizes)) end
   if given ~= known and not (self._open and known > 0 and given % known == 0) then
     raise(("%s: expected items of %s%d elements, got %s"):format(self:text(),
-      self._open and "a multiple of " or "", known, shapes.text(shape)))
+      self._open and "a multiple of " or "", known, shapes.text(x)))
   end
-  if self._open then sizes[1 + self._open] = given // math.max(known, 1) end
-  return ops.reshape(x, sizes)
+  local sizes = {unpack(self.sizes)}
+  sizes[self._open] = given // math.max(known, 1)
+  return ops.reshape(x, n, unpack(sizes))
 end
 function M.Reshape:text() return ("Reshape(%s)"):format(table.concat(self.sizes, ", ")) end
 

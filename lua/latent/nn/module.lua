@@ -256,9 +256,7 @@ function Module:double() return convert(self, "float64") end
 function Module:float() return convert(self, "float32") end
 
 --- Zeroes all gradients, in place.
-function Module:zero_grad()
-  for _, p in ipairs(self:parameters()) do p:zero_grad() end
-end
+function Module:zero_grad() core.zero_grads(self:parameters()) end
 
 local function set_mode(self, training)
   for _, entry in ipairs(self:modules()) do entry[2].training = training end
@@ -390,7 +388,16 @@ end
 -- Where `M.intercept` is set, it is called in the place of each module: latent.onnx follows models so.
 function Module:__call(...)
   if M.intercept then return M.intercept(self, ...) end
-  return M.call(self, ...)
+  if trace or self._hooks or not self.forward then return M.call(self, ...) end
+  return self:forward(...)
+end
+
+--- Whether a call is nothing else than a call of forward, unless a summary runs or `M.intercept` is set.
+-- @tparam Module self
+-- @treturn boolean
+function M.calls_forward(self)
+  local class = getmetatable(self)
+  return class ~= nil and class.__call == Module.__call and rawget(self, "_hooks") == nil and self.forward ~= nil
 end
 
 --- A table of the parts, their output shapes for an input of the given shape, and parameter counts.

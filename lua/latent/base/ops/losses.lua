@@ -176,6 +176,7 @@ return function(core)
   local MSE = {REDUCTION, {name = "weight", kind = "tensor"}}
 
   local function mse_loss(input, target, given, ...)
+    if given == nil and select("#", ...) == 0 then return ops.mse_loss(input, target) end
     if is_plain(given, ...) then return ops.mse_loss(input, target, given) end
     local o = arguments.read("mse_loss", MSE, given, ...)
     local terms = ops.mse_loss(input, target, "none")
