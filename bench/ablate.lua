@@ -44,6 +44,10 @@ M.WORK = {
   {"conv in pairs", "32x32, 16 to 16, forward", function() return forward(conv, {16, 32, 32, 16}, {3, 3, 16, 16}) end},
   {"conv spread", "32x32, 3 to 3, forward", function() return forward(conv, {32, 32, 32, 3}, {3, 3, 3, 3}) end},
   {"conv by dots", "16x16, 64 to 1, forward", function() return forward(conv, {32, 16, 16, 64}, {3, 3, 64, 1}) end},
+  {"conv ahead", "64x64, 32 to 32, stride 2, forward", function()
+    local function halved(x, w) return lt.conv2d(x, w, {stride = 2, padding = 1}) end
+    return forward(halved, {32, 64, 64, 32}, {3, 3, 32, 32})
+  end},
   {"gradient dense", "8x8, 64 to 64, with its gradient", function()
     return weight_gradient(conv, {64, 8, 8, 64}, {3, 3, 64, 64})
   end},

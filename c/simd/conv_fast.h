@@ -56,6 +56,21 @@ static ConvJob conv_job(const ConvCut *c, const ConvAxis axis[2], const real *so
   return j;
 }
 
+/* What a job reads of the source, for so many fetches during the one before. */
+static ConvAhead conv_ahead(const ConvCut *c, const ConvAxis axis[2], const real *source,
+                            int64_t channels, int64_t batch, int64_t number, int64_t fetches) {
+  if (number >= c->jobs || !shortcut(CONV_AHEAD)) return (ConvAhead){NULL, NULL, 0};
+  int64_t image = number / c->bands * c->images, images = conv_min(c->images, batch - image);
+  int64_t from = number % c->bands * c->rows * axis[0].step - axis[0].before;
+  int64_t end = conv_min(from + c->height, axis[0].source), row = axis[1].source * channels;
+  from = conv_max(from, 0);
+  if (c->bands == 1) end = from + axis[0].source * images;
+  const char *first = (const char *)(source + (image * axis[0].source + from) * row);
+  int64_t bytes = conv_max(end - from, 0) * row * (int64_t)sizeof(real);
+  int64_t lines = bytes / CONV_LINE / conv_max(fetches, 1) + 1;
+  return (ConvAhead){first, first + bytes, lines * CONV_LINE};
+}
+
 /* The bytes of scratch that conv_job needs; tiles may read a vector beyond the window. */
 static int64_t conv_window_bytes(const ConvCut *c) {
   return c->direct ? 0 : conv_ceil((c->images * c->image + LANES) * (int64_t)sizeof(real), 64) * 64;
@@ -85,7 +100,8 @@ typedef struct Correlation {
   real *result;
   CorrelationPhase *phases;
   int64_t phase_count;
-  bool gaps; /* outputs that are zero, because no tap reaches them */
+  bool gaps;       /* outputs that are zero, because no tap reaches them */
+  int64_t fetches; /* of a job, about */
 } Correlation;
 
 static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row) {
@@ -208,7 +224,12 @@ static __attribute__((noinline)) void outputs_pairs(const ConvPixels *x, const C
 
 static __attribute__((noinline)) void outputs_few(const ConvPixels *x, const ConvTaps *k,
                                                   const real *w, const real *bias, int64_t outs) {
-  tile_dots(*x, k, w, bias, outs);
+  tile_dots(*x, k, w, bias, outs, TILE_DOTS, TILE_DOTS_OUTS);
+}
+
+static __attribute__((noinline)) void outputs_single(const ConvPixels *x, const ConvTaps *k,
+                                                     const real *w, const real *bias) {
+  tile_dots(*x, k, w, bias, 1, TILE_DOTS_1, 1);
 }
 
 static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x) {
@@ -257,6 +278,8 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
   for (int64_t number = begin; number < end; number++) {
     ConvJob j =
         conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number, parallel_scratch(thread));
+    ConvAhead ahead =
+        conv_ahead(&c->cut, c->axis, c->source, c->in, c->batch, number + 1, c->fetches);
     if (c->gaps) correlation_clear(c, &j);
     for (int64_t f = 0; f < c->phase_count; f++) {
       const CorrelationPhase *p = &c->phases[f];
@@ -271,8 +294,10 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
                       .line = c->axis[1].out * c->out,
                       .place = whole ? p->place : p->last_place,
                       .row_taps = p->row_taps + j.row,
-                      .column_taps = p->column_taps};
-      if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
+                      .column_taps = p->column_taps,
+                      .ahead = &ahead};
+      if (p->dots && c->out == 1) outputs_single(&x, &p->taps, p->weights, c->bias);
+      else if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
       else correlation_blocks(c, p, x);
     }
   }
@@ -325,6 +350,13 @@ static void correlation_tables(const Correlation *c, const CorrelationPhase *p) 
   if (p->taps.list) conv_list(&p->taps, p->taps.run, 1, p->taps.list);
 }
 
+/* How often the tiles of a job fetch. */
+static int64_t correlation_fetches(const CorrelationPhase *p, int64_t places, int64_t out) {
+  int64_t runs = p->taps.rows * p->taps.columns * (p->taps.list ? p->taps.run : 1);
+  int64_t together = p->dots ? TILE_DOTS_OUTS : TILE_BLOCK * LANES;
+  return conv_ceil(places, TILE_PIXELS_1) * conv_ceil(out, together) * runs;
+}
+
 /* Places phases, tables, bias and weights in the workspace; the bytes they need. */
 static int64_t correlation_place(Correlation *c, char *base) {
   int64_t used = 0, padded = conv_vectors(c->out) * LANES * (int64_t)sizeof(real);
@@ -334,7 +366,7 @@ static int64_t correlation_place(Correlation *c, char *base) {
     CorrelationPhase p = correlation_phase(c, f);
     int64_t last = correlation_rows(c, &p, (c->cut.bands - 1) * c->cut.rows);
     int64_t rows = correlation_rows(c, &p, 0), terms = p.taps.rows * p.taps.columns * p.taps.run;
-    int64_t places = c->cut.images * rows * p.line * (int64_t)sizeof(ConvPlace);
+    int64_t count = c->cut.images * rows * p.line, places = count * (int64_t)sizeof(ConvPlace);
     p.weights = workspace_take(base, &used, p.weight_count * (int64_t)sizeof(real));
     p.row_taps = workspace_take(base, &used, p.axis[0].count * (int64_t)sizeof(ConvSpan));
     p.column_taps = workspace_take(base, &used, p.axis[1].count * (int64_t)sizeof(ConvSpan));
@@ -344,6 +376,7 @@ static int64_t correlation_place(Correlation *c, char *base) {
     if (!p.dots && !p.taps.spread && p.taps.run < CONV_SHORT)
       p.taps.list = workspace_take(base, &used, terms * (int64_t)sizeof(int32_t));
     if (!base) continue;
+    c->fetches += correlation_fetches(&p, count, c->out);
     if (!c->has_bias && p.taps.rows * p.taps.columns == 0) c->gaps = true;
     correlation_tables(c, &p);
     c->phases[f] = p;

@@ -16,13 +16,13 @@ enum {
 };
 
 typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
-                      real *sums, int64_t pitch);
+                      const ConvSums *to);
 
 /* What a tile may be: its rows, how many of them lie side by side in the big image, its functions
- * for one and for two vectors, if it has the latter. */
+ * for one and for two vectors, or for up to three channels of stretches, as far as it has them. */
 typedef struct GradientTile {
   int rows, side;
-  ConvTile *one, *two;
+  ConvTile *one, *two, *three;
 } GradientTile;
 
 typedef struct WeightGradient {
@@ -31,12 +31,15 @@ typedef struct WeightGradient {
   ConvTaps taps;
   int64_t batch, big_channels, small_channels;
   const real *big, *small, *small_end;
+  real *weight; /* its gradient */
+  int64_t weight_big, weight_small;
   bool stretches;                /* few small channels: vectors lie along the patch */
-  const GradientTile *products;  /* the tile, where it is not those */
+  const GradientTile *form;      /* the tile */
   int64_t rows, tile;            /* of the sums, filled up to one tile; of a tile */
   int64_t pitch;                 /* of a row of sums */
   int64_t vectors;               /* of a run, for stretches */
   int64_t lines;                 /* of a segment */
+  int64_t fetches;               /* of a job, about */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
   int64_t apart;                 /* segments of a job, where each has sums of its own; else 0 */
   int32_t *tap;                  /* offsets of the rows */
@@ -47,9 +50,9 @@ typedef struct WeightGradient {
 
 #define PRODUCTS(NAME, ROWS, BLOCK, STRETCHES, SIDE)                                               \
   static __attribute__((noinline)) void NAME(const ConvSegment *s, const int32_t *tap,             \
-                                             const ConvBounds *bounds, int skip, real *sums,       \
-                                             int64_t pitch) {                                      \
-    tile_products(s, tap, bounds, skip, sums, pitch, ROWS, BLOCK, STRETCHES, SIDE);                \
+                                             const ConvBounds *bounds, int skip,                   \
+                                             const ConvSums *to) {                                 \
+    tile_products(s, tap, bounds, skip, to, ROWS, BLOCK, STRETCHES, SIDE);                         \
   }
 #define PRODUCTS_BOTH(NAME, ROWS, SIDE)                                                            \
   PRODUCTS(NAME##_1, ROWS, 1, false, SIDE)                                                         \
@@ -57,8 +60,8 @@ typedef struct WeightGradient {
 
 PRODUCTS_BOTH(products_all, TILE_ROWS, 1)
 PRODUCTS_BOTH(products_few, TILE_ROWS_FEW, 1)
-PRODUCTS(stretches_all, TILE_ROWS, 1, true, 1)
-PRODUCTS(stretches_few, TILE_ROWS_FEW, 1, true, 1)
+PRODUCTS(stretches_1, TILE_ROWS, 1, true, 1)
+PRODUCTS(stretches_few_1, TILE_ROWS_FEW, 1, true, 1)
 #if defined __AVX512F__ || defined __aarch64__
 PRODUCTS_BOTH(products_12, 12, 12)
 PRODUCTS_BOTH(products_9, 9, 9)
@@ -66,6 +69,10 @@ PRODUCTS_BOTH(products_9_of_3, 9, 3)
 PRODUCTS(products_24, 24, 1, false, 24)
 PRODUCTS(products_15, 15, 1, false, 15)
 PRODUCTS(products_25_of_5, 25, 1, false, 5)
+PRODUCTS(stretches_8_2, 8, 2, true, 1)
+PRODUCTS(stretches_8_3, 8, 3, true, 1)
+PRODUCTS(stretches_6_2, 6, 2, true, 1)
+PRODUCTS(stretches_6_3, 6, 3, true, 1)
 #else
 PRODUCTS_BOTH(products_6, 6, 6)
 PRODUCTS(products_12, 12, 1, false, 12)
@@ -73,28 +80,45 @@ PRODUCTS(products_10, 10, 1, false, 10)
 PRODUCTS(products_9, 9, 1, false, 9)
 PRODUCTS(products_9_of_3, 9, 1, false, 3)
 PRODUCTS(products_10_of_5, 10, 1, false, 5)
+#ifdef __FMA__
+PRODUCTS(stretches_4_2, 4, 2, true, 1)
+PRODUCTS(stretches_4_3, 4, 3, true, 1)
+#endif
 #endif
 
 static const GradientTile gradient_tiles[] = {
-    {TILE_ROWS, 1, products_all_1, products_all_2},
-    {TILE_ROWS_FEW, 1, products_few_1, products_few_2},
+    {TILE_ROWS, 1, products_all_1, products_all_2, NULL},
+    {TILE_ROWS_FEW, 1, products_few_1, products_few_2, NULL},
 #if defined __AVX512F__ || defined __aarch64__
-    {24, 24, products_24, NULL},
-    {15, 15, products_15, NULL},
-    {12, 12, products_12_1, products_12_2},
-    {9, 9, products_9_1, products_9_2},
-    {25, 5, products_25_of_5, NULL},
-    {9, 3, products_9_of_3_1, products_9_of_3_2},
+    {24, 24, products_24, NULL, NULL},
+    {15, 15, products_15, NULL, NULL},
+    {12, 12, products_12_1, products_12_2, NULL},
+    {9, 9, products_9_1, products_9_2, NULL},
+    {25, 5, products_25_of_5, NULL, NULL},
+    {9, 3, products_9_of_3_1, products_9_of_3_2, NULL},
 #else
-    {12, 12, products_12, NULL},
-    {10, 10, products_10, NULL},
-    {9, 9, products_9, NULL},
-    {6, 6, products_6_1, products_6_2},
-    {10, 5, products_10_of_5, NULL},
-    {9, 3, products_9_of_3, NULL},
+    {12, 12, products_12, NULL, NULL},
+    {10, 10, products_10, NULL, NULL},
+    {9, 9, products_9, NULL, NULL},
+    {6, 6, products_6_1, products_6_2, NULL},
+    {10, 5, products_10_of_5, NULL, NULL},
+    {9, 3, products_9_of_3, NULL, NULL},
 #endif
 };
-enum { GRADIENT_TILES = sizeof gradient_tiles / sizeof *gradient_tiles };
+static const GradientTile stretch_tiles[] = {
+    {TILE_ROWS, 1, stretches_1, NULL, NULL},
+    {TILE_ROWS_FEW, 1, stretches_few_1, NULL, NULL},
+#if defined __AVX512F__ || defined __aarch64__
+    {8, 1, NULL, stretches_8_2, stretches_8_3},
+    {6, 1, NULL, stretches_6_2, stretches_6_3},
+#elif defined __FMA__
+    {4, 1, NULL, stretches_4_2, stretches_4_3},
+#endif
+};
+enum {
+  GRADIENT_TILES = sizeof gradient_tiles / sizeof *gradient_tiles,
+  STRETCH_TILES = sizeof stretch_tiles / sizeof *stretch_tiles
+};
 
 /* What a tile costs for each pixel, about: its multiply-adds, of which eight at least are to be on
  * their way, and what is read besides; rows apart have an address each. */
@@ -116,27 +140,39 @@ static const GradientTile *gradient_choose(int64_t rows, int64_t run, int64_t ve
   return best;
 }
 
+/* The tile of stretches that fills `rows` rows best, for one channel or for several at once. */
+static const GradientTile *gradient_choose_stretch(int64_t rows, int64_t channels) {
+  const GradientTile *best = NULL;
+  bool one = channels == 1 || TILE_ALONG == 1;
+  for (int i = 0; i < STRETCH_TILES; i++) {
+    const GradientTile *t = &stretch_tiles[i];
+    if (one != (t->one != NULL)) continue;
+    if (!best || conv_ceil(rows, t->rows) * t->rows < conv_ceil(rows, best->rows) * best->rows)
+      best = t;
+  }
+  return best;
+}
+
 static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
-                          real *sums) {
+                          ConvSums to) {
+  real *sums = to.sums;
   for (int64_t m = 0; m < g->rows; m += g->tile) {
     int64_t first = conv_min(m, g->rows - g->tile);
-    run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), sums + first * g->pitch,
-        g->pitch);
+    to.sums = sums + first * to.row;
+    run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), &to);
   }
 }
 
 static void gradient_segment(const WeightGradient *g, ConvSegment s, real *sums) {
-  bool few = g->tile == TILE_ROWS_FEW;
-  if (g->stretches) {
-    for (int64_t o = 0; o < g->small_channels; o++, s.other++, sums += g->rows * g->pitch)
-      gradient_rows(g, &s, few ? stretches_few : stretches_all, sums);
-    return;
-  }
-  int64_t vectors = conv_vectors(g->small_channels);
-  for (int64_t v = 0; v < vectors; v += TILE_BLOCK) {
-    bool two = vectors - v > 1;
-    gradient_rows(g, &s, two ? g->products->two : g->products->one, sums + v * LANES);
-    s.other += TILE_BLOCK * LANES;
+  const GradientTile *t = g->form;
+  ConvSums to = {.sums = sums, .row = g->pitch, .column = g->stretches ? g->rows * LANES : LANES};
+  int64_t left = g->stretches ? g->small_channels : conv_vectors(g->small_channels);
+  int64_t most = g->stretches ? TILE_ALONG : TILE_BLOCK, unit = g->stretches ? 1 : LANES;
+  for (int64_t take; left > 0; left -= take) {
+    take = g->stretches ? tile_take(left, most) : conv_min(left, most);
+    gradient_rows(g, &s, take == 1 ? t->one : take == 2 ? t->two : t->three, to);
+    s.other += take * unit;
+    to.sums += take * to.column;
   }
 }
 
@@ -160,6 +196,8 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
     const real *other = g->small + (j.image * g->axis[0].count + j.row) * width * g->small_channels;
+    ConvAhead ahead =
+        conv_ahead(&g->cut, g->axis, g->big, g->big_channels, g->batch, number + 1, g->fetches);
     int64_t lines = j.images * rows, place = g->apart ? number * g->apart : begin / g->grain;
     for (int64_t l = 0; l<lines; l += g->lines, place += g->apart> 0) {
       ConvSegment s = {.lines = conv_min(g->lines, lines - l),
@@ -170,7 +208,8 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
                        .row = j.row + l % rows,
                        .top = j.row,
                        .bottom = j.row + rows,
-                       .first = g->apart || (number == begin && l == 0)};
+                       .first = g->apart || (number == begin && l == 0),
+                       .ahead = &ahead};
       gradient_other(g, &s, wide);
       gradient_segment(g, s, g->sums + place * g->buffer);
     }
@@ -185,13 +224,11 @@ static void gradient_form(WeightGradient *g) {
   g->stretches = g->small_channels * runs * g->vectors < rows * vectors && shortcut(GRADIENT_ALONG);
   if (g->stretches) {
     rows = runs * g->vectors;
-    int64_t all = conv_ceil(rows, TILE_ROWS) * TILE_ROWS;
-    int64_t few = conv_ceil(rows, TILE_ROWS_FEW) * TILE_ROWS_FEW;
-    g->tile = few < all ? TILE_ROWS_FEW : TILE_ROWS;
+    g->form = gradient_choose_stretch(rows, g->small_channels);
   } else {
-    g->products = gradient_choose(rows, g->taps.run, vectors);
-    g->tile = g->products->rows;
+    g->form = gradient_choose(rows, g->taps.run, vectors);
   }
+  g->tile = g->form->rows;
   g->rows = conv_max(rows, g->tile);
   g->pitch = g->stretches ? LANES : vectors * LANES;
   g->buffer = g->rows * g->pitch * (g->stretches ? g->small_channels : 1);
@@ -281,19 +318,35 @@ static void gradient_add_chunks(void *context, int64_t begin, int64_t end, int t
   }
 }
 
-/* Lays the sums out as the weight. */
-static void gradient_finish(const WeightGradient *g, const ConvGeometry *geometry, real *dw) {
-  int64_t runs = g->taps.rows * g->taps.columns, channels = g->big_channels * g->small_channels;
-  for (int64_t r = 0; r < runs; r++)
-    for (int64_t i = 0; i < g->taps.run; i++) {
-      int64_t m = r * g->taps.run + i;
-      real *to = dw + m / g->big_channels * channels + m % g->big_channels * geometry->weight_big;
-      const real *from =
-          g->stretches ? g->sums + r * g->vectors * LANES + i : g->sums + m * g->pitch;
-      int64_t step = g->stretches ? g->rows * LANES : 1;
-      for (int64_t o = 0; o < g->small_channels; o++)
-        to[o * geometry->weight_small] = from[o * step];
+/* LANES rows of sums to columns of the weight, `count` channels of the small image. */
+static void gradient_turn(const real *from, int64_t pitch, int64_t count, real *to, int64_t step) {
+  Vec v[LANES];
+  VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] = vec_load(from + i * pitch);
+  vec_transpose(v);
+  VEC_UNROLL for (int i = 0; i < LANES; i++) if (i < count) vec_store(to + i * step, v[i]);
+}
+
+/* Lays rows of the sums out as the weight: rows are (tap, big channel), or with `stretches` vectors
+ * of them, once for each small channel. */
+static void gradient_lay(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const WeightGradient *g = context;
+  int64_t channels = g->big_channels * g->small_channels;
+  for (int64_t m = begin; m < end; m++) {
+    int64_t run = m / g->taps.run, i = m % g->taps.run, b = m % g->big_channels;
+    real *to = g->weight + m / g->big_channels * channels + b * g->weight_big;
+    const real *from =
+        g->stretches ? g->sums + run * g->vectors * LANES + i : g->sums + m * g->pitch;
+    int64_t step = g->stretches ? g->rows * LANES : 1;
+    if (!g->stretches && g->weight_big == 1 && b + LANES <= g->big_channels && m + LANES <= end) {
+      for (int64_t o = 0; o < g->small_channels; o += LANES)
+        gradient_turn(from + o, g->pitch, g->small_channels - o, to + o * g->weight_small,
+                      g->weight_small);
+      m += LANES - 1;
+      continue;
     }
+    for (int64_t o = 0; o < g->small_channels; o++) to[o * g->weight_small] = from[o * step];
+  }
 }
 
 static int64_t gradient_place(WeightGradient *g, char *base) {
@@ -324,12 +377,22 @@ static void gradient_chunks(WeightGradient *g, int64_t work) {
   if (few && g->cut.jobs > 1 && parallel_threads() > 1) g->apart = segments;
 }
 
-/* Runs the jobs, and adds what they leave. */
+/* How often the tiles of a job fetch. */
+static int64_t gradient_fetches(const WeightGradient *g) {
+  int64_t across = g->stretches ? conv_ceil(g->small_channels, TILE_ALONG)
+                                : conv_ceil(conv_vectors(g->small_channels), TILE_BLOCK);
+  return g->cut.pixels / CONV_PIECE * (g->rows / g->tile) * across;
+}
+
+/* Runs the jobs, adds what they leave, and lays it out. */
 static void gradient_run(WeightGradient *g, int64_t work) {
   int64_t job = conv_max(work / g->cut.jobs, 1);
   parallel_for(g->cut.jobs, g->apart ? conv_ceil(CONV_CHUNK, job) : g->grain, gradient_jobs, g);
   int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
   if (places > 1) parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
+  int64_t rows = g->taps.rows * g->taps.columns * g->taps.run;
+  int64_t blocks = conv_ceil(CONV_ADDED, g->small_channels * LANES);
+  parallel_for(rows, blocks * LANES, gradient_lay, g);
 }
 
 /* dw = big * small, summed over the small pixels */
@@ -341,6 +404,9 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
                       .small_channels = geometry->small_channels,
                       .big = big,
                       .small = small,
+                      .weight = dw,
+                      .weight_big = geometry->weight_big,
+                      .weight_small = geometry->weight_small,
                       .small_end = small + geometry->batch * geometry->small[0] *
                                                geometry->small[1] * geometry->small_channels};
   int64_t taps = geometry->kernel[0] * geometry->kernel[1];
@@ -356,6 +422,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
   gradient_chunks(&g, work * g.batch);
+  g.fetches = gradient_fetches(&g);
   Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;
   int64_t wide = g.lines * g.axis[1].count * g.small_channels + LANES;
@@ -366,7 +433,6 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   gradient_place(&g, space->data);
   gradient_tables(&g);
   gradient_run(&g, work * g.batch);
-  gradient_finish(&g, geometry, dw);
   tensor_release(space);
   return true;
 }

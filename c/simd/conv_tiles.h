@@ -20,15 +20,27 @@ enum {
   TILE_PIXELS_2 = 8,
   TILE_ROWS = 8, /* of a weight gradient's tile */
   TILE_MOST = 25,
+  TILE_ALONG = 3, /* the most channels of a tile of stretches */
+  TILE_DOTS = LANES < 8 ? LANES : 8,
+  TILE_DOTS_OUTS = 3, /* pixels and most outputs of a tile of dot products */
 #else
   TILE_BLOCK = 2,
   TILE_PIXELS_1 = 8,
   TILE_PIXELS_2 = 6,
   TILE_ROWS = 6,
   TILE_MOST = 12,
+  TILE_DOTS = 4,
+#ifdef __FMA__
+  TILE_ALONG = 3,
+  TILE_DOTS_OUTS = 3,
+#else
+  TILE_ALONG = 1, /* a product takes a register of its own */
+  TILE_DOTS_OUTS = 1,
 #endif
-  TILE_ROWS_FEW = 5,                /* for 9 and 25 taps of one channel */
-  TILE_DOTS = LANES < 8 ? LANES : 8 /* pixels of a tile of dot products */
+#endif
+  TILE_ACROSS = TILE_ALONG > TILE_BLOCK ? TILE_ALONG : TILE_BLOCK,
+  TILE_ROWS_FEW = 5,                  /* for 9 and 25 taps of one channel */
+  TILE_DOTS_1 = LANES < 8 ? LANES : 8 /* pixels of a tile of dot products for one output */
 };
 
 /* The taps of one phase. A run is a stretch of the source that lies together: the channels of one
@@ -48,6 +60,21 @@ typedef struct ConvPlace {
   int32_t source, out, row, column;
 } ConvPlace;
 
+/* What the next job will read: fetched into the second cache while the tiles of this one work, a
+ * little at a time, for many fetches at once would be waited for. */
+typedef struct ConvAhead {
+  const char *next, *end;
+  int64_t bytes; /* of a fetch: whole lines of the cache */
+} ConvAhead;
+
+enum { CONV_LINE = 64 };
+
+VEC_INLINE void tile_fetch(ConvAhead *a) {
+  if (a->next >= a->end) return;
+  const char *end = a->next + conv_min(a->bytes, a->end - a->next);
+  for (; a->next < end; a->next += CONV_LINE) __builtin_prefetch(a->next, 0, 2);
+}
+
 /* Outputs of one job and phase. Places come in strips of columns that have the same taps inside the
  * image, from left to right; in a strip, by row. */
 typedef struct ConvPixels {
@@ -57,7 +84,14 @@ typedef struct ConvPixels {
   int64_t line; /* from a row of the output to the next: of pairs */
   const ConvPlace *place;
   const ConvSpan *row_taps, *column_taps; /* those inside the image, of each row and column */
+  ConvAhead *ahead;
 } ConvPixels;
+
+/* How many of `left` channels a tile takes that can take `most`: never a single one after others.
+ */
+VEC_INLINE int64_t tile_take(int64_t left, int64_t most) {
+  return most > 1 && left == most + 1 ? most - 1 : conv_min(left, most);
+}
 
 /* For fewer pixels than a tile has: the last one is repeated until the tile is full. */
 VEC_INLINE void tile_fill(ConvPixels *x, ConvPlace fill[8], int64_t tile) {
@@ -102,7 +136,10 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
     Vec sum[8][TILE_BLOCK];
     VEC_UNROLL for (int t = 0; t < tile; t++) {
       source[t] = x.source + place[t].source;
-      VEC_UNROLL for (int b = 0; b < block; b++) sum[t][b] = vec_zero();
+      VEC_UNROLL for (int b = 0; b < block; b++) {
+        __builtin_prefetch(x.out + place[t].out + b * LANES, 1, 3);
+        sum[t][b] = vec_zero();
+      }
     }
     if (!listed) rows = tile_rows(&x, place, place + tile - 1);
     if (!listed) columns = tile_columns(&x, place, place + tile - 1);
@@ -111,6 +148,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
       for (int64_t c = columns.first; c < columns.end; c += step) {
         int64_t i = listed ? k->list[r] : r * k->row_pitch + c * k->column_pitch;
         const real *w = weights + (r * across + c) * unit * block * LANES;
+        tile_fetch(x.ahead);
         for (int64_t end = i + step * unit; i < end; i++, w += block * LANES) {
           /* no loop over the block: clang would leave the sums of a single vector in memory */
           Vec one = vec_load(w), two = block > 1 ? vec_load(w + LANES) : one;
@@ -171,6 +209,7 @@ VEC_INLINE void tile_pairs(ConvPixels x, const ConvTaps *k, const real *weights,
     for (int64_t r = first ? 0 : 1; r < k->rows + after; r++)
       for (int64_t c = columns.first; c < columns.end; c += step) {
         int64_t i = r * k->row_pitch + c * k->column_pitch, count = step * k->unit;
+        tile_fetch(x.ahead);
         const real *above = weights + r * row + c * k->unit * LANES, *below = above - row;
         if (r == 0) pair_terms(source, i, count, above, above, sum, tile, true, false);
         else if (r < k->rows) pair_terms(source, i, count, above, below, sum, tile, true, true);
@@ -200,15 +239,20 @@ VEC_INLINE void tile_pairs(ConvPixels x, const ConvTaps *k, const real *weights,
   (__builtin_shufflevector(a, b, LANES_ALL(LANE_LOW, d)) +                                         \
    __builtin_shufflevector(a, b, LANES_ALL(LANE_HIGH, d)))
 
-/* The sums over the lanes of TILE_DOTS vectors, as the first lanes of one: a tree that halves the
- * vectors with each level. */
-VEC_INLINE Vec tile_sums(const Vec v[8]) {
+/* The sums over the lanes of `tile` vectors, 4 or 8, as the first lanes of one: a tree that halves
+ * the vectors with each level. */
+VEC_INLINE Vec tile_sums(const Vec v[8], const int tile) {
   Vec a = ADD_PAIR(v[0], v[1], 1), b = ADD_PAIR(v[2], v[3], 1);
   Vec low = ADD_PAIR(a, b, 2);
 #if VEC_BYTES > 16
-  Vec c = ADD_PAIR(v[4], v[5], 1), d = ADD_PAIR(v[6], v[7], 1);
-  Vec high = ADD_PAIR(c, d, 2);
+  Vec high = low;
+  if (tile > 4) {
+    Vec c = ADD_PAIR(v[4], v[5], 1), d = ADD_PAIR(v[6], v[7], 1);
+    high = ADD_PAIR(c, d, 2);
+  }
   low = ADD_PAIR(low, high, 4);
+#else
+  (void)tile;
 #endif
 #if VEC_BYTES > 32
   low = ADD_PAIR(low, low, 8);
@@ -216,51 +260,73 @@ VEC_INLINE Vec tile_sums(const Vec v[8]) {
   return low;
 }
 
+/* Adds the products of a vector of terms with those of `outs` outputs' weights, `pitch` apart. */
+VEC_INLINE void dot_terms(const real *const source[8], int64_t i, const real *w, int64_t pitch,
+                          const VecMask *rest, Vec sum[TILE_DOTS_OUTS][8], const int tile,
+                          const int outs) {
+  Vec weight[TILE_DOTS_OUTS];
+  VEC_UNROLL for (int o = 0; o < outs; o++) weight[o] = vec_load(w + o * pitch);
+  VEC_UNROLL for (int t = 0; t < tile; t++) {
+    Vec v = vec_load(source[t] + i);
+    /* what lies behind the run is another pixel's, perhaps not even a number */
+    if (rest) v = vec_select(*rest, v, vec_zero());
+    VEC_UNROLL for (int o = 0; o < outs; o++) sum[o][t] += v * weight[o];
+  }
+}
+
+/* The sums of a tile of pixels for `outs` outputs from o on, each over a row of weights of
+ * `row` for each row of taps. */
+VEC_INLINE void dot_sums(const ConvPixels *x, const ConvTaps *k, const ConvPlace *place,
+                         const real *w, int64_t row, const real *bias, int64_t o, const int tile,
+                         const int outs) {
+  int64_t whole = k->run / LANES * LANES;
+  VecMask rest = vec_mask_first((int)(k->run - whole));
+  ConvSpan rows = tile_rows(x, place, place + tile - 1);
+  const real *source[8];
+  bool in_row = outs == 1;
+  Vec sum[TILE_DOTS_OUTS][8];
+  VEC_UNROLL for (int t = 0; t < tile; t++) {
+    source[t] = x->source + place[t].source;
+    in_row &= place[t].out - place->out == t;
+    VEC_UNROLL for (int q = 0; q < outs; q++) sum[q][t] = vec_zero();
+  }
+  int64_t pitch = k->rows * row;
+  w += o * pitch + rows.first * row;
+  for (int64_t r = rows.first; r < rows.end; r++)
+    for (int64_t c = 0; c < k->columns; c++) {
+      int64_t i = r * k->row_pitch + c * k->column_pitch, end = i + whole;
+      tile_fetch(x->ahead);
+      for (; i < end; i += LANES, w += LANES) dot_terms(source, i, w, pitch, NULL, sum, tile, outs);
+      if (whole == k->run) continue;
+      dot_terms(source, i, w, pitch, &rest, sum, tile, outs);
+      w += LANES;
+    }
+  VEC_UNROLL for (int q = 0; q < outs; q++) {
+    Vec total = tile_sums(sum[q], tile) + vec_fill(bias[o + q]);
+    if (in_row) {
+      vec_store_part(x->out + place->out, total, tile);
+      continue;
+    }
+    real dots[LANES];
+    vec_store(dots, total);
+    VEC_UNROLL for (int t = 0; t < tile; t++) x->out[place[t].out + o + q] = dots[t];
+  }
+}
+
 /* The same outputs for few of them: the terms of a run lie across the lanes and each output channel
  * is a dot product. weights[o][tap][run, to whole vectors]. */
 VEC_INLINE void tile_dots(ConvPixels x, const ConvTaps *k, const real *weights, const real *bias,
-                          int64_t outs) {
-  int64_t whole = k->run / LANES * LANES;
-  VecMask rest = vec_mask_first((int)(k->run - whole));
-  int64_t row = k->columns * conv_ceil(k->run, LANES) * LANES; /* weights of a row of taps */
+                          int64_t outs, const int tile, const int most) {
+  int64_t row = k->columns * conv_ceil(k->run, LANES) * LANES, take; /* weights of a row of taps */
   ConvPlace fill[8];
-  tile_fill(&x, fill, TILE_DOTS);
-  for (int64_t p = 0; p < x.count; p += TILE_DOTS) {
-    const ConvPlace *place = x.place + conv_min(p, x.count - TILE_DOTS);
-    ConvSpan rows = tile_rows(&x, place, place + TILE_DOTS - 1);
-    const real *source[8];
-    bool in_row = outs == 1;
-    VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) {
-      source[t] = x.source + place[t].source;
-      in_row &= place[t].out - place->out == t;
-    }
-    for (int64_t o = 0; o < outs; o++) {
-      Vec sum[8];
-      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] = vec_zero();
-      const real *w = weights + (o * k->rows + rows.first) * row;
-      for (int64_t r = rows.first; r < rows.end; r++)
-        for (int64_t c = 0; c < k->columns; c++) {
-          int64_t i = r * k->row_pitch + c * k->column_pitch, end = i + whole;
-          for (; i < end; i += LANES, w += LANES) {
-            Vec weight = vec_load(w);
-            VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] +=
-                vec_load(source[t] + i) * weight;
-          }
-          if (whole == k->run) continue;
-          Vec weight = vec_load(w);
-          w += LANES;
-          /* what lies behind the run is another pixel's, perhaps not even a number */
-          VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) sum[t] +=
-              vec_select(rest, vec_load(source[t] + i), vec_zero()) * weight;
-        }
-      Vec total = tile_sums(sum) + vec_fill(bias[o]);
-      if (in_row) {
-        vec_store_part(x.out + place->out, total, TILE_DOTS);
-        continue;
-      }
-      real dots[LANES];
-      vec_store(dots, total);
-      VEC_UNROLL for (int t = 0; t < TILE_DOTS; t++) x.out[place[t].out + o] = dots[t];
+  tile_fill(&x, fill, tile);
+  for (int64_t p = 0; p < x.count; p += tile) {
+    const ConvPlace *place = x.place + conv_min(p, x.count - tile);
+    for (int64_t o = 0; o < outs; o += take) {
+      take = tile_take(outs - o, most);
+      if (take == 1) dot_sums(&x, k, place, weights, row, bias, o, tile, 1);
+      else if (take == 2) dot_sums(&x, k, place, weights, row, bias, o, tile, most > 1 ? 2 : 1);
+      else dot_sums(&x, k, place, weights, row, bias, o, tile, most > 2 ? 3 : 1);
     }
   }
 }
@@ -275,7 +341,17 @@ typedef struct ConvSegment {
   int64_t other_pitch;
   int64_t row, top, bottom; /* of the first line; after bottom - 1 comes the next image's top */
   bool first;               /* the sums are stored, not added */
+  ConvAhead *ahead;
 } ConvSegment;
+
+/* Where a tile's sums lie: from one row to the next, and from one vector of channels (of stretches:
+ * one channel) to the next. */
+typedef struct ConvSums {
+  real *sums;
+  int64_t row, column;
+} ConvSums;
+
+enum { CONV_PIECE = 32 /* pixels between two fetches */ };
 
 /* The pixels for which any tap of a tile of sums lies inside the image. */
 typedef struct ConvBounds {
@@ -286,34 +362,36 @@ typedef struct ConvBounds {
 /* sums[m][o] += sum over pixels of source[pixel + tap[m]] * other[pixel][o] for rows m of the tile
  * from `skip` on (the others were another tile's) and `block` vectors of o. Each `side` rows of the
  * tile lie side by side in the source. `stretches`: the roles are exchanged, for an `other` of few
- * channels: sums[m] += source[pixel + tap[m]] (a vector) * other[pixel], which points to one
- * channel. */
+ * channels: sums[o][m] += source[pixel + tap[m]] (a vector) * other[pixel][o] for `block` channels
+ * o. */
 VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds,
-                              int skip, real *sums, int64_t pitch, const int rows, const int block,
+                              int skip, const ConvSums *to, const int rows, const int block,
                               const bool stretches, const int side) {
   const real *source[8];
-  Vec sum[TILE_MOST][TILE_BLOCK];
+  Vec sum[TILE_MOST][TILE_ACROSS];
   VEC_UNROLL for (int m = 0; m < rows / side; m++) source[m] = s->source + tap[m * side];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
-  int64_t lines = bounds->all ? 1 : s->lines, width = bounds->all ? s->lines * s->width : s->width;
+  int64_t pixels = s->lines * s->width, width = bounds->all ? CONV_PIECE : s->width;
   int64_t left = bounds->all ? 0 : bounds->columns.first;
   int64_t right = bounds->all ? width : bounds->columns.end;
-  for (int64_t l = 0, row = s->row; l < lines; l++, row++) {
+  for (int64_t line = 0, row = s->row; line < pixels; line += width, row++) {
     if (row == s->bottom) row = s->top;
     if (!bounds->all && (row < bounds->rows.first || row >= bounds->rows.end)) continue;
-    const real *other = s->other + (l * width + left) * s->other_pitch;
-    for (int64_t p = l * width + left; p < l * width + right; p++, other += s->other_pitch) {
+    tile_fetch(s->ahead);
+    const real *other = s->other + (line + left) * s->other_pitch;
+    int64_t end = conv_min(line + right, pixels);
+    for (int64_t p = line + left; p < end; p++, other += s->other_pitch) {
       int64_t offset = s->source_offset[p];
       const real *at[8];
       if (side > 1) VEC_UNROLL for (int i = 0; i < rows / side; i++) {
           at[i] = source[i] + offset;
           __asm__("" : "+r"(at[i])); /* one address, not one for each row */
         }
-      Vec v[TILE_BLOCK];
-      if (stretches) v[0] = vec_fill(*other);
-      else VEC_UNROLL for (int b = 0; b < block; b++) v[b] = vec_load(other + b * LANES);
+      Vec v[TILE_ACROSS];
+      VEC_UNROLL for (int b = 0; b < block; b++) v[b] =
+          stretches ? vec_fill(other[b]) : vec_load(other + b * LANES);
       VEC_UNROLL for (int m = 0; m < rows; m++) {
         const real *from = side > 1 ? at[m / side] + m % side : source[m] + offset;
         Vec x = stretches ? vec_load(from) : vec_fill(*from);
@@ -324,8 +402,8 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     if (m < skip) continue;
     VEC_UNROLL for (int b = 0; b < block; b++) {
-      real *to = sums + m * pitch + b * LANES;
-      vec_store(to, s->first ? sum[m][b] : vec_load(to) + sum[m][b]);
+      real *at = to->sums + m * to->row + b * to->column;
+      vec_store(at, s->first ? sum[m][b] : vec_load(at) + sum[m][b]);
     }
   }
 }

@@ -297,6 +297,13 @@ conv("conv2d", {1, 7, 18, 3}, {3, 3}, 33, {padding = 1}, {wide = true})
 conv("conv2d", {2, 6, 9, 1}, {3, 3}, 17, {padding = {0, 1}}, {wide = true})
 conv("conv2d", {1, 9, 9, 2}, {5, 5}, 7, {stride = 2, padding = 1}, {wide = true})
 
+-- Few channels of one image beside many of the other: tiles that take two or three of them at once.
+for _, few in ipairs {2, 3, 4, 5, 7} do
+  conv("conv2d", {2, 6, 5, 32}, {3, 3}, few, {padding = 1}, {wide = true})
+  conv("conv2d", {2, 5, 6, 49}, {2, 3}, few, {stride = {2, 1}, dilation = {1, 2}}, {wide = true, plain = true})
+  conv("conv_transpose2d", {2, 4, 3, few}, {3, 3}, 32, {stride = 2, padding = 1, output_padding = 1}, {wide = true})
+end
+
 -- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
 for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do
   for _, name in ipairs {"conv2d", "conv_transpose2d"} do
