@@ -137,6 +137,25 @@ describe("a value that waits", function()
     assert.equal(bytes(seen), bytes(g))
   end)
 
+  it("leaves whole the gradient of the rectifier that somebody keeps", function()
+    local norm, x, r = nn.BatchNorm2d(3), lt.param(lt.randn(2, 4, 4, 3)), lt.param(lt.randn(2, 4, 4, 3))
+    local w = lt.randn(x.shape)
+    for _, residual in ipairs{false, true} do
+      local kept
+      local function gradient(keep)
+        x.grad = nil
+        local y = norm(x)
+        if residual then y = y + r end
+        y = y:relu()
+        if keep then y:register_hook(function(g) kept = g end) end
+        (y * w):sum():backward()
+        return bytes(x.grad)
+      end
+      assert.equal(gradient(false), gradient(true))
+      assert.equal(bytes(w), bytes(kept))
+    end
+  end)
+
   it("has gradients of gradients", function()
     local norm, x = nn.BatchNorm1d(3), lt.param(lt.randn(6, 3))
     local w = lt.randn(6, 3)

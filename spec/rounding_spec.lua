@@ -380,6 +380,24 @@ describe("layer_norm and batch_norm", function()
     end
   end)
 
+  -- Of a large batch some rows tell about where the mean lies: here none of them does.
+  it("do so where the rows that are looked at first are far from all others", function()
+    lt.manual_seed(6)
+    local n = 65536
+    local x = lt.randn(n, 2)
+    for k = 0, 31 do
+      x[k * math.floor(0.618 * n) % n + 1] = 1e4
+    end
+    local _, mean, variance = lt.batch_norm_train(x)
+    for channel, column in ipairs{x:slice(2, 1, 1), x:slice(2, 2, 2)} do
+      local want, square = 0, 0
+      for _, v in ipairs(column:reshape(n):table()) do want = want + v / n end
+      for _, v in ipairs(column:reshape(n):table()) do square = square + (v - want) ^ 2 / n end
+      assert(math.abs(mean[channel] / want - 1) < 1e-6)
+      assert(math.abs(variance[channel] / square - 1) < 1e-6)
+    end
+  end)
+
   it("know numbers whose squares overflow", function()
     local row = lt.tensor{1e25, -1e25, 2e25, 0}
     local y, _, dy = exact(row:table(), 1e-5)

@@ -266,7 +266,10 @@ static bool tailed(const Node *n, Tailed *t) {
   if (!from) return false;
   t->tail = (Tail){.activation = kind, .slope = n->call.number[0], .y = n->output};
   if (from->call.op->tail_backward) t->norm = from;
-  else if (from->call.op->tail == TAIL_ADD) t->norm = summand(t->sum = from, &t->residual);
+  else if (from->call.op->tail == TAIL_ADD && (t->norm = summand(from, &t->residual))) {
+    t->sum = from;
+    t->tail.residual = from->in[t->residual];
+  }
   return t->norm != NULL;
 }
 
@@ -279,6 +282,13 @@ static bool deliver_all(Heap *heap, Node *n, Tensor **dx, Error *e) {
   return ok;
 }
 
+/* A tensor for one more gradient like n's: that one itself, to be overwritten, where nobody holds
+ * it who would read it later. */
+static Tensor *gradient_like(Node *n, Error *e) {
+  bool alone = n->grad->refs == 1 && n->grad->storage->refs == 1;
+  return alone ? tensor_retain(n->grad) : tensor_new(n->grad->dtype, &n->shape, e);
+}
+
 /* Goes back through the tail and the op before it at once. */
 static bool backward_tailed(Heap *heap, Node *n, Tailed *t, Error *e) {
   Tensor *dx[MAX_FIXED_INPUTS] = {0}, *sides[2] = {0};
@@ -286,14 +296,16 @@ static bool backward_tailed(Heap *heap, Node *n, Tailed *t, Error *e) {
   if (!node_check(norm, e) || (t->sum && !node_check(t->sum, e))) return false;
   Span span = profile_begin();
   bool ok = true;
-  for (int i = 0; i < norm->call.inputs && ok; i++)
-    if (norm->edges[i].node || norm->edges[i].leaf)
-      ok = (dx[i] = tensor_new(norm->in[i]->dtype, &norm->in[i]->shape, e)) != NULL;
   const Edge *side = t->sum ? &t->sum->edges[t->residual] : NULL;
-  if (ok && side && (side->node || side->leaf)) {
-    t->tail.dresidual = sides[t->residual] = tensor_new(n->grad->dtype, &n->shape, e);
+  if (side && (side->node || side->leaf)) {
+    t->tail.dresidual = sides[t->residual] = gradient_like(n, e);
     ok = t->tail.dresidual != NULL;
   }
+  for (int i = 0; i < norm->call.inputs && ok; i++)
+    if (norm->edges[i].node || norm->edges[i].leaf) {
+      dx[i] = i == 0 ? gradient_like(n, e) : tensor_new(norm->in[i]->dtype, &norm->in[i]->shape, e);
+      ok = dx[i] != NULL;
+    }
   if (ok) ok = norm->call.op->tail_backward(&norm->call, &t->tail, n->grad, dx, e);
   tensor_release(n->grad);
   n->grad = NULL;

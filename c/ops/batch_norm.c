@@ -29,18 +29,25 @@ static int64_t last_size(const Tensor *t) { return t->shape.size[t->shape.dims -
  *   db = sum dy,   dw = sum dy (x - m) r,   dx = w r (dy - mean(dy) - (x - m) r mean(dy (x - m) r))
  */
 
+/* What the gradient before the activation is made of. */
+typedef enum Mask {
+  OPEN,   /* dy itself: there is no activation */
+  BY_Y,   /* dy and the activation's output */
+  BY_NORM /* dy and what the activation got, computed once more: no array is read for it */
+} Mask;
+
 /* One pass over the rows of a batch; all channel vectors are repeated through a block. Forward may
  * add a residual and apply an activation; backward sees dy behind that activation, whose output was
  * y, and leaves the gradient before it in `masked` where that is wanted. */
 typedef struct BatchNorm {
   Channels c;
   TailKind activation;
+  Mask mask;
   real activation_slope;
   const real *x, *residual, *dy, *y;
   real *out, *masked;
-  const real *mean, *scale, *shift, *slope;
-  double *partial, *partial_dy; /* (chunks, channels) */
-  real *vectors;                /* four of them */
+  real *mean, *norm_scale, *norm_shift, *scale, *shift, *slope; /* repeated through a block */
+  double *partial, *partial_dy;                                 /* (chunks, channels) */
 } BatchNorm;
 
 /* relu and leaky_relu as elementwise.c has them. */
@@ -56,121 +63,159 @@ VEC_INLINE Vec before(Vec dy, Vec y, const TailKind activation, real slope) {
   return dy;
 }
 
-/* A vector of the gradient before the activation, from element `at` on. */
-VEC_INLINE Vec gradient_at(const BatchNorm *b, int64_t at, int lanes, const TailKind activation) {
+/* The norm of values whose differences to the mean are d. */
+VEC_INLINE Vec normed(Vec d, const real *scale, const real *shift) {
+  return d * vec_load(scale) + vec_load(shift);
+}
+
+/* A vector of the gradient before the activation, from element `at` on, in column v of a block; d
+ * as normed has it. */
+VEC_INLINE Vec gradient_at(const BatchNorm *b, int64_t at, int64_t v, int lanes, Vec d,
+                           const Mask mask, const TailKind activation) {
   bool whole = lanes == LANES;
-  Vec dy = whole ? vec_load(b->dy + at) : vec_load_part(b->dy + at, lanes);
-  if (activation == TAIL_NONE) return dy;
-  Vec y = whole ? vec_load(b->y + at) : vec_load_part(b->y + at, lanes);
+  Vec dy = whole ? vec_load(b->dy + at) : vec_load_part(b->dy + at, lanes), y;
+  if (mask == OPEN) return dy;
+  if (mask == BY_NORM) y = normed(d, b->norm_scale + v, b->norm_shift + v);
+  else y = whole ? vec_load(b->y + at) : vec_load_part(b->y + at, lanes);
   return before(dy, y, activation, b->activation_slope);
 }
 
-/* Adds the terms of `count` blocks from element `at` on; several at once, because the sums, too
- * many for the registers, come from memory and go back there. Without `back` they are those of the
- * statistics: differences and their squares. */
-enum { MANY = 4 };
-VEC_INLINE void add_blocks(const BatchNorm *b, int64_t at, const int count, real *sum, real *sum_dy,
-                           const bool back, const TailKind activation) {
+/* Vectors whose two sums stay in registers through the blocks of a tile. */
+enum { STRIP = VEC_BYTES == 64 ? 8 : 4, TILE = 16 };
+
+/* Adds the terms of the blocks from element `at` to `end`, in `vectors` vectors from column v on.
+ * Without `back` they are those of the statistics: differences and their squares. */
+VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v, const int vectors,
+                          real *sum, const bool back, const Mask mask, const TailKind activation) {
   int64_t width = b->c.vectors * LANES;
-  for (int64_t v = 0; v < width; v += LANES) {
-    Vec mean = vec_load(b->mean + v), product = vec_zero(), total = vec_zero();
-    VEC_UNROLL for (int k = 0; k < count; k++) {
-      int64_t i = at + k * width + v;
-      Vec d = vec_load(b->x + i) - mean, g = back ? gradient_at(b, i, LANES, activation) : d;
-      if (activation != TAIL_NONE && b->masked) vec_store(b->masked + i, g);
-      product += g * d;
-      total += g;
+  const real *mean = b->mean + v;
+  Vec product[STRIP], total[STRIP];
+  VEC_UNROLL for (int k = 0; k < vectors; k++) product[k] = total[k] = vec_zero();
+  for (int64_t i = at + v; i < end; i += width) {
+    VEC_UNROLL for (int k = 0; k < vectors; k++) {
+      int64_t to = i + k * LANES;
+      Vec d = vec_load(b->x + to) - vec_load(mean + k * LANES), g = d;
+      if (back) g = gradient_at(b, to, v + k * LANES, LANES, d, mask, activation);
+      if (mask == BY_Y && b->masked) vec_store(b->masked + to, g);
+      product[k] += g * d;
+      total[k] += g;
     }
-    vec_store(sum + v, vec_load(sum + v) + product);
-    vec_store(sum_dy + v, vec_load(sum_dy + v) + total);
+  }
+  VEC_UNROLL for (int k = 0; k < vectors; k++) {
+    real *here = sum + v + k * LANES;
+    vec_store(here, vec_load(here) + product[k]);
+    vec_store(here + width, vec_load(here + width) + total[k]);
   }
 }
 
 /* partial = sum (x - mean)^2 and sum (x - mean), or `back`: sum dy (x - mean) and sum dy */
-VEC_INLINE void add_chunk(const BatchNorm *b, int64_t begin, int64_t end, int thread,
-                          const bool back, const TailKind activation) {
+VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, int thread,
+                          const bool back, const Mask mask, const TailKind activation) {
+  BatchNorm own = *shared, *b = &own; /* which no store changes, as the compiler sees */
   const Channels *c = &b->c;
   int64_t n = c->channels, width = c->vectors * LANES, to = begin / c->chunk * n;
-  real *sum = parallel_scratch(thread), *sum_dy = sum + width;
+  real *sum = parallel_scratch(thread);
   memset(sum, 0, (size_t)(2 * width) * sizeof(real));
-  for (; begin + MANY * c->block <= end; begin += MANY * c->block)
-    add_blocks(b, begin * n, MANY, sum, sum_dy, back, activation);
-  for (; begin + c->block <= end; begin += c->block)
-    add_blocks(b, begin * n, 1, sum, sum_dy, back, activation);
+  for (int64_t blocks; (blocks = (end - begin) / c->block) > 0; begin += blocks * c->block) {
+    if (blocks > TILE) blocks = TILE;
+    int64_t at = begin * n, stop = at + blocks * width, v = 0;
+    for (; v + STRIP * LANES <= width; v += STRIP * LANES)
+      add_strip(b, at, stop, v, STRIP, sum, back, mask, activation);
+    for (; v < width; v += LANES) add_strip(b, at, stop, v, 1, sum, back, mask, activation);
+  }
   channels_fold(c, sum, b->partial + to);
-  channels_fold(c, sum_dy, b->partial_dy + to);
+  channels_fold(c, sum + width, b->partial_dy + to);
   for (; begin < end; begin++)
     for (int64_t i = 0; i < n; i++) {
       int64_t at = begin * n + i;
-      real d = b->x[at] - b->mean[i], g = back ? gradient_at(b, at, 1, activation)[0] : d;
-      if (activation != TAIL_NONE && b->masked) b->masked[at] = g;
-      b->partial[to + i] += (double)(g * d);
-      b->partial_dy[to + i] += (double)g;
+      Vec d = vec_fill(b->x[at] - b->mean[i]), g = d;
+      if (back) g = gradient_at(b, at, i, 1, d, mask, activation);
+      if (mask == BY_Y && b->masked) b->masked[at] = g[0];
+      b->partial[to + i] += (double)(g[0] * d[0]);
+      b->partial_dy[to + i] += (double)g[0];
     }
 }
 
-/* What map_chunk makes: out = act((x - mean) scale + shift + residual), the product rounded for
- * itself where SINGLE; or, dy being the gradient before the activation,
+/* What map_chunk makes: out = act((x - mean) norm_scale + norm_shift + residual), the product
+ * rounded for itself where SINGLE; or, dy being the gradient before the activation,
  * out = dy scale + shift + (x - mean) slope */
 typedef enum Map { FORWARD, SINGLE, BACK } Map;
 
-VEC_INLINE void map_chunk(const BatchNorm *b, int64_t begin, int64_t end, const Map map,
-                          const TailKind activation) {
-  int64_t n = b->c.channels, width = b->c.vectors * LANES;
-  for (int64_t at = begin * n, left; at < end * n; at += width)
-    for (int64_t v = 0; v < width && (left = end * n - at - v) > 0; v += LANES) {
-      int lanes = left < LANES ? (int)left : LANES;
-      bool whole = lanes == LANES;
-      const real *x = b->x + at + v, *more = b->residual ? b->residual + at + v : NULL;
-      Vec d = (whole ? vec_load(x) : vec_load_part(x, lanes)) - vec_load(b->mean + v);
-      Vec scale = vec_load(b->scale + v), shift = vec_load(b->shift + v), y;
-      if (map == BACK) {
-        Vec g = gradient_at(b, at + v, lanes, activation);
-        y = g * scale + (d * vec_load(b->slope + v) + shift);
-      } else {
-        y = d * scale;
-        y = (map == SINGLE ? vec_rounded(y) : y) + shift;
-        if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
-        y = activated(y, activation, b->activation_slope);
-      }
-      if (whole) vec_store(b->out + at + v, y);
-      else vec_store_part(b->out + at + v, y, lanes);
-    }
+/* `lanes` elements from `at` on, in column v of a block. */
+VEC_INLINE void map_vector(const BatchNorm *b, int64_t at, int64_t v, int lanes, const Map map,
+                           const Mask mask, const TailKind activation) {
+  bool whole = lanes == LANES;
+  const real *more = map != BACK && b->residual ? b->residual + at : NULL;
+  Vec x = whole ? vec_load(b->x + at) : vec_load_part(b->x + at, lanes), y;
+  Vec d = x - vec_load(b->mean + v);
+  if (map == BACK) {
+    Vec g = gradient_at(b, at, v, lanes, d, mask, activation);
+    y = g * vec_load(b->scale + v) + (d * vec_load(b->slope + v) + vec_load(b->shift + v));
+  } else {
+    if (map == SINGLE)
+      y = vec_rounded(d * vec_load(b->norm_scale + v)) + vec_load(b->norm_shift + v);
+    else y = normed(d, b->norm_scale + v, b->norm_shift + v);
+    if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
+    y = activated(y, activation, b->activation_slope);
+  }
+  if (whole) vec_store(b->out + at, y);
+  else vec_store_part(b->out + at, y, lanes);
+}
+
+VEC_INLINE void map_chunk(const BatchNorm *shared, int64_t begin, int64_t end, const Map map,
+                          const Mask mask, const TailKind activation) {
+  BatchNorm own = *shared, *b = &own;
+  int64_t n = b->c.channels, width = b->c.vectors * LANES, at = begin * n, stop = end * n;
+  for (; at + width <= stop; at += width)
+    for (int64_t v = 0; v < width; v += LANES)
+      map_vector(b, at + v, v, LANES, map, mask, activation);
+  for (int64_t v = 0; at + v < stop; v += LANES) {
+    int64_t left = stop - at - v;
+    map_vector(b, at + v, v, left < LANES ? (int)left : LANES, map, mask, activation);
+  }
 }
 
 static void batch_moments(void *context, int64_t begin, int64_t end, int thread) {
-  add_chunk(context, begin, end, thread, false, TAIL_NONE);
+  add_chunk(context, begin, end, thread, false, OPEN, TAIL_NONE);
+}
+VEC_INLINE void batch_sums_by(const BatchNorm *b, int64_t begin, int64_t end, int thread,
+                              const Mask mask) {
+  if (b->activation == TAIL_RELU) add_chunk(b, begin, end, thread, true, mask, TAIL_RELU);
+  else add_chunk(b, begin, end, thread, true, mask, TAIL_LEAKY_RELU);
 }
 static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
   const BatchNorm *b = context;
-  if (b->activation == TAIL_RELU) add_chunk(b, begin, end, thread, true, TAIL_RELU);
-  else if (b->activation == TAIL_LEAKY_RELU)
-    add_chunk(b, begin, end, thread, true, TAIL_LEAKY_RELU);
-  else add_chunk(b, begin, end, thread, true, TAIL_NONE);
+  if (b->mask == BY_Y) batch_sums_by(b, begin, end, thread, BY_Y);
+  else if (b->mask == BY_NORM) batch_sums_by(b, begin, end, thread, BY_NORM);
+  else add_chunk(b, begin, end, thread, true, OPEN, TAIL_NONE);
 }
-VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const Map map) {
-  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, map, TAIL_RELU);
-  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, map, TAIL_LEAKY_RELU);
-  else map_chunk(b, begin, end, map, TAIL_NONE);
+VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const Map map,
+                           const Mask mask) {
+  if (b->activation == TAIL_RELU) map_chunk(b, begin, end, map, mask, TAIL_RELU);
+  else if (b->activation == TAIL_LEAKY_RELU) map_chunk(b, begin, end, map, mask, TAIL_LEAKY_RELU);
+  else map_chunk(b, begin, end, map, OPEN, TAIL_NONE);
 }
 static void batch_map(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  map_chunks(context, begin, end, FORWARD);
+  map_chunks(context, begin, end, FORWARD, OPEN);
 }
 static void batch_map_single(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  map_chunks(context, begin, end, SINGLE);
+  map_chunks(context, begin, end, SINGLE, OPEN);
 }
 static void batch_back(void *context, int64_t begin, int64_t end, int thread) {
+  const BatchNorm *b = context;
   (void)thread;
-  map_chunks(context, begin, end, BACK);
+  if (b->mask == BY_NORM) map_chunks(b, begin, end, BACK, BY_NORM);
+  else if (b->mask == BY_Y) map_chunks(b, begin, end, BACK, BY_Y);
+  else map_chunk(b, begin, end, BACK, OPEN, TAIL_NONE);
 }
 
-/* Working memory of one call: the partial sums and four repeated channel vectors. */
+/* Working memory of one call: the partial sums and the repeated channel vectors. */
 static Tensor *batch_space(BatchNorm *b, int64_t channels, Error *e) {
   b->c = channels_of(b->c.rows, channels);
   int64_t part = b->c.chunks * channels, width = b->c.vectors * LANES;
-  Tensor *space = channels_space(2 * part + 4 * width, e);
+  Tensor *space = channels_space(2 * part + 6 * width, e);
   if (!space) return NULL;
   if (!parallel_reserve(2 * width * (int64_t)sizeof(real))) {
     tensor_release(space);
@@ -179,39 +224,60 @@ static Tensor *batch_space(BatchNorm *b, int64_t channels, Error *e) {
   }
   b->partial = space->data;
   b->partial_dy = b->partial + part;
-  b->vectors = (void *)(b->partial_dy + part);
+  b->mean = (void *)(b->partial_dy + part);
+  b->norm_scale = b->mean + width;
+  b->norm_shift = b->norm_scale + width;
+  b->scale = b->norm_shift + width;
+  b->shift = b->scale + width;
+  b->slope = b->shift + width;
   return space;
-}
-
-static real *batch_vector(const BatchNorm *b, int i) {
-  return b->vectors + i * b->c.vectors * LANES;
 }
 
 /* An absent weight is 1, an absent bias 0. */
 static real channel_weight(const Call *c, int64_t i) { return c->in[1] ? reals(c->in[1])[i] : 1; }
 static real channel_bias(const Call *c, int64_t i) { return c->in[2] ? reals(c->in[2])[i] : 0; }
 
-/* What a channel's statistics leave for backward: extras of the call. */
-enum { MEAN, VARIANCE, MEAN_REST, INVERSE, STATISTICS };
+/* What a channel's statistics leave for backward: extras of the call. SHIFT is what is added to
+ * (x - mean) weight inverse. */
+enum { MEAN, VARIANCE, MEAN_REST, INVERSE, SHIFT, STATISTICS };
 
-/* Statistics of all channels, about the first row and then about the mean that this gives. */
-static void batch_statistics(BatchNorm *b, real *const statistic[STATISTICS], double eps) {
+/* About the means: of some rows only, from all over the batch, as differences to the first, so that
+ * equal numbers are their own mean. What is in `partial` is lost. */
+static void means_of_some(const BatchNorm *b, real *means) {
+  enum { SOME = 32 };
+  int64_t n = b->c.channels, rows = b->c.rows, count = rows < SOME ? rows : SOME;
+  int64_t step = rows > SOME ? (int64_t)(0.618 * (double)rows) : 1;
+  double *sum = b->partial;
+  memset(sum, 0, (size_t)n * sizeof *sum);
+  for (int64_t k = 0; k < count; k++) {
+    const real *x = b->x + k * step % rows * n;
+    for (int64_t i = 0; i < n; i++) sum[i] += (double)x[i] - (double)b->x[i];
+  }
+  for (int64_t i = 0; i < n; i++) means[i] = (real)((double)b->x[i] + sum[i] / (double)count);
+}
+
+/* Statistics of all channels, about the means of some rows; once more, about the means that this
+ * gives, where one of them is farther away than the numbers spread. */
+static void batch_statistics(BatchNorm *b, const Call *c) {
   int64_t n = b->c.channels, rows = b->c.rows;
-  real *near = statistic[MEAN], *repeated = batch_vector(b, 0);
-  if (rows > 0) memcpy(near, b->x, (size_t)n * sizeof(real));
-  for (int pass = 0; pass < 2 && rows > 0; pass++) {
-    channels_repeat(&b->c, near, repeated);
-    b->mean = repeated;
+  real *near = reals(c->extra[MEAN]);
+  bool far = rows > 0;
+  if (far) means_of_some(b, near);
+  for (int pass = 0; pass < 2 && far; pass++) {
+    far = false;
+    channels_repeat(&b->c, near, b->mean);
     parallel_for(rows, b->c.chunk, batch_moments, b);
     channels_add_up(&b->c, b->partial);
     channels_add_up(&b->c, b->partial_dy);
     for (int64_t i = 0; i < n; i++) {
+      double left = b->partial_dy[i] / (double)rows;
       Moments m = moments_of(near[i], b->partial_dy[i], b->partial[i], 1 / (double)rows);
+      if (left * left > m.variance) far = true;
       if (!isfinite(m.variance)) m = moments_plain(b->x + i, rows, n);
       near[i] = (real)m.mean;
-      statistic[MEAN_REST][i] = (real)(m.mean - (double)near[i]);
-      statistic[VARIANCE][i] = (real)m.variance;
-      if (pass > 0) statistic[INVERSE][i] = inverse_spread(m.variance, eps);
+      reals(c->extra[MEAN_REST])[i] = (real)(m.mean - (double)near[i]);
+      reals(c->extra[VARIANCE])[i] = (real)m.variance;
+      reals(c->extra[INVERSE])[i] = inverse_spread(m.variance, c->number[0]);
     }
   }
 }
@@ -219,16 +285,30 @@ static void batch_statistics(BatchNorm *b, real *const statistic[STATISTICS], do
 static bool batch_norm_train_prepare(Call *c, Error *e) {
   int64_t n = last_size(c->in[0]), rows = c->in[0]->numel / n;
   BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0])};
-  real *statistic[STATISTICS];
   for (int k = 0; k < STATISTICS; k++) {
     if (!(c->extra[k] = vector_new(n, e))) return false;
-    statistic[k] = reals(c->extra[k]);
-    memset(statistic[k], 0, (size_t)n * sizeof(real));
+    memset(reals(c->extra[k]), 0, (size_t)n * sizeof(real));
   }
   Tensor *space = batch_space(&b, n, e);
-  if (space) batch_statistics(&b, statistic, c->number[0]);
+  if (!space) return false;
+  batch_statistics(&b, c);
   tensor_release(space);
-  return space != NULL;
+  const real *rest = reals(c->extra[MEAN_REST]), *inverse = reals(c->extra[INVERSE]);
+  for (int64_t i = 0; i < n; i++) {
+    real scale = channel_weight(c, i) * inverse[i];
+    reals(c->extra[SHIFT])[i] = channel_bias(c, i) - rest[i] * scale;
+  }
+  return true;
+}
+
+/* The vectors of the norm, as the statistics have them. */
+static void set_norm(const BatchNorm *b, const Call *c) {
+  int64_t n = b->c.channels;
+  const real *inverse = reals(c->extra[INVERSE]);
+  for (int64_t i = 0; i < n; i++) b->scale[i] = channel_weight(c, i) * inverse[i];
+  channels_repeat(&b->c, b->scale, b->norm_scale);
+  channels_repeat(&b->c, reals(c->extra[SHIFT]), b->norm_shift);
+  channels_repeat(&b->c, reals(c->extra[MEAN]), b->mean);
 }
 
 static void set_tail(BatchNorm *b, const Tail *tail) {
@@ -241,23 +321,10 @@ static void set_tail(BatchNorm *b, const Tail *tail) {
 static bool batch_norm_train_finish(const Call *c, const Tail *tail, Tensor *y, Error *e) {
   int64_t n = last_size(y), rows = y->numel / n;
   BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0]), .out = reals(y)};
-  const real *rest = reals(c->extra[MEAN_REST]), *inverse = reals(c->extra[INVERSE]);
   set_tail(&b, tail);
   Tensor *space = batch_space(&b, n, e);
   if (!space) return false;
-  real *scale = batch_vector(&b, 1), *shift = batch_vector(&b, 2);
-  for (int64_t i = 0; i < n; i++) {
-    scale[i] = channel_weight(c, i) * inverse[i];
-    shift[i] = channel_bias(c, i) - rest[i] * scale[i];
-  }
-  for (int64_t r = 1; r < b.c.block; r++) {
-    memcpy(scale + r * n, scale, (size_t)n * sizeof(real));
-    memcpy(shift + r * n, shift, (size_t)n * sizeof(real));
-  }
-  channels_repeat(&b.c, reals(c->extra[MEAN]), batch_vector(&b, 0));
-  b.mean = batch_vector(&b, 0);
-  b.scale = scale;
-  b.shift = shift;
+  set_norm(&b, c);
   parallel_for(rows, b.c.chunk, batch_map, &b);
   tensor_release(space);
   return true;
@@ -274,12 +341,11 @@ static bool batch_norm_train_tail_backward(const Call *c, const Tail *tail, cons
   BatchNorm b = {.c = {.rows = rows}, .x = reals(c->in[0]), .dy = reals(dy)};
   const real *rest = reals(c->extra[MEAN_REST]), *inverse = reals(c->extra[INVERSE]);
   set_tail(&b, tail);
+  b.mask = tail->activation == TAIL_NONE ? OPEN : tail->residual ? BY_Y : BY_NORM;
   b.masked = tail->dresidual ? reals(tail->dresidual) : NULL;
   Tensor *space = batch_space(&b, n, e);
   if (!space) return false;
-  real *scale = batch_vector(&b, 1), *shift = batch_vector(&b, 2), *slope = batch_vector(&b, 3);
-  channels_repeat(&b.c, reals(c->extra[MEAN]), batch_vector(&b, 0));
-  b.mean = batch_vector(&b, 0);
+  set_norm(&b, c);
   parallel_for(rows, b.c.chunk, batch_sums, &b);
   channels_add_up(&b.c, b.partial);
   channels_add_up(&b.c, b.partial_dy);
@@ -291,17 +357,14 @@ static bool batch_norm_train_tail_backward(const Call *c, const Tail *tail, cons
     if (dx[1]) reals(dx[1])[i] = (real)(product * r);
     if (dx[2]) reals(dx[2])[i] = (real)total;
     for (int64_t k = i; k < b.c.block * n; k += n) {
-      scale[k] = (real)wr;
-      slope[k] = (real)steep;
-      shift[k] = (real)(-wr * total / (double)rows - (double)rest[i] * steep);
+      b.scale[k] = (real)wr;
+      b.slope[k] = (real)steep;
+      b.shift[k] = (real)(-wr * total / (double)rows - (double)rest[i] * steep);
     }
   }
   if (dx[0]) {
-    b.scale = scale;
-    b.shift = shift;
-    b.slope = slope;
     b.out = reals(dx[0]);
-    if (b.masked) b.dy = b.masked, b.activation = TAIL_NONE;
+    if (b.masked) b.dy = b.masked, b.mask = OPEN;
     parallel_for(rows, b.c.chunk, batch_back, &b);
   }
   tensor_release(space);
@@ -358,10 +421,9 @@ static bool batch_norm_eval_finish(const Call *c, const Tail *tail, Tensor *y, E
   set_tail(&b, tail);
   Tensor *space = batch_space(&b, last_size(y), e);
   if (!space) return false;
-  for (int i = 0; i < 3; i++) channels_repeat(&b.c, reals(c->in[1 + i]), batch_vector(&b, i));
-  b.mean = batch_vector(&b, 0);
-  b.scale = batch_vector(&b, 1);
-  b.shift = batch_vector(&b, 2);
+  channels_repeat(&b.c, reals(c->in[1]), b.mean);
+  channels_repeat(&b.c, reals(c->in[2]), b.norm_scale);
+  channels_repeat(&b.c, reals(c->in[3]), b.norm_shift);
   parallel_for(rows, b.c.chunk, batch_map_single, &b);
   tensor_release(space);
   return true;

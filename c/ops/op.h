@@ -77,7 +77,7 @@ typedef enum { TAIL_NONE, TAIL_ADD, TAIL_RELU, TAIL_LEAKY_RELU } TailKind;
 typedef struct Tail {
   TailKind activation;
   double slope;           /* of a leaky one: not below 0, so that the output tells the sign */
-  const Tensor *residual; /* forward: what is added first, or NULL */
+  const Tensor *residual; /* what is added first, or NULL; backward: of no data */
   const Tensor *y;        /* backward: the output of the activation */
   Tensor *dresidual;      /* ... and where the gradient before the activation goes, or NULL */
 } Tail;
@@ -111,7 +111,8 @@ struct Op {
   /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
    * NULL: not differentiable. */
   bool (*backward)(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, Error *e);
-  /* The same of an op with `finish`, given the gradient behind its tail. */
+  /* The same of an op with `finish`, given the gradient behind its tail; one of dx[0] and
+   * tail->dresidual may be dy itself. */
   bool (*tail_backward)(const Call *c, const Tail *tail, const Tensor *dy, Tensor *const *dx,
                         Error *e);
   TailKind tail; /* what this op is behind one with `finish` */
