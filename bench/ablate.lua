@@ -48,8 +48,11 @@ M.WORK = {
     local function halved(x, w) return lt.conv2d(x, w, {stride = 2, padding = 1}) end
     return forward(halved, {32, 64, 64, 32}, {3, 3, 32, 32})
   end},
-  {"gradient dense", "8x8, 64 to 64, with its gradient", function()
-    return weight_gradient(conv, {64, 8, 8, 64}, {3, 3, 64, 64})
+  {"conv winograd", "16x16, 32 to 32, with its gradient", function()
+    return weight_gradient(conv, {64, 16, 16, 32}, {3, 3, 32, 32})
+  end},
+  {"gradient dense", "8x8, 64 to 16, with its gradient", function()
+    return weight_gradient(conv, {64, 8, 8, 64}, {3, 3, 64, 16})
   end},
   {"gradient along", "16x16, 32 to 1, with its gradient", function()
     return weight_gradient(conv, {32, 16, 16, 32}, {3, 3, 32, 1})

@@ -4,6 +4,7 @@
  * again, and the gradient of the weight between them. */
 #include "ops/families.h"
 #include "ops/pairs.h"
+#include "ops/winograd.h"
 
 #include "simd/channels.h"
 #ifdef LATENT_DOUBLE
@@ -76,6 +77,29 @@ static Shape image_shape(int64_t batch, const int64_t size[2], int64_t channels)
   return (Shape){4, {batch, size[0], size[1], channels}};
 }
 
+/* By Winograd's tiles where they pay. Their sums mix neighbouring pixels, so that one infinity or
+ * overflow spoils a whole tile: then all is computed again, directly. */
+static bool down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
+                 real *small, Error *e) {
+  bool done;
+  if (!ISA_NAME(winograd_correlate)(g, false, big, w, bias, small, &done, e)) return false;
+  return done || conv_down(g, big, w, bias, small, e);
+}
+
+static bool up(const ConvGeometry *g, const real *small, const real *w, const real *bias, real *big,
+               Error *e) {
+  bool done;
+  if (!ISA_NAME(winograd_correlate)(g, true, small, w, bias, big, &done, e)) return false;
+  return done || conv_up(g, small, w, bias, big, e);
+}
+
+static bool weight_gradient(const ConvGeometry *g, const real *big, const real *small, real *dw,
+                            Error *e) {
+  bool done;
+  if (!ISA_NAME(winograd_weight_gradient)(g, big, small, dw, &done, e)) return false;
+  return done || conv_weight_gradient(g, big, small, dw, e);
+}
+
 /* sums over the batch and the pixels */
 static bool bias_gradient(const Tensor *dy, Tensor *db, Error *e) {
   return channel_sum(reals(dy), dy->numel / db->numel, db->numel, reals(db), e);
@@ -127,7 +151,7 @@ static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
 
 static bool conv2d_forward(Call *c, Tensor *y, Error *e) {
   ConvGeometry g = conv2d_geometry(c);
-  return conv_down(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+  return down(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
 }
 
 static bool conv2d_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -135,8 +159,8 @@ static bool conv2d_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
   (void)y;
   ConvGeometry g = conv2d_geometry(c);
   Tensor *db = bias_wanted(c, dx);
-  if (dx[0] && !conv_up(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
-  if (dx[1] && !conv_weight_gradient(&g, reals(c->in[0]), reals(dy), reals(dx[1]), e)) return false;
+  if (dx[0] && !up(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
+  if (dx[1] && !weight_gradient(&g, reals(c->in[0]), reals(dy), reals(dx[1]), e)) return false;
   return !db || bias_gradient(dy, db, e);
 }
 
@@ -200,7 +224,7 @@ static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
 
 static bool conv_transpose2d_forward(Call *c, Tensor *y, Error *e) {
   ConvGeometry g = conv_transpose2d_geometry(c);
-  return conv_up(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+  return up(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
 }
 
 static bool conv_transpose2d_backward(const Call *c, const Tensor *y, const Tensor *dy,
@@ -208,8 +232,8 @@ static bool conv_transpose2d_backward(const Call *c, const Tensor *y, const Tens
   (void)y;
   ConvGeometry g = conv_transpose2d_geometry(c);
   Tensor *db = bias_wanted(c, dx);
-  if (dx[0] && !conv_down(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
-  if (dx[1] && !conv_weight_gradient(&g, reals(dy), reals(c->in[0]), reals(dx[1]), e)) return false;
+  if (dx[0] && !down(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
+  if (dx[1] && !weight_gradient(&g, reals(dy), reals(c->in[0]), reals(dx[1]), e)) return false;
   return !db || bias_gradient(dy, db, e);
 }
 

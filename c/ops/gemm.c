@@ -116,6 +116,7 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
                          : panel_of_b(p, area->z, depth, strip);
   real *c = p->c + area->z * p->c_next + column * p->c_column;
   Tile t = {.depth = depth_of(p, depth),
+            .a_step = TILE_ROWS,
             .b = b,
             .b_step = direct ? p->b.row : TILE_COLUMNS,
             .c_row = p->c_row,

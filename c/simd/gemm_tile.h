@@ -27,9 +27,10 @@ enum { TILE_DEPTH = 256, TILE_STRIDE = TILE_DEPTH + 64 / (int)sizeof(real) };
 enum { PANEL_A = TILE_ROWS * TILE_STRIDE, PANEL_B = TILE_DEPTH * TILE_COLUMNS };
 
 typedef struct Tile {
-  int64_t depth; /* products of each sum: TILE_DEPTH at most */
-  const real *a; /* a panel: (rows, TILE_STRIDE), or (depth, TILE_ROWS) where `by_depth` */
-  const real *b; /* (depth, columns), a row every `b_step` */
+  int64_t depth;  /* products of each sum: TILE_DEPTH at most */
+  const real *a;  /* a panel: (rows, TILE_STRIDE), or (depth, a_step) where `by_depth` */
+  int64_t a_step; /* of panels: TILE_ROWS */
+  const real *b;  /* (depth, columns), a row every `b_step` */
   int64_t b_step;
   const real *next; /* what will be read soon: a line of it is fetched with each row of b */
   real *c;
@@ -75,7 +76,7 @@ static __attribute__((noinline)) void tile_finish(const Tile *t, const real *sum
 }
 
 VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, const int a_row,
-                              const int a_step) {
+                              const int64_t a_step) {
   enum {
     MOST = TILE_ROWS * TILE_VECS > WIDE_ROWS * WIDE_VECS ? TILE_ROWS * TILE_VECS
                                                          : WIDE_ROWS * WIDE_VECS
@@ -117,14 +118,14 @@ typedef void TileFunction(const Tile *t);
 #define TILE_OF(ROWS)                                                                              \
   static __attribute__((noinline)) void tile_##ROWS(const Tile *t) {                               \
     if (t->columns <= LANES) {                                                                     \
-      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, TILE_ROWS);                                    \
+      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step);                                    \
       else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1);                                              \
-    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, TILE_ROWS);                       \
+    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step);                       \
     else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1);                                        \
   }
 #define WIDE_OF(NAME, ROWS, VECS)                                                                  \
-  static __attribute__((noinline)) void NAME(const Tile *t) {                                      \
-    if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, TILE_ROWS);                                   \
+  static __attribute__((noinline, unused)) void NAME(const Tile *t) {                              \
+    if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, t->a_step);                                   \
     else tile_multiply(t, ROWS, VECS, TILE_STRIDE, 1);                                             \
   }
 TILE_OF(1)
@@ -158,7 +159,7 @@ static TileFunction *const tiles[TILE_ROWS + 1] = {
     tile_9, tile_10, tile_11, tile_12,
 #endif
 };
-static TileFunction *const wide_tiles[WIDE_ROWS + 1] = {
+static TileFunction *const wide_tiles[WIDE_ROWS + 1] __attribute__((unused)) = {
     NULL,   wide_1, wide_2,
 #if VEC_BYTES == 64 || defined __aarch64__
     wide_3, wide_4,

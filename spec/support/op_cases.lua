@@ -304,6 +304,14 @@ for _, few in ipairs {2, 3, 4, 5, 7} do
   conv("conv_transpose2d", {2, 4, 3, few}, {3, 3}, 32, {stride = 2, padding = 1, output_padding = 1}, {wide = true})
 end
 
+-- Channels enough for Winograd's tiles: sizes that they fill and those that they overlap, one part of the channels and
+-- two, few sums and many.
+for _, c in ipairs {{{2, 8, 8, 32}, 32, 1}, {{3, 7, 9, 40}, 33, 1}, {{1, 9, 6, 33}, 48, 2}, {{1, 12, 11, 64}, 32, 0},
+  {{2, 6, 5, 260}, 33, 1}, {{7, 6, 6, 32}, 70, {1, 2}}} do
+  conv("conv2d", c[1], {3, 3}, c[2], {padding = c[3]}, {wide = true})
+  conv("conv_transpose2d", c[1], {3, 3}, c[2], {padding = c[3]}, {wide = true})
+end
+
 -- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
 for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do
   for _, name in ipairs {"conv2d", "conv_transpose2d"} do
