@@ -65,6 +65,33 @@ describe("fused blocks", function()
     assert.equal(1, count(nn.Upsample(2), nn.Conv2d(4, 6, 5, {padding = 2}), nn.ReLU()))
   end)
 
+  it("are not made where the plain op multiplies less", function()
+    local function count(inputs, outputs, kernel)
+      local model = nn.Sequential{nn.Conv2d(inputs, outputs, kernel, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2)}
+      local x = lt.randn(3, 10, 9, inputs)
+      local y, dx, grads = run(model, x, true)
+      local want_y, want_dx, want_grads = run(model, x, false)
+      local n = blocks(model)
+      if n == 0 then
+        for i, t in ipairs{y, dx, table.unpack(grads)} do
+          assert.equal(({want_y, want_dx, table.unpack(want_grads)})[i]:bytes(), t:bytes())
+        end
+      end
+      return n
+    end
+    assert.equal(0, count(32, 32, 3))
+    assert.equal(0, count(64, 40, 3))
+    assert.equal(1, count(31, 32, 3))
+    assert.equal(1, count(32, 31, 3))
+    assert.equal(1, count(32, 32, 2))
+    local transposed = nn.Sequential{nn.ConvTranspose2d(32, 32, 3, {padding = 1}), nn.LeakyReLU(0.1)}
+    same(transposed, lt.randn(2, 8, 8, 32))
+    assert.equal(0, blocks(transposed))
+    local doubled = nn.Sequential{nn.Upsample(2), nn.Conv2d(32, 32, 3, {padding = 1}), nn.ReLU()}
+    same(doubled, lt.randn(2, 5, 6, 32))
+    assert.equal(1, blocks(doubled))
+  end)
+
   it("have the single layers' gradients at NaN", function()
     for _, activation in ipairs{nn.ReLU(), nn.LeakyReLU(0.25)} do
       for _, pool in ipairs{nn.MaxPool2d(2), false} do

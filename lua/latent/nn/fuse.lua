@@ -44,9 +44,11 @@ end
 
 -- Is a block faster than its ops one by one? Measured (`make bench`): with an upsampling, which it folds into the
 -- kernel, nearly always; else up to a kernel of 3 x 3. Beyond that the plain ops are up to four times as fast, and they
--- are where one or two channels come in and no pool makes the result small.
+-- are where one or two channels come in and no pool makes the result small. With 32 channels and more on both sides
+-- the plain op of 3 x 3 multiplies less than half as often (c/ops/winograd.c), which a block does not.
 local function pays(up, conv, pooled)
   if up then return true end
+  if both(conv.kernel, 3) and conv.inputs >= 32 and conv.outputs >= 32 then return false end
   return conv.kernel[1] <= 3 and conv.kernel[2] <= 3 and (pooled or conv.inputs > 2)
 end
 
