@@ -11,7 +11,10 @@
 
 #include <string.h>
 
-enum { CONV_SHORT = 8 /* runs below this length are listed term by term */ };
+enum {
+  CONV_SHORT = 8,     /* runs below this length are listed term by term */
+  CONV_PACK = 1 << 15 /* weights that a parallel chunk packs, about */
+};
 
 /* Where the part of image rows [from, from + height) and columns [left, left + width) is copied,
  * with zeros for what lies outside. */
@@ -167,41 +170,80 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   return p;
 }
 
-/* To weights[block][tap][in][out in the block]. */
-static void correlation_pack(const Correlation *c, const CorrelationPhase *p, const real *w,
-                             int64_t kernel_width, int64_t in_step, int64_t out_step) {
-  real *to = p->weights;
-  for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
-    int64_t wide = conv_min(conv_vectors(c->out - o), TILE_BLOCK) * LANES;
-    int64_t n = conv_min(c->out - o, wide);
-    for (int64_t y = 0; y < p->axis[0].taps; y++)
-      for (int64_t x = 0; x < p->axis[1].taps; x++) {
-        int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
-        int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
-        const real *tap = w + (ky * kernel_width + kx) * c->in * c->out + o * out_step;
-        for (int64_t i = 0; i < c->in; i++, to += wide) {
-          for (int64_t k = 0; k < n; k++) to[k] = tap[i * in_step + k * out_step];
-          for (int64_t k = n; k < wide; k++) to[k] = p->taps.spread ? to[k - n] : 0;
-        }
-      }
+/* The weights of a phase, element (tap, in, out) of the kernel at tap * in * out + i * in_step +
+ * o * out_step, on their way to be packed. */
+typedef struct CorrelationPack {
+  const Correlation *c;
+  const CorrelationPhase *p;
+  const real *w;
+  int64_t kernel_width, in_step, out_step;
+} CorrelationPack;
+
+static const real *pack_tap(const CorrelationPack *k, int64_t y, int64_t x) {
+  int64_t ky = k->p->axis[0].weight + y * k->p->axis[0].weight_step;
+  int64_t kx = k->p->axis[1].weight + x * k->p->axis[1].weight_step;
+  return k->w + (ky * k->kernel_width + kx) * k->c->in * k->c->out;
+}
+
+/* LANES by LANES weights, turned over: rows of inputs to rows of outputs. */
+static void pack_turn(const real *from, int64_t step, real *to, int64_t wide) {
+  Vec v[LANES];
+  VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] = vec_load(from + i * step);
+  vec_transpose(v);
+  VEC_UNROLL for (int i = 0; i < LANES; i++) vec_store(to + i * wide, v[i]);
+}
+
+/* A tap's weights of n outputs, to rows of `wide`. */
+static void pack_block(const CorrelationPack *k, const real *tap, int64_t n, int64_t wide,
+                       real *to) {
+  int64_t in = k->c->in, turned = 0;
+  if (k->in_step == 1 && n == wide) turned = in / LANES * LANES;
+  for (int64_t i = 0; i < turned; i += LANES)
+    for (int64_t o = 0; o < n; o += LANES)
+      pack_turn(tap + i + o * k->out_step, k->out_step, to + i * wide + o, wide);
+  to += turned * wide;
+  for (int64_t i = turned; i < in; i++, to += wide) {
+    if (k->out_step == 1) memcpy(to, tap + i * k->in_step, (size_t)n * sizeof(real));
+    else
+      for (int64_t o = 0; o < n; o++) to[o] = tap[i * k->in_step + o * k->out_step];
+    for (int64_t o = n; o < wide; o++) to[o] = k->p->taps.spread ? to[o - n] : 0;
   }
 }
 
+/* To weights[block][tap][in][out in the block]: some of the blocks' taps. */
+static void pack_taps(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const CorrelationPack *k = context;
+  int64_t taps = k->p->axis[0].taps * k->p->axis[1].taps, block = TILE_BLOCK * LANES;
+  for (int64_t item = begin; item < end; item++) {
+    int64_t o = item / taps * block, tap = item % taps;
+    int64_t wide = conv_min(conv_vectors(k->c->out - o) * LANES, block);
+    const real *from = pack_tap(k, tap / k->p->axis[1].taps, tap % k->p->axis[1].taps);
+    pack_block(k, from + o * k->out_step, conv_min(k->c->out - o, wide), wide,
+               k->p->weights + o * taps * k->c->in + tap * k->c->in * wide);
+  }
+}
+
+static void correlation_pack(const CorrelationPack *k) {
+  int64_t block = TILE_BLOCK * LANES, blocks = conv_ceil(k->c->out, block);
+  int64_t items = k->p->axis[0].taps * k->p->axis[1].taps * blocks;
+  parallel_for(items, conv_ceil(CONV_PACK, k->c->in * block), pack_taps, (void *)k);
+}
+
 /* To weights[out][run][term, to whole vectors]. */
-static void correlation_pack_dots(const Correlation *c, const CorrelationPhase *p, const real *w,
-                                  int64_t kernel_width, int64_t in_step, int64_t out_step) {
+static void correlation_pack_dots(const CorrelationPack *k) {
+  const CorrelationPhase *p = k->p;
+  int64_t in = k->c->in, run = conv_vectors(p->taps.run) * LANES;
+  int64_t runs = p->taps.rows * p->taps.columns;
   memset(p->weights, 0, (size_t)p->weight_count * sizeof(real));
-  int64_t run = conv_vectors(p->taps.run) * LANES, runs = p->taps.rows * p->taps.columns;
   bool merged = p->taps.columns < p->axis[1].taps;
   for (int64_t y = 0; y < p->axis[0].taps; y++)
     for (int64_t x = 0; x < p->axis[1].taps; x++) {
-      int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
-      int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
-      const real *tap = w + (ky * kernel_width + kx) * c->in * c->out;
-      real *to = p->weights + (merged ? y * run + x * c->in : (y * p->taps.columns + x) * run);
-      for (int64_t o = 0; o < c->out; o++)
-        for (int64_t i = 0; i < c->in; i++)
-          to[o * runs * run + i] = tap[i * in_step + o * out_step];
+      const real *tap = pack_tap(k, y, x);
+      real *to = p->weights + (merged ? y * run + x * in : (y * p->taps.columns + x) * run);
+      for (int64_t o = 0; o < k->c->out; o++)
+        for (int64_t i = 0; i < in; i++)
+          to[o * runs * run + i] = tap[i * k->in_step + o * k->out_step];
     }
 }
 
@@ -410,11 +452,14 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   real *padded = (real *)c.bias;
   memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
   for (int64_t o = 0; bias && o < conv_vectors(c.out) * LANES; o++) padded[o] = bias[o % c.out];
-  int64_t in_step = up ? g->weight_small : g->weight_big;
-  int64_t out_step = up ? g->weight_big : g->weight_small;
+  CorrelationPack pack = {.c = &c,
+                          .w = w,
+                          .kernel_width = g->kernel[1],
+                          .in_step = up ? g->weight_small : g->weight_big,
+                          .out_step = up ? g->weight_big : g->weight_small};
   for (int64_t f = 0; f < c.phase_count; f++) {
-    const CorrelationPhase *p = &c.phases[f];
-    (p->dots ? correlation_pack_dots : correlation_pack)(&c, p, w, g->kernel[1], in_step, out_step);
+    pack.p = &c.phases[f];
+    (pack.p->dots ? correlation_pack_dots : correlation_pack)(&pack);
   }
   int64_t job = conv_max(work * c.batch / c.cut.jobs, 1);
   parallel_for(c.cut.jobs, conv_ceil(CONV_CHUNK, job), correlation_jobs, &c);
