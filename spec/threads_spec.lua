@@ -15,6 +15,12 @@ local LARGE = {
   conv_in_bands = {{{2, 130, 110, 1}, {3, 3, 1, 3}, {3}}, function(x, w, b) return lt.conv2d(x, w, b) end},
   conv_transpose2d = {{{9, 8, 9, 16}, {3, 3, 16, 16}, {16}},
     function(x, w, b) return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1}) end},
+  conv_of_many = {{{37, 4, 4, 128}, {3, 3, 128, 96}, {96}}, function(x, w, b)
+    return lt.conv2d(x, w, b, {stride = 2, padding = 1})
+  end},
+  conv_transpose_of_many = {{{17, 4, 4, 96}, {3, 3, 96, 80}, {80}}, function(x, w, b)
+    return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1, output_padding = 1})
+  end},
   linear = {{{130, 300}, {300, 200}, {200}}, function(x, w, b) return lt.linear(x, w, b) end},
   matmul = {{{210, 130}, {130, 220}}, function(a, b) return lt.matmul(a, b) end},
   sum = {{{300, 401}}, function(x) return x:sum() end},

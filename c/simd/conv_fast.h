@@ -105,6 +105,7 @@ typedef struct Correlation {
   int64_t phase_count;
   bool gaps;       /* outputs that are zero, because no tap reaches them */
   int64_t fetches; /* of a job, about */
+  int64_t parts;   /* into which its blocks of outputs are cut, for more threads */
 } Correlation;
 
 static ConvTaps conv_taps(const ConvPhase axis[2], int64_t channels, int64_t row) {
@@ -274,7 +275,9 @@ static __attribute__((noinline)) void outputs_single(const ConvPixels *x, const 
   tile_dots(*x, k, w, bias, 1, TILE_DOTS_1, 1);
 }
 
-static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x) {
+/* The outputs of the blocks in `blocks`. */
+static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, ConvPixels x,
+                               ConvSpan blocks) {
   const real *w = p->weights;
   if (p->taps.spread) {
     outputs_spread(&x, &p->taps, w, c->bias, (int)(p->taps.spread * c->out));
@@ -288,8 +291,9 @@ static void correlation_blocks(const Correlation *c, const CorrelationPhase *p, 
     x.count -= 2 * pairs.count;
     if (x.count == 0) return;
   }
-  int64_t terms = p->taps.rows * p->taps.columns * p->taps.run;
-  for (int64_t o = 0; o < c->out; o += TILE_BLOCK * LANES) {
+  int64_t terms = p->taps.rows * p->taps.columns * p->taps.run, full = TILE_BLOCK * LANES;
+  w += blocks.first * full * terms;
+  for (int64_t o = blocks.first * full; o < conv_min(blocks.end * full, c->out); o += full) {
     int64_t vectors = conv_min(conv_vectors(c->out - o), TILE_BLOCK);
     int lanes = (int)(conv_min(c->out - o, vectors * LANES) - (vectors - 1) * LANES);
     ConvPixels part = x;
@@ -315,9 +319,25 @@ static void correlation_clear(const Correlation *c, const ConvJob *j) {
          (size_t)(j->images * rows * row) * sizeof(real));
 }
 
+static int64_t correlation_all_blocks(const Correlation *c) {
+  return conv_ceil(c->out, TILE_BLOCK * LANES);
+}
+
+/* Where the threads are more than the jobs, or share them badly, the blocks of outputs of each are
+ * cut; no sum is. A part copies the window for itself. */
+static int64_t correlation_parts(const Correlation *c, int64_t job) {
+  int64_t threads = parallel_threads(), jobs = c->cut.jobs;
+  if (c->gaps || jobs % threads == 0 || jobs >= 4 * threads) return 1;
+  int64_t parts = conv_min(conv_ceil(3 * threads, jobs), job / CONV_CHUNK);
+  return conv_max(conv_min(parts, correlation_all_blocks(c)), 1);
+}
+
 static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const Correlation *c = context;
-  for (int64_t number = begin; number < end; number++) {
+  for (int64_t item = begin; item < end; item++) {
+    int64_t number = item / c->parts, part = item % c->parts, blocks = correlation_all_blocks(c);
+    ConvSpan these = {(int32_t)(part * blocks / c->parts),
+                      (int32_t)((part + 1) * blocks / c->parts)};
     ConvJob j =
         conv_job(&c->cut, c->axis, c->source, c->in, c->batch, number, parallel_scratch(thread));
     ConvAhead ahead =
@@ -340,7 +360,7 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
                       .ahead = &ahead};
       if (p->dots && c->out == 1) outputs_single(&x, &p->taps, p->weights, c->bias);
       else if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
-      else correlation_blocks(c, p, x);
+      else correlation_blocks(c, p, x, these);
     }
   }
 }
@@ -462,7 +482,9 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
     (pack.p->dots ? correlation_pack_dots : correlation_pack)(&pack);
   }
   int64_t job = conv_max(work * c.batch / c.cut.jobs, 1);
-  parallel_for(c.cut.jobs, conv_ceil(CONV_CHUNK, job), correlation_jobs, &c);
+  c.parts = correlation_parts(&c, job);
+  int64_t grain = conv_ceil(CONV_CHUNK * c.parts, job);
+  parallel_for(c.cut.jobs * c.parts, grain, correlation_jobs, &c);
   tensor_release(space);
   return true;
 }

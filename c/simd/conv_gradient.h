@@ -11,6 +11,7 @@ enum {
   CONV_SEGMENT = 256, /* pixels whose products are chained */
   CONV_CHUNKS = 16,   /* at most, and at most CONV_BUFFERS reals in their buffers */
   CONV_BUFFERS = 1 << 22,
+  GRADIENT_PART = 16,   /* tiles of a segment that a part keeps */
   CONV_APART = 1 << 19, /* reals in the buffers of segments, at most */
   CONV_ADDED = 1 << 15  /* reals of these added by a parallel chunk, about */
 };
@@ -41,6 +42,7 @@ typedef struct WeightGradient {
   int64_t lines;                 /* of a segment */
   int64_t fetches;               /* of a job, about */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
+  int64_t parts;                 /* into which the tiles of a chunk are cut, for more threads */
   int64_t apart;                 /* segments of a job, where each has sums of its own; else 0 */
   int32_t *tap;                  /* offsets of the rows */
   ConvBounds *bounds;            /* of the tiles */
@@ -156,10 +158,10 @@ static const GradientTile *gradient_choose_stretch(int64_t rows, int64_t channel
 static void gradient_rows(const WeightGradient *g, const ConvSegment *s, ConvTile *run,
                           ConvSums to) {
   real *sums = to.sums;
-  for (int64_t m = 0; m < g->rows; m += g->tile) {
-    int64_t first = conv_min(m, g->rows - g->tile);
+  for (int64_t t = s->tiles.first; t < s->tiles.end; t++) {
+    int64_t m = t * g->tile, first = conv_min(m, g->rows - g->tile);
     to.sums = sums + first * to.row;
-    run(s, g->tap + first, &g->bounds[m / g->tile], (int)(m - first), &to);
+    run(s, g->tap + first, &g->bounds[t], (int)(m - first), &to);
   }
 }
 
@@ -188,10 +190,22 @@ static void gradient_other(const WeightGradient *g, ConvSegment *s, real *wide) 
   s->other = wide;
 }
 
+static int64_t gradient_all_tiles(const WeightGradient *g) { return conv_ceil(g->rows, g->tile); }
+
+static ConvSpan gradient_part(const WeightGradient *g, int64_t part) {
+  int64_t tiles = gradient_all_tiles(g);
+  return (ConvSpan){(int32_t)(part * tiles / g->parts), (int32_t)((part + 1) * tiles / g->parts)};
+}
+
+/* Some jobs of a chunk, for one of the parts into which its tiles are cut. */
 static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const WeightGradient *g = context;
   real *scratch = parallel_scratch(thread);
   real *wide = scratch + conv_window_bytes(&g->cut) / (int64_t)sizeof(real);
+  int64_t part = begin / (g->chunks * g->grain), skip = part * g->chunks * g->grain;
+  ConvSpan tiles = gradient_part(g, part);
+  begin -= skip;
+  end = conv_min(end - skip, g->cut.jobs);
   for (int64_t number = begin; number < end; number++) {
     ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
@@ -209,6 +223,7 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
                        .top = j.row,
                        .bottom = j.row + rows,
                        .first = g->apart || (number == begin && l == 0),
+                       .tiles = tiles,
                        .ahead = &ahead};
       gradient_other(g, &s, wide);
       gradient_segment(g, s, g->sums + place * g->buffer);
@@ -377,17 +392,34 @@ static void gradient_chunks(WeightGradient *g, int64_t work) {
   if (few && g->cut.jobs > 1 && parallel_threads() > 1) g->apart = segments;
 }
 
+/* Tiles that a segment's channels take, for each tile of rows. */
+static int64_t gradient_across(const WeightGradient *g) {
+  return g->stretches ? conv_ceil(g->small_channels, TILE_ALONG)
+                      : conv_ceil(conv_vectors(g->small_channels), TILE_BLOCK);
+}
+
+/* Chunks are few, for each has sums of its own. Where the threads are more, or share them badly,
+ * the tiles of each are cut: no sum is, so that this may depend on the threads. A part copies the
+ * windows for itself, and so keeps some tiles. */
+static int64_t gradient_parts(const WeightGradient *g, int64_t work) {
+  int64_t threads = parallel_threads();
+  if (g->apart || g->chunks % threads == 0 || g->chunks >= 4 * threads) return 1;
+  int64_t tiles = gradient_all_tiles(g);
+  int64_t parts = conv_min(tiles * gradient_across(g) / GRADIENT_PART, tiles);
+  parts = conv_min(parts, work / g->chunks / CONV_CHUNK);
+  return conv_max(conv_min(parts, conv_ceil(3 * threads, g->chunks)), 1);
+}
+
 /* How often the tiles of a job fetch. */
 static int64_t gradient_fetches(const WeightGradient *g) {
-  int64_t across = g->stretches ? conv_ceil(g->small_channels, TILE_ALONG)
-                                : conv_ceil(conv_vectors(g->small_channels), TILE_BLOCK);
-  return g->cut.pixels / CONV_PIECE * (g->rows / g->tile) * across;
+  return g->cut.pixels / CONV_PIECE * (gradient_all_tiles(g) / g->parts) * gradient_across(g);
 }
 
 /* Runs the jobs, adds what they leave, and lays it out. */
 static void gradient_run(WeightGradient *g, int64_t work) {
   int64_t job = conv_max(work / g->cut.jobs, 1);
-  parallel_for(g->cut.jobs, g->apart ? conv_ceil(CONV_CHUNK, job) : g->grain, gradient_jobs, g);
+  int64_t jobs = g->parts > 1 ? g->parts * g->chunks * g->grain : g->cut.jobs;
+  parallel_for(jobs, g->apart ? conv_ceil(CONV_CHUNK, job) : g->grain, gradient_jobs, g);
   int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
   if (places > 1) parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
   int64_t rows = g->taps.rows * g->taps.columns * g->taps.run;
@@ -422,6 +454,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
   gradient_chunks(&g, work * g.batch);
+  g.parts = gradient_parts(&g, work * g.batch);
   g.fetches = gradient_fetches(&g);
   Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;

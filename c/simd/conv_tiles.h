@@ -341,6 +341,7 @@ typedef struct ConvSegment {
   int64_t other_pitch;
   int64_t row, top, bottom; /* of the first line; after bottom - 1 comes the next image's top */
   bool first;               /* the sums are stored, not added */
+  ConvSpan tiles;           /* of rows of sums, those that are to be made */
   ConvAhead *ahead;
 } ConvSegment;
 
