@@ -51,6 +51,9 @@ M.WORK = {
   {"conv winograd", "16x16, 32 to 32, with its gradient", function()
     return weight_gradient(conv, {64, 16, 16, 32}, {3, 3, 32, 32})
   end},
+  {"conv along", "28x28, 1 to 5, 5 x 5, forward", function()
+    return forward(conv, {64, 28, 28, 1}, {5, 5, 1, 5})
+  end},
   {"gradient dense", "8x8, 64 to 16, with its gradient", function()
     return weight_gradient(conv, {64, 8, 8, 64}, {3, 3, 64, 16})
   end},

@@ -13,6 +13,7 @@ local LARGE = {
   conv_of_one = {{{33, 28, 28, 1}, {5, 5, 1, 6}, {6}}, function(x, w, b) return lt.conv2d(x, w, b, {padding = 2}) end},
   conv_of_few = {{{33, 14, 14, 6}, {5, 5, 6, 16}, {16}}, function(x, w, b) return lt.conv2d(x, w, b) end},
   conv_in_bands = {{{2, 130, 110, 1}, {3, 3, 1, 3}, {3}}, function(x, w, b) return lt.conv2d(x, w, b) end},
+  conv_to_five = {{{35, 14, 14, 5}, {3, 3, 5, 5}, {5}}, function(x, w, b) return lt.conv2d(x, w, b, {padding = 1}) end},
   conv_transpose2d = {{{9, 8, 9, 16}, {3, 3, 16, 16}, {16}},
     function(x, w, b) return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1}) end},
   conv_of_many = {{{37, 4, 4, 128}, {3, 3, 128, 96}, {96}}, function(x, w, b)

@@ -12,6 +12,7 @@ typedef enum Shortcut {
   CONV_SPREAD,     /* ... tile_outputs: several pixels in a vector */
   CONV_BY_DOTS,    /* ... tile_dots: few outputs as dot products */
   CONV_AHEAD,      /* ... tile_fetch: the next job's source */
+  CONV_ALONG,      /* conv_along.h: few outputs, vectors along the pixels */
   CONV_WINOGRAD,   /* ops/winograd.c: 16 products for 36 */
   GRADIENT_DENSE,  /* ... tile_products: rows of a tile side by side */
   GRADIENT_ALONG,  /* ... tile_products: vectors along the patch, for few small channels */

@@ -6,7 +6,7 @@
 
 #include "base/parallel.h"
 #include "base/shortcuts.h"
-#include "simd/conv_tiles.h"
+#include "simd/conv_along.h"
 #include "simd/workspace.h"
 
 #include <string.h>
@@ -446,6 +446,17 @@ static int64_t correlation_place(Correlation *c, char *base) {
   return used;
 }
 
+/* Whether vectors lie along the pixels. Where outputs are dot products they stay so: these have
+ * another order of additions. */
+static bool correlation_along(const Correlation *c) {
+  CorrelationPhase p = correlation_phase(c, 0);
+  double terms = (double)(p.axis[0].taps * p.axis[1].taps * c->in);
+  /* as in correlation_phase: a permutation costs half a product */
+  double other = p.taps.spread ? 1.5 * terms / (double)p.taps.spread : terms;
+  return !p.dots && c->out <= LANES &&
+         along_fits(c->axis, c->in, c->out, p.axis[0].taps * p.axis[1].taps, other);
+}
+
 /* result = bias + source correlated with the weights. */
 static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, const real *w,
                            const real *bias, real *result, Error *e) {
@@ -462,6 +473,19 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   c.phase_count =
       conv_min(c.axis[0].phases, c.axis[0].out) * conv_min(c.axis[1].phases, c.axis[1].out);
   if (c.batch == 0) return true;
+  int64_t in_step = up ? g->weight_small : g->weight_big;
+  int64_t out_step = up ? g->weight_big : g->weight_small;
+  if (correlation_along(&c)) {
+    Along a = {.axis = {c.axis[0], c.axis[1]},
+               .cut = c.cut,
+               .batch = c.batch,
+               .in = c.in,
+               .out = c.out,
+               .source = source,
+               .result = result};
+    ConvPhase axis[2] = {conv_phase(&c.axis[0], 0), conv_phase(&c.axis[1], 0)};
+    return conv_along(&a, axis, w, bias, g->kernel[1], in_step, out_step, work, e);
+  }
   Tensor *space = workspace_new(correlation_place(&c, NULL), e);
   if (!space) return false;
   if (!parallel_reserve(conv_window_bytes(&c.cut) + 64)) {
@@ -472,11 +496,8 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   real *padded = (real *)c.bias;
   memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
   for (int64_t o = 0; bias && o < conv_vectors(c.out) * LANES; o++) padded[o] = bias[o % c.out];
-  CorrelationPack pack = {.c = &c,
-                          .w = w,
-                          .kernel_width = g->kernel[1],
-                          .in_step = up ? g->weight_small : g->weight_big,
-                          .out_step = up ? g->weight_big : g->weight_small};
+  CorrelationPack pack = {
+      .c = &c, .w = w, .kernel_width = g->kernel[1], .in_step = in_step, .out_step = out_step};
   for (int64_t f = 0; f < c.phase_count; f++) {
     pack.p = &c.phases[f];
     (pack.p->dots ? correlation_pack_dots : correlation_pack)(&pack);
