@@ -433,46 +433,11 @@ static int l_fits(lua_State *L) {
   return 1;
 }
 
-/* Has the table at index 2 still the values of the list at index 1, pairs of key and value from i
- * on?
- */
-static bool has_pairs(lua_State *L, lua_Integer i, lua_Integer count) {
-  bool same = true;
-  for (lua_Integer end = i + 2 * count; i < end && same; i += 2) {
-    lua_rawgeti(L, 1, i);
-    lua_rawget(L, 2);
-    lua_rawgeti(L, 1, i + 1);
-    same = lua_rawequal(L, -1, -2) || (!lua_toboolean(L, -1) && !lua_toboolean(L, -2));
-    lua_settop(L, 2);
-  }
-  return same;
-}
-
-/* unchanged(list) -> has each table still its values? The list is {table, count, key, value, key,
- * value, ..., table, count, ...}, with false for none. Asked at every call of a model. */
-static int l_unchanged(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  bool same = true;
-  lua_Integer n = (lua_Integer)lua_rawlen(L, 1), count;
-  for (lua_Integer i = 1; i < n && same; i += 2 + 2 * count) {
-    lua_settop(L, 1);
-    lua_rawgeti(L, 1, i + 1);
-    count = lua_tointeger(L, -1);
-    lua_rawgeti(L, 1, i);
-    lua_replace(L, 2);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    same = has_pairs(L, i + 2, count);
-  }
-  lua_pushboolean(L, same);
-  return 1;
-}
-
 static const luaL_Reg functions[] = {{"nearest", l_nearest},
                                      {"check_tensor", l_check_tensor},
                                      {"check_list", l_check_list},
                                      {"tensor_like", l_tensor_like},
                                      {"fits", l_fits},
-                                     {"unchanged", l_unchanged},
                                      {NULL, NULL}};
 
 void open_check(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -11,7 +11,7 @@ local pooling = require "latent.nn.pooling"
 
 local M = {}
 
-local conv_block, unchanged = core.ops.conv_block, core.unchanged
+local conv_block = core.ops.conv_block
 
 -- What the library's classes do when nobody has changed them.
 local ORIGINAL = {}
@@ -52,13 +52,18 @@ local function pays(up, conv, pooled)
   return conv.kernel[1] <= 3 and conv.kernel[2] <= 3 and (pooled or conv.inputs > 2)
 end
 
+-- A pair, or the number that stands for it, which is read faster.
+local function short(pair)
+  return #pair == 2 and pair[1] == pair[2] and math.type(pair[1]) == "integer" and pair[1] or pair
+end
+
 -- The block that begins at layer i, and how many layers it takes; nil where there is none.
 local function block_at(list, i)
   local start, up = i, nil
   if is(list[i], pooling.Upsample) and list[i].whole then up, i = list[i], i + 1 end
   local conv = list[i]
   if not conv or not can_convolve(conv) then return nil end
-  local options = {upsample = up and up.scale or 1, padding = conv.padding,
+  local options = {upsample = up and short(up.scale) or 1, padding = short(conv.padding),
     transposed = is(conv, convolution.ConvTranspose2d)}
   i = i + 1
   if is(list[i], activations.ReLU) then
@@ -66,60 +71,77 @@ local function block_at(list, i)
   elseif is(list[i], activations.LeakyReLU) and list[i].slope > 0 then
     options.activation, options.slope, i = "leaky_relu", list[i].slope, i + 1
   end
-  if can_pool(list[i]) then options.pool, i = list[i].kernel, i + 1 end
+  if can_pool(list[i]) then options.pool, i = short(list[i].kernel), i + 1 end
   if i - start < 2 or not pays(up, conv, options.pool) then return nil end
   return {conv = conv, options = options, first = start, last = i - 1}, i
 end
 
-local OPTIONS = {"stride", "padding", "dilation", "output_padding", "kernel", "scale", "slope", "groups", "ceil_mode",
-  "whole"}
+-- ---- what a plan was built on ----
 
--- All that the plan was built on, which the core compares at every call: a change of any makes it stale. A list of
--- table, count, and so many pairs of key and value (false for none).
-local function watch(list)
-  local order, groups = {}, {}
-  local function note(t, key)
-    local value, group = rawget(t, key), groups[t]
-    if not group then
-      group = {pairs = {t, 0}, known = {}}
-      groups[t], order[#order + 1] = group, group
-    end
-    if not group.known[key] then
-      group.known[key] = true
-      table.move({key, value or false}, 1, 2, #group.pairs + 1, group.pairs)
-      group.pairs[2] = group.pairs[2] + 1
-    end
-    return value
-  end
-  local function note_options(layer)
-    note(layer, "forward")
-    for _, option in ipairs(OPTIONS) do
-      local value = rawget(layer, option)
-      if value ~= nil then note(layer, option) end
-      if type(value) == "table" then
-        note(value, 1)
-        note(value, 2)
-      end
-    end
-  end
-  local fusing = false
-  for i = 1, #list + 1 do
-    local layer = note(list, i)
-    if layer then
-      local class, hooks = getmetatable(layer), note(layer, "_hooks")
-      if class then note(class, "__call") end
-      if hooks then note(hooks, 1) end
-      if ORIGINAL[class] then
-        fusing = true
-        note_options(layer)
-      end
-    end
-  end
-  for class in pairs(fusing and ORIGINAL or {}) do note(class, "forward") end
+local OPTIONS = {"stride", "padding", "dilation", "output_padding", "kernel", "groups", "ceil_mode", "scale", "whole",
+  "slope"}
+
+-- The options of a layer, and what those hold that are pairs.
+local function options_of(layer)
   local seen = {}
-  for _, group in ipairs(order) do table.move(group.pairs, 1, #group.pairs, #seen + 1, seen) end
+  for _, name in ipairs(OPTIONS) do
+    local value = layer[name]
+    seen[name] = value
+    if type(value) == "table" then seen[name .. "1"], seen[name .. "2"] = value[1], value[2] end
+  end
   return seen
 end
+
+-- Whether they are the same now. This is asked at every call, so they stand one by one: a loop over their names takes
+-- five times as long.
+local function same_window(layer, seen)
+  local stride, padding, dilation, kernel = layer.stride, layer.padding, layer.dilation, layer.kernel
+  return stride == seen.stride and stride[1] == seen.stride1 and stride[2] == seen.stride2
+    and padding == seen.padding and padding[1] == seen.padding1 and padding[2] == seen.padding2
+    and dilation == seen.dilation and dilation[1] == seen.dilation1 and dilation[2] == seen.dilation2
+    and kernel == seen.kernel and kernel[1] == seen.kernel1 and kernel[2] == seen.kernel2
+end
+
+local SAME = {
+  [convolution.Conv2d] = function(layer, seen) return layer.groups == seen.groups and same_window(layer, seen) end,
+  [convolution.ConvTranspose2d] = function(layer, seen)
+    local more = layer.output_padding
+    return layer.groups == seen.groups and more == seen.output_padding and more[1] == seen.output_padding1
+      and more[2] == seen.output_padding2 and same_window(layer, seen)
+  end,
+  [pooling.MaxPool2d] = function(layer, seen)
+    return layer.ceil_mode == seen.ceil_mode and same_window(layer, seen)
+  end,
+  [pooling.Upsample] = function(layer, seen)
+    local scale = layer.scale
+    return layer.whole == seen.whole and scale == seen.scale and scale[1] == seen.scale1 and scale[2] == seen.scale2
+  end,
+  [activations.LeakyReLU] = function(layer, seen) return layer.slope == seen.slope end,
+}
+
+-- A change of any of it makes the plan stale.
+local function watch(plan, list)
+  plan.all, plan.forwards, plan.same, plan.seen, plan.hooks = {}, {}, {}, {}, module.hook_changes
+  for i, layer in ipairs(list) do
+    local class = getmetatable(layer)
+    plan.all[i], plan.forwards[i] = layer, ORIGINAL[class] and layer.forward or false
+    plan.same[i], plan.seen[i] = SAME[class] or false, SAME[class] and options_of(layer) or false
+  end
+  return plan
+end
+
+local function is_stale(plan, list)
+  local all, forwards, same, seen = plan.all, plan.forwards, plan.same, plan.seen
+  for i = 1, #all do
+    local layer, forward, same_as = list[i], forwards[i], same[i]
+    if layer ~= all[i] or forward and (layer.forward ~= forward or same_as and not same_as(layer, seen[i])) then
+      return true
+    end
+  end
+  return list[#all + 1] ~= nil or plan.hooks ~= module.hook_changes
+end
+
+-- ---- the plan ----
 
 -- What to do in turn: a block; true for a layer of which the forward is all there is to call; false for another.
 local function build(list)
@@ -129,7 +151,7 @@ local function build(list)
     steps[#steps + 1], layers[#layers + 1] = block or module.calls_forward(list[i]), list[i]
     i = after or i + 1
   end
-  return {steps = steps, layers = layers, watched = watch(list)}
+  return watch({steps = steps, layers = layers}, list)
 end
 
 -- A block whose arguments its op refuses is given to the single layers, whose message names the one that is
@@ -154,7 +176,7 @@ end
 -- @treturn Tensor
 function M.run(list, x)
   local plan = list._plan
-  if not (plan and unchanged(plan.watched)) then
+  if not plan or is_stale(plan, list) then
     plan = build(list)
     list._plan = plan
   end

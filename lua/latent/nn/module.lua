@@ -358,6 +358,9 @@ local function call_with_hooks(self, ...)
   return table.unpack(results, 1, results.n)
 end
 
+--- How often hooks have come to layers, or gone.
+M.hook_changes = 0
+
 --- Calls a function after each call of the module: f(module, inputs, output), the inputs as a list. What it returns,
 -- unless nil, takes the output's place. A layer with hooks is computed alone, not fused with its neighbours.
 -- @tparam function f
@@ -368,7 +371,9 @@ function Module:register_forward_hook(f)
   local hook, hooks = {f = f}, self._hooks or {}
   self._hooks = hooks
   hooks[#hooks + 1] = hook
+  M.hook_changes = M.hook_changes + 1
   return {remove = function()
+    M.hook_changes = M.hook_changes + 1
     for i, other in ipairs(hooks) do
       if other == hook then return table.remove(hooks, i) end
     end
