@@ -1,5 +1,7 @@
 #include "base/tensor.h"
 
+#include "base/spares.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,8 +220,10 @@ bool shape_check(const Shape *s, Error *e) {
   return true;
 }
 
+static Spares spares;
+
 static Tensor *tensor_raw(Dtype dtype, const Shape *shape, Error *e) {
-  Tensor *t = malloc(sizeof *t);
+  Tensor *t = spare_take(&spares, sizeof *t);
   if (!t) {
     error_set(e, "out of memory");
     return NULL;
@@ -237,7 +241,7 @@ Tensor *tensor_new(Dtype dtype, const Shape *shape, Error *e) {
     char text[SHAPE_TEXT];
     error_set(e, "out of memory: a tensor of shape %s needs %lld bytes", shape_text(shape, text),
               (long long)t->numel * (long long)dtype_size(dtype));
-    free(t);
+    spare_give(&spares, t);
     return NULL;
   }
   t->data = t->storage->data;
@@ -274,5 +278,5 @@ Tensor *tensor_retain(Tensor *t) {
 void tensor_release(Tensor *t) {
   if (!t || --t->refs > 0) return;
   storage_release(t->storage);
-  free(t);
+  spare_give(&spares, t);
 }

@@ -3,6 +3,7 @@
 #include "ops/dispatch.h"
 #include "base/dtype.h"
 #include "base/parallel.h"
+#include "base/spares.h"
 #include "graph/later.h"
 #include "graph/profile.h"
 
@@ -29,8 +30,10 @@ void graph_trap_nonfinite(bool on, WhereFunction *where) {
 
 /* ---- variables and nodes: life and death ---- */
 
+static Spares spare_vars, spare_nodes;
+
 Var *var_new(Tensor *value, Error *e) {
-  Var *v = malloc(sizeof *v);
+  Var *v = spare_take(&spare_vars, sizeof *v);
   if (!v) {
     tensor_release(value);
     error_set(e, "out of memory");
@@ -90,7 +93,8 @@ static void nodes_free(Node *list) {
     list = n->next;
     node_clear(n, &list);
     free(n->where);
-    free(n);
+    if (n->call.inputs <= MAX_FIXED_INPUTS) spare_give(&spare_nodes, n);
+    else free(n);
   }
 }
 
@@ -118,14 +122,17 @@ void var_release(Var *v) {
   tensor_release(v->grad);
   tensor_release(v->pending);
   node_release(v->node);
-  free(v);
+  spare_give(&spare_vars, v);
   if (later_count > 0) later_drop_unused();
 }
 
 Node *node_new(const Call *c) {
-  size_t count = (size_t)c->inputs, each = sizeof(Edge) + sizeof(Tensor *) + sizeof(uint32_t);
-  Node *n = calloc(1, sizeof *n + count * each);
+  bool few = c->inputs <= MAX_FIXED_INPUTS; /* those have room for as many as there may be */
+  size_t count = few ? MAX_FIXED_INPUTS : (size_t)c->inputs;
+  size_t size = sizeof(Node) + count * (sizeof(Edge) + sizeof(Tensor *) + sizeof(uint32_t));
+  Node *n = few ? spare_take(&spare_nodes, size) : malloc(size);
   if (!n) return NULL;
+  memset(n, 0, size);
   n->refs = 1;
   n->order = ++graph.nodes;
   n->call = *c;
