@@ -87,7 +87,7 @@ end
 local function outside(run)
   local seconds, inside, all = {}, {}, 0
   for _, region in ipairs(run.regions) do
-    inside[key_of(region)] = (inside[key_of(region)] or 0) + sum(region)
+    inside[key_of(region)] = (inside[key_of(region)] or 0) + region.seconds
   end
   for key, own in pairs(run.ops) do
     seconds[key] = math.max(0, own - (inside[key] or 0))

@@ -32,10 +32,13 @@ describe("watched regions", function()
     assert.same({3, 1, 2500}, {regions[1].chunks, regions[2].chunks, regions[3].chunks})
     local sum = 0
     for _, region in ipairs(regions) do
+      local own = 0
       for _, chunk in ipairs(region) do
         assert(chunk >= 0)
-        sum = sum + chunk
+        own = own + chunk
       end
+      assert(own <= 1.001 * region.seconds, ("%g of %g s"):format(own, region.seconds)) -- floats are rounded
+      sum = sum + region.seconds
     end
     assert(sum <= seconds, ("%g of %g s"):format(sum, seconds))
     assert(regions[2][1] > regions[1][1])

@@ -11,7 +11,8 @@ static struct {
   size_t count, room;         /* of regions */
   size_t chunks, chunks_room; /* of all regions together */
   bool complete;
-  struct timespec last; /* when the present chunk began */
+  struct timespec first; /* when the present region began */
+  struct timespec last;  /* when the present chunk began */
 } kept;
 
 void regions_start(void) {
@@ -43,7 +44,12 @@ void regions_begin(void) {
     kept.region = list;
     kept.region[kept.count++] = (Region){.first = kept.chunks};
   }
-  clock_gettime(CLOCK_MONOTONIC, &kept.last);
+  clock_gettime(CLOCK_MONOTONIC, &kept.first);
+  kept.last = kept.first;
+}
+
+static double between(const struct timespec *from, const struct timespec *to) {
+  return (double)(to->tv_sec - from->tv_sec) + 1e-9 * (double)(to->tv_nsec - from->tv_nsec);
 }
 
 void regions_chunk(void) {
@@ -52,9 +58,10 @@ void regions_chunk(void) {
   void *list = kept.seconds;
   if (grow(&list, kept.chunks, &kept.chunks_room, sizeof(float))) {
     kept.seconds = list;
-    kept.seconds[kept.chunks++] = (float)((double)(now.tv_sec - kept.last.tv_sec) +
-                                          1e-9 * (double)(now.tv_nsec - kept.last.tv_nsec));
-    kept.region[kept.count - 1].chunks++;
+    kept.seconds[kept.chunks++] = (float)between(&kept.last, &now);
+    Region *region = &kept.region[kept.count - 1];
+    region->chunks++;
+    region->seconds = between(&kept.first, &now);
   }
   clock_gettime(CLOCK_MONOTONIC, &kept.last);
 }

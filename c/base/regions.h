@@ -15,6 +15,7 @@ typedef struct Region {
   int kind;         /* as who named it means it */
   size_t first;     /* its first chunk's place among the seconds */
   int64_t chunks;
+  double seconds; /* from its begin to the last chunk's end: what watching takes is in it too */
 } Region;
 
 typedef struct Regions {

@@ -56,9 +56,9 @@ static int l_regions_start(lua_State *L) {
   return 0;
 }
 
-/* regions_stop() -> a list of {chunks} in their order, with `name` and `kind` of the op where a
- * profile ran; and the seconds of all chunks, one float after the other in a string: nothing that
- * Lua's collector would have to walk through in the next iteration */
+/* regions_stop() -> a list of {chunks, seconds} in their order, with `name` and `kind` of the op
+ * where a profile ran; and the seconds of all chunks, one float after the other in a string:
+ * nothing that Lua's collector would have to walk through in the next iteration */
 static int l_regions_stop(lua_State *L) {
   Regions r = regions_stop();
   if (!r.complete) raise_error(L, "regions_stop: out of memory");
@@ -66,8 +66,10 @@ static int l_regions_stop(lua_State *L) {
   lua_createtable(L, (int)r.count, 0);
   for (size_t i = 0; i < r.count; i++) {
     const Region *region = &r.region[i];
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     set_integer(L, "chunks", region->chunks);
+    lua_pushnumber(L, region->seconds);
+    lua_setfield(L, -2, "seconds");
     if (region->name) set_names(L, region->name, region->kind);
     lua_rawseti(L, -2, (lua_Integer)i + 1);
     chunks += (size_t)region->chunks;
