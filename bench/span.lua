@@ -1,7 +1,8 @@
 --- How far a case can scale, shown on any machine: its work, and what of it no number of threads makes shorter. One
 -- thread runs every parallel region chunk by chunk and times each; then threads are dealt those chunks as
--- c/base/parallel.c deals them. What this leaves out is what only that many processors show: memory and caches that
--- they share, and clocks. `make bench ARGS="--span"`.
+-- c/base/parallel.c deals them. (Where work is cut for the number of threads, it is for those that are asked about.)
+-- What this leaves out is what only that many processors show: memory and caches that they share, and clocks.
+-- `make bench ARGS="--span"`.
 local core, lt = require "latent.core", require "latent"
 local harness = require "bench.harness"
 
@@ -119,13 +120,14 @@ local function united(runs)
   return regions, serial
 end
 
---- Watches a function of one thread.
+--- Watches a function as it is cut for a number of threads; one runs it.
 -- @tparam function once an iteration
 -- @tparam int count iterations that are united
+-- @tparam int threads
 -- @treturn {table,...} regions in their order: the seconds of the chunks, `name` and `kind` of the op
 -- @treturn table seconds outside regions, by op
-function M.watch(once, count)
-  lt.set_threads(1)
+function M.watch(once, count, threads)
+  lt.set_threads(threads)
   local runs
   for _ = 1, 3 do once() end
   for _ = 1, 10 do -- now and then an iteration is another one: an image set that began anew
@@ -203,15 +205,18 @@ end
 -- @treturn {table,...} a row for each number: case, threads, work_ms, outside_ms, regions, ms and efficiency, both
 -- also with a cost of each region (`paid_ms`, `paid_efficiency`), and `losses` by op
 function M.case(case, o)
-  local body, rows = case.setup(), {}
-  local regions, serial = M.watch(body.once, o.pairs)
-  local work, out = M.predict(regions, serial, 1, 0), 0
-  for _, seconds in pairs(serial) do out = out + seconds end
-  for i, threads in ipairs(o.threads or {2, 4, 8, 16, 64}) do
-    local least, paid = M.predict(regions, serial, threads, 0), M.predict(regions, serial, threads, REGION_COST)
-    rows[i] = {case = case.name, threads = threads, isa = lt.info().isa, work_ms = 1e3 * work, outside_ms = 1e3 * out,
-      regions = #regions, ms = 1e3 * least, efficiency = work / least / threads, paid_ms = 1e3 * paid,
-      paid_efficiency = work / paid / threads, losses = losses(regions, serial, threads)}
+  local body, rows, work, out = case.setup(), {}, nil, 0
+  for _, threads in ipairs{1, table.unpack(o.threads or {2, 4, 8, 16, 64})} do
+    local regions, serial = M.watch(body.once, o.pairs, threads)
+    if not work then
+      work = M.predict(regions, serial, 1, 0)
+      for _, seconds in pairs(serial) do out = out + seconds end
+    else
+      local least, paid = M.predict(regions, serial, threads, 0), M.predict(regions, serial, threads, REGION_COST)
+      rows[#rows + 1] = {case = case.name, threads = threads, isa = lt.info().isa, work_ms = 1e3 * work,
+        outside_ms = 1e3 * out, regions = #regions, ms = 1e3 * least, efficiency = work / least / threads,
+        paid_ms = 1e3 * paid, paid_efficiency = work / paid / threads, losses = losses(regions, serial, threads)}
+    end
   end
   collectgarbage()
   lt.trim()

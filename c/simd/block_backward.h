@@ -5,6 +5,7 @@
 
 #include "simd/block_forward.h"
 #include "simd/block_sparse.h"
+#include "simd/sums.h"
 
 /* What the weight gradient needs besides: offsets of the taps and channels that a tile joins. */
 typedef struct BlockGradient {
@@ -16,7 +17,21 @@ typedef struct BlockGradient {
   bool copy; /* vectors of x may reach beyond it: they are read from a copy */
   /* Which gradients only visit winners: both, or that of the weight with few input channels. */
   bool dw, sparse_dx, sparse_dw, narrow;
+  int64_t slices;
 } BlockGradient;
+
+/* Where there are more threads than chunks, several share one: each builds the chunk's dz, sums one
+ * slice of dw and does dx for some of its jobs; one more sums db. No sum has another order for
+ * that. */
+typedef struct BlockSlice {
+  int64_t number, of;
+  int64_t first, end; /* pieces of dw */
+  bool bias;
+} BlockSlice;
+
+static inline bool slice_has(BlockSlice s, int64_t piece) {
+  return s.first <= piece && piece < s.end;
+}
 
 /* Taps that each place of x meets. */
 static int64_t block_taps(const BlockRun *r) {
@@ -130,8 +145,18 @@ static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, 
     }
 }
 
+/* Pieces of dw that one slice or another sums. */
+static int64_t block_weight_pieces(const BlockGradient *g) {
+  const Block *b = g->r.b;
+  if (g->sparse_dw)
+    return g->narrow ? block_vectors(b->out) * b->in : b->out * block_vectors(b->in);
+  return block_vectors(g->r.turned ? b->in : b->out) * block_ceil(g->b_count, g->tile.bs) *
+         block_ceil(g->a_count, g->tile.as);
+}
+
 /* Sums for dw of the places that z describes, where z.a is dz and z.b is x. */
-static void block_weight_products(const BlockGradient *g, BlockProducts z, real *sums) {
+static void block_weight_products(const BlockGradient *g, BlockProducts z, BlockSlice slice,
+                                  real *sums) {
   const BlockRun *r = &g->r;
   BlockProducts t = z;
   if (r->turned) {
@@ -143,9 +168,11 @@ static void block_weight_products(const BlockGradient *g, BlockProducts z, real 
   t.b_pitch = r->turned ? LANES : taps * LANES;
   int64_t vectors = block_vectors(r->turned ? r->b->in : r->b->out);
   int64_t size = taps * (r->turned ? r->b->out : r->b->in) * LANES;
+  int64_t piece = 0;
   for (int64_t k = 0; k < vectors; k++, t.a += LANES, sums += size)
     for (int64_t m = 0; m < g->b_count; m += g->tile.bs)
       for (int64_t i = 0; i < g->a_count; i += g->tile.as) {
+        if (!slice_has(slice, piece++)) continue;
         t.a_offset = g->a_offset + i;
         t.b_offset = g->b_offset + m;
         t.a_end = g->a_count - i;
@@ -158,7 +185,7 @@ static void block_weight_products(const BlockGradient *g, BlockProducts z, real 
 /* dx and the sums for dw of a job of a doubling block, by records of dz. x and dx: of the job's
  * first pixel, and what is not wanted is NULL. */
 static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz, const real *x,
-                              real *dx, real *sums, bool first, real *records) {
+                              real *dx, BlockSlice slice, real *sums, bool first, real *records) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   int64_t row = r->width * b->out, columns = b->axis[1].in, pixels = j.images * j.rows * columns;
@@ -182,23 +209,35 @@ static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz
                        .a_pixel = DOUBLE_PARTS * b->out,
                        .b_pixel = b->in,
                        .first = first && i == 0};
-    block_weight_products(g, z, sums);
+    block_weight_products(g, z, slice, sums);
   }
+}
+
+/* What is zero in a thread's scratch stays so. */
+static void block_clear(const BlockGradient *g, const BlockScratch *s, real *scratch) {
+  const BlockRun *r = &g->r;
+  const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
+  int64_t frame = (v->used + v->taps - 1) * (h->used + h->taps - 1) * r->b->in;
+  int64_t window = r->height * r->width * r->b->out;
+  if (s->records > s->window)
+    memset(scratch + s->window, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
+  if (g->sparse_dw)
+    memset(scratch + s->x, 0, (size_t)(r->cut.images * frame + LANES) * sizeof(real));
 }
 
 /* The part of a job that builds the whole gradient of the convolution's output. */
 static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
-                            BlockJob j, bool clean, bool first, real *sums) {
+                            BlockJob j, bool dx, BlockSlice slice, bool first, real *sums) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   real *dz = scratch + s->window, *copy = scratch + s->copy;
   int64_t window = r->height * r->width * b->out, line = h->in * b->in;
-  if (clean) memset(dz, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
+  if (r->cut.bands > 1) memset(dz, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
   for (int64_t n = 0; n < j.images; n++)
     block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low, h->low,
                  r->height, r->width);
-  bool dx = r->dx && !g->sparse_dx, dw = sums && !g->sparse_dw;
+  bool dw = sums && !g->sparse_dw;
   if (dx && !r->form.parts) block_input_gradient(r, j, dz, scratch + s->out);
   if (!dw && !r->form.parts) return;
   const real *x = r->x + (j.image * v->in + j.row) * line;
@@ -212,7 +251,7 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
   }
   if (r->form.parts) {
     real *to = dx ? r->dx + (j.image * v->in + j.row) * line : NULL;
-    block_double_down(g, j, dz, x, to, dw ? sums : NULL, first, scratch + s->records);
+    block_double_down(g, j, dz, x, to, slice, dw ? sums : NULL, first, scratch + s->records);
     return;
   }
   int64_t width = r->width * b->out;
@@ -228,12 +267,12 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
                      .b_row = line,
                      .b_pixel = b->in,
                      .first = first};
-  block_weight_products(g, z, sums);
+  block_weight_products(g, z, slice, sums);
 }
 
 /* The part that visits winners only; whole images. */
 static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
-                             BlockJob j, bool clean, bool first, real *sums) {
+                             BlockJob j, bool dx_wanted, BlockSlice slice, bool first, real *sums) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
@@ -249,8 +288,8 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
                    .channel_room = block_channel_room(r),
                    .place_room = block_place_room(b)};
   real *x = scratch + s->x, *dx = scratch + s->dx;
-  bool dw = sums && g->sparse_dw, dx_wanted = r->dx && g->sparse_dx;
-  if (dw && clean) memset(x, 0, (size_t)(r->cut.images * image + LANES) * sizeof(real));
+  bool dw = sums && g->sparse_dw;
+  int64_t vectors = block_vectors(b->in);
   for (int64_t n = 0; n < j.images && dw; n++)
     block_window(x + n * image, r->x + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in,
                  v->first, h->first, high, across);
@@ -258,8 +297,9 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
     for (int64_t n = 0; n < j.images; n++)
       for (int64_t c = 0; c < b->out; c += LANES)
         for (int64_t i = 0; i < b->in; i++)
-          narrow_weight(b, r->dy, &r->codes, j.image + n, c, x + n * image + i, &plane,
-                        sums + (c * b->in + i * LANES) * taps, first && n == 0);
+          if (slice_has(slice, c / LANES * b->in + i))
+            narrow_weight(b, r->dy, &r->codes, j.image + n, c, x + n * image + i, &plane,
+                          sums + (c * b->in + i * LANES) * taps, first && n == 0);
     dw = false;
   }
   if (!dw && !dx_wanted) return;
@@ -278,21 +318,26 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
                   v->first, h->first, high, across);
   }
   for (int64_t o = 0; o < b->out && dw; o++)
-    for (int64_t k = 0; k < block_vectors(b->in); k++)
-      sparse_weight(l.channel_at + o * l.channel_room, l.channel_d + o * l.channel_room,
-                    l.channel_count[o], x + k * LANES, plane.row, plane.pixel,
-                    sums + (k * b->out + o) * taps * LANES, first);
+    for (int64_t k = 0; k < vectors; k++)
+      if (slice_has(slice, o * vectors + k))
+        sparse_weight(l.channel_at + o * l.channel_room, l.channel_d + o * l.channel_room,
+                      l.channel_count[o], x + k * LANES, plane.row, plane.pixel,
+                      sums + (k * b->out + o) * taps * LANES, first);
 }
 
-static void block_backward_jobs(void *context, int64_t begin, int64_t end, int thread) {
-  const BlockGradient *g = context;
+/* A chunk's jobs, or what belongs to a slice of them. */
+static void block_backward_chunk(const BlockGradient *g, int64_t chunk, BlockSlice slice,
+                                 int thread) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   BlockScratch s = block_scratch(g);
   real *scratch = parallel_scratch(thread);
-  int64_t chunk = begin / r->grain, pooled = b->axis[0].pooled, bands = r->cut.bands;
+  int64_t begin = chunk * r->grain, end = block_min(begin + r->grain, r->cut.jobs);
+  int64_t pooled = b->axis[0].pooled, bands = r->cut.bands;
   real *sums = r->sums ? r->sums + chunk * r->sums_size : NULL;
-  real *bias_sums = r->bias_sums ? r->bias_sums + chunk * b->out : NULL;
+  real *bias_sums = r->bias_sums && slice.bias ? r->bias_sums + chunk * b->out : NULL;
+  if (!r->cleared[thread]) block_clear(g, &s, scratch);
+  r->cleared[thread] = true;
   if (bias_sums) memset(bias_sums, 0, (size_t)b->out * sizeof(real));
   for (int64_t number = begin; number < end; number++) {
     BlockJob j = block_job(r, number);
@@ -300,12 +345,28 @@ static void block_backward_jobs(void *context, int64_t begin, int64_t end, int t
     for (int64_t n = 0; n < j.images && bias_sums; n++)
       block_bias_sums(b, r->dy, &r->codes, j.image + n, pooled * band / bands,
                       pooled * (band + 1) / bands, bias_sums);
-    bool clean = !r->cleared[thread];
-    if ((r->dx && !g->sparse_dx) || (sums && !g->sparse_dw))
-      block_dense_job(g, &s, scratch, j, clean || bands > 1, number == begin, sums);
-    if ((r->dx && g->sparse_dx) || (sums && g->sparse_dw))
-      block_sparse_job(g, &s, scratch, j, clean, number == begin, sums);
-    r->cleared[thread] = true;
+    if (slice.number == slice.of) continue;
+    bool dx = r->dx && (number - begin) % slice.of == slice.number, first = number == begin;
+    if ((dx && !g->sparse_dx) || (sums && !g->sparse_dw))
+      block_dense_job(g, &s, scratch, j, dx && !g->sparse_dx, slice, first, sums);
+    if ((dx && g->sparse_dx) || (sums && g->sparse_dw))
+      block_sparse_job(g, &s, scratch, j, dx && g->sparse_dx, slice, first, sums);
+  }
+}
+
+/* Items of a chunk. */
+static int64_t block_items(const BlockGradient *g) {
+  return g->slices > 1 && g->r.bias_sums ? g->slices + 1 : g->slices;
+}
+
+static void block_backward_items(void *context, int64_t begin, int64_t end, int thread) {
+  const BlockGradient *g = context;
+  int64_t pieces = g->dw ? block_weight_pieces(g) : 0, items = block_items(g);
+  for (int64_t k = begin; k < end; k++) {
+    BlockSlice s = {.number = k % items, .of = g->slices, .bias = k % items == items - 1};
+    s.first = pieces * s.number / s.of;
+    s.end = pieces * (s.number + 1) / s.of;
+    block_backward_chunk(g, k / items, s, thread);
   }
 }
 
@@ -346,8 +407,7 @@ static void block_gradient_lists(BlockGradient *g) {
 /* Adds the chunks' sums in order. */
 static void block_gradient_finish(const BlockGradient *g, int64_t chunks, real *dw, real *db) {
   const BlockRun *r = &g->r;
-  for (int64_t c = 1; c < chunks && dw; c++)
-    for (int64_t i = 0; i < r->sums_size; i++) r->sums[i] += r->sums[c * r->sums_size + i];
+  if (dw) sums_join(r->sums, r->sums_size, chunks);
   if (dw) block_unfold(r->b, r->sums, dw, r->form.parts, r->turned);
   for (int64_t i = 0; i < r->b->out && db; i++) {
     double sum = 0;
@@ -397,6 +457,14 @@ static void block_gradient_cut(BlockGradient *g) {
               (r->b->in % LANES == 0 && v->in % r->form.rows == 0 && h->in % r->form.columns == 0);
 }
 
+/* As many as there are threads for, each worth a region. */
+static int64_t block_slices(const BlockGradient *g, int64_t chunks, int64_t work) {
+  enum { IMAGE = 1 << 12 }; /* multiplications that an image costs besides its own */
+  work += g->r.b->batch * IMAGE;
+  int64_t slices = block_min(parallel_threads() / chunks, work / (chunks * BLOCK_CHUNK));
+  return g->dw ? block_max(block_min(slices, block_weight_pieces(g)), 1) : 1;
+}
+
 /* The gradients that are not NULL. */
 static bool block_backward(const Block *b, const real *x, const real *w, const Tensor *kept,
                            const real *dy, real *dx, real *dw, real *db, Error *e) {
@@ -421,6 +489,7 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   chunks = block_max(block_min(chunks, r->cut.jobs), 1);
   r->grain = block_ceil(r->cut.jobs, chunks);
   chunks = block_ceil(r->cut.jobs, r->grain);
+  g.slices = block_slices(&g, chunks, work);
   Tensor *space = workspace_new(block_gradient_place(&g, NULL, chunks, dw, db), e);
   if (!space) return false;
   bool ok = parallel_reserve(block_scratch(&g).all * (int64_t)sizeof(real));
@@ -429,7 +498,7 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
     if (dx && r->form.parts) block_double_turn(b, w, (real *)r->form.weights);
     else if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
     if (dw) block_gradient_lists(&g);
-    parallel_for(r->cut.jobs, r->grain, block_backward_jobs, &g);
+    parallel_for(chunks * block_items(&g), 1, block_backward_items, &g);
     block_gradient_finish(&g, chunks, dw, db);
   } else error_set(e, "out of memory");
   tensor_release(space);
