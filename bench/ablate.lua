@@ -26,6 +26,8 @@ end
 
 local function conv(x, w) return lt.conv2d(x, w, {padding = 1}) end
 
+local function halved(x, w) return lt.conv2d(x, w, {stride = 2, padding = 1}) end
+
 local function block(options)
   return function(x, w) return core.ops.conv_block(x, w, options) end
 end
@@ -44,9 +46,16 @@ M.WORK = {
   {"conv in pairs", "32x32, 16 to 16, forward", function() return forward(conv, {16, 32, 32, 16}, {3, 3, 16, 16}) end},
   {"conv spread", "32x32, 3 to 3, forward", function() return forward(conv, {32, 32, 32, 3}, {3, 3, 3, 3}) end},
   {"conv by dots", "16x16, 64 to 1, forward", function() return forward(conv, {32, 16, 16, 64}, {3, 3, 64, 1}) end},
-  {"conv ahead", "64x64, 32 to 32, stride 2, forward", function()
-    local function halved(x, w) return lt.conv2d(x, w, {stride = 2, padding = 1}) end
+  {"conv open", "64x64, 32 to 32, stride 2, forward", function()
     return forward(halved, {32, 64, 64, 32}, {3, 3, 32, 32})
+  end},
+  {"conv ahead", "32x32 doubled, 32 to 32, input's gradient", function()
+    local x, w, dy = lt.param(lt.randn(32, 32, 32, 32)), lt.randn(3, 3, 32, 32), lt.randn(32, 64, 64, 32)
+    return function()
+      x.grad = nil
+      lt.conv_transpose2d(x, w, {stride = 2, padding = 1, output_padding = 1}):backward(dy)
+      return x.grad
+    end
   end},
   {"conv winograd", "16x16, 32 to 32, with its gradient", function()
     return weight_gradient(conv, {64, 16, 16, 32}, {3, 3, 32, 32})

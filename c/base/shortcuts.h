@@ -11,6 +11,7 @@ typedef enum Shortcut {
   CONV_IN_PAIRS,   /* conv_tiles.h, tile_pairs: rows by two */
   CONV_SPREAD,     /* ... tile_outputs: several pixels in a vector */
   CONV_BY_DOTS,    /* ... tile_dots: few outputs as dot products */
+  CONV_OPEN,       /* ... tile_patches: large images read where they are */
   CONV_AHEAD,      /* ... tile_fetch: the next job's source */
   CONV_ALONG,      /* conv_along.h: few outputs, vectors along the pixels */
   CONV_WINOGRAD,   /* ops/winograd.c: 16 products for 36 */

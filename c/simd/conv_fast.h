@@ -49,7 +49,7 @@ static ConvJob conv_job(const ConvCut *c, const ConvAxis axis[2], const real *so
   int64_t from = j.row * axis[0].step - axis[0].before;
   int64_t image = axis[0].source * axis[1].source * channels;
   if (c->direct) {
-    j.window = source + j.image * image + from * c->row;
+    j.window = source + j.image * image + from * c->row - axis[1].before * channels;
     return j;
   }
   for (int64_t i = 0; i < j.images; i++)
@@ -105,6 +105,7 @@ typedef struct Correlation {
   int64_t phase_count;
   bool gaps;       /* outputs that are zero, because no tap reaches them */
   int64_t fetches; /* of a job, about */
+  bool open;       /* windows are not copied: see tile_patches */
   int64_t parts;   /* into which its blocks of outputs are cut, for more threads */
 } Correlation;
 
@@ -357,7 +358,8 @@ static void correlation_jobs(void *context, int64_t begin, int64_t end, int thre
                       .place = whole ? p->place : p->last_place,
                       .row_taps = p->row_taps + j.row,
                       .column_taps = p->column_taps,
-                      .ahead = &ahead};
+                      .ahead = &ahead,
+                      .patches = c->open ? parallel_scratch(thread) : NULL};
       if (p->dots && c->out == 1) outputs_single(&x, &p->taps, p->weights, c->bias);
       else if (p->dots) outputs_few(&x, &p->taps, p->weights, c->bias, c->out);
       else correlation_blocks(c, p, x, these);
@@ -457,6 +459,12 @@ static bool correlation_along(const Correlation *c) {
          along_fits(c->axis, c->in, c->out, p.axis[0].taps * p.axis[1].taps, other);
 }
 
+/* Large images that plain tiles read need no window: few tiles lie at their edges. */
+static bool correlation_open(const Correlation *c) {
+  return !c->cut.direct && c->out > LANES && c->in >= CONV_SHORT &&
+         c->axis[0].count * c->axis[1].count >= CONV_PIXELS && shortcut(CONV_OPEN);
+}
+
 /* result = bias + source correlated with the weights. */
 static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, const real *w,
                            const real *bias, real *result, Error *e) {
@@ -470,6 +478,8 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   int64_t pixels = g->small[0] * g->small[1];
   int64_t work = pixels * g->kernel[0] * g->kernel[1] * c.in * conv_vectors(c.out) * LANES;
   c.cut = conv_cut(c.axis, c.batch, c.in, c.out, work, c.out >= LANES);
+  c.open = correlation_open(&c);
+  if (c.open) conv_cut_open(&c.cut, c.axis, c.in);
   c.phase_count =
       conv_min(c.axis[0].phases, c.axis[0].out) * conv_min(c.axis[1].phases, c.axis[1].out);
   if (c.batch == 0) return true;
@@ -488,7 +498,8 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   }
   Tensor *space = workspace_new(correlation_place(&c, NULL), e);
   if (!space) return false;
-  if (!parallel_reserve(conv_window_bytes(&c.cut) + 64)) {
+  int64_t patches = c.open ? 8 * g->kernel[0] * g->kernel[1] * c.in * (int64_t)sizeof(real) : 0;
+  if (!parallel_reserve(conv_window_bytes(&c.cut) + patches + 64)) {
     tensor_release(space);
     return error_set(e, "out of memory");
   }

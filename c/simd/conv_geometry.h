@@ -174,4 +174,13 @@ static inline ConvCut conv_cut(const ConvAxis axis[2], int64_t batch, int64_t in
   return c;
 }
 
+/* Reads a source of `in` channels where it is although taps reach beyond it; the tiles see to
+ * these.
+ */
+static inline void conv_cut_open(ConvCut *c, const ConvAxis axis[2], int64_t in) {
+  c->direct = true;
+  c->row = axis[1].source * in;
+  c->image = axis[0].source * c->row;
+}
+
 #endif

@@ -85,6 +85,7 @@ typedef struct ConvPixels {
   const ConvPlace *place;
   const ConvSpan *row_taps, *column_taps; /* those inside the image, of each row and column */
   ConvAhead *ahead;
+  real *patches; /* room for the taps of a tile's pixels, where the source has no zeros around it */
 } ConvPixels;
 
 /* How many of `left` channels a tile takes that can take `most`: never a single one after others.
@@ -115,6 +116,29 @@ VEC_INLINE ConvSpan tile_rows(const ConvPixels *x, const ConvPlace *first, const
   return (ConvSpan){x->row_taps[bottom].first, x->row_taps[top].end};
 }
 
+VEC_INLINE bool tile_same_taps(const ConvPixels *x, const ConvPlace *a, const ConvPlace *b) {
+  return conv_same_span(x->column_taps[a->column], x->column_taps[b->column]) &&
+         conv_same_span(x->row_taps[a->row], x->row_taps[b->row]);
+}
+
+/* Copies what the taps of a tile's pixels read, with zeros for those outside the image, for tiles
+ * whose pixels differ in that. */
+static __attribute__((noinline, unused)) void tile_patches(const ConvPixels *x, const ConvTaps *k,
+                                                           const ConvPlace *place, int tile) {
+  size_t bytes = (size_t)k->unit * sizeof(real);
+  real *to = x->patches;
+  for (int t = 0; t < tile; t++) {
+    ConvSpan rows = x->row_taps[place[t].row], columns = x->column_taps[place[t].column];
+    const real *source = x->source + place[t].source;
+    for (int64_t r = 0; r < k->rows; r++)
+      for (int64_t c = 0; c < k->across; c++, to += k->unit) {
+        bool inside = r >= rows.first && r < rows.end && c >= columns.first && c < columns.end;
+        if (inside) memcpy(to, source + r * k->row_pitch + c * k->column_pitch, bytes);
+        else memset(to, 0, bytes);
+      }
+  }
+}
+
 /* out[pixel][o] = bias[o] + sum over taps, i of source[pixel + tap][i] * weights[tap][i][o], for
  * `block` vectors of o, the last of which has `lanes` channels. `listed`: the terms' offsets are in
  * a list, which is faster for short runs. `spread`: few inputs and outputs, of which a vector takes
@@ -143,10 +167,17 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
     }
     if (!listed) rows = tile_rows(&x, place, place + tile - 1);
     if (!listed) columns = tile_columns(&x, place, place + tile - 1);
+    int64_t row_pitch = k->row_pitch, column_pitch = k->column_pitch;
+    if (!listed && !spread && x.patches && !tile_same_taps(&x, place, place + tile - 1)) {
+      tile_patches(&x, k, place, tile);
+      row_pitch = k->across * k->unit;
+      column_pitch = k->unit;
+      VEC_UNROLL for (int t = 0; t < tile; t++) source[t] = x.patches + t * k->rows * row_pitch;
+    }
     int64_t step = k->columns == 1 ? columns.end - columns.first : 1;
     for (int64_t r = rows.first; r < rows.end; r++)
       for (int64_t c = columns.first; c < columns.end; c += step) {
-        int64_t i = listed ? k->list[r] : r * k->row_pitch + c * k->column_pitch;
+        int64_t i = listed ? k->list[r] : r * row_pitch + c * column_pitch;
         const real *w = weights + (r * across + c) * unit * block * LANES;
         tile_fetch(x.ahead);
         for (int64_t end = i + step * unit; i < end; i++, w += block * LANES) {

@@ -312,6 +312,14 @@ for _, c in ipairs {{{2, 8, 8, 32}, 32, 1}, {{3, 7, 9, 40}, 33, 1}, {{1, 9, 6, 3
   conv("conv_transpose2d", c[1], {3, 3}, c[2], {padding = c[3]}, {wide = true})
 end
 
+-- Large images, whose pixels at the edges have tiles of their own, of which some begin within a row.
+for _, name in ipairs {"conv2d", "conv_transpose2d"} do
+  conv(name, {1, 17, 19, 9}, {3, 3}, 20, {padding = 1}, {wide = true})
+  conv(name, {2, 19, 18, 8}, {3, 2}, 33, {padding = {2, 1}, dilation = {1, 3}}, {wide = true})
+end
+conv("conv2d", {1, 36, 34, 8}, {5, 3}, 18, {stride = 2, padding = 2}, {wide = true})
+conv("conv_transpose2d", {1, 17, 16, 9}, {3, 3}, 20, {stride = 2, padding = 1, output_padding = 1}, {wide = true})
+
 -- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
 for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do
   for _, name in ipairs {"conv2d", "conv_transpose2d"} do
