@@ -399,9 +399,10 @@ typedef struct ConvBounds {
 VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds,
                               int skip, const ConvSums *to, const int rows, const int block,
                               const bool stretches, const int side) {
+  const int runs = rows / side;
   const real *source[8];
   Vec sum[TILE_MOST][TILE_ACROSS];
-  VEC_UNROLL for (int m = 0; m < rows / side; m++) source[m] = s->source + tap[m * side];
+  VEC_UNROLL for (int m = 0; m < runs; m++) source[m] = s->source + tap[m * side];
   VEC_UNROLL for (int m = 0; m < rows; m++) {
     VEC_UNROLL for (int b = 0; b < block; b++) sum[m][b] = vec_zero();
   }
@@ -417,7 +418,7 @@ VEC_INLINE void tile_products(const ConvSegment *s, const int32_t *tap, const Co
     for (int64_t p = line + left; p < end; p++, other += s->other_pitch) {
       int64_t offset = s->source_offset[p];
       const real *at[8];
-      if (side > 1) VEC_UNROLL for (int i = 0; i < rows / side; i++) {
+      if (side > 1) VEC_UNROLL for (int i = 0; i < runs; i++) {
           at[i] = source[i] + offset;
           __asm__("" : "+r"(at[i])); /* one address, not one for each row */
         }
