@@ -120,10 +120,11 @@ describe("bench --span", function()
       for _, loss in ipairs(row.losses) do shared = shared + loss.shared end
       assert.close(1e3 * shared, row.ms, 1e-6)
     end
-    assert(rows[3].case == "op.sum.1e6" and rows[3].ms < 0.75 * rows[3].work_ms)
+    assert(rows[3].case == "op.sum.1e6" and rows[3].ms < rows[3].work_ms)
     assert.matches("^tiny +2 +[%d.e-]+ +[%d.e-]+ +%d+ +[%d.e-]+ +%d+%% +[%d.e-]+ +%d+%%$", lines[3])
     assert.matches("^  us; limits with 2 threads +alone +outside +regions +chunks > +longest +shared +lost$", lines[4])
-    assert.matches("^  elsewhere %(Lua, data%) ", lines[5])
+    -- which of the rows comes first is time
+    assert.matches("\n  elsewhere %(Lua, data%) ", table.concat(lines, "\n", 4))
   end)
 
   it("says where an iteration is never the same twice", function()
