@@ -78,6 +78,17 @@ M.WORK = {
   {"block sparse", "16x16, 16 to 32, ReLU, pool of 2, both ways", function()
     return trained({nn.Conv2d(16, 32, 3, {padding = 1}), nn.ReLU(), nn.MaxPool2d(2)}, {64, 16, 16, 16})
   end},
+  {"pool shared", "28x28, 6 channels, windows of 2, forward", function()
+    return forward(function(x) return lt.max_pool2d(x, 2) end, {64, 28, 28, 6})
+  end},
+  {"pool apart", "32x32, 16 channels, windows of 2, both ways", function()
+    local x, dy = lt.param(lt.randn(32, 32, 32, 16)), lt.randn(32, 16, 16, 16)
+    return function()
+      x.grad = nil
+      lt.max_pool2d(x, 2):backward(dy)
+      return x.grad
+    end
+  end},
   {"product by dots", "1024x512 by 512x1", function() return forward(lt.matmul, {1024, 512}, {512, 1}) end},
   {"product direct", "4x512 by 512x512", function() return forward(lt.matmul, {4, 512}, {512, 512}) end},
   {"product over", "1024x512 by 512x10", function() return forward(lt.matmul, {1024, 512}, {512, 10}) end},

@@ -20,6 +20,8 @@ typedef enum Shortcut {
   BLOCK_DOUBLING,  /* block_double.h: nine products for sixteen */
   BLOCK_FEW,       /* block_few.h: few outputs */
   BLOCK_SPARSE,    /* block_sparse.h: gradients at the winners of a pool */
+  POOL_SHARED,     /* max_pool.h, max_lanes: neighbouring windows in a vector */
+  POOL_APART,      /* ... max_apart: gradients of windows side by side are written, not added */
   PRODUCT_BY_DOTS, /* gemm_dot.h: few columns */
   PRODUCT_DIRECT,  /* gemm.c: few rows, b as it lies */
   PRODUCT_OVER,    /* gemm.c: turned over, so that the tiles are full */

@@ -5,7 +5,8 @@
 
 #include "base/parallel.h"
 #include "base/places.h"
-#include "simd/vec.h"
+#include "base/shortcuts.h"
+#include "simd/max_pool.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +27,9 @@ typedef struct PoolRun {
   const real *x, *dy;
   real *y, *dx;
   lane_int *winner; /* of each output: its pixel, counted from the window's first one */
+  PoolLanes lanes;
+  const real *x_end;
+  bool apart; /* windows lie side by side, and in the image: a gradient is written, not added */
 } PoolRun;
 
 /* Places in Call.integer. */
@@ -169,52 +173,67 @@ static void block_sum(real *y, const real *x, int64_t n, int64_t row, int64_t ro
  *   dx: dy goes to the winner. The first of equals wins; NaN beats everything, the last NaN NaNs.
  */
 
-/* `lanes` channels of an output pixel from the pixels [first, end) of its window, which begins at
- * x. */
-VEC_INLINE void max_channels(const Pool *p, const real *x, const int64_t first[2],
-                             const int64_t end[2], real *y, lane_int *winner, const int lanes) {
-  Vec best = vec_fill(-INFINITY);
-  VecMask place = (VecMask){0} + (lane_int)(first[0] * p->in[1] + first[1]);
-  for (int64_t u = first[0]; u < end[0]; u += p->dilation[0])
-    for (int64_t v = first[1]; v < end[1]; v += p->dilation[1]) {
-      const real *at = x + (u * p->in[1] + v) * p->channels;
-      Vec value = lanes == LANES ? vec_load(at) : vec_load_part(at, lanes);
-      VecMask better = (value > best) | (value != value);
-      best = vec_select(better, value, best);
-      place = (better & (lane_int)(u * p->in[1] + v)) | (~better & place);
-    }
-  if (lanes == LANES) {
-    vec_store(y, best);
-    if (winner) memcpy(winner, &place, sizeof place);
-  } else {
-    vec_store_part(y, best, lanes);
-    if (winner) vec_store_mask_part(winner, place, lanes);
-  }
+static PoolWindow window_of(const Pool *p, int64_t i, int64_t j) {
+  return (PoolWindow){.rows = {first_pixel(p, 0, i), end_pixel(p, 0, i)},
+                      .columns = {first_pixel(p, 1, j), end_pixel(p, 1, j)},
+                      .step = {p->dilation[0], p->dilation[1]},
+                      .width = p->in[1],
+                      .channels = p->channels};
 }
 
-static void max_pixel(const Pool *p, const real *x, const int64_t first[2], const int64_t end[2],
-                      real *y, lane_int *winner) {
-  int64_t n = p->channels, c = 0;
+/* Whether all windows lie inside along an axis. */
+static bool all_inside(const Pool *p, int d) {
+  return p->padding[d] == 0 && (p->out[d] - 1) * p->stride[d] + reach(p, d) <= p->in[d];
+}
+
+static void max_pixel(const PoolWindow *w, const real *x, real *y, lane_int *winner) {
+  int64_t n = w->channels, c = 0;
   for (; c + LANES <= n; c += LANES)
-    max_channels(p, x + c, first, end, y + c, winner ? winner + c : NULL, LANES);
-  if (c < n) max_channels(p, x + c, first, end, y + c, winner ? winner + c : NULL, (int)(n - c));
+    max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, LANES, false);
+  if (c < n) max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, (int)(n - c), false);
+}
+
+/* The first pixels of row i of an image's windows, several in a vector; returns how many are done.
+ * x is where the windows begin; no vector reaches beyond the input's end. */
+static int64_t max_shared(const PoolRun *r, int64_t i, const real *x, real *y, lane_int *winner) {
+  const Pool *p = &r->p;
+  const PoolLanes *s = &r->lanes;
+  PoolWindow w = window_of(p, i, 0);
+  int64_t n = p->channels, many = least(s->windows, p->out[1]), j = 0;
+  int64_t most_off = ((w.rows[1] - 1) * p->in[1] + w.columns[1] - 1) * n + 2 * LANES;
+  while (j < p->out[1]) {
+    int64_t at = least(j, p->out[1] - many);
+    const real *from = x + at * p->stride[1] * n;
+    if (r->x_end - from < most_off) break;
+    max_lanes(&w, s, from, y + at * n, winner ? winner + at * n : NULL, (int)(many * n), true);
+    j = at + many;
+  }
+  return j;
 }
 
 static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const PoolRun *r = context;
   const Pool *p = &r->p;
+  int64_t n = p->channels;
   for (int64_t line = begin; line < end; line++) {
-    int64_t image = line / p->out[0], i = line % p->out[0];
+    int64_t image = line / p->out[0], i = line % p->out[0], at = line * p->out[1] * n;
     int64_t top = i * p->stride[0] - p->padding[0];
-    for (int64_t j = 0; j < p->out[1]; j++) {
-      int64_t first[2] = {first_pixel(p, 0, i), first_pixel(p, 1, j)};
-      int64_t stop[2] = {end_pixel(p, 0, i), end_pixel(p, 1, j)};
-      int64_t left = j * p->stride[1] - p->padding[1], at = (line * p->out[1] + j) * p->channels;
-      const real *x = r->x + ((image * p->in[0] + top) * p->in[1] + left) * p->channels;
-      max_pixel(p, x, first, stop, r->y + at, r->winner ? r->winner + at : NULL);
+    const real *x = r->x + ((image * p->in[0] + top) * p->in[1] - p->padding[1]) * n;
+    lane_int *winner = r->winner ? r->winner + at : NULL;
+    int64_t j = r->lanes.windows > 0 ? max_shared(r, i, x, r->y + at, winner) : 0;
+    for (; j < p->out[1]; j++) {
+      PoolWindow w = window_of(p, i, j);
+      max_pixel(&w, x + j * p->stride[1] * n, r->y + at + j * n, winner ? winner + j * n : NULL);
     }
   }
+}
+
+/* Where the windows of a row are whole, some of them may share a vector. */
+static void set_lanes(PoolRun *r) {
+  const Pool *p = &r->p;
+  r->x_end = r->x + p->batch * p->in[0] * p->in[1] * p->channels;
+  if (all_inside(p, 1) && shortcut(POOL_SHARED)) r->lanes = pool_lanes(p->channels, p->stride[1]);
 }
 
 static void each_row_of_windows(PoolRun *r, ParallelBody *body) {
@@ -229,6 +248,7 @@ static bool max_pool2d_forward(Call *c, Tensor *y, Error *e) {
     if (!c->extra[0]) return false;
     r.winner = c->extra[0]->data;
   }
+  set_lanes(&r);
   each_row_of_windows(&r, max_rows);
   return true;
 }
@@ -246,6 +266,7 @@ static bool max_pool2d_places_forward(Call *c, Tensor *y, Error *e) {
     return false;
   }
   r.winner = winner->data;
+  set_lanes(&r);
   each_row_of_windows(&r, max_rows);
   for (int64_t k = 0; k < y->numel; k++) {
     int64_t pixel = k / p->channels, j = pixel % p->out[1], i = pixel / p->out[1] % p->out[0];
@@ -349,6 +370,30 @@ static void pool_gradient_row(const PoolRun *r, real *dx, int64_t image, int64_t
   }
 }
 
+/* The gradient of an image whose windows lie side by side. */
+static void max_apart_image(const PoolRun *r, int64_t image) {
+  const Pool *p = &r->p;
+  int64_t n = p->channels, row = p->in[1] * n, rows = p->kernel[0], wide = p->out[1] * n;
+  int64_t at = image * p->out[0] * wide;
+  real *dx = r->dx + image * p->in[0] * row, *end = dx + p->in[0] * row;
+  for (int64_t i = 0; i < p->out[0]; i++, at += wide, dx += rows * row) {
+    if (r->lanes.windows > 0)
+      max_apart_shared(&r->lanes, dx, r->dy + at, r->winner + at, p->out[1], rows, p->in[1], n);
+    else max_apart(dx, r->dy + at, r->winner + at, p->out[1], p->kernel, p->in[1], n);
+  }
+  memset(dx, 0, (size_t)(end - dx) * sizeof *dx);
+}
+
+static void set_apart(PoolRun *r) {
+  const Pool *p = &r->p;
+  r->apart = VEC_PERMUTES && shortcut(POOL_APART); /* and parts of vectors are stored at once */
+  for (int d = 0; d < 2; d++)
+    r->apart = r->apart && p->stride[d] == p->kernel[d] && p->dilation[d] == 1 && all_inside(p, d);
+  if (r->apart && p->stride[1] == 2) r->lanes = pool_lanes(p->channels, 2);
+  /* the winners of few channels are found one by one otherwise */
+  if (r->lanes.windows == 0 && p->channels < LANES) r->apart = false;
+}
+
 /* Both poolings backward, by images. Rows of dx are cleared just before they are first needed. */
 static void pool_gradient_images(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
@@ -356,6 +401,10 @@ static void pool_gradient_images(void *context, int64_t begin, int64_t end, int 
   const Pool *p = &r->p;
   int64_t row = p->in[1] * p->channels;
   for (int64_t image = begin; image < end; image++) {
+    if (r->apart) {
+      max_apart_image(r, image);
+      continue;
+    }
     real *dx = r->dx + image * p->in[0] * row;
     int64_t clear = 0;
     for (int64_t i = 0; i < p->out[0]; i++) {
@@ -376,7 +425,10 @@ static bool pool_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
   if (!dx[0]) return true;
   const Tensor *winner = c->extra[0];
   PoolRun r = {.p = winner ? max_pool_of(c) : avg_pool_of(c), .dy = reals(dy), .dx = reals(dx[0])};
-  if (winner) r.winner = winner->data;
+  if (winner) {
+    r.winner = winner->data;
+    set_apart(&r);
+  }
   parallel_for(r.p.batch, rows_grain(2 * r.p.in[0] * r.p.in[1], r.p.channels), pool_gradient_images,
                &r);
   return true;

@@ -107,6 +107,17 @@ VEC_INLINE void vec_store_mask_part(lane_int *p, VecMask v, int n) {
   for (int i = 0; i < n; i++) p[i] = v[i];
 #endif
 }
+VEC_INLINE VecMask vec_load_mask_part(const lane_int *p, int n) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  return (VecMask)_mm512_maskz_loadu_epi32((__mmask16)((1u << n) - 1), p);
+#elif defined __AVX2__ && !defined LATENT_DOUBLE
+  return (VecMask)_mm256_maskload_epi32(p, (__m256i)vec_mask_first(n));
+#else
+  VecMask v = {0};
+  for (int i = 0; i < n; i++) v[i] = p[i];
+  return v;
+#endif
+}
 /* Lane i of the result is lane order[i] of v. */
 VEC_INLINE Vec vec_permute(Vec v, VecMask order) {
 #if defined __AVX512F__ && !defined LATENT_DOUBLE
@@ -117,6 +128,20 @@ VEC_INLINE Vec vec_permute(Vec v, VecMask order) {
   Vec to = vec_zero();
   for (int i = 0; i < LANES; i++) to[i] = v[order[i]];
   return to;
+#endif
+}
+/* Lane i of the result is lane order[i] of a and b, one behind the other. Worth it where
+ * VEC_PERMUTES says so: elsewhere lanes are picked one by one. */
+#if (defined __AVX512F__ || defined __AVX2__) && !defined LATENT_DOUBLE
+enum { VEC_PERMUTES = 1 };
+#else
+enum { VEC_PERMUTES = 0 };
+#endif
+VEC_INLINE Vec vec_permute2(Vec a, Vec b, VecMask order) {
+#if defined __AVX512F__ && !defined LATENT_DOUBLE
+  return (Vec)_mm512_permutex2var_ps((__m512)a, (__m512i)order, (__m512)b);
+#else
+  return vec_select(order < LANES, vec_permute(a, order % LANES), vec_permute(b, order % LANES));
 #endif
 }
 /* The lanes as doubles, the first half of them in one vector and the second in another: for sums
