@@ -35,13 +35,13 @@ enum {
   IMAGE_TILES = 9,      /* ... of images of so many tiles: */
   SUM_TILES = 16,       /* ... or so many in all, for a weight gradient: see `plan` */
   GROUP = 48,           /* tiles of a job: whole panels of every height that tiles have */
-  JOBS = 16,            /* are made at least, as long as each has a panel */
-  GRADIENT_GROUP = 96,  /* ... of a weight gradient's: a sum's products in one go */
-  ROUND = 192,          /* ... of a round of those that have many sums */
-  CHUNK = 1 << 18,      /* products of a parallel chunk */
+  JOBS = 64,            /* are made at least, as long as each has a panel */
+  GRADIENT_GROUP = 96,  /* ... of a weight gradient's, at most: a sum's products in one go */
   CHUNKS = 16,          /* of a weight gradient, at most, ... */
-  FEW_CHUNKS = 8,       /* ... or fewer than so many: */
-  CHUNK_SUMS = 1 << 10, /* as many sums are worth a buffer of their own, for each tile */
+  CHUNK_SUMS = 1 << 10, /* ... each with at most so many sums for each of its tiles; ... */
+  FEW_CHUNKS = 8,       /* ... fewer than so many are none, but rounds: */
+  ROUND = 192,          /* tiles of a round, at most */
+  CHUNK = 1 << 18,      /* products of a parallel chunk */
   LINE = 64 / (int)sizeof(real)
 };
 
@@ -406,7 +406,7 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
   real *sources = parallel_scratch(thread), *gradients = sources + sources_size(p);
   real *sums = p->weights + begin / p->grain * p->buffer;
   for (int64_t job = begin; job < end; job++) {
-    int64_t first = job * p->group, count = conv_min(p->group, p->tiles - first);
+    int64_t first = p->tiles * job / p->jobs, count = p->tiles * (job + 1) / p->jobs - first;
     transform_sources(p, first, count, sources);
     transform_gradients(p, first, count, gradients);
     for (int64_t q = 0; q < POINTS; q++)
@@ -484,19 +484,16 @@ static void finish_gradient(void *context, int64_t begin, int64_t end, int threa
   if (vec_sum(check) != 0) __atomic_store_n(&p->broken, true, __ATOMIC_RELAXED);
 }
 
+/* As many chunks as are worth their sums, of equally many jobs, or rounds. */
 static void gradient_plan(Winograd *p) {
   p->plane = p->in * p->wide + LINE;
   p->buffer = POINTS * p->plane;
-  p->group = GRADIENT_GROUP;
-  p->jobs = conv_ceil(p->tiles, p->group);
-  int64_t worth = p->tiles * CHUNK_SUMS / p->buffer;
-  if (worth < conv_min(FEW_CHUNKS, p->jobs)) {
-    p->group = conv_ceil(p->tiles, conv_ceil(p->tiles, ROUND));
-    p->chunks = 1;
-    return;
-  }
-  p->grain = conv_ceil(p->jobs, conv_min(worth, CHUNKS));
-  p->chunks = conv_ceil(p->jobs, p->grain);
+  int64_t worth = p->tiles * CHUNK_SUMS / p->buffer, groups = conv_ceil(p->tiles, GROUP);
+  bool few = worth < conv_min(FEW_CHUNKS, groups);
+  p->chunks = few ? 1 : conv_min(conv_min(worth, groups), CHUNKS);
+  p->grain = few ? 0 : conv_ceil(p->tiles, p->chunks * GRADIENT_GROUP);
+  p->jobs = few ? conv_ceil(p->tiles, ROUND) : p->chunks * p->grain;
+  p->group = conv_ceil(p->tiles, p->jobs);
 }
 
 static int64_t gradient_place(Winograd *p, char *base) {
