@@ -92,6 +92,7 @@ M.WORK = {
   {"product by dots", "1024x512 by 512x1", function() return forward(lt.matmul, {1024, 512}, {512, 1}) end},
   {"product direct", "4x512 by 512x512", function() return forward(lt.matmul, {4, 512}, {512, 512}) end},
   {"product over", "1024x512 by 512x10", function() return forward(lt.matmul, {1024, 512}, {512, 10}) end},
+  {"product small", "64 of 32x32 by 32x32", function() return forward(lt.matmul, {64, 32, 32}, {64, 32, 32}) end},
   {"batch norm", "norm, sum and ReLU, 32x32x16, both ways", function()
     local norm, x, r = nn.BatchNorm2d(16), lt.param(lt.randn(32, 32, 32, 16)), lt.randn(32, 32, 32, 16)
     return function()

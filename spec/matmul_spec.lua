@@ -32,6 +32,23 @@ local function check(lib, m, n, k)
   assert(same(b.grad, by_definition(x:transpose(), dy)), ("db of [%d, %d] times [%d, %d]"):format(m, k, k, n))
 end
 
+-- The same of a batch, product by product.
+local function check_batch(lib, count, m, n, k)
+  local a, b = lib.param(whole(lib, 1, count, m, k)), lib.param(whole(lib, 2, count, k, n))
+  local dy = whole(lib, 3, count, m, n)
+  local y = a:matmul(b)
+  y:backward(dy)
+  for z = 1, count do
+    local x, w, g = a:detach()[z], b:detach()[z], dy[z]
+    local what = ("product %d of [%d, %d] times [%d, %d]"):format(z, m, k, k, n)
+    assert(same(y:detach()[z], by_definition(x, w)), what)
+    assert(same(a.grad[z], by_definition(g, w:transpose())), "da of " .. what)
+    assert(same(b.grad[z], by_definition(x:transpose(), g)), "db of " .. what)
+  end
+end
+
+local function equal_bits(a, b) return a:bytes() == b:bytes() end
+
 describe("a matrix product", function()
   local sizes = {1, 2, 3, 4, 5, 8, 13, 17, 33, 50, 97}
   for name, lib in pairs{float32 = lt, float64 = lt64} do
@@ -63,6 +80,61 @@ describe("a matrix product", function()
       end
     end)
   end
+
+  for name, lib in pairs{float32 = lt, float64 = lt64} do
+    -- fewer rows than columns and the other way round; columns that are whole strips, a vector more, part of one;
+    -- rows of b that lie pages apart
+    it("is right where one job packs what it multiplies, in " .. name, function()
+      for _, m in ipairs{11, 25, 96, 193} do
+        for _, n in ipairs{32, 36, 48, 70, 1024} do check(lib, m, n, 259) end
+      end
+      for _, n in ipairs{5, 20, 32, 40, 100} do
+        check(lib, 500, n, 259)
+        check(lib, n, 500, 40)
+      end
+    end)
+
+    it("of a small batch is right for every shape of tiles, in " .. name, function()
+      for _, m in ipairs{1, 3, 4, 6, 8, 13, 27} do
+        for _, n in ipairs{1, 3, 4, 5, 8, 12, 16, 17, 33, 40} do
+          for _, k in ipairs{1, 4, 5, 16, 19} do check_batch(lib, 3, m, n, k) end
+        end
+      end
+      for _, s in ipairs{{64, 16, 64}, {16, 64, 256}, {50, 128, 30}, {50, 129, 30}, {9, 24, 257}, {100, 104, 100}} do
+        check_batch(lib, 2, s[1], s[2], s[3])
+      end
+    end)
+  end
+
+  it("has the same bits in a batch and alone, in a row and among others", function()
+    lt.manual_seed(5)
+    for _, s in ipairs{{16, 16, 16}, {27, 40, 19}, {40, 96, 300}, {14, 1024, 20}, {300, 24, 300}} do
+      local a, b = lt.randn(3, s[1], s[3]), lt.randn(3, s[3], s[2])
+      local y = a:matmul(b)
+      for z = 1, 3 do
+        local alone = a[z]:matmul(b[z])
+        assert(equal_bits(alone, y[z]), table.concat(s, " "))
+        for _, row in ipairs{1, s[1] // 2, s[1]} do
+          assert(equal_bits(alone:slice(1, row, row), a[z]:slice(1, row, row):matmul(b[z])), table.concat(s, " "))
+        end
+      end
+    end
+  end)
+
+  it("has the same bits for any number of threads", function()
+    local before = lt.threads()
+    lt.manual_seed(6)
+    for _, s in ipairs{{1, 32, 999, 700}, {1, 700, 60, 999}, {1, 300, 300, 99}, {300, 16, 16, 16}, {40, 64, 48, 64}} do
+      local a, b = lt.randn(s[1], s[2], s[4]), lt.randn(s[1], s[4], s[3])
+      local of = {}
+      for _, n in ipairs{1, 2, 5} do
+        lt.set_threads(n)
+        of[#of + 1] = a:matmul(b)
+      end
+      lt.set_threads(before)
+      assert(equal_bits(of[1], of[2]) and equal_bits(of[1], of[3]), table.concat(s, " "))
+    end
+  end)
 
   it("is right where it is cut into jobs", function()
     local a, b = whole(lt, 1, 400, 300), whole(lt, 2, 300, 350)

@@ -25,6 +25,7 @@ typedef enum Shortcut {
   PRODUCT_BY_DOTS, /* gemm_dot.h: few columns */
   PRODUCT_DIRECT,  /* gemm.c: few rows, b as it lies */
   PRODUCT_OVER,    /* gemm.c: turned over, so that the tiles are full */
+  PRODUCT_SMALL,   /* gemm.c: small products, nothing of a packed */
   SHORTCUTS
 } Shortcut;
 

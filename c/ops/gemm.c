@@ -1,6 +1,7 @@
 /* Floor 3: matrix products: the factors are packed into panels, then jobs go through blocks of
- * tiles. What has few rows is read as it lies; what has few columns is turned over, so that the
- * tiles are as full as they can be. */
+ * tiles. A factor that only one job wants is packed there, b by the first tiles that read it. Small
+ * products are read as they lie; what has few columns is turned over, so that the tiles are as full
+ * as they can be. */
 #include "ops/gemm.h"
 
 #include "base/parallel.h"
@@ -9,12 +10,19 @@
 #include "simd/gemm_pack.h"
 
 enum {
-  SLAB_BYTES = 32 << 20,  /* the most that is packed at once */
-  BLOCK_PANELS = 8,       /* rows of a job, in panels: its part of a fits the second cache */
-  BLOCK_STRIPS = 32,      /* columns of a job, in strips */
+  SLAB_BYTES = 32 << 20, /* the most that is packed at once */
+  BLOCK_PANELS = 8,      /* rows of a job, in panels: its part of a fits the second cache */
+  BLOCK_STRIPS = 32,     /* columns of a job, in strips */
+  /* So few panels stay together, so that each strip of b has one job, ... */
+  THIN_PANELS = 192 / TILE_ROWS,
+  THIN_JOBS = 8,          /* ... where there are as many jobs all the same; */
+  FLAT_STRIPS = 4,        /* so few strips, so that each panel of a has one */
   JOBS = 64,              /* as many jobs are made, as long as ... */
   JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products */
   PACK_JOB = 1 << 15,     /* numbers of a job that packs */
+  SMALL_COLUMNS = 128,    /* the most of a small product */
+  SMALL_START = 1 << 10,  /* so many products are worth what one needs beside its own */
+  PAGE = 4096 / (int)sizeof(real),
   FEW = 4 * PANEL_A + 2 * PANEL_B /* so many packed numbers need no memory from elsewhere */
 };
 
@@ -31,6 +39,7 @@ typedef struct Plan {
   int64_t panels, strips, depths; /* of rows, of columns, of the products of a sum */
   int64_t direct, wide, wide_columns;
   TileFunction *wide_tile;
+  bool a_in_job, b_in_job; /* packed by the one job that wants it */
   real *packed_a, *packed_b;
   int64_t block_panels, block_strips, row_blocks, column_blocks; /* jobs */
 } Plan;
@@ -66,78 +75,118 @@ static real *panel_of_b(const Plan *p, int64_t z, int64_t depth, int64_t strip) 
 
 /* ---- packing ---- */
 
-static void pack_panel_a(const Plan *p, int64_t item) {
-  int64_t panel = item % p->panels, rest = item / p->panels;
-  int64_t depth = rest % p->depths, z = rest / p->depths;
+static void pack_panel_a(const Plan *p, int64_t z, int64_t depth, int64_t panel, real *to) {
   int64_t row = panel_row(p, panel), end = panel_row(p, panel + 1);
   Part part = p->a;
   part.from += z * p->a_next + row * part.row + depth * TILE_DEPTH * part.column;
-  pack_a(&part, (int)(end - row), depth_of(p, depth), part.column != 1,
-         panel_of_a(p, z, depth, panel));
+  pack_a(&part, (int)(end - row), depth_of(p, depth), part.column != 1, to);
 }
 
-static void pack_panel_b(const Plan *p, int64_t item) {
-  int64_t strip = p->direct + item % packed_strips(p), rest = item / packed_strips(p);
-  int64_t depth = rest % p->depths, z = rest / p->depths, column = strip_column(p, strip);
+static const real *lying_b(const Plan *p, int64_t z, int64_t depth, int64_t strip) {
+  return p->b.from + z * p->b_next + depth * TILE_DEPTH * p->b.row +
+         strip_column(p, strip) * p->b.column;
+}
+
+static void pack_panel_b(const Plan *p, int64_t z, int64_t depth, int64_t strip, real *to) {
   Part part = p->b;
-  part.from += z * p->b_next + depth * TILE_DEPTH * part.row + column * part.column;
-  pack_b(&part, depth_of(p, depth), (int)min(TILE_COLUMNS, p->n - column),
-         panel_of_b(p, z, depth, strip));
+  part.from = lying_b(p, z, depth, strip);
+  pack_b(&part, depth_of(p, depth), (int)min(TILE_COLUMNS, p->n - strip_column(p, strip)), to);
 }
 
-static int64_t panels_of_a(const Plan *p) { return p->count * p->depths * p->panels; }
+/* How many panels are packed before the jobs. */
+static int64_t panels_of_a(const Plan *p) {
+  return p->a_in_job ? 0 : p->count * p->depths * p->panels;
+}
 static int64_t panels_of_b(const Plan *p) {
-  return (p->b_next == 0 ? 1 : p->count) * p->depths * packed_strips(p);
+  return p->b_in_job ? 0 : (p->b_next == 0 ? 1 : p->count) * p->depths * packed_strips(p);
 }
 
 static void pack_panels(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Plan *p = context;
-  int64_t first = panels_of_a(p);
-  for (int64_t i = begin; i < end; i++)
-    if (i < first) pack_panel_a(p, i);
-    else pack_panel_b(p, i - first);
+  int64_t in_a = panels_of_a(p);
+  for (int64_t i = begin; i < end; i++) {
+    bool of_a = i < in_a;
+    int64_t item = of_a ? i : i - in_a, side = of_a ? p->panels : packed_strips(p);
+    int64_t at = item % side, depth = item / side % p->depths, z = item / side / p->depths;
+    if (of_a) pack_panel_a(p, z, depth, at, panel_of_a(p, z, depth, at));
+    else pack_panel_b(p, z, depth, p->direct + at, panel_of_b(p, z, depth, p->direct + at));
+  }
 }
 
 /* ---- multiplying ---- */
 
+enum { MOST_PANELS = THIN_PANELS > BLOCK_PANELS ? THIN_PANELS : BLOCK_PANELS };
+
 /* The part of a result that a job computes: some panels by some strips, of one product. */
 typedef struct Area {
   int64_t z, top, panels, first, last;
-  int64_t rows[BLOCK_PANELS + 1]; /* where the panels begin */
+  int64_t rows[MOST_PANELS + 1]; /* where the panels begin */
 } Area;
 
-/* One strip of b by all panels of the area, one depth: what of a tile is the same for all. */
-static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip) {
-  int64_t column = strip_column(p, strip);
-  bool direct = strip < p->direct, wide = strip < p->wide;
-  const real *a = panel_of_a(p, area->z, depth, area->top);
-  const real *b = direct ? p->b.from + area->z * p->b_next + depth * TILE_DEPTH * p->b.row + column
-                         : panel_of_b(p, area->z, depth, strip);
+/* Where an area reads a strip of b. */
+typedef struct Source {
+  const real *b;
+  int64_t row;
+  bool lies;
+  real *copy; /* that the first panel makes for the others; NULL: none */
+} Source;
+
+static Source source_of(const Plan *p, const Area *area, int64_t depth, int64_t strip, real *own) {
+  int64_t left = p->n - strip_column(p, strip);
+  if (strip >= p->direct && !p->b_in_job)
+    return (Source){panel_of_b(p, area->z, depth, strip), TILE_COLUMNS, false, NULL};
+  const real *lying = lying_b(p, area->z, depth, strip);
+  if (strip < p->direct) return (Source){lying, p->b.row, true, NULL};
+  if (p->b.column == 1 && (left >= TILE_COLUMNS || left == LANES))
+    return (Source){lying, p->b.row, true, area->panels > 1 ? own : NULL};
+  pack_panel_b(p, area->z, depth, strip, own);
+  return (Source){own, TILE_COLUMNS, false, NULL};
+}
+
+/* One strip of b by all panels of the area, one depth. */
+static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip,
+                           const real *a, Source s) {
+  int64_t column = strip_column(p, strip), width = strip < p->wide ? p->wide_columns : TILE_COLUMNS;
   real *c = p->c + area->z * p->c_next + column * p->c_column;
   Tile t = {.depth = depth_of(p, depth),
             .a_step = TILE_ROWS,
-            .b = b,
-            .b_step = direct ? p->b.row : TILE_COLUMNS,
+            .b = s.b,
+            .b_step = s.row,
+            .copy = s.copy,
             .c_row = p->c_row,
             .c_column = p->c_column,
-            .columns = (int)min(wide ? p->wide_columns : TILE_COLUMNS, p->n - column),
+            .columns = (int)min(width, p->n - column),
             .by_depth = p->a.column != 1,
             .add = p->add || depth > 0,
             .bias_rows = p->bias_rows};
   for (int64_t i = 0; i < area->panels; i++, a += PANEL_A) {
-    int64_t row = area->rows[i];
+    int64_t row = area->rows[i], rows = area->rows[i + 1] - row;
+    bool copies = s.copy && i == 0, soon = i < 2; /* the next strip; then the next panel */
     t.a = a;
     t.c = c + row * p->c_row;
-    t.next = !direct && i < 2 ? b + PANEL_B + i * (PANEL_B / 2) : a + PANEL_A;
+    t.next = a + PANEL_A;
+    if (soon) t.next = s.lies ? s.b + width + i * TILE_LINE : s.b + PANEL_B + i * (PANEL_B / 2);
+    t.next_step = soon && s.lies ? s.row : TILE_LINE;
     t.bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL;
-    (wide ? p->wide_tile : tiles[area->rows[i + 1] - row])(&t);
+    (strip < p->wide ? p->wide_tile : copies ? tiles_copying[rows] : tiles[rows])(&t);
+    if (copies) t.b = s.copy, t.b_step = TILE_COLUMNS;
   }
+}
+
+/* An area, one depth; `own`: for what this job packs. */
+static void multiply_area(const Plan *p, const Area *area, int64_t depth, real *own) {
+  const real *a = own;
+  if (!p->a_in_job) a = panel_of_a(p, area->z, depth, area->top);
+  else
+    for (int64_t i = 0; i < area->panels; i++, own += PANEL_A)
+      pack_panel_a(p, area->z, depth, area->top + i, own);
+  for (int64_t strip = area->first; strip < area->last; strip++)
+    multiply_strip(p, area, depth, strip, a, source_of(p, area, depth, strip, own));
 }
 
 /* A strip of b stays in the first cache while the panels of a pass it. */
 static void multiply_block(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
   const Plan *p = context;
   for (int64_t job = begin; job < end; job++) {
     int64_t rest = job / p->row_blocks;
@@ -148,9 +197,73 @@ static void multiply_block(void *context, int64_t begin, int64_t end, int thread
     area.last = min(area.first + p->block_strips, p->strips);
     for (int64_t i = 0; i <= area.panels; i++) area.rows[i] = panel_row(p, area.top + i);
     for (int64_t depth = 0; depth < p->depths; depth++)
-      for (int64_t strip = area.first; strip < area.last; strip++)
-        multiply_strip(p, &area, depth, strip);
+      multiply_area(p, &area, depth, parallel_scratch(thread));
   }
+}
+
+/* ---- small products ---- */
+
+/* Those of which nothing is worth packing: a is read where it lies, and b where its rows are dense
+ * and can be read in parts. The products of a batch are shared out whole. */
+static bool is_small(const Plan *p) {
+  bool wide = p->m <= WIDE_ROWS && p->n > TILE_COLUMNS;
+  return !wide && p->k <= TILE_DEPTH && p->n <= SMALL_COLUMNS && p->m <= MOST_PANELS * TILE_ROWS &&
+         p->m * p->n * p->k < 2 * JOB_PRODUCTS && shortcut(PRODUCT_SMALL);
+}
+
+static bool lies_small(const Plan *p) {
+  int64_t rest = p->n % TILE_COLUMNS;
+  return p->b.column == 1 && (PARTS_LOAD || rest == 0 || rest == LANES);
+}
+
+static void multiply_small_strip(const Plan *p, const int64_t *rows, int64_t z, int64_t column,
+                                 Tile *t) {
+  const real *a = p->a.from + z * p->a_next;
+  real *c = p->c + z * p->c_next + column * p->c_column;
+  t->columns = (int)min(TILE_COLUMNS, p->n - column);
+  for (int64_t i = 0; i < p->panels; i++) {
+    t->a = a + rows[i] * p->a.row;
+    t->c = c + rows[i] * p->c_row;
+    t->bias = p->bias ? p->bias + (p->bias_rows ? rows[i] : column) : NULL;
+    tiles_lying[rows[i + 1] - rows[i]](t);
+  }
+}
+
+static void multiply_small(void *context, int64_t begin, int64_t end, int thread) {
+  const Plan *p = context;
+  int64_t rows[MOST_PANELS + 1];
+  for (int64_t i = 0; i <= p->panels; i++) rows[i] = panel_row(p, i);
+  bool lies = lies_small(p);
+  real *own = parallel_scratch(thread);
+  Tile t = {.depth = p->k,
+            .a_row = p->a.row,
+            .a_step = p->a.column,
+            .b_step = lies ? p->b.row : TILE_COLUMNS,
+            .next_step = TILE_LINE,
+            .c_row = p->c_row,
+            .c_column = p->c_column,
+            .add = p->add,
+            .bias_rows = p->bias_rows};
+  for (int64_t z = begin; z < end; z++) {
+    const real *b = p->b.from + z * p->b_next;
+    bool pack = !lies && (z == begin || p->b_next != 0);
+    t.next = b + p->b_next;
+    for (int64_t strip = 0; strip < p->strips; strip++) {
+      int64_t at = strip * TILE_COLUMNS * p->k;
+      if (pack) pack_panel_b(p, z, 0, strip, own + at);
+      t.b = lies ? b + strip * TILE_COLUMNS : own + at;
+      multiply_small_strip(p, rows, z, strip * TILE_COLUMNS, &t);
+    }
+  }
+}
+
+static bool run_small(Plan *p, Error *e) {
+  p->panels = parts(p->m, TILE_ROWS);
+  p->strips = parts(p->n, TILE_COLUMNS);
+  int64_t own = lies_small(p) ? 0 : p->strips * TILE_COLUMNS * p->k;
+  if (!parallel_reserve(own * (int64_t)sizeof(real))) return error_set(e, "out of memory");
+  parallel_for(p->count, parts(JOB_PRODUCTS, p->m * p->n * p->k + SMALL_START), multiply_small, p);
+  return true;
 }
 
 /* ---- few columns: dot products ---- */
@@ -212,13 +325,14 @@ static bool run_dots(Plan *p, Error *e) {
 
 /* ---- planning ---- */
 
-/* Few rows do not repay the packing of b: its rows are read where they lie, in long pieces where
- * the registers allow it. Its last columns are packed all the same where they are no whole vector.
- */
+/* For one panel of rows, or two, those of b are read where they lie, for few of them in long
+ * pieces. The last columns of b are packed all the same where they are no whole vector. */
 static void plan_strips(Plan *p) {
-  bool few = p->b.column == 1 && p->m <= 2 * TILE_ROWS && shortcut(PRODUCT_DIRECT);
-  bool far = p->m == 1 && p->n >= LONG_COLUMNS;
-  p->wide_columns = far ? LONG_COLUMNS : WIDE_COLUMNS;
+  bool apart = p->b.row % PAGE != 0; /* else b's rows evict one another from the caches */
+  int64_t most = apart ? 2 * TILE_ROWS : TILE_ROWS;
+  bool few = p->b.column == 1 && p->m <= most && shortcut(PRODUCT_DIRECT);
+  bool far = p->m == 1 && p->n >= LONG_LEAST;
+  p->wide_columns = far ? long_columns(p->n) : WIDE_COLUMNS;
   p->wide_tile = far ? long_1 : p->m <= WIDE_ROWS ? wide_tiles[p->m] : NULL;
   p->wide = few && p->wide_tile ? p->n / p->wide_columns : 0;
   int64_t left = p->n - p->wide * p->wide_columns;
@@ -226,24 +340,33 @@ static void plan_strips(Plan *p) {
   p->direct = few ? p->wide + left / TILE_COLUMNS + (left % TILE_COLUMNS == LANES) : 0;
 }
 
+/* Rows and columns are cut until there are jobs enough. What has few panels is cut by columns
+ * first, so that each strip of b has one job, which packs it; what has few strips by rows. */
 static void plan_jobs(Plan *p) {
-  p->block_panels = min(BLOCK_PANELS, p->panels);
+  bool low = p->m <= p->n || p->strips > FLAT_STRIPS, dense = p->b.column == 1;
+  bool thin = p->panels <= THIN_PANELS && low, flat = !thin && p->strips <= FLAT_STRIPS;
+  int64_t least = thin && !dense ? p->panels : thin || flat ? 2 : 1;
+  p->block_panels = thin ? p->panels : BLOCK_PANELS;
   p->block_strips = min(BLOCK_STRIPS, p->strips);
   for (;;) {
     p->row_blocks = parts(p->panels, p->block_panels);
     p->column_blocks = parts(p->strips, p->block_strips);
     int64_t rows = p->block_panels * TILE_ROWS, columns = p->block_strips * TILE_COLUMNS;
-    bool enough = p->count * p->row_blocks * p->column_blocks >= JOBS;
-    if (enough || rows * columns * p->k < 2 * (int64_t)JOB_PRODUCTS) return;
-    if (p->block_strips > 1 && (columns > rows || p->block_panels == 1))
-      p->block_strips = (p->block_strips + 1) / 2;
-    else if (p->block_panels > 1) p->block_panels = (p->block_panels + 1) / 2;
-    else return;
+    int64_t jobs = p->count * p->row_blocks * p->column_blocks;
+    bool enough = jobs >= (thin && p->block_strips == 1 ? THIN_JOBS : JOBS);
+    if (enough || rows * columns * p->k < 2 * (int64_t)JOB_PRODUCTS) break;
+    bool by_columns = thin || p->block_panels <= least || (!flat && columns > rows);
+    if (by_columns && p->block_strips > 1) p->block_strips = (p->block_strips + 1) / 2;
+    else if (p->block_panels > least) p->block_panels = (p->block_panels + 1) / 2;
+    else break;
   }
+  p->a_in_job = p->column_blocks == 1;
+  p->b_in_job = (p->row_blocks == 1 || (thin && dense)) && (p->count == 1 || p->b_next != 0);
 }
 
 static bool is_dots(const Plan *p) {
-  return p->n <= DOT_COLUMNS && p->a.column == 1 && shortcut(PRODUCT_BY_DOTS);
+  bool deep = p->k >= DOT_DEPTH || p->b.row == 1;
+  return deep && p->n <= DOT_COLUMNS && p->a.column == 1 && shortcut(PRODUCT_BY_DOTS);
 }
 
 static bool run(Plan *p, Error *e) {
@@ -251,6 +374,8 @@ static bool run(Plan *p, Error *e) {
   p->panels = parts(p->m, TILE_ROWS);
   plan_strips(p);
   plan_jobs(p);
+  int64_t own = (p->a_in_job ? p->block_panels * PANEL_A : 0) + (p->b_in_job ? PANEL_B : 0);
+  if (!parallel_reserve(own * (int64_t)sizeof(real))) return error_set(e, "out of memory");
   int64_t in_a = panels_of_a(p), in_b = panels_of_b(p);
   Shape size = {1, {in_a * PANEL_A + in_b * PANEL_B}};
   real few[FEW] __attribute__((aligned(64)));
@@ -277,15 +402,23 @@ static double cost(int64_t m, int64_t n) {
   return (double)panels * (whole * full + (double)(vecs % TILE_VECS) * half);
 }
 
-/* Turned over, c is written number by number: about two of them in the time of a vector. */
+/* What turning a number costs, by loading, shuffling and storing vectors of them. */
+static double turning(double numbers) {
+  int shuffles = 0;
+  while (1 << shuffles < LANES) shuffles++;
+  return numbers * 0.6 * (shuffles + 2) / LANES;
+}
+
+/* Turned over, c is written by columns; rows whole pages apart evict one another then. */
 static bool is_better_over(const Product *p) {
   if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
   if (!shortcut(PRODUCT_OVER)) return false;
-  double depth = (double)p->k, write = (double)p->m * (double)p->n / 2;
-  double straight = cost(p->m, p->n) * depth, over = cost(p->n, p->m) * depth + write;
-  if (p->b_transposed) straight += depth * (double)p->n / 4; /* what turning costs by packing */
-  if (!p->a_transposed) over += depth * (double)p->m / 4;
-  return over < straight;
+  double m = (double)p->m, n = (double)p->n, k = (double)p->k;
+  double straight = cost(p->m, p->n) * k, over = cost(p->n, p->m) * k;
+  if (p->b_transposed) straight += turning(k * n);
+  if (!p->a_transposed) over += turning(k * m);
+  over += turning(m * n) * (p->n % PAGE == 0 ? 8 : 1);
+  return over < 0.95 * straight;
 }
 
 static Plan plan_of(const Product *p) {
@@ -303,9 +436,8 @@ static Plan plan_of(const Product *p) {
                .c_column = 1,
                .bias = p->bias,
                .add = p->add};
-  bool few = is_dots(&plan),
-       few_over = p->m <= DOT_COLUMNS && p->b_transposed && shortcut(PRODUCT_BY_DOTS);
-  if (few || (!few_over && !is_better_over(p))) return plan;
+  bool few_over = p->m <= DOT_COLUMNS && p->b_transposed && shortcut(PRODUCT_BY_DOTS);
+  if (is_dots(&plan) || (!few_over && !is_better_over(p))) return plan;
   Plan over = plan;
   over.m = plan.n, over.n = plan.m;
   over.a = (Part){plan.b.from, plan.b.column, plan.b.row};
@@ -357,6 +489,7 @@ bool ISA_NAME(gemm)(const Product *product, Error *e) {
   }
   Plan p = plan_of(product);
   if (is_dots(&p)) return run_dots(&p, e);
+  if (is_small(&p)) return run_small(&p, e);
   const int64_t word = sizeof(real), one = 2 * word * TILE_DEPTH;
   int64_t rows = fitting(p.m, TILE_ROWS, one * TILE_ROWS);
   int64_t columns = fitting(p.n, TILE_COLUMNS, one * TILE_COLUMNS);

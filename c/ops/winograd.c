@@ -208,7 +208,7 @@ static void transform_sources(const Winograd *p, int64_t first, int64_t count, r
 /* The 16 products: (tiles, in) by (in, out). */
 static void multiply(const Winograd *p, const real *sources, int64_t count, real *sums) {
   int64_t panels = conv_ceil(count, TILE_ROWS), row = other_row(p);
-  Tile t = {.b_step = TILE_COLUMNS, .c_row = row, .c_column = 1};
+  Tile t = {.b_step = TILE_COLUMNS, .next_step = TILE_LINE, .c_row = row, .c_column = 1};
   for (int64_t q = 0; q < POINTS; q++)
     for (int64_t s = 0; s < p->strips; s++)
       for (int64_t d = 0; d < p->depths; d++) {
@@ -382,6 +382,7 @@ static void multiply_strip(const Winograd *p, int64_t point, int64_t strip, cons
             .a_step = TILE_STRIDE,
             .b = gradients + point * p->wide + strip * TILE_COLUMNS,
             .b_step = other_row(p),
+            .next_step = TILE_LINE,
             .c_row = p->wide,
             .c_column = 1,
             .columns = (int)conv_min(TILE_COLUMNS, p->wide - strip * TILE_COLUMNS),

@@ -5,7 +5,8 @@
 
 #include "simd/vec.h"
 
-enum { DOT_ROWS = 4, DOT_COLUMNS = 4 };
+/* DOT_DEPTH: with fewer products, columns that lie apart are not copied for this. */
+enum { DOT_ROWS = 4, DOT_COLUMNS = 4, DOT_DEPTH = 5 };
 
 typedef struct Dots {
   int64_t depth;

@@ -32,15 +32,26 @@ static inline void pack_a(const Part *a, int rows, int64_t depth, bool by_depth,
 /* LANES columns of b, of which `columns` exist and are dense, turned into rows. */
 VEC_INLINE void pack_lanes(const real *from, int64_t column, int64_t depth, const int columns,
                            real *to) {
-  for (int64_t p = 0; p + LANES <= depth; p += LANES, from += LANES, to += LANES * TILE_COLUMNS) {
+  int64_t p = 0;
+  for (; p + LANES <= depth; p += LANES, from += LANES, to += LANES * TILE_COLUMNS) {
     Vec v[LANES];
     VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
         i < columns ? vec_load(from + i * column) : vec_zero();
     vec_transpose(v);
     VEC_UNROLL for (int i = 0; i < LANES; i++) vec_store(to + i * TILE_COLUMNS, v[i]);
   }
-  for (int64_t p = 0; p < depth % LANES; p++, to += TILE_COLUMNS)
-    for (int i = 0; i < LANES; i++) to[i] = i < columns ? from[i * column + p] : 0;
+  if (p == depth) return;
+  int left = (int)(depth - p);
+  if (PARTS_LOAD) {
+    Vec v[LANES];
+    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
+        i < columns ? vec_load_part(from + i * column, left) : vec_zero();
+    vec_transpose(v);
+    VEC_UNROLL for (int i = 0; i < LANES; i++) if (i < left) vec_store(to + i * TILE_COLUMNS, v[i]);
+    return;
+  }
+  for (int j = 0; j < left; j++, to += TILE_COLUMNS)
+    for (int i = 0; i < LANES; i++) to[i] = i < columns ? from[i * column + j] : 0;
 }
 
 static inline void pack_columns(const Part *b, int64_t depth, int columns, real *to) {

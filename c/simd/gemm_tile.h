@@ -18,21 +18,26 @@ enum { TILE_ROWS = 8, TILE_VECS = 3, WIDE_ROWS = 4 };
 enum { TILE_ROWS = 6, TILE_VECS = 2, WIDE_ROWS = 2 };
 #endif
 /* WIDE_VECS: of a tile with few rows, which reads b as it lies and wants long pieces of its rows;
- * LONG_VECS: of one with a single row, for which b is only read once. */
+ * LONG_COLUMNS: the most of one with a single row, from LONG_LEAST columns on. */
 enum { TILE_COLUMNS = TILE_VECS * LANES, WIDE_VECS = 6, WIDE_COLUMNS = WIDE_VECS * LANES };
-enum { LONG_VECS = VEC_BYTES == 64 ? 16 : 12, LONG_COLUMNS = LONG_VECS * LANES };
+enum { LONG_COLUMNS = 1024 / (int)sizeof(real), LONG_VECS = LONG_COLUMNS / LANES };
+enum { LONG_LEAST = VEC_BYTES == 64 ? LONG_COLUMNS : LONG_COLUMNS / 2 };
 /* A panel of a and one of b fit into the first cache. The odd stride of a's rows keeps them from
  * falling upon one another there. */
 enum { TILE_DEPTH = 256, TILE_STRIDE = TILE_DEPTH + 64 / (int)sizeof(real) };
+enum { TILE_LINE = 64 / (int)sizeof(real) }; /* numbers in a line of the caches */
 enum { PANEL_A = TILE_ROWS * TILE_STRIDE, PANEL_B = TILE_DEPTH * TILE_COLUMNS };
 
 typedef struct Tile {
   int64_t depth;  /* products of each sum: TILE_DEPTH at most */
-  const real *a;  /* a panel: (rows, TILE_STRIDE), or (depth, a_step) where `by_depth` */
-  int64_t a_step; /* of panels: TILE_ROWS */
+  const real *a;  /* a panel: (rows, TILE_STRIDE), or (depth, a_step) where `by_depth`; */
+  int64_t a_row;  /* for tiles_lying what lies with this stride ... */
+  int64_t a_step; /* ... and this one; of panels: TILE_ROWS */
   const real *b;  /* (depth, columns), a row every `b_step` */
   int64_t b_step;
-  const real *next; /* what will be read soon: a line of it is fetched with each row of b */
+  real *copy;        /* of b, (depth, TILE_COLUMNS), for tiles_copying to make on their way */
+  const real *next;  /* what will be read soon: a line of it is fetched with each row of b, */
+  int64_t next_step; /* so far apart */
   real *c;
   int64_t c_row, c_column; /* the strides of the results */
   int rows, columns;       /* how many of them there are */
@@ -44,89 +49,177 @@ typedef struct Tile {
   bool bias_rows;
 } Tile;
 
-/* Sums in rows of `width`, of which the last vector is no whole one: for AVX-512, which stores part
- * of a vector as fast as all of it. */
-static __attribute__((noinline, unused)) void tile_finish_part(const Tile *t, const real *sums,
-                                                               int rows, int width) {
-  const real *start = t->add ? t->c : t->bias; /* NULL: the sums alone */
-  int64_t step = t->add ? t->c_row : 0;
-  int left = t->columns % LANES, whole = t->columns - left;
-  for (int i = 0; i < rows; i++, sums += width) {
-    const real *from = start ? start + i * step : NULL;
-    real *c = t->c + i * t->c_row;
-    for (int j = 0; j < whole; j += LANES)
-      vec_store(c + j, from ? vec_load(sums + j) + vec_load(from + j) : vec_load(sums + j));
-    if (left == 0) continue;
-    Vec last = vec_load(sums + whole);
-    vec_store_part(c + whole, from ? last + vec_load_part(from + whole, left) : last, left);
-  }
+/* What a tile does with b beside multiplying: it reads part of each row's last vector, or leaves a
+ * copy. */
+typedef enum Form { PLAIN, PART, COPY } Form;
+
+/* Whether part of a vector is read and written as fast as all of it. */
+#if VEC_BYTES == 64 && !defined LATENT_DOUBLE
+enum { PARTS_LOAD = true, PARTS_STORE = true };
+#else
+enum { PARTS_LOAD = VEC_BYTES == 32 && VEC_REAL == 4, PARTS_STORE = false };
+#endif
+
+/* What a number of c is added to. */
+static inline real tile_start(const Tile *t, int row, int column) {
+  if (t->add) return t->c[row * t->c_row + column * t->c_column];
+  return t->bias ? t->bias[t->bias_rows ? row : column] : 0;
 }
 
-/* ... and results that lie apart, or a number for each row. */
+/* Sums in rows of `width` that are written one by one. */
 static __attribute__((noinline)) void tile_finish(const Tile *t, const real *sums, int rows,
                                                   int width) {
-  for (int i = 0; i < rows; i++, sums += width) {
-    real *c = t->c + i * t->c_row;
-    for (int j = 0; j < t->columns; j++) {
-      real *to = c + j * t->c_column;
-      real start = t->add ? *to : t->bias ? t->bias[t->bias_rows ? i : j] : 0;
-      *to = sums[j] + start;
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < t->columns; j++)
+      t->c[i * t->c_row + j * t->c_column] = sums[i * width + j] + tile_start(t, i, j);
+}
+
+/* ... whose columns lie dense: turned over, vectors are written. */
+static __attribute__((noinline)) void tile_finish_over(const Tile *t, const real *sums, int rows,
+                                                       int width) {
+  for (int top = 0; top < rows; top += LANES)
+    for (int left = 0; left < t->columns; left += LANES) {
+      int high = rows - top < LANES ? rows - top : LANES;
+      int wide = t->columns - left < LANES ? t->columns - left : LANES;
+      bool bias = t->bias && !t->add, whole = high == LANES;
+      Vec v[LANES];
+      VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
+          i < high ? vec_load(sums + (top + i) * width + left) : vec_zero();
+      vec_transpose(v);
+      Vec start = bias ? vec_load_part(t->bias + top, high) : vec_zero();
+      real *to = t->c + top + left * t->c_column;
+      VEC_UNROLL for (int j = 0; j < LANES; j++) {
+        if (j < wide) {
+          if (t->add) start = whole ? vec_load(to) : vec_load_part(to, high);
+          if (whole) vec_store(to, v[j] + start);
+          else vec_store_part(to, v[j] + start, high);
+          to += t->c_column;
+        }
+      }
     }
+}
+
+/* Sums whose rows lie dense in c; of the last vector in each, `last` numbers. */
+VEC_INLINE void tile_write(const Tile *t, Vec *sum, const int rows, const int vecs, int last) {
+  if (t->add || t->bias) {
+    const real *start = t->add ? t->c : t->bias;
+    int64_t step = t->add ? t->c_row : 0;
+    VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
+      const real *from = start + r * step + v * LANES;
+      sum[r * vecs + v] +=
+          PARTS_STORE && v == vecs - 1 ? vec_load_part(from, last) : vec_load(from);
+    }
+  }
+  VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
+    real *to = t->c + r * t->c_row + v * LANES;
+    if (PARTS_STORE && v == vecs - 1) vec_store_part(to, sum[r * vecs + v], last);
+    else vec_store(to, sum[r * vecs + v]);
   }
 }
 
-VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, const int a_row,
-                              const int64_t a_step) {
+VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, const int64_t a_row,
+                              const int64_t a_step, const Form form) {
   enum {
     MOST = TILE_ROWS * TILE_VECS > WIDE_ROWS * WIDE_VECS ? TILE_ROWS * TILE_VECS
                                                          : WIDE_ROWS * WIDE_VECS
   };
   Vec sum[MOST];
-  const real *a = t->a, *b = t->b;
+  const real *a = t->a, *b = t->b, *next = t->next;
+  int last = t->columns - (vecs - 1) * LANES; /* columns in the last vector */
   VEC_UNROLL for (int i = 0; i < rows * vecs; i++) sum[i] = vec_zero();
   if (t->c_column == 1) /* the results are wanted when the sums are made */
     VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++)
         __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
   VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
-    Vec row[LONG_VECS];
-    __builtin_prefetch(t->next + p * (64 / (int)sizeof(real)), 0, 2);
-    VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
+    Vec row[MOST];
+    __builtin_prefetch(next + p * t->next_step, 0, 2);
+    VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = form == PART && v == vecs - 1
+                                                           ? vec_load_part(b + v * LANES, last)
+                                                           : vec_load(b + v * LANES);
+    if (form == COPY)
+      VEC_UNROLL for (int v = 0; v < vecs; v++)
+          vec_store(t->copy + p * TILE_COLUMNS + v * LANES, row[v]);
     VEC_UNROLL for (int r = 0; r < rows; r++) {
       Vec x = vec_fill(a[r * a_row]);
       VEC_UNROLL for (int v = 0; v < vecs; v++) sum[r * vecs + v] += x * row[v];
     }
   }
-  bool biased = t->bias && !t->add;
-  bool dense = t->c_column == 1 && !(biased && t->bias_rows);
-  bool plain = dense && t->columns == vecs * LANES;
-  real apart[MOST * LANES] __attribute__((aligned(VEC_BYTES)));
-  VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
-    real *to = plain ? t->c + r * t->c_row + v * LANES : &apart[(r * vecs + v) * LANES];
-    if (plain && t->add) sum[r * vecs + v] += vec_load(to);
-    else if (plain && biased) sum[r * vecs + v] += vec_load(t->bias + v * LANES);
-    vec_store(to, sum[r * vecs + v]);
+  bool dense = t->c_column == 1 && !(t->bias && t->bias_rows && !t->add);
+  if (dense && (PARTS_STORE || last == LANES)) {
+    tile_write(t, sum, rows, vecs, last);
+    return;
   }
-  if (plain) return;
-  if (dense && VEC_BYTES == 64) tile_finish_part(t, apart, rows, vecs * LANES);
-  else tile_finish(t, apart, rows, vecs * LANES);
+  real apart[MOST * LANES] __attribute__((aligned(VEC_BYTES)));
+  VEC_UNROLL for (int i = 0; i < rows * vecs; i++) vec_store(apart + i * LANES, sum[i]);
+  (t->c_row == 1 && (t->bias_rows || !t->bias) ? tile_finish_over : tile_finish)(t, apart, rows,
+                                                                                 vecs * LANES);
 }
 
 typedef void TileFunction(const Tile *t);
 
+#if VEC_BYTES < 64
+/* Eight products of each sum of a single row, or one. */
+VEC_INLINE void long_add(const Tile *t, int64_t p, const int rounds, real *sums) {
+  int64_t a_step = t->by_depth ? t->a_step : 1;
+  Vec x[8];
+  VEC_UNROLL for (int i = 0; i < rounds; i++) x[i] = vec_fill(t->a[(p + i) * a_step]);
+  const real *b = t->b + p * t->b_step;
+  for (int j = 0; j < t->columns; j += LANES) {
+    Vec sum = p > 0 ? vec_load(sums + j) : vec_zero();
+    VEC_UNROLL for (int i = 0; i < rounds; i++) sum += x[i] * vec_load(b + i * t->b_step + j);
+    vec_store(sums + j, sum);
+  }
+}
+
+/* A single row, for which b is only read once: eight of b's rows along their length, as the machine
+ * fetches ahead by itself. */
+static __attribute__((noinline, unused)) void long_1(const Tile *t) {
+  real sums[LONG_COLUMNS] __attribute__((aligned(VEC_BYTES)));
+  int64_t p = 0;
+  for (; p + 8 <= t->depth; p += 8) long_add(t, p, 8, sums);
+  for (; p < t->depth; p++) long_add(t, p, 1, sums);
+  if (t->c_column != 1 || (t->bias && t->bias_rows)) {
+    tile_finish(t, sums, 1, LONG_COLUMNS);
+    return;
+  }
+  const real *start = t->add ? t->c : t->bias;
+  for (int j = 0; j < t->columns; j += LANES) {
+    Vec sum = vec_load(sums + j);
+    vec_store(t->c + j, start ? sum + vec_load(start + j) : sum);
+  }
+}
+static inline int64_t long_columns(int64_t n) {
+  int64_t pieces = (n + LONG_COLUMNS - 1) / LONG_COLUMNS;
+  return n / pieces / LANES * LANES;
+}
+#endif
+
 /* A tile of every height: with the rows of a one after the other and side by side, full and half
- * as wide. */
+ * as wide; and with a and b where they lie. */
 #define TILE_OF(ROWS)                                                                              \
   static __attribute__((noinline)) void tile_##ROWS(const Tile *t) {                               \
     if (t->columns <= LANES) {                                                                     \
-      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step);                                    \
-      else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1);                                              \
-    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step);                       \
-    else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1);                                        \
+      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step, PLAIN);                             \
+      else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1, PLAIN);                                       \
+    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step, PLAIN);                \
+    else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1, PLAIN);                                 \
+  }                                                                                                \
+  static __attribute__((noinline, unused)) void copying_##ROWS(const Tile *t) {                    \
+    if (t->columns <= LANES) {                                                                     \
+      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step, COPY);                              \
+      else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1, COPY);                                        \
+    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step, COPY);                 \
+    else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1, COPY);                                  \
+  }                                                                                                \
+  static __attribute__((noinline, unused)) void lying_##ROWS(const Tile *t) {                      \
+    if (t->columns <= LANES)                                                                       \
+      tile_multiply(t, ROWS, 1, t->a_row, t->a_step, PARTS_LOAD ? PART : PLAIN);                   \
+    else tile_multiply(t, ROWS, TILE_VECS, t->a_row, t->a_step, PARTS_LOAD ? PART : PLAIN);        \
   }
 #define WIDE_OF(NAME, ROWS, VECS)                                                                  \
   static __attribute__((noinline, unused)) void NAME(const Tile *t) {                              \
-    if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, t->a_step);                                   \
-    else tile_multiply(t, ROWS, VECS, TILE_STRIDE, 1);                                             \
+    if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, t->a_step, PLAIN);                            \
+    else tile_multiply(t, ROWS, VECS, TILE_STRIDE, 1, PLAIN);                                      \
   }
 TILE_OF(1)
 TILE_OF(2)
@@ -134,7 +227,10 @@ TILE_OF(3)
 TILE_OF(4)
 TILE_OF(5)
 TILE_OF(6)
+#if VEC_BYTES == 64 /* so many registers that they hold the row */
 WIDE_OF(long_1, 1, LONG_VECS)
+static inline int64_t long_columns(int64_t n) { return (void)n, LONG_COLUMNS; }
+#endif
 WIDE_OF(wide_1, 1, WIDE_VECS)
 WIDE_OF(wide_2, 2, WIDE_VECS)
 #if VEC_BYTES == 64 || defined __aarch64__
@@ -157,6 +253,24 @@ static TileFunction *const tiles[TILE_ROWS + 1] = {
 #endif
 #if VEC_BYTES == 64
     tile_9, tile_10, tile_11, tile_12,
+#endif
+};
+static TileFunction *const tiles_copying[TILE_ROWS + 1] __attribute__((unused)) = {
+    NULL,      copying_1,  copying_2,  copying_3,  copying_4, copying_5, copying_6,
+#if VEC_BYTES == 64 || defined __aarch64__
+    copying_7, copying_8,
+#endif
+#if VEC_BYTES == 64
+    copying_9, copying_10, copying_11, copying_12,
+#endif
+};
+static TileFunction *const tiles_lying[TILE_ROWS + 1] __attribute__((unused)) = {
+    NULL,    lying_1,  lying_2,  lying_3,  lying_4, lying_5, lying_6,
+#if VEC_BYTES == 64 || defined __aarch64__
+    lying_7, lying_8,
+#endif
+#if VEC_BYTES == 64
+    lying_9, lying_10, lying_11, lying_12,
 #endif
 };
 static TileFunction *const wide_tiles[WIDE_ROWS + 1] __attribute__((unused)) = {
