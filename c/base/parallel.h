@@ -1,6 +1,7 @@
-/* Floor 1: runs a range on the threads. The range is cut into chunks of `grain` items, a cut that
- * depends on the problem alone: the same chunks, and so the same sums, for any number of threads.
- * Knows nothing of tensors but their Error.
+/* Floor 1: runs a range on the threads. The range is cut into chunks of `grain` items. Where chunks
+ * make sums of their own the cut depends on the problem alone: the same sums for any number of
+ * threads; where no sum is cut it may depend on their number too. How far that goes, `make bench
+ * ARGS="--span"` tells (regions.h). Knows nothing of tensors but their Error.
  *
  * As many threads take part as there are chunks, at most as many as parallel_threads() says. Each
  * begins with an equal part of the chunks and then helps the others, so a chunk should be worth
