@@ -80,16 +80,13 @@ VEC_INLINE Vec gradient_at(const BatchNorm *b, int64_t at, int64_t v, int lanes,
   return before(dy, y, activation, b->activation_slope);
 }
 
-/* Vectors whose two sums stay in registers through the blocks of a tile. */
-enum { STRIP = VEC_BYTES == 64 ? 8 : 4, TILE = 16 };
-
 /* Adds the terms of the blocks from element `at` to `end`, in `vectors` vectors from column v on.
  * Without `back` they are those of the statistics: differences and their squares. */
 VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v, const int vectors,
                           real *sum, const bool back, const Mask mask, const TailKind activation) {
   int64_t width = b->c.vectors * LANES;
   const real *mean = b->mean + v;
-  Vec product[STRIP], total[STRIP];
+  Vec product[CHANNEL_STRIP], total[CHANNEL_STRIP];
   VEC_UNROLL for (int k = 0; k < vectors; k++) product[k] = total[k] = vec_zero();
   for (int64_t i = at + v; i < end; i += width) {
     VEC_UNROLL for (int k = 0; k < vectors; k++) {
@@ -111,13 +108,14 @@ VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v
 /* partial = sum (x - mean)^2 and sum (x - mean), or `back`: sum dy (x - mean) and sum dy */
 VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, int thread,
                           const bool back, const Mask mask, const TailKind activation) {
+  enum { STRIP = CHANNEL_STRIP };
   BatchNorm own = *shared, *b = &own; /* which no store changes, as the compiler sees */
   const Channels *c = &b->c;
   int64_t n = c->channels, width = c->vectors * LANES, to = begin / c->chunk * n;
   real *sum = parallel_scratch(thread);
   memset(sum, 0, (size_t)(2 * width) * sizeof(real));
   for (int64_t blocks; (blocks = (end - begin) / c->block) > 0; begin += blocks * c->block) {
-    if (blocks > TILE) blocks = TILE;
+    if (blocks > CHANNEL_TILE) blocks = CHANNEL_TILE;
     int64_t at = begin * n, stop = at + blocks * width, v = 0;
     for (; v + STRIP * LANES <= width; v += STRIP * LANES)
       add_strip(b, at, stop, v, STRIP, sum, back, mask, activation);

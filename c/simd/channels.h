@@ -49,22 +49,41 @@ static inline void channels_fold(const Channels *c, const real *block, double *s
     for (int64_t i = 0; i < c->channels; i++) sums[i] += (double)block[r * c->channels + i];
 }
 
+/* The blocks of a chunk are visited in tiles, a tile in strips: of so many vectors at most the
+ * sums, two kinds of them, stay in registers while the tile's blocks pass by. */
+enum { CHANNEL_STRIP = VEC_BYTES == 64 ? 8 : 4, CHANNEL_TILE = 16 };
+
 typedef struct ChannelSum {
   Channels c;
   const real *x;
   double *partial; /* (chunks, channels) */
 } ChannelSum;
 
+/* Adds the blocks from x on to `end`, in `vectors` vectors from column v on. */
+VEC_INLINE void channel_sum_strip(const real *x, const real *end, int64_t v, int64_t width,
+                                  const int vectors, real *sums) {
+  Vec sum[CHANNEL_STRIP];
+  VEC_UNROLL for (int k = 0; k < vectors; k++) sum[k] = vec_load(sums + v + k * LANES);
+  for (x += v; x < end; x += width)
+    VEC_UNROLL for (int k = 0; k < vectors; k++) sum[k] += vec_load(x + k * LANES);
+  VEC_UNROLL for (int k = 0; k < vectors; k++) vec_store(sums + v + k * LANES, sum[k]);
+}
+
 static void channel_sum_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  enum { STRIP = CHANNEL_STRIP };
   const ChannelSum *s = context;
   const Channels *c = &s->c;
+  int64_t width = c->vectors * LANES;
   real *sum = parallel_scratch(thread);
   double *partial = s->partial + begin / c->chunk * c->channels;
   memset(sum, 0, (size_t)c->vectors * sizeof(Vec));
-  for (; begin + c->block <= end; begin += c->block) {
-    const real *x = s->x + begin * c->channels;
-    for (int64_t v = 0; v < c->vectors * LANES; v += LANES)
-      vec_store(sum + v, vec_load(sum + v) + vec_load(x + v));
+  for (int64_t blocks; (blocks = (end - begin) / c->block) > 0; begin += blocks * c->block) {
+    if (blocks > CHANNEL_TILE) blocks = CHANNEL_TILE;
+    const real *x = s->x + begin * c->channels, *stop = x + blocks * width;
+    int64_t v = 0;
+    for (; v + STRIP * LANES <= width; v += STRIP * LANES)
+      channel_sum_strip(x, stop, v, width, STRIP, sum);
+    for (; v < width; v += LANES) channel_sum_strip(x, stop, v, width, 1, sum);
   }
   channels_fold(c, sum, partial);
   for (; begin < end; begin++)
