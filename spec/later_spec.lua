@@ -156,6 +156,33 @@ describe("a value that waits", function()
     end
   end)
 
+  -- A hook keeps the passes apart.
+  it("gathers the gradients of a rectifier that several use, to the bits of single passes", function()
+    local shapes = {{2, 3, 3, 5}, {4, 8, 8, 16}, {3, 5, 7, 17}}
+    local function gradients(shape, residual, slope, uses, apart)
+      lt.manual_seed(4)
+      local x, r = lt.param(lt.randn(shape)), lt.param(lt.randn(shape))
+      local y = nn.BatchNorm2d(shape[#shape])(x)
+      if residual then y = y + (residual == "constant" and lt.ones(shape) or r) end
+      if apart then y:register_hook(function() end) end
+      y = slope and lt.leaky_relu(y, slope) or y:relu()
+      local sum = (y * lt.randn(shape)):sum()
+      for _ = 2, uses do sum = sum + (y:exp() * lt.randn(shape)):sum() end
+      sum:backward()
+      return bytes(x.grad) .. bytes(r.grad)
+    end
+    for _, shape in ipairs(shapes) do
+      for _, residual in ipairs{false, "constant", "variable"} do
+        for _, slope in ipairs{false, 0.1} do
+          for uses = 1, 3 do
+            assert(gradients(shape, residual, slope, uses, false) == gradients(shape, residual, slope, uses, true),
+              ("%s, %s, %s, %d uses"):format(table.concat(shape, "x"), residual, slope, uses))
+          end
+        end
+      end
+    end
+  end)
+
   it("has gradients of gradients", function()
     local norm, x = nn.BatchNorm1d(3), lt.param(lt.randn(6, 3))
     local w = lt.randn(6, 3)

@@ -50,9 +50,11 @@ static Node *heap_pop(Heap *h) {
   return top;
 }
 
+static bool held_once(const Tensor *t) { return t->refs == 1 && t->storage->refs == 1; }
+
 /* *slot += dx; takes over dx. A first gradient is kept as it is unless others share its storage. */
 static bool gather(Tensor **slot, Tensor *dx, Error *e) {
-  bool shared = dx->refs > 1 || dx->storage->refs > 1;
+  bool shared = !held_once(dx);
   if (*slot) {
     if (later_count > 0 && !later_settle_uses((*slot)->storage, e)) {
       tensor_release(dx);
@@ -116,6 +118,27 @@ static bool sum_down(Tensor **dx, const Shape *shape, Error *e) {
   return true;
 }
 
+static bool is_activation(const Node *n) {
+  return n->call.op->tail == TAIL_RELU || n->call.op->tail == TAIL_LEAKY_RELU;
+}
+
+static bool add_late(Node *n, Error *e) {
+  Tensor *late = n->late;
+  n->late = NULL;
+  return !late || gather(&n->grad, late, e);
+}
+
+/* A second gradient of an activation waits: what goes back through that may add it in passing. */
+static bool gather_node(Node *n, Tensor *dx, Error *e) {
+  if (!add_late(n, e)) {
+    tensor_release(dx);
+    return false;
+  }
+  if (!n->grad || !is_activation(n) || n->kept || !held_once(dx)) return gather(&n->grad, dx, e);
+  n->late = dx;
+  return true;
+}
+
 static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
   Edge *edge = &n->edges[i];
   if (!sum_down(&dx, &n->in[i]->shape, e)) {
@@ -127,11 +150,9 @@ static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
     tensor_release(dx);
     return false;
   }
-  Tensor **slot = edge->node        ? &edge->node->grad
-                  : edge->leaf->key ? &edge->leaf->pending
-                                    : &edge->leaf->grad;
-  if (!gather(slot, dx, e)) return false;
-  return !edge->node || edge->node->queued || heap_push(heap, edge->node, e);
+  if (!edge->node) return gather(edge->leaf->key ? &edge->leaf->pending : &edge->leaf->grad, dx, e);
+  if (!gather_node(edge->node, dx, e)) return false;
+  return edge->node->queued || heap_push(heap, edge->node, e);
 }
 
 /* Hands the whole gradients of leaves with hooks through them, and on. */
@@ -257,14 +278,11 @@ static Node *summand(const Node *sum, int *residual) {
 }
 
 static bool tailed(const Node *n, Tailed *t) {
-  TailKind kind = n->call.op->tail;
   *t = (Tailed){0};
-  if (graph_trapping() || n->grad->numel == 0 || (kind != TAIL_RELU && kind != TAIL_LEAKY_RELU) ||
-      !n->output)
-    return false;
+  if (graph_trapping() || n->grad->numel == 0 || !is_activation(n) || !n->output) return false;
   Node *from = sole_source(n, 0);
   if (!from) return false;
-  t->tail = (Tail){.activation = kind, .slope = n->call.number[0], .y = n->output};
+  t->tail = (Tail){.activation = n->call.op->tail, .slope = n->call.number[0], .y = n->output};
   if (from->call.op->tail_backward) t->norm = from;
   else if (from->call.op->tail == TAIL_ADD && (t->norm = summand(from, &t->residual))) {
     t->sum = from;
@@ -282,11 +300,12 @@ static bool deliver_all(Heap *heap, Node *n, Tensor **dx, Error *e) {
   return ok;
 }
 
-/* A tensor for one more gradient like n's: that one itself, to be overwritten, where nobody holds
- * it who would read it later. */
-static Tensor *gradient_like(Node *n, Error *e) {
-  bool alone = n->grad->refs == 1 && n->grad->storage->refs == 1;
-  return alone ? tensor_retain(n->grad) : tensor_new(n->grad->dtype, &n->shape, e);
+/* A tensor for one more gradient like n's: one that came, to be overwritten, where nobody holds it
+ * who would read it later. */
+static Tensor *gradient_like(const Node *n, Error *e) {
+  if (held_once(n->grad)) return tensor_retain(n->grad);
+  if (n->late && held_once(n->late)) return tensor_retain(n->late);
+  return tensor_new(n->grad->dtype, &n->shape, e);
 }
 
 /* Goes back through the tail and the op before it at once. */
@@ -306,9 +325,11 @@ static bool backward_tailed(Heap *heap, Node *n, Tailed *t, Error *e) {
       dx[i] = i == 0 ? gradient_like(n, e) : tensor_new(norm->in[i]->dtype, &norm->in[i]->shape, e);
       ok = dx[i] != NULL;
     }
+  t->tail.more = n->late;
   if (ok) ok = norm->call.op->tail_backward(&norm->call, &t->tail, n->grad, dx, e);
   tensor_release(n->grad);
-  n->grad = NULL;
+  tensor_release(n->late);
+  n->grad = n->late = NULL;
   if (ok && t->sum) ok = deliver_all(heap, t->sum, sides, e);
   else tensor_release(sides[0]), tensor_release(sides[1]);
   if (ok) ok = deliver_all(heap, norm, dx, e);
@@ -324,10 +345,12 @@ static bool backward_tailed(Heap *heap, Node *n, Tailed *t, Error *e) {
 
 static bool backward_node(Heap *heap, Node *n, Error *e) {
   if (!node_check(n, e)) return false;
-  if (n->kept && !graph_host_functions->hooks(n->order, &n->grad, e)) return false;
+  if (n->kept && !(add_late(n, e) && graph_host_functions->hooks(n->order, &n->grad, e)))
+    return false;
   if (n->call.op == &op_checkpoint) return replay_node(heap, n, e);
   Tailed t;
   if (tailed(n, &t)) return backward_tailed(heap, n, &t, e);
+  if (!add_late(n, e)) return false;
   Tensor *fixed[MAX_FIXED_INPUTS] = {0}, **dx = fixed;
   int inputs = n->call.inputs;
   if (inputs > MAX_FIXED_INPUTS && !(dx = calloc((size_t)inputs, sizeof *dx)))

@@ -83,7 +83,8 @@ static void node_clear(Node *n, Node **list) {
   }
   tensor_release(n->output);
   tensor_release(n->grad);
-  n->output = n->grad = NULL;
+  tensor_release(n->late);
+  n->output = n->grad = n->late = NULL;
 }
 
 /* Frees a list of nodes, and what only they held, without recursion: a chain may be very long. */

@@ -25,6 +25,7 @@ struct Node {
   uint32_t output_version, extra_versions[CALL_EXTRAS];
   Shape shape; /* of the output */
   Tensor *grad;
+  Tensor *late; /* to be added to grad: a tensor that nobody else holds */
   char *where;
   Node *next; /* in the list of nodes that wait to be freed */
 };

@@ -37,14 +37,14 @@ typedef enum Mask {
 } Mask;
 
 /* One pass over the rows of a batch; all channel vectors are repeated through a block. Forward may
- * add a residual and apply an activation; backward sees dy behind that activation, whose output was
- * y, and leaves the gradient before it in `masked` where that is wanted. */
+ * add a residual and apply an activation; backward sees dy (+ more) behind that activation, whose
+ * output was y, and leaves the gradient before it in `masked` where that is wanted. */
 typedef struct BatchNorm {
   Channels c;
   TailKind activation;
   Mask mask;
   real activation_slope;
-  const real *x, *residual, *dy, *y;
+  const real *x, *residual, *dy, *more, *y;
   real *out, *masked;
   real *mean, *norm_scale, *norm_shift, *scale, *shift, *slope; /* repeated through a block */
   double *partial, *partial_dy;                                 /* (chunks, channels) */
@@ -68,32 +68,54 @@ VEC_INLINE Vec normed(Vec d, const real *scale, const real *shift) {
   return d * vec_load(scale) + vec_load(shift);
 }
 
-/* A vector of the gradient before the activation, from element `at` on, in column v of a block; d
- * as normed has it. */
-VEC_INLINE Vec gradient_at(const BatchNorm *b, int64_t at, int64_t v, int lanes, Vec d,
+VEC_INLINE Vec load_lanes(const real *p, int lanes) {
+  return lanes == LANES ? vec_load(p) : vec_load_part(p, lanes);
+}
+
+VEC_INLINE void store_lanes(real *p, Vec v, int lanes) {
+  if (lanes == LANES) vec_store(p, v);
+  else vec_store_part(p, v, lanes);
+}
+
+/* Of a vector of dy, from element `at` on and in column v of a block, the gradient before the
+ * activation; d as normed has it. */
+VEC_INLINE Vec gradient_at(const BatchNorm *b, Vec dy, int64_t at, int64_t v, int lanes, Vec d,
                            const Mask mask, const TailKind activation) {
-  bool whole = lanes == LANES;
-  Vec dy = whole ? vec_load(b->dy + at) : vec_load_part(b->dy + at, lanes), y;
   if (mask == OPEN) return dy;
-  if (mask == BY_NORM) y = normed(d, b->norm_scale + v, b->norm_shift + v);
-  else y = whole ? vec_load(b->y + at) : vec_load_part(b->y + at, lanes);
+  Vec y =
+      mask == BY_Y ? load_lanes(b->y + at, lanes) : normed(d, b->norm_scale + v, b->norm_shift + v);
   return before(dy, y, activation, b->activation_slope);
 }
 
-/* Adds the terms of the blocks from element `at` to `end`, in `vectors` vectors from column v on.
- * Without `back` they are those of the statistics: differences and their squares. */
+/* What add_chunk adds up: differences to the mean and their squares; or dy, also with `more`, and
+ * its products with the differences. */
+typedef enum Terms { MOMENTS, OF_DY, OF_BOTH } Terms;
+
+/* ... `lanes` of them from element `at` on, in column v of a block: the difference, and the other
+ * factor of the product, which is left in `masked` where that is wanted. */
+VEC_INLINE Vec terms_at(const BatchNorm *b, int64_t at, int64_t v, int lanes, Vec *other,
+                        const Terms terms, const Mask mask, const TailKind activation) {
+  Vec d = load_lanes(b->x + at, lanes) - load_lanes(b->mean + v, lanes), g = d;
+  if (terms != MOMENTS) {
+    g = load_lanes(b->dy + at, lanes);
+    if (terms == OF_BOTH) g += load_lanes(b->more + at, lanes);
+    g = gradient_at(b, g, at, v, lanes, d, mask, activation);
+    if ((mask == BY_Y || terms == OF_BOTH) && b->masked) store_lanes(b->masked + at, g, lanes);
+  }
+  *other = g;
+  return d;
+}
+
+/* Adds those of the blocks from element `at` to `end`, in `vectors` vectors from column v on. */
 VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v, const int vectors,
-                          real *sum, const bool back, const Mask mask, const TailKind activation) {
+                          real *sum, const Terms terms, const Mask mask,
+                          const TailKind activation) {
   int64_t width = b->c.vectors * LANES;
-  const real *mean = b->mean + v;
   Vec product[CHANNEL_STRIP], total[CHANNEL_STRIP];
   VEC_UNROLL for (int k = 0; k < vectors; k++) product[k] = total[k] = vec_zero();
   for (int64_t i = at + v; i < end; i += width) {
     VEC_UNROLL for (int k = 0; k < vectors; k++) {
-      int64_t to = i + k * LANES;
-      Vec d = vec_load(b->x + to) - vec_load(mean + k * LANES), g = d;
-      if (back) g = gradient_at(b, to, v + k * LANES, LANES, d, mask, activation);
-      if (mask == BY_Y && b->masked) vec_store(b->masked + to, g);
+      Vec g, d = terms_at(b, i + k * LANES, v + k * LANES, LANES, &g, terms, mask, activation);
       product[k] += g * d;
       total[k] += g;
     }
@@ -105,9 +127,9 @@ VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v
   }
 }
 
-/* partial = sum (x - mean)^2 and sum (x - mean), or `back`: sum dy (x - mean) and sum dy */
+/* partial = sum (x - mean)^2 and sum (x - mean), or sum dy (x - mean) and sum dy */
 VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, int thread,
-                          const bool back, const Mask mask, const TailKind activation) {
+                          const Terms terms, const Mask mask, const TailKind activation) {
   enum { STRIP = CHANNEL_STRIP };
   BatchNorm own = *shared, *b = &own; /* which no store changes, as the compiler sees */
   const Channels *c = &b->c;
@@ -118,17 +140,14 @@ VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, i
     if (blocks > CHANNEL_TILE) blocks = CHANNEL_TILE;
     int64_t at = begin * n, stop = at + blocks * width, v = 0;
     for (; v + STRIP * LANES <= width; v += STRIP * LANES)
-      add_strip(b, at, stop, v, STRIP, sum, back, mask, activation);
-    for (; v < width; v += LANES) add_strip(b, at, stop, v, 1, sum, back, mask, activation);
+      add_strip(b, at, stop, v, STRIP, sum, terms, mask, activation);
+    for (; v < width; v += LANES) add_strip(b, at, stop, v, 1, sum, terms, mask, activation);
   }
   channels_fold(c, sum, b->partial + to);
   channels_fold(c, sum + width, b->partial_dy + to);
   for (; begin < end; begin++)
     for (int64_t i = 0; i < n; i++) {
-      int64_t at = begin * n + i;
-      Vec d = vec_fill(b->x[at] - b->mean[i]), g = d;
-      if (back) g = gradient_at(b, at, i, 1, d, mask, activation);
-      if (mask == BY_Y && b->masked) b->masked[at] = g[0];
+      Vec g, d = terms_at(b, begin * n + i, i, 1, &g, terms, mask, activation);
       b->partial[to + i] += (double)(g[0] * d[0]);
       b->partial_dy[to + i] += (double)g[0];
     }
@@ -142,22 +161,19 @@ typedef enum Map { FORWARD, SINGLE, BACK } Map;
 /* `lanes` elements from `at` on, in column v of a block. */
 VEC_INLINE void map_vector(const BatchNorm *b, int64_t at, int64_t v, int lanes, const Map map,
                            const Mask mask, const TailKind activation) {
-  bool whole = lanes == LANES;
   const real *more = map != BACK && b->residual ? b->residual + at : NULL;
-  Vec x = whole ? vec_load(b->x + at) : vec_load_part(b->x + at, lanes), y;
-  Vec d = x - vec_load(b->mean + v);
+  Vec d = load_lanes(b->x + at, lanes) - vec_load(b->mean + v), y;
   if (map == BACK) {
-    Vec g = gradient_at(b, at, v, lanes, d, mask, activation);
+    Vec g = gradient_at(b, load_lanes(b->dy + at, lanes), at, v, lanes, d, mask, activation);
     y = g * vec_load(b->scale + v) + (d * vec_load(b->slope + v) + vec_load(b->shift + v));
   } else {
     if (map == SINGLE)
       y = vec_rounded(d * vec_load(b->norm_scale + v)) + vec_load(b->norm_shift + v);
     else y = normed(d, b->norm_scale + v, b->norm_shift + v);
-    if (more) y += whole ? vec_load(more) : vec_load_part(more, lanes);
+    if (more) y += load_lanes(more, lanes);
     y = activated(y, activation, b->activation_slope);
   }
-  if (whole) vec_store(b->out + at, y);
-  else vec_store_part(b->out + at, y, lanes);
+  store_lanes(b->out + at, y, lanes);
 }
 
 VEC_INLINE void map_chunk(const BatchNorm *shared, int64_t begin, int64_t end, const Map map,
@@ -174,18 +190,21 @@ VEC_INLINE void map_chunk(const BatchNorm *shared, int64_t begin, int64_t end, c
 }
 
 static void batch_moments(void *context, int64_t begin, int64_t end, int thread) {
-  add_chunk(context, begin, end, thread, false, OPEN, TAIL_NONE);
+  add_chunk(context, begin, end, thread, MOMENTS, OPEN, TAIL_NONE);
 }
-VEC_INLINE void batch_sums_by(const BatchNorm *b, int64_t begin, int64_t end, int thread,
-                              const Mask mask) {
-  if (b->activation == TAIL_RELU) add_chunk(b, begin, end, thread, true, mask, TAIL_RELU);
-  else add_chunk(b, begin, end, thread, true, mask, TAIL_LEAKY_RELU);
+VEC_INLINE void sums_by(const BatchNorm *b, int64_t begin, int64_t end, int thread,
+                        const Terms terms, const Mask mask) {
+  if (b->activation == TAIL_RELU) add_chunk(b, begin, end, thread, terms, mask, TAIL_RELU);
+  else add_chunk(b, begin, end, thread, terms, mask, TAIL_LEAKY_RELU);
 }
 static void batch_sums(void *context, int64_t begin, int64_t end, int thread) {
   const BatchNorm *b = context;
-  if (b->mask == BY_Y) batch_sums_by(b, begin, end, thread, BY_Y);
-  else if (b->mask == BY_NORM) batch_sums_by(b, begin, end, thread, BY_NORM);
-  else add_chunk(b, begin, end, thread, true, OPEN, TAIL_NONE);
+  if (b->mask == OPEN) add_chunk(b, begin, end, thread, OF_DY, OPEN, TAIL_NONE);
+  else if (b->mask == BY_Y)
+    if (b->more) sums_by(b, begin, end, thread, OF_BOTH, BY_Y);
+    else sums_by(b, begin, end, thread, OF_DY, BY_Y);
+  else if (b->more) sums_by(b, begin, end, thread, OF_BOTH, BY_NORM);
+  else sums_by(b, begin, end, thread, OF_DY, BY_NORM);
 }
 VEC_INLINE void map_chunks(const BatchNorm *b, int64_t begin, int64_t end, const Map map,
                            const Mask mask) {
@@ -340,7 +359,9 @@ static bool batch_norm_train_tail_backward(const Call *c, const Tail *tail, cons
   const real *rest = reals(c->extra[MEAN_REST]), *inverse = reals(c->extra[INVERSE]);
   set_tail(&b, tail);
   b.mask = tail->activation == TAIL_NONE ? OPEN : tail->residual ? BY_Y : BY_NORM;
-  b.masked = tail->dresidual ? reals(tail->dresidual) : NULL;
+  b.more = tail->more ? reals(tail->more) : NULL;
+  if (tail->dresidual) b.masked = reals(tail->dresidual);
+  else if (b.more && dx[0]) b.masked = reals(dx[0]); /* there it is on the way */
   Tensor *space = batch_space(&b, n, e);
   if (!space) return false;
   set_norm(&b, c);

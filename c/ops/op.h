@@ -79,6 +79,7 @@ typedef struct Tail {
   double slope;           /* of a leaky one: not below 0, so that the output tells the sign */
   const Tensor *residual; /* what is added first, or NULL; backward: of no data */
   const Tensor *y;        /* backward: the output of the activation */
+  const Tensor *more;     /* ... what is to be added to its gradient first, or NULL */
   Tensor *dresidual;      /* ... and where the gradient before the activation goes, or NULL */
 } Tail;
 
@@ -111,8 +112,8 @@ struct Op {
   /* Writes (not adds) every element of each dx[i] that is not NULL. y is NULL unless SAVE_OUT.
    * NULL: not differentiable. */
   bool (*backward)(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx, Error *e);
-  /* The same of an op with `finish`, given the gradient behind its tail; one of dx[0] and
-   * tail->dresidual may be dy itself. */
+  /* The same of an op with `finish`, given the gradient behind its tail; dx[0] and tail->dresidual
+   * may be dy or tail->more, but not the same of these. */
   bool (*tail_backward)(const Call *c, const Tail *tail, const Tensor *dy, Tensor *const *dx,
                         Error *e);
   TailKind tail; /* what this op is behind one with `finish` */
