@@ -4,6 +4,7 @@
 #ifndef LATENT_SPARES_H
 #define LATENT_SPARES_H
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 #ifdef __SANITIZE_ADDRESS__
@@ -15,7 +16,12 @@ enum { MOST_SPARES = 512 };
 typedef struct Spares {
   void *first; /* each holds the next */
   int count;
+  bool listed;
+  struct Spares *next; /* of the lists that memory_trim empties */
 } Spares;
+
+extern Spares *spares_all;
+void spares_trim(void);
 
 /* Memory for a struct of that size, the same at every call; NULL where there is none. */
 static inline void *spare_take(Spares *s, size_t size) {
@@ -30,6 +36,11 @@ static inline void spare_give(Spares *s, void *p) {
   if (s->count >= MOST_SPARES) {
     free(p);
     return;
+  }
+  if (!s->listed) {
+    s->listed = true;
+    s->next = spares_all;
+    spares_all = s;
   }
   *(void **)p = s->first;
   s->first = p;

@@ -154,6 +154,7 @@ static void buffers_free(Buffer **list) {
 }
 
 void memory_trim(void) {
+  spares_trim();
   for (int k = 0; k < POOL_CLASSES; k++) buffers_free(&pool[k]);
 }
 
