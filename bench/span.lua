@@ -235,7 +235,7 @@ function M.run(cases, o, detailed, write)
     1e6 * REGION_COST))
   write(LINE:format("case", "threads", "work", "outside", "regions", "least", "", "with", ""))
   for _, case in ipairs(cases) do
-    local rows = case.setup and not case.against_one_thread and M.case(case, o) or {}
+    local rows = case.setup and not case.against_one_thread and not case.alone and M.case(case, o) or {}
     for _, r in ipairs(rows) do
       all[#all + 1] = r
       write(LINE:format(r.case, r.threads, ms(r.work_ms / 1e3), ms(r.outside_ms / 1e3), r.regions, ms(r.ms / 1e3),
