@@ -216,22 +216,33 @@ static bool lies_small(const Plan *p) {
   return p->b.column == 1 && (PARTS_LOAD || rest == 0 || rest == LANES);
 }
 
-static void multiply_small_strip(const Plan *p, const int64_t *rows, int64_t z, int64_t column,
-                                 Tile *t) {
-  const real *a = p->a.from + z * p->a_next;
-  real *c = p->c + z * p->c_next + column * p->c_column;
+static void small_tile(const Plan *p, const int64_t *rows, int64_t z, int64_t panel, int64_t column,
+                       Tile *t) {
+  int64_t row = rows[panel];
   t->columns = (int)min(TILE_COLUMNS, p->n - column);
-  for (int64_t i = 0; i < p->panels; i++) {
-    t->a = a + rows[i] * p->a.row;
-    t->c = c + rows[i] * p->c_row;
-    t->bias = p->bias ? p->bias + (p->bias_rows ? rows[i] : column) : NULL;
-    tiles_lying[rows[i + 1] - rows[i]](t);
-  }
+  t->a = p->a.from + z * p->a_next + row * p->a.row;
+  t->c = p->c + z * p->c_next + row * p->c_row + column * p->c_column;
+  t->bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL;
+  tiles_lying[rows[panel + 1] - row](t);
+}
+
+/* One of a batch. Rows of a that lie side by side share lines of the cache, which stay there while
+ * the strips of b pass; else a strip stays while the panels of a pass. */
+static void small_product(const Plan *p, const int64_t *rows, int64_t z, const real *b,
+                          int64_t strip_step, Tile *t) {
+  bool by_panels = p->a.column != 1;
+  int64_t outer = by_panels ? p->panels : p->strips, inner = by_panels ? p->strips : p->panels;
+  for (int64_t i = 0; i < outer; i++)
+    for (int64_t j = 0; j < inner; j++) {
+      int64_t panel = by_panels ? i : j, strip = by_panels ? j : i;
+      t->b = b + strip * strip_step;
+      small_tile(p, rows, z, panel, strip * TILE_COLUMNS, t);
+    }
 }
 
 static void multiply_small(void *context, int64_t begin, int64_t end, int thread) {
   const Plan *p = context;
-  int64_t rows[MOST_PANELS + 1];
+  int64_t rows[MOST_PANELS + 1], turned = TILE_COLUMNS * p->k;
   for (int64_t i = 0; i <= p->panels; i++) rows[i] = panel_row(p, i);
   bool lies = lies_small(p);
   real *own = parallel_scratch(thread);
@@ -246,14 +257,12 @@ static void multiply_small(void *context, int64_t begin, int64_t end, int thread
             .bias_rows = p->bias_rows};
   for (int64_t z = begin; z < end; z++) {
     const real *b = p->b.from + z * p->b_next;
-    bool pack = !lies && (z == begin || p->b_next != 0);
     t.next = b + p->b_next;
-    for (int64_t strip = 0; strip < p->strips; strip++) {
-      int64_t at = strip * TILE_COLUMNS * p->k;
-      if (pack) pack_panel_b(p, z, 0, strip, own + at);
-      t.b = lies ? b + strip * TILE_COLUMNS : own + at;
-      multiply_small_strip(p, rows, z, strip * TILE_COLUMNS, &t);
-    }
+    if (!lies && (z == begin || p->b_next != 0))
+      for (int64_t strip = 0; strip < p->strips; strip++)
+        pack_panel_b(p, z, 0, strip, own + strip * turned);
+    if (lies) small_product(p, rows, z, b, TILE_COLUMNS, &t);
+    else small_product(p, rows, z, own, turned, &t);
   }
 }
 
@@ -402,22 +411,26 @@ static double cost(int64_t m, int64_t n) {
   return (double)panels * (whole * full + (double)(vecs % TILE_VECS) * half);
 }
 
-/* What turning a number costs, by loading, shuffling and storing vectors of them. */
-static double turning(double numbers) {
+/* What it costs to lay numbers out anew, turned over or as they are: vectors of them are loaded,
+ * shuffled and stored. */
+static double laying(double numbers, bool turned) {
   int shuffles = 0;
-  while (1 << shuffles < LANES) shuffles++;
+  while (turned && 1 << shuffles < LANES) shuffles++;
   return numbers * 0.6 * (shuffles + 2) / LANES;
 }
 
 /* Turned over, c is written by columns; rows whole pages apart evict one another then. */
 static bool is_better_over(const Product *p) {
   if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
+  /* These would become dot products, of other bits than those of more rows. */
+  if (p->n == 1 && p->m <= DOT_COLUMNS) return false;
   if (!shortcut(PRODUCT_OVER)) return false;
   double m = (double)p->m, n = (double)p->n, k = (double)p->k;
-  double straight = cost(p->m, p->n) * k, over = cost(p->n, p->m) * k;
-  if (p->b_transposed) straight += turning(k * n);
-  if (!p->a_transposed) over += turning(k * m);
-  over += turning(m * n) * (p->n % PAGE == 0 ? 8 : 1);
+  double straight = cost(p->m, p->n) * k + laying(m * k, false);
+  double over = cost(p->n, p->m) * k + laying(n * k, false);
+  if (p->b_transposed) straight += laying(k * n, true);
+  if (!p->a_transposed) over += laying(k * m, true);
+  over += laying(m * n, true) * (p->n % PAGE == 0 ? 8 : 1);
   return over < 0.95 * straight;
 }
 

@@ -19,14 +19,17 @@ static inline void pack_a(const Part *a, int rows, int64_t depth, bool by_depth,
       memcpy(to + r * TILE_STRIDE, a->from + r * a->row, (size_t)depth * sizeof *to);
     return;
   }
-  /* Whole vectors: what is too much is overwritten by the next row, or lies behind the last. */
-  for (int64_t p = 0; p < depth; p++)
-    VEC_UNROLL for (int first = 0; first < TILE_ROWS; first += LANES) {
-      const real *from = a->from + p * a->column + first;
-      int left = rows - first;
-      if (left >= LANES) vec_store(to + p * TILE_ROWS + first, vec_load(from));
-      else if (left > 0) vec_store(to + p * TILE_ROWS + first, vec_load_part(from, left));
+  /* Whole vectors, the last of which may begin within the one before it. */
+  for (int64_t p = 0; p < depth; p++, to += TILE_ROWS) {
+    const real *from = a->from + p * a->column;
+    if (rows < LANES) vec_store_part(to, vec_load_part(from, rows), rows);
+    else {
+      VEC_UNROLL for (int first = 0; first < TILE_ROWS; first += LANES) {
+        int at = first + LANES <= rows ? first : rows - LANES;
+        vec_store(to + at, vec_load(from + at));
+      }
     }
+  }
 }
 
 /* LANES columns of b, of which `columns` exist and are dense, turned into rows. */
