@@ -164,6 +164,42 @@ describe("fused blocks", function()
     assert.same({2, 5, 7, 4}, model(x).shape)
   end)
 
+  it("are dropped when any option changes, or half of one", function()
+    local function layers()
+      return nn.Sequential{nn.Upsample(2), nn.ConvTranspose2d(2, 3, 3, {padding = 1}), nn.LeakyReLU(0.1),
+        nn.MaxPool2d(2),
+        nn.Conv2d(3, 4, 3, {padding = 1}), nn.ReLU()}
+    end
+    local changes = {
+      function(m) m[1].scale[2] = 1 end, function(m) m[1].scale = {1, 2} end, function(m) m[1].whole = false end,
+      function(m) m[2].stride[1] = 2 end, function(m) m[2].padding[2] = 0 end, function(m) m[2].dilation = {2, 1} end,
+      function(m) m[2].stride, m[2].output_padding[1] = {2, 2}, 1 end, function(m) m[3].slope = 0.3 end,
+      function(m) m[4].kernel[1] = 3 end, function(m) m[4].ceil_mode = true end, function(m) m[4].padding[1] = 1 end,
+      function(m) m[5].padding = {0, 1} end, function(m) m[5].stride[2] = 2 end,
+      function(m) m[6].forward = function(_, x) return x:tanh() end end,
+    }
+    for i, change in ipairs(changes) do
+      local model, x = layers(), lt.randn(2, 7, 7, 2)
+      model(x)
+      local plan = model._plan
+      change(model)
+      same(model, x)
+      assert.are_not.equal(plan, model._plan, "change " .. i)
+    end
+  end)
+
+  it("see hooks that come and go", function()
+    local model, x, seen = nn.Sequential{nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Tanh()}, lt.randn(1, 5, 5, 3), 0
+    model(x)
+    for i = 2, 3 do
+      local hook = model[i]:register_forward_hook(function() seen = seen + 1 end)
+      model(x)
+      hook:remove()
+      model(x)
+      assert.equal(i - 1, seen)
+    end
+  end)
+
   it("do not bypass a forward of the user's own", function()
     local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU()}
     local x = lt.randn(1, 5, 5, 1)
