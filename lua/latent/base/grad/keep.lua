@@ -84,7 +84,7 @@ return function(core, lt, walk)
     core.set_rng_state(again.rng)
     local outer = core.replaying
     core.replaying = true
-    local ok, y = pcall(again.f, table.unpack(again.arguments, 1, again.arguments.n))
+    local ok, y = pcall(core.with_recording, true, again.f, table.unpack(again.arguments, 1, again.arguments.n))
     core.replaying = outer
     core.set_rng_state(before)
     if not ok then error(y, 0) end
