@@ -1,6 +1,6 @@
 # How the core, Lua and zlib are compiled to WebAssembly: `make wasm` calls this, with OUT=folder. One thread,
 # no BLAS; SIMD of 128 bits, which is `baseline` there. What differs from other systems lies in c/wasm. The
-# kernels of single precision are compiled for speed, the rest for size.
+# kernels of single precision in which pages spend their time are compiled for speed, the rest for size.
 
 OUT = build/wasm
 SOURCES = $(OUT)/sources
@@ -20,6 +20,8 @@ FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 
 ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch permute picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
+# In single precision: what no page trains with.
+RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm fft indexing lapack moments norm order scan special winograd)
 REPLACED := $(patsubst %,c/base/%.c,blas futex parallel signals)
 COMMON := $(ONCE) $(filter-out $(REPLACED),$(wildcard c/base/*.c c/graph/*.c c/lua/*.c)) $(wildcard c/wasm/*.c)
 LUA_FILES := $(filter-out %/lua.c %/luac.c,$(wildcard $(LUA_SRC)/*.c))
@@ -36,7 +38,9 @@ $(OUT)/obj/$1/%.o: $2/%.c Makefile tools/wasm.mk
 	@$$(CLANG) $$(TARGET) $3 -MMD -MP -c $$< -o $$@
 endef
 $(eval $(call compile,common,c,$$(FLAGS) -Os))
-$(eval $(call compile,float32,c,$$(FLAGS) -O2 -DLATENT_ISA=baseline -DLATENT_REAL=float32))
+$(eval $(call compile,float32,c,$$(FLAGS) $$(SPEED) -DLATENT_ISA=baseline -DLATENT_REAL=float32))
+SPEED = -O2
+$(RARE): SPEED = -Os
 $(eval $(call compile,float64,c,$$(FLAGS) -Os -DLATENT_ISA=baseline -DLATENT_REAL=float64 -DLATENT_DOUBLE))
 $(eval $(call compile,lua,$(LUA_SRC),$$(FOREIGN) -include c/wasm/lua_host.h))
 $(eval $(call compile,zlib,$(ZLIB_SRC),$$(FOREIGN)))
