@@ -15,8 +15,8 @@ typedef enum Shortcut {
   CONV_AHEAD,      /* ... tile_fetch: the next job's source */
   CONV_ALONG,      /* conv_along.h: few outputs, vectors along the pixels */
   CONV_WINOGRAD,   /* ops/winograd.c: 16 products for 36 */
-  GRADIENT_DENSE,  /* ... tile_products: rows of a tile side by side */
-  GRADIENT_ALONG,  /* ... tile_products: vectors along the patch, for few small channels */
+  GRADIENT_DENSE,  /* conv_gradient.h: rows of a tile side by side */
+  GRADIENT_ALONG,  /* ... vectors along the patch, for few small channels */
   BLOCK_DOUBLING,  /* block_double.h: nine products for sixteen */
   BLOCK_FEW,       /* block_few.h: few outputs */
   BLOCK_SPARSE,    /* block_sparse.h: gradients at the winners of a pool */
