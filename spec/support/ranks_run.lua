@@ -1,8 +1,9 @@
 -- A small run on any number of ranks: `mpirun -n 4 lua5.4 spec/support/ranks_run.lua folder [option=value ...]`. When
 -- it is done it writes folder/bits. Options: parts, order, resume, stop (after a step), loop ("own": written by hand),
 -- clip ("own": in that loop), every (steps with one call of the optimiser), term (a rank that gets SIGTERM after 5
--- steps), raise (a rank that raises in step 5), width (of rank 1's model), seed (of rank 1's loader), slow (and with
--- folder/alive saying that a step is made).
+-- steps), raise (a rank that raises in step 5), optimizer ("sgd": Adam makes a whole step of a gradient that is
+-- rounding alone), width (of rank 1's model), seed (of rank 1's loader), slow (and with folder/alive saying that a
+-- step is made).
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local core, files, train = require "latent.core", require "latent.base.files", require "latent.train"
 local small = require "spec.support.small_run"
@@ -32,6 +33,7 @@ if o.width and mpi.rank == 1 then
   opts.optimizer = optim.Adam(opts.model:parameters())
 end
 if o.seed and mpi.rank == 1 then opts.loader = data.loader(opts.loader.set, {batch = 6, seed = o.seed}) end
+if o.optimizer == "sgd" then opts.optimizer = optim.SGD(opts.model:parameters(), {lr = 0.05}) end
 local loss = opts.loss
 opts.loss = function(batch, now)
   if o.raise == mpi.rank and now.step == 5 then error("rank " .. mpi.rank .. " is broken") end
