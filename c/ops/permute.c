@@ -110,9 +110,8 @@ static void permute_runs(void *context, int64_t begin, int64_t end, int thread) 
     for (int64_t i = 0; i < run; i++)                                                              \
       memcpy(tile + i * TILE, x + i * p->run_from, (size_t)near * sizeof(T));                      \
     for (int64_t k = 0; k < near; k++) {                                                           \
-      T line[TILE];                                                                                \
+      T *line = y + k * p->near_to;                                                                \
       for (int64_t i = 0; i < run; i++) line[i] = tile[i * TILE + k];                              \
-      memcpy(y + k * p->near_to, line, (size_t)run * sizeof(T));                                   \
     }                                                                                              \
   }
 TURN(uint8_t)

@@ -100,7 +100,7 @@ static void sum_part(void *context, int64_t begin, int64_t end, int thread) {
 static int axis_to_cut(const BroadcastPlan *p) {
   int cut = -1;
   for (int d = 0; d < p->dims; d++) {
-    bool better = cut < 0 || (p->size[d] > p->size[cut] && d < p->dims - 1);
+    bool better = cut < 0 || (d < p->dims - 1 && p->size[d] > p->size[cut]);
     if (p->stride[0][d] != 0 && better) cut = d;
   }
   return cut;
