@@ -1,7 +1,7 @@
 -- Makes the lines that spec/guard_spec.lua types at the prompt: every field of every library overwritten, one after
 -- the other, and then all; and a table `S` that does and undoes it, from what it took before.
 local ipairs, next, pairs, rawset, select, sort, type = ipairs, next, pairs, rawset, select, table.sort, type
-local error = error
+local collectgarbage, error = collectgarbage, error
 
 local M = {}
 
@@ -41,13 +41,16 @@ end
 local fields = M.fields()
 local JUNK = {function() error("spoilt", 0) end, 5}
 
--- Overwrites fields first..last with a function that raises, with a number, or with nothing.
+-- Overwrites fields first..last with a function that raises, with a number, or with nothing. Nothing is collected
+-- until `mend`: a tensor whose __gc is one of these fields would not be freed, and its memory lost.
 function M.spoil(first, last, kind)
+  collectgarbage "stop"
   for i = first, last do rawset(fields[i][2], fields[i][3], JUNK[kind]) end
 end
 
 function M.mend(first, last)
   for i = first, last do rawset(fields[i][2], fields[i][3], fields[i][4]) end
+  collectgarbage "restart"
 end
 
 -- The lines for the prompt, how many times 42 is due as the answer, and how many times all other answers. Of the
