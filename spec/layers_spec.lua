@@ -542,6 +542,18 @@ describe("every layer", function()
       end
       assert.equal(bytes(), bytes())
     end)
+    if not layer_cases.cases[name].more then
+      it("is in a Sequential what it is alone: " .. name, function()
+        local function bytes(as)
+          lt.manual_seed(2)
+          local layer, given = layer_cases.made(name)
+          return (as(layer)(given[1])):bytes()
+        end
+        local alone = bytes(function(layer) return layer end)
+        assert.equal(alone, bytes(function(layer) return nn.Sequential{layer} end))
+        assert.equal(alone, bytes(function(layer) return nn.Sequential{nn.Sequential{}, layer, nn.Identity()} end))
+      end)
+    end
   end
 end)
 

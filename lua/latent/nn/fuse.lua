@@ -30,10 +30,9 @@ local function both(pair, value) return pair[1] == value and pair[2] == value en
 
 -- A 1x1 kernel has no neighbours to keep at hand: the plain op is as fast.
 local function can_convolve(layer)
-  if layer.kernel and both(layer.kernel, 1) or layer.groups ~= 1 or layer.padding == "same" then return false end
-  if is(layer, convolution.Conv2d) then return both(layer.stride, 1) and both(layer.dilation, 1) end
-  return is(layer, convolution.ConvTranspose2d) and both(layer.stride, 1) and both(layer.dilation, 1)
-    and both(layer.output_padding, 0)
+  local transposed = is(layer, convolution.ConvTranspose2d)
+  return (transposed and both(layer.output_padding, 0) or is(layer, convolution.Conv2d)) and not both(layer.kernel, 1)
+    and layer.groups == 1 and layer.padding ~= "same" and both(layer.stride, 1) and both(layer.dilation, 1)
 end
 
 local function can_pool(layer)
@@ -62,7 +61,7 @@ local function block_at(list, i)
   local start, up = i, nil
   if is(list[i], pooling.Upsample) and list[i].whole then up, i = list[i], i + 1 end
   local conv = list[i]
-  if not conv or not can_convolve(conv) then return nil end
+  if not can_convolve(conv) then return nil end
   local options = {upsample = up and short(up.scale) or 1, padding = short(conv.padding),
     transposed = is(conv, convolution.ConvTranspose2d)}
   i = i + 1
