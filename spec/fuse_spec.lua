@@ -200,6 +200,29 @@ describe("fused blocks", function()
     end
   end)
 
+  it("see a class's call that is replaced before and after the first", function()
+    for _, replaced in ipairs{nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Linear} do
+      local function model()
+        return nn.Sequential{nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2)}
+      end
+      local x, call, calls, used = lt.randn(1, 8, 8, 3), replaced.__call, 0, model()
+      used(x)
+      assert.equal(1, blocks(used))
+      local _ <close> = setmetatable({}, {__close = function() replaced.__call = call end})
+      replaced.__call = function(...)
+        calls = calls + 1
+        return call(...)
+      end
+      used(x)
+      model()(x)
+      assert.equal(2, calls)
+      replaced.__call = call
+      used(x)
+      assert.equal(2, calls)
+      assert.equal(1, blocks(used))
+    end
+  end)
+
   it("do not bypass a forward of the user's own", function()
     local model = nn.Sequential{nn.Conv2d(1, 2, 3), nn.ReLU()}
     local x = lt.randn(1, 5, 5, 1)

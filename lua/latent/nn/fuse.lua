@@ -20,10 +20,12 @@ for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.
   ORIGINAL[class] = class.forward
 end
 
+local CALL = module.Module.__call
+
 local function is(layer, class)
   local hooks = layer and rawget(layer, "_hooks")
   return layer ~= nil and getmetatable(layer) == class and rawget(layer, "forward") == nil and not (hooks and hooks[1])
-    and class.forward == ORIGINAL[class]
+    and class.forward == ORIGINAL[class] and class.__call == CALL
 end
 
 local function both(pair, value) return pair[1] == value and pair[2] == value end
@@ -121,10 +123,16 @@ local SAME = {
 -- A change of any of it makes the plan stale.
 local function watch(plan, list)
   plan.all, plan.forwards, plan.same, plan.seen, plan.hooks = {}, {}, {}, {}, module.hook_changes
+  plan.classes, plan.calls = {}, {}
+  local known = {}
   for i, layer in ipairs(list) do
     local class = getmetatable(layer)
     plan.all[i], plan.forwards[i] = layer, ORIGINAL[class] and layer.forward or false
     plan.same[i], plan.seen[i] = SAME[class] or false, SAME[class] and options_of(layer) or false
+    if class and not known[class] then -- a plain function, put there later, has none
+      known[class] = true
+      plan.classes[#plan.classes + 1], plan.calls[#plan.calls + 1] = class, class.__call
+    end
   end
   return plan
 end
@@ -136,6 +144,10 @@ local function is_stale(plan, list)
     if layer ~= all[i] or forward and (layer.forward ~= forward or same_as and not same_as(layer, seen[i])) then
       return true
     end
+  end
+  local classes, calls = plan.classes, plan.calls
+  for i = 1, #classes do
+    if classes[i].__call ~= calls[i] then return true end
   end
   return list[#all + 1] ~= nil or plan.hooks ~= module.hook_changes
 end

@@ -397,12 +397,14 @@ function Module:__call(...)
   return self:forward(...)
 end
 
+local CALL = Module.__call -- of Module itself it may be replaced, too
+
 --- Whether a call is nothing else than a call of forward, unless a summary runs or `M.intercept` is set.
 -- @tparam Module self
 -- @treturn boolean
 function M.calls_forward(self)
   local class = getmetatable(self)
-  return class ~= nil and class.__call == Module.__call and rawget(self, "_hooks") == nil and self.forward ~= nil
+  return class ~= nil and class.__call == CALL and rawget(self, "_hooks") == nil and self.forward ~= nil
 end
 
 --- A table of the parts, their output shapes for an input of the given shape, and parameter counts.
