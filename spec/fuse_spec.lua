@@ -129,6 +129,108 @@ describe("fused blocks", function()
     assert.equal(1, blocks(model)) -- the last convolution with its activation, without the pool
   end)
 
+  -- A depthwise convolution by ones hands on what it gets, infinities and NaN too (but -0 as 0).
+  local function as_it_is(channels, dtype)
+    local conv = nn.Conv2d(channels, channels, 1, {groups = channels, bias = false, dtype = dtype})
+    lt.no_grad(function() conv.weight:fill_(1) end)
+    return conv
+  end
+
+  -- Numbers with equals and the ends of the scale among them.
+  local function odd(shape, dtype, values)
+    local places = (lt.rand(shape, {dtype = dtype}) * (#values - 1e-3)):floor():long() + 1
+    return lt.tensor(values, {dtype = dtype}):gather(1, places:reshape(-1)):reshape(shape)
+  end
+
+  it("leave a rectifier until a max pool has chosen, to the bit", function()
+    local moved = 0
+    local function bits(model, x, dy, fused)
+      nn.fuse = fused
+      local input, seed = lt.param(x:clone()), lt.param(dy:clone())
+      local y = model(input)
+      local dx = lt.grad(y, input, {grad_outputs = seed, create_graph = true})
+      local again = lt.grad(dx, seed, {grad_outputs = x})
+      nn.fuse = true
+      return {y:bytes(), dx:bytes(), again:bytes()}
+    end
+    for _, dtype in ipairs{"float32", "float64"} do
+      for _, channels in ipairs{1, 3, 16, 19} do
+        for _, window in ipairs{{2}, {3, {stride = 2}}, {3, {stride = 2, padding = 1}}, {3, {stride = 1, padding = 1}},
+            {2, {ceil_mode = true}}, {{1, 3}}} do
+          for _, values in ipairs{{-2, -1, 0, 1, 2}, {-1 / 0, -1, 0, 1e-40, 1 / 0}, {0 / 0, -1, 0, 1}, {-1, -3}} do
+            local model = nn.Sequential{as_it_is(channels, dtype), nn.ReLU(), nn.MaxPool2d(table.unpack(window))}
+            local x = odd({2, 7, 9, channels}, dtype, values)
+            local dy = odd(model(x).shape, dtype, {-0.0, 0, 1, -3, 0 / 0, 1 / 0})
+            moved = moved + (model._plan.layers[2] == model[3] and 1 or 0)
+            assert.same(bits(model, x, dy, false), bits(model, x, dy, true))
+          end
+        end
+      end
+    end
+    assert.equal(2 * 4 * 6 * 4, moved)
+  end)
+
+  it("leave it where a zero's sign is all that it changes", function()
+    local conv = as_it_is(16, "float32")
+    lt.no_grad(function() conv.weight:fill_(1e-30) end)
+    local model = nn.Sequential{conv, nn.ReLU(), nn.MaxPool2d(2)}
+    local x = odd({2, 8, 8, 16}, "float32", {-1e30, -1e-30, 1e-30, 1e30}) -- out come -1, -0, 0, 1
+    local function run_by(fused)
+      nn.fuse = fused
+      local input = lt.param(x:clone())
+      local y = model(input)
+      y:backward(lt.full(y.shape, 3))
+      return y:table(), input.grad:bytes()
+    end
+    local y, dx = run_by(true)
+    local want_y, want_dx = run_by(false)
+    assert.same(want_y, y)
+    assert.equal(want_dx, dx)
+  end)
+
+  it("leave it behind any convolution, where that changes nothing", function()
+    local function moves(...)
+      local model = nn.Sequential{...}
+      local conv = model[1]
+      local line = conv.kind == "Conv1d"
+      local x = line and lt.randn(2, 15, conv.inputs) or lt.randn(2, 11, 12, conv.inputs)
+      same(model, x)
+      return model._plan.layers[#model] ~= model[#model]
+    end
+    assert.is_true(moves(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2)))
+    assert.is_true(moves(nn.Conv2d(32, 32, 3), nn.ReLU(), nn.MaxPool2d(2)))
+    assert.is_true(moves(nn.Conv2d(3, 8, 5, {stride = 2}), nn.ReLU(), nn.MaxPool2d(3, {stride = 2})))
+    assert.is_true(moves(nn.ConvTranspose2d(3, 8, 2, {stride = 2}), nn.ReLU(), nn.MaxPool2d(3, {stride = 2})))
+    assert.is_true(moves(nn.Conv1d(3, 8, 3), nn.ReLU(), nn.MaxPool1d(2)))
+    assert.is_false(moves(nn.Conv2d(1, 6, 5), nn.LeakyReLU(0.1), nn.MaxPool2d(2)))
+    assert.is_false(moves(nn.Conv2d(1, 6, 5), nn.Sigmoid(), nn.MaxPool2d(2)))
+    assert.is_false(moves(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.AvgPool2d(2)))
+    assert.is_false(moves(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2, {dilation = 2})))
+    assert.is_false(moves(nn.Conv2d(1, 6, 5, {bias = false}), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)))
+  end)
+
+  it("see what a pool and a rectifier that change places become", function()
+    local function layers() return nn.Sequential{nn.Conv2d(1, 3, 5), nn.ReLU(), nn.MaxPool2d(2)} end
+    local changes = {
+      function(m) m[2].forward = function(_, x) return x:abs() end end, function(m) m[3].dilation = {2, 2} end,
+      function(m) m[3].kernel[1] = 3 end, function(m) m[2] = nn.LeakyReLU(0.5) end,
+      function(m) m[1] = nn.BatchNorm2d(1) end, function(m) m[4] = nn.ReLU() end,
+    }
+    for i, change in ipairs(changes) do
+      local model, x = layers(), lt.randn(2, 12, 12, 1)
+      model(x)
+      local plan = model._plan
+      assert.equal(model[3], plan.layers[2])
+      change(model)
+      same(model, x)
+      assert.are_not.equal(plan, model._plan, "change " .. i)
+    end
+    local model, x, seen = layers(), lt.randn(2, 12, 12, 1)
+    model[2]:register_forward_hook(function(_, _, y) seen = y.shape end)
+    model(x)
+    assert.same({2, 8, 8, 3}, seen)
+  end)
+
   it("are kept while nothing changes", function()
     local model = nn.Sequential{nn.Upsample(2), nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()}
     model(lt.randn(1, 5, 5, 1))

@@ -1,7 +1,7 @@
---- The fusion plan of a Sequential: which runs of its layers are computed as one block.
--- A block is [Upsample] Conv2d or ConvTranspose2d of stride 1 [ReLU or LeakyReLU] [MaxPool2d]. Only layers
--- as the library made them are fused, and only where that is faster; names, parameters and results stay those of the
--- single layers.
+--- The fusion plan of a Sequential: which runs of its layers are computed as one block, and which change places.
+-- A block is [Upsample] Conv2d or ConvTranspose2d of stride 1 [ReLU or LeakyReLU] [MaxPool2d]; elsewhere a ReLU
+-- between a convolution and a max pool comes after the pool. Only layers as the library made them are fused or moved,
+-- and only where that is faster; names, parameters and results stay those of the single layers.
 -- @module latent.nn.fuse
 local core = require "latent.core"
 local activations = require "latent.nn.activations"
@@ -15,12 +15,15 @@ local conv_block = core.ops.conv_block
 
 -- What the library's classes do when nobody has changed them.
 local ORIGINAL = {}
-for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.Upsample, pooling.MaxPool2d,
-  activations.ReLU, activations.LeakyReLU} do
+for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.Upsample, pooling.MaxPool1d,
+  pooling.MaxPool2d, activations.ReLU, activations.LeakyReLU} do
   ORIGINAL[class] = class.forward
 end
 
 local CALL = module.Module.__call
+
+local CONVOLUTIONS = {}
+for _, class in pairs(convolution) do CONVOLUTIONS[class] = true end
 
 local function is(layer, class)
   local hooks = layer and rawget(layer, "_hooks")
@@ -75,6 +78,19 @@ local function block_at(list, i)
   if can_pool(list[i]) then options.pool, i = short(list[i].kernel), i + 1 end
   if i - start < 2 or not pays(up, conv, options.pool) then return nil end
   return {conv = conv, options = options, first = start, last = i - 1}, i
+end
+
+-- Is layer i a ReLU that can as well come after the max pool behind it, on the fewer elements that are left? It keeps
+-- the order of what it lets pass, so the pool chooses the same; where nothing passes, neither does a gradient,
+-- whichever was chosen. To the bit, but for the sign of a zero, as in a block: of windows where a negative number
+-- stands before -0, which a convolution makes of products alone that are too small for a number. Other activations
+-- make equals of what is not (a leaky ReLU by rounding), among which a pool would choose another. Windows of a wide
+-- dilation may hold no pixel, and give -infinity. Behind a batch norm the ReLU is done in the norm's own pass
+-- (c/graph/later.h).
+local function can_wait(list, i)
+  local before, pool = list[i - 1], list[i + 1]
+  if not before or not CONVOLUTIONS[getmetatable(before)] or not is(list[i], activations.ReLU) then return false end
+  return is(pool, pooling.MaxPool1d) or is(pool, pooling.MaxPool2d) and both(pool.dilation, 1)
 end
 
 -- ---- what a plan was built on ----
@@ -157,9 +173,18 @@ end
 -- What to do in turn: a block; true for a layer of which the forward is all there is to call; false for another.
 local function build(list)
   local steps, layers, i = {}, {}, 1
+  local function add(layer, block)
+    steps[#steps + 1], layers[#layers + 1] = block or module.calls_forward(layer), layer
+  end
   while list[i] do
     local block, after = block_at(list, i)
-    steps[#steps + 1], layers[#layers + 1] = block or module.calls_forward(list[i]), list[i]
+    if not block and can_wait(list, i) then
+      add(list[i + 1])
+      add(list[i])
+      after = i + 2
+    else
+      add(list[i], block)
+    end
     i = after or i + 1
   end
   return watch({steps = steps, layers = layers}, list)

@@ -10,9 +10,10 @@ local whole = require "latent.nn.whole"
 
 local M = {Module = module.new, is_module = module.is_module}
 
---- `nn.fuse = false` makes every layer compute by itself: no blocks of a Sequential's layers (see latent.nn.fuse), and
--- no batch norm in one pass with the sum and the rectifier behind it, which are found wherever they are called: in
--- training, and in evaluation where no gradient is recorded.
+--- `nn.fuse = false` makes every layer compute by itself, in its place: no blocks of a Sequential's layers, no ReLU
+-- that waits for the max pool behind it (see latent.nn.fuse), and no batch norm in one pass with the sum and the
+-- rectifier behind it, which are found wherever they are called: in training, and in evaluation where no gradient is
+-- recorded.
 M.fuse = true
 
 for _, part in ipairs{"layers", "convolution", "pooling", "pixels", "normalization", "activations", "recurrent",
