@@ -189,12 +189,12 @@ static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   int64_t row = r->width * b->out, columns = b->axis[1].in, pixels = j.images * j.rows * columns;
-  DoubleWalk walk = {.images = j.images,
-                     .rows = j.rows,
-                     .columns = columns,
-                     .image_pitch = r->height * row,
-                     .row_pitch = 2 * row,
-                     .pixel_pitch = 2 * b->out};
+  PixelWalk walk = {.images = j.images,
+                    .rows = j.rows,
+                    .columns = columns,
+                    .image_pitch = r->height * row,
+                    .row_pitch = 2 * row,
+                    .pixel_pitch = 2 * b->out};
   dz += row + b->out;
   for (int64_t i = 0; i < pixels; i += DOUBLE_STEP) {
     int64_t count = block_min(DOUBLE_STEP, pixels - i);

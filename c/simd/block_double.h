@@ -30,13 +30,13 @@ enum {
 /* ---- records ---- */
 
 /* A walk over the pixels of some images, with the pitches of what it visits. */
-typedef struct DoubleWalk {
+typedef struct PixelWalk {
   int64_t images, rows, columns;
   int64_t image_pitch, row_pitch, pixel_pitch;
   int64_t image, row, column; /* the next pixel */
-} DoubleWalk;
+} PixelWalk;
 
-VEC_INLINE int64_t double_next(DoubleWalk *w) {
+VEC_INLINE int64_t walk_next(PixelWalk *w) {
   int64_t at = w->image * w->image_pitch + w->row * w->row_pitch + w->column * w->pixel_pitch;
   if (++w->column == w->columns) {
     w->column = 0;
@@ -91,11 +91,11 @@ VEC_INLINE void double_record_down(const real *dz, int64_t row, int64_t channels
 
 /* Records of the next `count` pixels of a walk over x or dz, rows of which are `row` apart:
  * (pixels, parts, channels). */
-static __attribute__((noinline)) void double_records(const real *plane, DoubleWalk *walk,
+static __attribute__((noinline)) void double_records(const real *plane, PixelWalk *walk,
                                                      int64_t row, int64_t channels, int64_t count,
                                                      bool up, real *records) {
   for (int64_t i = 0; i < count; i++, records += DOUBLE_PARTS * channels) {
-    const real *source = plane + double_next(walk);
+    const real *source = plane + walk_next(walk);
     int64_t c = 0;
     for (; c + LANES <= channels; c += LANES) {
       if (up) double_record_up(source + c, row, channels, LANES, records + c);
@@ -211,15 +211,15 @@ typedef struct DoubleOutput {
 
 /* Pixels of x, to which `source` leads, become outputs, to which `target` does. Both walks are over
  * the same pixels. `records` is scratch for a step. */
-static void block_double_up(const DoubleOutput *o, const real *x, DoubleWalk source,
-                            DoubleWalk target, real *records) {
+static void block_double_up(const DoubleOutput *o, const real *x, PixelWalk source,
+                            PixelWalk target, real *records) {
   int64_t pixels = source.images * source.rows * source.columns, channels = o->b->in;
   int64_t size = DOUBLE_PARTS * channels, at[DOUBLE_STEP];
   DoubleTile t = {.channels = channels, .out = o->out, .row = o->row, .pixel = o->pixel};
   for (int64_t first = 0; first < pixels; first += DOUBLE_STEP) {
     int64_t count = block_min(DOUBLE_STEP, pixels - first);
     double_records(x, &source, source.row_pitch, channels, count, true, records);
-    for (int64_t i = 0; i < count; i++) at[i] = o->first + double_next(&target);
+    for (int64_t i = 0; i < count; i++) at[i] = o->first + walk_next(&target);
     for (; count % DOUBLE_PIXELS != 0; count++) { /* the last pixel fills up a tile */
       memcpy(records + count * size, records + (count - 1) * size, (size_t)size * sizeof(real));
       at[count] = at[count - 1];

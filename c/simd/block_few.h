@@ -34,37 +34,48 @@ static bool block_few_pays(const Block *b, const BlockForm *f) {
   return shortcut(BLOCK_FEW) && b->out < LANES && few.vectors * b->in + few.count < usual;
 }
 
-/* weights: (vectors, in, LANES) from F as packed for the way up, (in, taps, LANES) */
-static void block_few_pack(const Block *b, const BlockForm *f, const real *packed, real *weights) {
+/* weights: (vectors, in, LANES) from a weight; `folded` is scratch of (taps, in, out) */
+static void block_few_pack(const Block *b, const BlockForm *f, const real *w, real *folded,
+                           real *weights) {
+  int64_t step;
+  const real *from = block_folded(b, w, folded, &step);
   BlockFew few = block_few(b, f);
-  int64_t taps = f->taps[0] * f->taps[1];
   memset(weights, 0, (size_t)(few.vectors * b->in * LANES) * sizeof(real));
-  for (int64_t s = 0; s < taps; s++)
+  for (int64_t s = 0; s < f->taps[0] * f->taps[1]; s++)
     for (int64_t o = 0; o < b->out; o++) {
       int64_t y = s / 4, x = s % 4, lane = s * b->out + o;
       if (few.quads) lane = (y / 2 * 2 + x / 2) * 4 + y % 2 * 2 + x % 2;
-      for (int64_t i = 0; i < b->in; i++)
-        weights[(lane / LANES * b->in + i) * LANES + lane % LANES] =
-            packed[(i * taps + s) * LANES + o];
+      real *to = weights + lane / LANES * b->in * LANES + lane % LANES;
+      for (int64_t i = 0; i < b->in; i++) to[i * LANES] = from[s * step + i * b->out + o];
     }
 }
 
-/* The products of `pixels` pixels; reads and writes up to ROW_PIXELS - 1 beyond. */
-static void block_few_products(const Block *b, const BlockForm *f, const real *weights,
-                               const real *x, int64_t pixels, real *products) {
-  BlockFew few = block_few(b, f);
-  for (int64_t v = 0; v < few.vectors; v++) {
-    BlockRow t = {.step = b->in,
-                  .out_pixel = few.vectors * LANES,
-                  .channels = b->in,
-                  .rows = 1,
-                  .columns = 1,
-                  .weights = weights + v * b->in * LANES,
-                  .weight_channel = LANES};
-    for (int64_t p = 0; p < pixels; p += ROW_PIXELS) {
-      t.source = x + p * b->in;
-      t.out = products + p * t.out_pixel + v * LANES;
-      block_row(&t);
+/* Pixels that lie side by side, and one vector of their products. */
+VEC_INLINE void few_tile(const real *x, int64_t channels, const real *weights, real *products,
+                         int64_t pixel, const int pixels) {
+  Vec sum[ROW_PIXELS];
+  VEC_UNROLL for (int i = 0; i < pixels; i++) sum[i] = vec_zero();
+  for (int64_t c = 0; c < channels; c++) {
+    Vec w = vec_load(weights + c * LANES);
+    VEC_UNROLL for (int i = 0; i < pixels; i++) sum[i] += w * vec_fill(x[i * channels + c]);
+  }
+  VEC_UNROLL for (int i = 0; i < pixels; i++) vec_store(products + i * pixel, sum[i]);
+}
+
+/* The products of a row of pixels; where they do not fill up tiles, the last one has some that were
+ * done before. */
+static __attribute__((noinline)) void
+block_few_row(const BlockForm *f, const real *x, int64_t columns, real *products, int64_t pixel) {
+  const int64_t channels = f->channels;
+  for (int64_t v = 0; v * LANES < pixel; v++, products += LANES) {
+    const real *w = f->weights + v * channels * LANES;
+    for (int64_t j = 0; j < columns; j += ROW_PIXELS) {
+      int64_t at = block_min(j, columns - ROW_PIXELS);
+      if (at >= 0)
+        few_tile(x + at * channels, channels, w, products + at * pixel, pixel, ROW_PIXELS);
+      else
+        for (at = 0; at < columns; at++)
+          few_tile(x + at * channels, channels, w, products + at * pixel, pixel, 1);
     }
   }
 }

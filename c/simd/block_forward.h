@@ -62,11 +62,11 @@ typedef struct BlockRun {
   bool *cleared;                 /* of each thread: whether its scratch has its zeros */
   real *sums, *bias_sums;        /* a chunk's weight and bias gradient */
   int64_t sums_size;
-  bool turned; /* weight gradient: vectors lie along the input's channels */
-  bool direct; /* x to y, or dz to dx, without scratch between */
-  int64_t few; /* forward with few outputs: products of a pixel, or 0 */
-  real *few_weights;
-  int64_t products, z;      /* forward: places in a thread's scratch; products or records */
+  bool turned;        /* weight gradient: vectors lie along the input's channels */
+  bool direct;        /* x to y, or dz to dx, without scratch between */
+  int64_t few;        /* forward with few outputs: products of a pixel, or 0 */
+  int64_t pixel;      /* forward: elements of a pixel of the window: its channels, or products */
+  int64_t records, z; /* forward: places in a thread's scratch */
   int64_t z_image, z_pixel; /* pitches */
 } BlockRun;
 
@@ -92,25 +92,36 @@ static void block_double_rows(const BlockRun *r, const BlockPlane *p, int64_t im
     between = v->out * o.row;
     o.first = image * between + row * o.row;
   }
-  DoubleWalk source = {.images = p->images,
-                       .rows = block_ceil(p->rows, 2),
-                       .columns = block_ceil(p->columns, 2),
-                       .image_pitch = p->image,
-                       .row_pitch = p->row,
-                       .pixel_pitch = p->pixel};
-  DoubleWalk target = source;
+  PixelWalk source = {.images = p->images,
+                      .rows = block_ceil(p->rows, 2),
+                      .columns = block_ceil(p->columns, 2),
+                      .image_pitch = p->image,
+                      .row_pitch = p->row,
+                      .pixel_pitch = p->pixel};
+  PixelWalk target = source;
   target.image_pitch = between;
   target.row_pitch = 2 * o.row;
   target.pixel_pitch = 2 * o.pixel;
   block_double_up(&o, p->source + p->row + p->pixel, source, target, records);
 }
 
+/* The products of rows from `top` on of an image, for the pixels that exist. */
+static void block_few_window(const BlockRun *r, const real *image, int64_t top, int64_t height,
+                             real *window) {
+  const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
+  int64_t begin = block_max(h->first, 0), end = block_min(h->first + r->width, h->in);
+  int64_t stop = block_min(top + height, v->in);
+  for (int64_t y = block_max(top, 0); y < stop; y++)
+    block_few_row(&r->form, image + (y * h->in + begin) * r->b->in, end - begin,
+                  window + ((y - top) * r->width + begin - h->first) * r->pixel, r->pixel);
+}
+
 static void block_forward_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const BlockRun *r = context;
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
-  int64_t pitch = r->width * b->in, pixels = r->height * r->width;
-  real *window = parallel_scratch(thread), *products = window + r->products, *z = window + r->z;
+  int64_t pitch = r->width * r->pixel, size = r->height * pitch;
+  real *window = parallel_scratch(thread), *z = window + r->z;
   for (int64_t number = begin; number < end; number++) {
     int64_t image = number / r->cut.bands * r->cut.images;
     int64_t from = number % r->cut.bands * r->cut.rows;
@@ -118,12 +129,14 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
     int64_t images = block_min(r->cut.images, b->batch - image);
     int64_t height = block_ceil(block_up(to - from, r->band), v->up) + v->span - 1;
     if (!r->cleared[thread] || r->cut.bands > 1)
-      memset(window, 0, (size_t)(r->cut.images * pixels * b->in) * sizeof(real));
+      memset(window, 0, (size_t)(r->cut.images * size) * sizeof(real));
     r->cleared[thread] = true;
-    for (int64_t n = 0; n < images; n++)
-      block_window(window + n * r->height * pitch, r->x + (image + n) * v->in * h->in * b->in,
-                   v->in, h->in, b->in, from / v->up + v->first, h->first, height, r->width);
-    if (r->few) block_few_products(b, &r->form, r->few_weights, window, images * pixels, products);
+    for (int64_t n = 0; n < images; n++) {
+      const real *x = r->x + (image + n) * v->in * h->in * b->in;
+      int64_t top = from / v->up + v->first;
+      if (r->few) block_few_window(r, x, top, height, window + n * size);
+      else block_window(window + n * size, x, v->in, h->in, b->in, top, h->first, height, r->width);
+    }
     for (int64_t i = from; i < to; i += r->band) {
       int64_t rows = block_min(r->band, to - i);
       BlockPlane p = {.source = window + (i - from) / v->up * pitch,
@@ -131,20 +144,15 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
                       .images = images,
                       .rows = rows,
                       .columns = h->used,
-                      .image = r->height * pitch,
+                      .image = size,
                       .row = pitch,
-                      .pixel = b->in,
+                      .pixel = r->pixel,
                       .out_image = r->z_image,
                       .out_row = r->out_columns * r->z_pixel,
                       .out_pixel = r->z_pixel};
-      if (r->few) {
-        p.row = r->width * r->few;
-        p.image = r->height * p.row;
-        p.source = products + (i - from) / v->up * p.row;
-        block_few_outputs(b, &r->form, &p);
-      } else if (r->form.parts) {
-        block_double_rows(r, &p, image, i, products);
-      } else block_correlate(&r->form, &p);
+      if (r->few) block_few_outputs(b, &r->form, &p);
+      else if (r->form.parts) block_double_rows(r, &p, image, i, window + r->records);
+      else block_correlate(&r->form, &p);
       for (int64_t n = 0; n < images && !r->direct; n++)
         for (int64_t k = 0; k < rows; k += v->pool) {
           int64_t at = (((image + n) * v->pooled + (i + k) / v->pool) * h->pooled) * b->out;
@@ -166,21 +174,22 @@ static int64_t block_forward_cut(BlockRun *r) {
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   bool few = block_few_pays(b, &r->form);
   r->few = few ? block_few(b, &r->form).vectors * LANES : 0;
+  r->pixel = few ? r->few : b->in;
+  if (few) r->form.parts = false, r->form.rows = r->form.columns = 1;
   r->z_pixel = few ? b->out : r->form.vectors * LANES;
   r->out_columns = block_up(h->used, r->form.columns) + (few ? 2 : 0);
   r->width = block_ceil(r->out_columns, h->up) + h->span - 1;
   int64_t unit = block_multiple(block_multiple(v->pool, v->up), r->form.rows);
-  int64_t row = r->width * (b->in + r->few) / v->up + 1;
+  int64_t row = r->width * r->pixel / v->up + 1;
   r->cut = block_cut(b->batch, v->used, h->used, unit, row, block_work(b));
-  if (few) r->form.parts = false;
   r->direct = r->form.parts && v->pool * h->pool == 1 && b->out % LANES == 0;
   int64_t fit = BLOCK_BAND / (r->out_columns * r->z_pixel * r->cut.images * unit);
   r->band = block_min(unit * block_max(fit, 1), r->cut.rows);
   if (r->cut.images > 1 || r->direct) r->band = r->cut.rows;
   r->height = block_ceil(block_up(r->cut.rows, r->band), v->up) + v->span - 1;
   int64_t pixels = r->cut.images * r->height * r->width + ROW_PIXELS;
-  r->products = block_up(pixels * b->in, 16);
-  r->z = r->products + pixels * r->few;
+  r->records = block_up(pixels * r->pixel, 16);
+  r->z = r->records;
   if (r->form.parts) r->z += block_double_room(b->in);
   r->z_image = r->direct ? 0 : r->band * r->out_columns * r->z_pixel;
   int64_t all = r->z + r->cut.images * r->z_image;
@@ -202,19 +211,19 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
   BlockRun r = {.b = b, .form = block_form(b, true), .x = x, .y = y, .cleared = cleared};
   if (record && !block_codes_new(b, &r.codes, kept, e)) return false;
   int64_t scratch = block_forward_cut(&r), wide = r.form.vectors * LANES;
-  int64_t weights = v->taps * h->taps * b->in * wide; /* as many as parts, or more */
-  Tensor *space = workspace_new(
-      (weights + wide + r.few * b->in + block_fold_size(b)) * (int64_t)sizeof(real), e);
+  /* as many as parts, or more */
+  int64_t weights = b->in * (r.few ? r.few : v->taps * h->taps * wide);
+  Tensor *space = workspace_new((weights + wide + block_fold_size(b)) * (int64_t)sizeof(real), e);
   if (!space) return false;
   bool ok = parallel_reserve(scratch * (int64_t)sizeof(real));
   if (ok) {
-    if (r.form.parts) block_double_pack(b, w, reals(space));
-    else block_fold(b, w, reals(space), reals(space) + weights + wide + r.few * b->in, true);
-    r.form.weights = reals(space);
-    r.few_weights = reals(space) + weights + wide;
-    if (r.few) block_few_pack(b, &r.form, r.form.weights, r.few_weights);
-    if (bias) r.form.bias = reals(space) + weights;
-    for (int64_t i = 0; i < wide; i++) reals(space)[weights + i] = bias && i < b->out ? bias[i] : 0;
+    real *packed = reals(space), *folded = packed + weights + wide;
+    if (r.form.parts) block_double_pack(b, w, packed);
+    else if (r.few) block_few_pack(b, &r.form, w, folded, packed);
+    else block_fold(b, w, packed, folded, true);
+    r.form.weights = packed;
+    if (bias) r.form.bias = packed + weights;
+    for (int64_t i = 0; i < wide; i++) packed[weights + i] = bias && i < b->out ? bias[i] : 0;
     int64_t job = block_max(block_work(b) * b->batch / r.cut.jobs, 1);
     parallel_for(r.cut.jobs, block_ceil(BLOCK_CHUNK, job), block_forward_jobs, &r);
   } else error_set(e, "out of memory");
