@@ -260,6 +260,18 @@ VEC_INLINE void unpool_row(const Block *b, const real *dy, const BlockCodes *cod
     }
 }
 
+/* LANES channels whose codes are bytes: the flag is a byte's sign. */
+VEC_INLINE Vec pass_bytes(Vec dy, const uint8_t *codes, BlockActivation activation, real slope) {
+#if defined __AVX512F__
+  __mmask16 low = _mm_movepi8_mask(_mm_loadu_si128((const __m128i *)codes));
+  if (activation == BLOCK_RELU) return (Vec)_mm512_maskz_mov_ps((__mmask16)~low, (__m512)dy);
+  return (Vec)_mm512_mask_mul_ps((__m512)dy, low, (__m512)dy, _mm512_set1_ps(slope));
+#else
+  VecMask low = (code_bytes_load(codes) & 128) != 0;
+  return vec_select(low, activation == BLOCK_RELU ? vec_zero() : dy * slope, dy);
+#endif
+}
+
 /* dy through the activation alone: n elements that lie together. */
 VEC_INLINE void pass_flat(const Block *b, const real *dy, const BlockCodes *codes, int64_t at,
                           real *z, int64_t n) {
@@ -268,8 +280,13 @@ VEC_INLINE void pass_flat(const Block *b, const real *dy, const BlockCodes *code
     copy_line(z, dy + at, n);
     return;
   }
-  for (; i + LANES <= n; i += LANES)
-    vec_store(z + i, pass_lanes(b, vec_load(dy + at + i), codes_load(codes, at + i), codes->low));
+  if (b->activation == BLOCK_RELU)
+    for (; i + LANES <= n; i += LANES)
+      vec_store(z + i, pass_bytes(vec_load(dy + at + i), codes->bytes + at + i, BLOCK_RELU, 0));
+  else
+    for (; i + LANES <= n; i += LANES)
+      vec_store(z + i,
+                pass_bytes(vec_load(dy + at + i), codes->bytes + at + i, BLOCK_LEAKY, b->slope));
   for (; i < n; i++) z[i] = pass_one(b, dy[at + i], codes->bytes[at + i], codes->low);
 }
 

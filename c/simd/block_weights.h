@@ -36,26 +36,39 @@ static const real *block_folded(const Block *b, const real *w, real *folded, int
   return folded;
 }
 
+/* A tap, (in, out), as vectors of the inputs' channels, zeros in the last one's rest: those that
+ * meet output o lie at to + o * channel, and the next LANES inputs' `vector` further on. */
+static __attribute__((noinline)) void turn_tap(const Block *b, const real *from, real *to,
+                                               int64_t vector, int64_t channel) {
+  for (int64_t i = 0; i < b->in; i += LANES, from += LANES * b->out, to += vector) {
+    int64_t rows = b->in - i, o = 0;
+    for (; o + LANES <= b->out; o += LANES) {
+      Vec v[LANES];
+      VEC_UNROLL for (int k = 0; k < LANES; k++) v[k] =
+          k < rows ? vec_load(from + k * b->out + o) : vec_zero();
+      vec_transpose(v);
+      VEC_UNROLL for (int k = 0; k < LANES; k++) vec_store(to + (o + k) * channel, v[k]);
+    }
+    for (; o < b->out; o++)
+      for (int k = 0; k < LANES; k++) to[o * channel + k] = k < rows ? from[k * b->out + o] : 0;
+  }
+}
+
 /* Folded weights, packed for a way: (vectors of its outputs, channels of its source, taps, LANES),
  * zeros in the last vector's rest. The outputs are b->out on the way up and b->in on the way down.
  * `folded` is scratch of (taps, in, out). */
 static void block_fold(const Block *b, const real *w, real *to, real *folded, bool up) {
   int64_t taps = b->axis[0].taps * b->axis[1].taps, step;
-  int64_t outs = up ? b->out : b->in, sources = up ? b->in : b->out;
   const real *from = block_folded(b, w, folded, &step);
-  if (outs % LANES != 0)
-    memset(to, 0, (size_t)(taps * sources * block_up(outs, LANES)) * sizeof(real));
-  for (int64_t tap = 0; tap < taps; tap++)
-    for (int64_t i = 0; i < b->in; i++) {
-      const real *row = from + tap * step + i * b->out;
-      if (up)
-        for (int64_t o = 0; o < outs; o += LANES)
-          copy_line(to + ((o / LANES * sources + i) * taps + tap) * LANES, row + o,
-                    block_min(outs - o, LANES));
-      else
-        for (int64_t o = 0; o < sources; o++)
-          to[((i / LANES * sources + o) * taps + tap) * LANES + i % LANES] = row[o];
-    }
+  if (up && b->out % LANES != 0)
+    memset(to, 0, (size_t)(taps * b->in * block_up(b->out, LANES)) * sizeof(real));
+  for (int64_t tap = 0; tap < taps; tap++, from += step, to += LANES) {
+    if (!up) turn_tap(b, from, to, b->out * taps * LANES, taps * LANES);
+    for (int64_t i = 0; i < b->in && up; i++)
+      for (int64_t o = 0; o < b->out; o += LANES)
+        copy_line(to + (o * b->in + i * LANES) * taps, from + i * b->out + o,
+                  block_min(b->out - o, LANES));
+  }
 }
 
 /* Upsampling by two and 3 x 3 taps that reach one pixel beyond the image. */
@@ -101,14 +114,10 @@ static void block_double_pack(const Block *b, const real *w, real *to) {
 
 /* Taps packed for the way down, (vectors, taps, channels of dz, LANES), likewise. */
 static void block_double_turn(const Block *b, const real *w, real *to) {
-  int64_t size = DOUBLE_PARTS * b->out * LANES;
-  if (b->in % LANES != 0) memset(to, 0, (size_t)(block_ceil(b->in, LANES) * size) * sizeof(real));
-  for (int64_t tap = 0; tap < DOUBLE_PARTS; tap++)
-    for (int64_t i = 0; i < b->in; i++) {
-      const real *row = w + (block_tap(b, tap / 3, tap % 3) * b->in + i) * b->out;
-      real *column = to + i / LANES * size + tap * b->out * LANES + i % LANES;
-      for (int64_t o = 0; o < b->out; o++) column[o * LANES] = row[o];
-    }
+  int64_t size = b->out * LANES;
+  for (int tap = 0; tap < DOUBLE_PARTS; tap++)
+    turn_tap(b, w + block_tap(b, tap / 3, tap % 3) * b->in * b->out, to + tap * size,
+             DOUBLE_PARTS * size, LANES);
 }
 
 /* The gradient of a tap: the sum over the folded ones that it is in, the first at `from`. */
