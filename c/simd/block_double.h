@@ -20,9 +20,9 @@
 enum {
   DOUBLE_PHASES = 4, /* outputs of a pixel */
 #if defined __AVX512F__ || defined __aarch64__
-  DOUBLE_PIXELS = 4, /* of a tile: its four phases are held in registers */
+  DOUBLE_PIXELS = 8, /* of a tile: a row of their parts is summed in registers */
 #else
-  DOUBLE_PIXELS = 3,
+  DOUBLE_PIXELS = 4,
 #endif
   DOUBLE_STEP = 48 /* pixels whose records are made and used while they are in the inner cache */
 };
@@ -121,38 +121,36 @@ typedef struct DoubleTile {
   int64_t row, pixel; /* pitches of out */
 } DoubleTile;
 
-/* sum[k][i] += a part of pixel i times its weights, for `down` times `across` parts from `first` */
-VEC_INLINE void double_add(const DoubleTile *t, int first, int down, int across, Vec *sum) {
+/* A row of parts times their weights: sum[k][i] of part k of pixel i. */
+VEC_INLINE void double_parts(const DoubleTile *t, int row, Vec sum[3 * DOUBLE_PIXELS]) {
   const int64_t channels = t->channels;
-  const real *w = t->weights + first * LANES, *x[DOUBLE_PIXELS];
+  const real *w = t->weights + 3 * row * LANES, *x[DOUBLE_PIXELS];
   VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) x[i] =
-      t->records + (i * DOUBLE_PARTS + first) * channels;
-  for (int64_t c = 0; c < channels; c++, w += DOUBLE_PARTS * LANES) {
-    VEC_UNROLL for (int k = 0; k < down * across; k++) {
-      const int part = k / across * 3 + k % across;
-      Vec v = vec_load(w + part * LANES);
+      t->records + (i * DOUBLE_PARTS + 3 * row) * channels;
+  VEC_UNROLL for (int i = 0; i < 3 * DOUBLE_PIXELS; i++) sum[i] = vec_zero();
+  for (int64_t c = 0; c < channels; c++, w += DOUBLE_PARTS * LANES)
+    VEC_UNROLL for (int k = 0; k < 3; k++) {
+      Vec v = vec_load(w + k * LANES);
       VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) sum[k * DOUBLE_PIXELS + i] +=
-          v * vec_fill(x[i][part * channels]);
+          v * vec_fill(x[i][k * channels + c]);
     }
-    VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) x[i]++;
-  }
 }
 
 /* The smallest terms are summed first, and parts apart from each other: fewer bits are lost. */
 VEC_INLINE void double_phases(const DoubleTile *t, Vec z[DOUBLE_PHASES * DOUBLE_PIXELS]) {
   enum { N = DOUBLE_PIXELS };
-  Vec columns[3 * N], rows[2 * N], bias = t->bias ? vec_load(t->bias) : vec_zero();
-  VEC_UNROLL for (int i = 0; i < 3 * N; i++) columns[i] = vec_zero();
-  VEC_UNROLL for (int i = 0; i < 2 * N; i++) rows[i] = vec_zero();
-  VEC_UNROLL for (int i = 0; i < 4 * N; i++) z[i] = vec_zero();
-  double_add(t, 3 * PART_FIRST + PART_FIRST, 1, 2, z);
-  double_add(t, 3 * PART_LAST + PART_FIRST, 1, 2, z + 2 * N);
-  double_add(t, 3 * PART_FIRST + PART_ALL, 2, 1, rows);
+  const int rows[2] = {PART_FIRST, PART_LAST};
+  Vec sum[3 * N], bias = t->bias ? vec_load(t->bias) : vec_zero();
+  VEC_UNROLL for (int k = 0; k < 2; k++) {
+    double_parts(t, rows[k], sum);
+    VEC_UNROLL for (int i = 0; i < N; i++) {
+      z[2 * k * N + i] = sum[PART_FIRST * N + i] + sum[PART_ALL * N + i];
+      z[(2 * k + 1) * N + i] = sum[PART_LAST * N + i] + sum[PART_ALL * N + i];
+    }
+  }
+  double_parts(t, PART_ALL, sum);
   VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++) VEC_UNROLL for (int i = 0; i < N; i++)
-      z[k * N + i] += rows[k / 2 * N + i];
-  double_add(t, 3 * PART_ALL + PART_ALL, 1, 3, columns);
-  VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++) VEC_UNROLL for (int i = 0; i < N; i++)
-      z[k * N + i] += columns[(1 + k % 2) * N + i] + (columns[i] + bias);
+      z[k * N + i] += sum[(1 + k % 2) * N + i] + (sum[i] + bias);
 }
 
 /* The place of phase k of pixel i. */
