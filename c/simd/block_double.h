@@ -36,9 +36,11 @@ typedef struct PixelWalk {
   int64_t image, row, column; /* the next pixel */
 } PixelWalk;
 
-VEC_INLINE int64_t walk_next(PixelWalk *w) {
+/* The place of the next pixel; goes on by `count`, which stay in its row. */
+VEC_INLINE int64_t walk_next(PixelWalk *w, int64_t count) {
   int64_t at = w->image * w->image_pitch + w->row * w->row_pitch + w->column * w->pixel_pitch;
-  if (++w->column == w->columns) {
+  w->column += count;
+  if (w->column == w->columns) {
     w->column = 0;
     if (++w->row == w->rows) {
       w->row = 0;
@@ -59,34 +61,35 @@ VEC_INLINE void double_store(real *record, int64_t channels, int lanes, int row,
   }
 }
 
-/* The record of a pixel of x. */
-VEC_INLINE void double_record_up(const real *x, int64_t row, int64_t channels, int lanes,
-                                 real *record) {
-  Vec v[3][3];
-  VEC_UNROLL for (int i = 0; i < 3; i++) {
-    const real *at = x + (i - 1) * channels;
-    Vec here = vec_load(at);
-    v[PART_ALL][i] = here;
-    v[PART_FIRST][i] = vec_load(at - row) - here;
-    v[PART_LAST][i] = vec_load(at + row) - here;
-  }
-  VEC_UNROLL for (int y = 0; y < 3; y++)
-      double_store(record, channels, lanes, y, v[y][1], v[y][0] - v[y][1], v[y][2] - v[y][1]);
+/* What the parts down a column of x are, and of dz, where the column's second row is at `at`. */
+VEC_INLINE void double_column(const real *at, int64_t row, bool up, Vec v[3]) {
+  Vec here = vec_load(at), above = vec_load(at - row), below = vec_load(at + row);
+  v[0] = up ? here : below + vec_load(at + 2 * row);
+  v[1] = up ? above - here : here + below;
+  v[2] = up ? below - here : above + here;
 }
 
-/* The record of a pixel's four outputs in dz, the first of which is at dz. */
-VEC_INLINE void double_record_down(const real *dz, int64_t row, int64_t channels, int lanes,
-                                   real *record) {
-  Vec v[3][4];
-  VEC_UNROLL for (int i = 0; i < 4; i++) {
-    const real *at = dz + (i - 1) * channels;
-    Vec first = vec_load(at), last = vec_load(at + row);
-    v[0][i] = last + vec_load(at + 2 * row);
-    v[1][i] = first + last;
-    v[2][i] = vec_load(at - row) + first;
+/* The records of `count` pixels side by side, whose x, or the first of whose four outputs in dz, is
+ * at `plane`: LANES channels of them. What pixels have in common stays in registers. */
+VEC_INLINE void double_run(const real *plane, int64_t row, int64_t channels, int lanes,
+                           int64_t count, const bool up, real *record) {
+  Vec v[4][3];
+  double_column(plane - channels, row, up, v[0]);
+  double_column(plane, row, up, v[1]);
+  for (int64_t i = 0; i < count; i++, record += DOUBLE_PARTS * channels) {
+    plane += channels;
+    double_column(plane, row, up, v[2]);
+    if (!up) double_column(plane += channels, row, up, v[3]);
+    VEC_UNROLL for (int y = 0; y < 3; y++) {
+      if (up)
+        double_store(record, channels, lanes, y, v[1][y], v[0][y] - v[1][y], v[2][y] - v[1][y]);
+      else
+        double_store(record, channels, lanes, y, v[2][y] + v[3][y], v[1][y] + v[2][y],
+                     v[0][y] + v[1][y]);
+      v[0][y] = v[up ? 1 : 2][y];
+      v[1][y] = v[up ? 2 : 3][y];
+    }
   }
-  VEC_UNROLL for (int y = 0; y < 3; y++) double_store(record, channels, lanes, y, v[y][2] + v[y][3],
-                                                      v[y][1] + v[y][2], v[y][0] + v[y][1]);
 }
 
 /* Records of the next `count` pixels of a walk over x or dz, rows of which are `row` apart:
@@ -94,16 +97,16 @@ VEC_INLINE void double_record_down(const real *dz, int64_t row, int64_t channels
 static __attribute__((noinline)) void double_records(const real *plane, PixelWalk *walk,
                                                      int64_t row, int64_t channels, int64_t count,
                                                      bool up, real *records) {
-  for (int64_t i = 0; i < count; i++, records += DOUBLE_PARTS * channels) {
-    const real *source = plane + walk_next(walk);
-    int64_t c = 0;
-    for (; c + LANES <= channels; c += LANES) {
-      if (up) double_record_up(source + c, row, channels, LANES, records + c);
-      else double_record_down(source + c, row, channels, LANES, records + c);
+  while (count > 0) {
+    int64_t run = block_min(count, walk->columns - walk->column);
+    const real *source = plane + walk_next(walk, run);
+    for (int64_t c = 0; c < channels; c += LANES) {
+      int lanes = (int)block_min(channels - c, LANES);
+      if (up) double_run(source + c, row, channels, lanes, run, true, records + c);
+      else double_run(source + c, row, channels, lanes, run, false, records + c);
     }
-    int rest = (int)(channels - c);
-    if (rest > 0 && up) double_record_up(source + c, row, channels, rest, records + c);
-    else if (rest > 0) double_record_down(source + c, row, channels, rest, records + c);
+    records += run * DOUBLE_PARTS * channels;
+    count -= run;
   }
 }
 
@@ -217,7 +220,7 @@ static void block_double_up(const DoubleOutput *o, const real *x, PixelWalk sour
   for (int64_t first = 0; first < pixels; first += DOUBLE_STEP) {
     int64_t count = block_min(DOUBLE_STEP, pixels - first);
     double_records(x, &source, source.row_pitch, channels, count, true, records);
-    for (int64_t i = 0; i < count; i++) at[i] = o->first + walk_next(&target);
+    for (int64_t i = 0; i < count; i++) at[i] = o->first + walk_next(&target, 1);
     for (; count % DOUBLE_PIXELS != 0; count++) { /* the last pixel fills up a tile */
       memcpy(records + count * size, records + (count - 1) * size, (size_t)size * sizeof(real));
       at[count] = at[count - 1];
