@@ -155,25 +155,33 @@ VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t h
   if (activation == BLOCK_RELU) *best = vec_activate(*best, activation, slope, low, code);
 }
 
+/* The last channels of a window, which are no whole vector. */
+static __attribute__((noinline)) void epilogue_rest(const Block *b, const real *z, int64_t row,
+                                                    int64_t pixel, real *y, const BlockCodes *codes,
+                                                    int64_t at, int64_t rest) {
+  Vec best;
+  VecMask code;
+  window_best(z, row, pixel, b->axis[0].pool, b->axis[1].pool, b->activation, b->slope, codes->low,
+              &best, &code);
+  vec_store_part(y, best, (int)rest);
+  for (int64_t k = 0; k < rest; k++) code_put(codes, at + k, code[k]);
+}
+
 VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t pixel, real *y,
                              const BlockCodes *codes, int64_t at, int64_t height, int64_t width,
                              BlockActivation activation) {
-  for (int64_t j = 0; j < b->axis[1].pooled; j++, z += width * pixel)
-    for (int64_t c = 0; c < b->out; c += LANES, at += LANES, y += LANES) {
+  int64_t whole = b->out / LANES * LANES;
+  for (int64_t j = 0; j < b->axis[1].pooled; j++, z += width * pixel, y += b->out, at += b->out) {
+    for (int64_t c = 0; c < whole; c += LANES) {
       Vec best;
       VecMask code;
       window_best(z + c, row, pixel, height, width, activation, b->slope, codes->low, &best, &code);
-      int64_t rest = b->out - c;
-      if (rest >= LANES) {
-        vec_store(y, best);
-        codes_store(codes, at, code);
-        continue;
-      }
-      vec_store_part(y, best, (int)rest);
-      for (int64_t k = 0; k < rest; k++) code_put(codes, at + k, code[k]);
-      at -= LANES - rest;
-      y -= LANES - rest;
+      vec_store(y + c, best);
+      codes_store(codes, at + c, code);
     }
+    if (whole < b->out)
+      epilogue_rest(b, z + whole, row, pixel, y + whole, codes, at + whole, b->out - whole);
+  }
 }
 
 /* The same without a pool for n elements that lie together. */
