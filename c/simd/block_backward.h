@@ -441,13 +441,13 @@ static bool block_sparse(const BlockRun *r) {
          h->pool == SPARSE_POOL && r->codes.bytes && r->cut.bands == 1 && shortcut(BLOCK_SPARSE);
 }
 
-static void block_gradient_cut(BlockGradient *g) {
+static void block_gradient_cut(BlockGradient *g, bool sums) {
   BlockRun *r = &g->r;
   const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
   r->out_columns = block_up(h->in, r->form.columns);
   r->width = h->up * (r->out_columns - 1) + h->taps;
   r->cut = block_cut(r->b->batch, v->in, h->in, r->form.rows, v->up * r->width * r->b->out,
-                     block_work(r->b));
+                     block_work(r->b), sums ? BLOCK_PIXELS : block_images(r->b, &r->form));
   r->out_rows = r->cut.rows;
   r->height = v->up * (r->cut.rows - 1) + v->taps;
   g->sparse_dx = block_sparse(r) && r->dx;
@@ -481,9 +481,10 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
   BlockGradient g = {.r = run, .dw = dw != NULL};
   BlockRun *r = &g.r;
   r->codes = block_codes(b, kept);
-  block_gradient_cut(&g);
+  block_gradient_cut(&g, sums);
   block_gradient_form(&g);
-  int64_t work = block_work(b) * b->batch, chunks = work / (sums ? BLOCK_WORK : BLOCK_CHUNK);
+  int64_t work = block_work(b) * b->batch;
+  int64_t chunks = work / (sums ? BLOCK_WORK : block_max(block_chunk(work), 1));
   if (dw) chunks = block_min(chunks, BLOCK_BUFFERS / r->sums_size);
   if (sums) chunks = block_min(chunks, BLOCK_CHUNKS);
   chunks = block_max(block_min(chunks, r->cut.jobs), 1);

@@ -17,7 +17,7 @@ typedef struct BlockForm {
   int64_t channels, vectors; /* of the source, of the output */
   const real *weights, *bias;
   BlockTileRun *run;             /* NULL: no tile of this form, row by row */
-  int64_t images, rows, columns; /* of a tile */
+  int64_t images, rows, columns; /* of a tile, or a row of pixels through images */
 } BlockForm;
 
 static BlockForm block_form(const Block *b, bool up) {
@@ -46,7 +46,10 @@ static BlockForm block_form(const Block *b, bool up) {
   for (int d = 0; d < 2; d++)
     same = same && (!up || b->axis[d].taps - 1 == -b->axis[d].low - v->up * b->axis[d].first);
   int single = f.channels == 1;
-  if (!same || v->up > 2 || (v->up == 2 && (up || !single))) return f;
+  if (!same || v->up > 2 || (v->up == 2 && (up || !single))) {
+    if (columns < ROW_PIXELS / 2) f.images = ROW_PIXELS;
+    return f;
+  }
   int width = 0;
   while (width < TILE_WIDTHS - 1 && block_tile_columns[width] < columns) width++;
   if (v->up == 2) f.run = tiles_double_single[width];

@@ -16,9 +16,9 @@ enum {
   BLOCK_WINDOW = 1 << 16, /* elements of scratch that a job may fill, about */
   BLOCK_BAND = 1 << 11,   /* elements of the convolution's output between two epilogues, about */
   BLOCK_WORK = 1 << 20,   /* multiplications that are worth sums of their own, or a smaller job */
-  BLOCK_CHUNK = 1 << 18,  /* ... a parallel chunk of jobs that no sum joins */
-  BLOCK_JOBS = 16,        /* where images are few and large, cut them into this many jobs */
-  BLOCK_CHUNKS = 16,      /* of a weight gradient, at most, with BLOCK_BUFFERS elements in all */
+  BLOCK_CHUNK = 1 << 18, /* ... a parallel chunk of jobs that no sum joins, or (block_chunk) less */
+  BLOCK_JOBS = 16,       /* where images are few and large, cut them into this many jobs */
+  BLOCK_CHUNKS = 16,     /* of a weight gradient, at most, with BLOCK_BUFFERS elements in all */
   BLOCK_BUFFERS = 1 << 22
 };
 
@@ -29,12 +29,21 @@ typedef struct BlockCut {
   int64_t jobs;
 } BlockCut;
 
-/* `row` and `work`: elements of scratch of a row, multiplications of an image. */
+/* Multiplications of a chunk of jobs that no sum joins: what makes but a few chunks is cut finer,
+ * so that any number of threads gets equal shares. */
+static int64_t block_chunk(int64_t work) {
+  if (work <= BLOCK_CHUNK) return work;
+  return block_min(block_max(work / BLOCK_JOBS, BLOCK_CHUNK / 4), BLOCK_CHUNK);
+}
+
+/* `row` and `work`: elements of scratch of a row, multiplications of an image; `most`: small images
+ * of a job. */
 static BlockCut block_cut(int64_t batch, int64_t rows, int64_t columns, int64_t unit, int64_t row,
-                          int64_t work) {
+                          int64_t work, int64_t most) {
   BlockCut c = {.images = 1, .rows = block_up(rows, unit)};
   if (rows * columns < BLOCK_PIXELS) {
     int64_t fit = block_min(BLOCK_PIXELS / (rows * columns), BLOCK_WINDOW / (row * c.rows));
+    fit = block_min(fit, most);
     c.images = block_max(block_min(fit, batch), 1);
   } else {
     int64_t wanted = block_min(BLOCK_JOBS / batch, work / BLOCK_WORK);
@@ -168,6 +177,12 @@ static int64_t block_work(const Block *b) {
   return v->in * h->in * v->taps * h->taps * b->in * block_vectors(b->out) * LANES;
 }
 
+/* Images of a job that no sum joins, as many as a chunk has, in whole tiles. */
+static int64_t block_images(const Block *b, const BlockForm *f) {
+  int64_t image = block_work(b);
+  return block_up(block_max(block_chunk(image * b->batch) / block_max(image, 1), 1), f->images);
+}
+
 /* Sizes of jobs, windows and scratch; returns the elements of a thread's scratch. */
 static int64_t block_forward_cut(BlockRun *r) {
   const Block *b = r->b;
@@ -175,13 +190,14 @@ static int64_t block_forward_cut(BlockRun *r) {
   bool few = block_few_pays(b, &r->form);
   r->few = few ? block_few(b, &r->form).vectors * LANES : 0;
   r->pixel = few ? r->few : b->in;
-  if (few) r->form.parts = false, r->form.rows = r->form.columns = 1;
+  if (few) r->form.parts = false, r->form.images = r->form.rows = r->form.columns = 1;
   r->z_pixel = few ? b->out : r->form.vectors * LANES;
   r->out_columns = block_up(h->used, r->form.columns) + (few ? 2 : 0);
   r->width = block_ceil(r->out_columns, h->up) + h->span - 1;
   int64_t unit = block_multiple(block_multiple(v->pool, v->up), r->form.rows);
   int64_t row = r->width * r->pixel / v->up + 1;
-  r->cut = block_cut(b->batch, v->used, h->used, unit, row, block_work(b));
+  int64_t most = block_images(b, &r->form);
+  r->cut = block_cut(b->batch, v->used, h->used, unit, row, block_work(b), most);
   r->direct = r->form.parts && v->pool * h->pool == 1 && b->out % LANES == 0;
   int64_t fit = BLOCK_BAND / (r->out_columns * r->z_pixel * r->cut.images * unit);
   r->band = block_min(unit * block_max(fit, 1), r->cut.rows);
@@ -224,8 +240,9 @@ static bool block_forward(const Block *b, const real *x, const real *w, const re
     r.form.weights = packed;
     if (bias) r.form.bias = packed + weights;
     for (int64_t i = 0; i < wide; i++) packed[weights + i] = bias && i < b->out ? bias[i] : 0;
-    int64_t job = block_max(block_work(b) * b->batch / r.cut.jobs, 1);
-    parallel_for(r.cut.jobs, block_ceil(BLOCK_CHUNK, job), block_forward_jobs, &r);
+    int64_t work = block_work(b) * b->batch, job = block_max(work / r.cut.jobs, 1);
+    int64_t grain = block_max((block_chunk(work) + job / 2) / job, 1);
+    parallel_for(r.cut.jobs, grain, block_forward_jobs, &r);
   } else error_set(e, "out of memory");
   tensor_release(space);
   return ok;
