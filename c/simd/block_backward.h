@@ -21,7 +21,7 @@ typedef struct BlockGradient {
 } BlockGradient;
 
 /* Where there are more threads than chunks, several share one: each builds the chunk's dz, sums one
- * slice of dw and does dx for some of its jobs; one more sums db. No sum has another order for
+ * slice of dw and does a share of dx; one more sums db. No sum has another order for
  * that. */
 typedef struct BlockSlice {
   int64_t number, of;
@@ -84,9 +84,10 @@ static BlockScratch block_scratch(const BlockGradient *g) {
   return s;
 }
 
-/* One job's images and rows of x. */
+/* One job's images and rows of x, and for which of the images a slice does dx. */
 typedef struct BlockJob {
   int64_t image, images, row, rows;
+  int64_t dx_first, dx_end;
 } BlockJob;
 
 static BlockJob block_job(const BlockRun *r, int64_t number) {
@@ -121,10 +122,10 @@ static void block_frame(real *image, int64_t rows, int64_t columns, int64_t chan
 static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, real *scratch) {
   const Block *b = r->b;
   int64_t wide = r->form.vectors * LANES, columns = b->axis[1].in, rows = b->axis[0].in;
-  real *dx = r->dx + (j.image * rows + j.row) * columns * b->in;
+  real *dx = r->dx + ((j.image + j.dx_first) * rows + j.row) * columns * b->in;
   BlockPlane p = {.source = dz,
                   .out = r->direct ? dx : scratch,
-                  .images = j.images,
+                  .images = j.dx_end - j.dx_first,
                   .rows = j.rows,
                   .columns = columns,
                   .image = r->height * r->width * b->out,
@@ -136,7 +137,7 @@ static void block_input_gradient(const BlockRun *r, BlockJob j, const real *dz, 
                   .out_pixel = wide};
   block_correlate(&r->form, &p);
   if (r->direct) return;
-  for (int64_t n = 0; n < j.images; n++)
+  for (int64_t n = 0; n < p.images; n++)
     for (int64_t i = 0; i < j.rows; i++) {
       const real *from = scratch + n * p.out_image + i * p.out_row;
       real *to = dx + (n * rows + i) * columns * b->in;
@@ -199,7 +200,8 @@ static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz
   for (int64_t i = 0; i < pixels; i += DOUBLE_STEP) {
     int64_t count = block_min(DOUBLE_STEP, pixels - i);
     double_records(dz, &walk, row, b->out, count, false, records);
-    if (dx) block_double_input(b, r->form.weights, records, count, dx + i * b->in);
+    if (dx && i / DOUBLE_STEP % slice.of == slice.number)
+      block_double_input(b, r->form.weights, records, count, dx + i * b->in);
     if (!sums) continue;
     BlockProducts z = {.a = records,
                        .b = x + i * b->in,
@@ -238,7 +240,7 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
     block_unpool(b, r->dy, &r->codes, j.image + n, dz + n * window, v->up * j.row + v->low, h->low,
                  r->height, r->width);
   bool dw = sums && !g->sparse_dw;
-  if (dx && !r->form.parts) block_input_gradient(r, j, dz, scratch + s->out);
+  if (dx && !r->form.parts) block_input_gradient(r, j, dz + j.dx_first * window, scratch + s->out);
   if (!dw && !r->form.parts) return;
   const real *x = r->x + (j.image * v->in + j.row) * line;
   int64_t x_image = v->in * line;
@@ -272,7 +274,7 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
 
 /* The part that visits winners only; whole images. */
 static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real *scratch,
-                             BlockJob j, bool dx_wanted, BlockSlice slice, bool first, real *sums) {
+                             BlockJob j, bool dx, BlockSlice slice, bool first, real *sums) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
@@ -287,7 +289,7 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
                    .place_count = (void *)(scratch + s->place_count),
                    .channel_room = block_channel_room(r),
                    .place_room = block_place_room(b)};
-  real *x = scratch + s->x, *dx = scratch + s->dx;
+  real *x = scratch + s->x, *frame = scratch + s->dx;
   bool dw = sums && g->sparse_dw;
   int64_t vectors = block_vectors(b->in);
   for (int64_t n = 0; n < j.images && dw; n++)
@@ -302,19 +304,21 @@ static void block_sparse_job(const BlockGradient *g, const BlockScratch *s, real
                           sums + (c * b->in + i * LANES) * taps, first && n == 0);
     dw = false;
   }
-  if (!dw && !dx_wanted) return;
+  if (!dw && !dx) return;
   if (dw) memset(l.channel_count, 0, (size_t)block_up(b->out, LANES) * sizeof(lane_int));
   for (int64_t n = 0; n < j.images; n++) {
-    if (dx_wanted) memset(dx, 0, (size_t)(high * across * wide) * sizeof(real));
+    bool dx_wanted = dx && j.dx_first <= n && n < j.dx_end;
+    if (!dw && !dx_wanted) continue;
+    if (dx_wanted) memset(frame, 0, (size_t)(high * across * wide) * sizeof(real));
     for (int64_t i = 0; i < v->pooled; i++) {
       sparse_row(b, r->dy, &r->codes, j.image + n, i, n * image, &plane, &l, dw, dx_wanted);
       for (int64_t k = 0; k < r->form.vectors && dx_wanted; k++)
         for (int64_t u = 0; u < v->pool; u++)
           sparse_input(b, &l, u, r->form.weights + k * b->out * taps * LANES,
-                       dx + (i * v->pool + u) * across * wide + k * LANES, across * wide, wide);
+                       frame + (i * v->pool + u) * across * wide + k * LANES, across * wide, wide);
     }
     if (dx_wanted)
-      block_frame(r->dx + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in, dx, wide,
+      block_frame(r->dx + (j.image + n) * v->in * h->in * b->in, v->in, h->in, b->in, frame, wide,
                   v->first, h->first, high, across);
   }
   for (int64_t o = 0; o < b->out && dw; o++)
@@ -334,6 +338,7 @@ static void block_backward_chunk(const BlockGradient *g, int64_t chunk, BlockSli
   real *scratch = parallel_scratch(thread);
   int64_t begin = chunk * r->grain, end = block_min(begin + r->grain, r->cut.jobs);
   int64_t pooled = b->axis[0].pooled, bands = r->cut.bands;
+  int64_t images = (end - begin) * r->cut.images; /* bands count as such here */
   real *sums = r->sums ? r->sums + chunk * r->sums_size : NULL;
   real *bias_sums = r->bias_sums && slice.bias ? r->bias_sums + chunk * b->out : NULL;
   if (!r->cleared[thread]) block_clear(g, &s, scratch);
@@ -346,7 +351,10 @@ static void block_backward_chunk(const BlockGradient *g, int64_t chunk, BlockSli
       block_bias_sums(b, r->dy, &r->codes, j.image + n, pooled * band / bands,
                       pooled * (band + 1) / bands, bias_sums);
     if (slice.number == slice.of) continue;
-    bool dx = r->dx && (number - begin) % slice.of == slice.number, first = number == begin;
+    int64_t before = (number - begin) * r->cut.images;
+    j.dx_first = block_max(images * slice.number / slice.of - before, 0);
+    j.dx_end = block_min(images * (slice.number + 1) / slice.of - before, j.images);
+    bool dx = r->dx && (r->form.parts || j.dx_first < j.dx_end), first = number == begin;
     if ((dx && !g->sparse_dx) || (sums && !g->sparse_dw))
       block_dense_job(g, &s, scratch, j, dx && !g->sparse_dx, slice, first, sums);
     if ((dx && g->sparse_dx) || (sums && g->sparse_dw))
