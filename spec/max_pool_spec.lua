@@ -31,9 +31,43 @@ local function results(case)
   local dy = values.tensor(lt, y.shape, 4)
   y:backward(lt.where(dy:gt(0.5), lt.full(y.shape, -0.0), dy))
   local _, places = lt.max_pool2d(x:detach(), case[2], {stride = case[3] and case[3].stride,
-    padding = case[3] and case[3].padding, dilation = case[3] and case[3].dilation, return_indices = true})
+    padding = case[3] and case[3].padding, dilation = case[3] and case[3].dilation,
+    ceil_mode = case[3] and case[3].ceil_mode, return_indices = true})
   return {output = y:bytes(), gradient = x.grad:bytes(), places = places:bytes(),
     plain = lt.max_pool2d(x:detach(), case[2], case[3]):bytes()}
+end
+
+local function pair(value) return type(value) == "table" and value or {value or 1, value or 1} end
+
+-- The places of the maxima in their planes, by the definition: the first of equals, but the last of what is none.
+local function defined(x, y, case)
+  local n, height, width, channels = table.unpack(x.shape)
+  local o = case[3] or {}
+  local kernel, padding, dilation = pair(case[2]), pair(o.padding or 0), pair(o.dilation)
+  local stride = o.stride and pair(o.stride) or kernel
+  local from, places, values_at = x:reshape(-1):table(), {}, {}
+  local function winner(plane, i, j, c)
+    local best, place = -math.huge, 0
+    for u = 0, kernel[1] - 1 do
+      for v = 0, kernel[2] - 1 do
+        local row = (i - 1) * stride[1] - padding[1] + u * dilation[1]
+        local column = (j - 1) * stride[2] - padding[2] + v * dilation[2]
+        if row >= 0 and row < height and column >= 0 and column < width then
+          local value = from[((plane * height + row) * width + column) * channels + c]
+          if place == 0 or value > best or value ~= value then best, place = value, row * width + column + 1 end
+        end
+      end
+    end
+    return best, place
+  end
+  for plane = 0, n - 1 do
+    for i = 1, y:size(2) do
+      for j = 1, y:size(3) do
+        for c = 1, channels do values_at[#values_at + 1], places[#places + 1] = winner(plane, i, j, c) end
+      end
+    end
+  end
+  return lt.tensor(values_at):reshape(y.shape):bytes(), lt.tensor(places, {dtype = "i64"}):reshape(y.shape):bytes()
 end
 
 describe("max pooling in its special forms", function()
@@ -46,6 +80,11 @@ describe("max pooling in its special forms", function()
       local got = results(case)
       for _, name in ipairs(NAMES) do core.set_shortcut(name, false) end
       for what, bytes in pairs(results(case)) do assert(bytes == got[what], what) end
+      local x = image(case[1])
+      local y, places = defined(x, lt.max_pool2d(x, case[2], case[3]), case)
+      assert.equal(y, got.output)
+      assert.equal(places, got.places)
+      assert.equal(lt.max_pool2d(x:double(), case[2], case[3]):float():bytes(), got.output)
     end)
   end
 end)

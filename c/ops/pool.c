@@ -29,7 +29,9 @@ typedef struct PoolRun {
   lane_int *winner; /* of each output: its pixel, counted from the window's first one */
   PoolLanes lanes;
   const real *x_end;
-  bool apart; /* windows lie side by side, and in the image: a gradient is written, not added */
+  bool inside; /* all windows of a row lie inside the image, */
+  bool two;    /* and have two rows and two columns each */
+  bool apart;  /* windows lie side by side, and in the image: a gradient is written, not added */
 } PoolRun;
 
 /* Places in Call.integer. */
@@ -130,7 +132,6 @@ static bool avg_pool2d_shape(const Call *c, Shape *out, Error *e) {
   return pool_shape(&p, out, e);
 }
 
-/* Rows of `row` elements in a parallel chunk. */
 /* Rows of a parallel chunk, of so many pixels each: few channels take as long as a vector of them.
  */
 static int64_t rows_grain(int64_t pixels, int64_t channels) {
@@ -186,29 +187,35 @@ static bool all_inside(const Pool *p, int d) {
   return p->padding[d] == 0 && (p->out[d] - 1) * p->stride[d] + reach(p, d) <= p->in[d];
 }
 
-static void max_pixel(const PoolWindow *w, const real *x, real *y, lane_int *winner) {
-  int64_t n = w->channels, c = 0;
-  for (; c + LANES <= n; c += LANES)
-    max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, LANES, false);
-  if (c < n) max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, (int)(n - c), false);
-}
-
 /* The first pixels of row i of an image's windows, several in a vector; returns how many are done.
  * x is where the windows begin; no vector reaches beyond the input's end. */
-static int64_t max_shared(const PoolRun *r, int64_t i, const real *x, real *y, lane_int *winner) {
+VEC_INLINE int64_t max_shared(const PoolRun *r, const PoolWindow *w, const real *x, real *y,
+                              lane_int *winner, const bool two) {
   const Pool *p = &r->p;
   const PoolLanes *s = &r->lanes;
-  PoolWindow w = window_of(p, i, 0);
   int64_t n = p->channels, many = least(s->windows, p->out[1]), j = 0;
-  int64_t most_off = ((w.rows[1] - 1) * p->in[1] + w.columns[1] - 1) * n + 2 * LANES;
+  int64_t most_off = ((w->rows[1] - 1) * p->in[1] + w->columns[1] - 1) * n + 2 * LANES;
   while (j < p->out[1]) {
     int64_t at = least(j, p->out[1] - many);
     const real *from = x + at * p->stride[1] * n;
     if (r->x_end - from < most_off) break;
-    max_lanes(&w, s, from, y + at * n, winner ? winner + at * n : NULL, (int)(many * n), true);
+    max_lanes(w, s, from, y + at * n, winner ? winner + at * n : NULL, (int)(many * n), true, two);
     j = at + many;
   }
   return j;
+}
+
+/* Row i of an image's windows; x is where they begin. */
+VEC_INLINE void max_row(const PoolRun *r, int64_t i, const real *x, real *y, lane_int *winner,
+                        const bool two) {
+  const Pool *p = &r->p;
+  int64_t n = p->channels, j = 0;
+  PoolWindow w = window_of(p, i, 0);
+  if (r->lanes.windows > 0) j = max_shared(r, &w, x, y, winner, two);
+  for (; j < p->out[1]; j++) {
+    if (!r->inside) w = window_of(p, i, j);
+    max_pixel(&w, x + j * p->stride[1] * n, y + j * n, winner ? winner + j * n : NULL, two);
+  }
 }
 
 static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
@@ -221,11 +228,8 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
     int64_t top = i * p->stride[0] - p->padding[0];
     const real *x = r->x + ((image * p->in[0] + top) * p->in[1] - p->padding[1]) * n;
     lane_int *winner = r->winner ? r->winner + at : NULL;
-    int64_t j = r->lanes.windows > 0 ? max_shared(r, i, x, r->y + at, winner) : 0;
-    for (; j < p->out[1]; j++) {
-      PoolWindow w = window_of(p, i, j);
-      max_pixel(&w, x + j * p->stride[1] * n, r->y + at + j * n, winner ? winner + j * n : NULL);
-    }
+    if (r->two) max_row(r, i, x, r->y + at, winner, true);
+    else max_row(r, i, x, r->y + at, winner, false);
   }
 }
 
@@ -233,7 +237,9 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
 static void set_lanes(PoolRun *r) {
   const Pool *p = &r->p;
   r->x_end = r->x + p->batch * p->in[0] * p->in[1] * p->channels;
-  if (all_inside(p, 1) && shortcut(POOL_SHARED)) r->lanes = pool_lanes(p->channels, p->stride[1]);
+  r->inside = all_inside(p, 1);
+  r->two = r->inside && all_inside(p, 0) && reach(p, 0) == 2 && reach(p, 1) == 2;
+  if (r->inside && shortcut(POOL_SHARED)) r->lanes = pool_lanes(p->channels, p->stride[1]);
 }
 
 static void each_row_of_windows(PoolRun *r, ParallelBody *body) {

@@ -40,22 +40,35 @@ typedef struct PoolWindow {
   int64_t width, channels; /* of the input */
 } PoolWindow;
 
-/* `lanes` outputs: the channels of one pixel from its window, which begins at x; or, `shared`, of
- * neighbours, as `s` says. The first of equals wins; NaN beats everything, the last NaN NaNs. */
+/* The winners so far, and the next pixel of the window: x of one, or, `shared`, of neighbours, as
+ * `s` says. The first of equals wins; NaN beats everything, the last NaN NaNs. */
+VEC_INLINE void max_next(const PoolLanes *s, const real *x, lane_int at, Vec *best, VecMask *place,
+                         int lanes, const bool shared) {
+  Vec value = shared           ? vec_permute2(vec_load(x), vec_load(x + LANES), s->take)
+              : lanes == LANES ? vec_load(x)
+                               : vec_load_part(x, lanes);
+  VecMask better = (value > *best) | (value != value);
+  *best = vec_select(better, value, *best);
+  *place = (better & at) | (~better & *place);
+}
+
+/* `lanes` outputs: the channels of one pixel from its window, which begins at x, or, `shared`,
+ * those of neighbours. A window of `two` rows and columns, or what w says. */
 VEC_INLINE void max_lanes(const PoolWindow *w, const PoolLanes *s, const real *x, real *y,
-                          lane_int *winner, int lanes, const bool shared) {
+                          lane_int *winner, int lanes, const bool shared, const bool two) {
+  const int64_t n = w->channels, row = w->width;
   Vec best = vec_fill(-INFINITY);
-  VecMask place = (VecMask){0} + (lane_int)(w->rows[0] * w->width + w->columns[0]);
-  for (int64_t u = w->rows[0]; u < w->rows[1]; u += w->step[0])
-    for (int64_t v = w->columns[0]; v < w->columns[1]; v += w->step[1]) {
-      const real *at = x + (u * w->width + v) * w->channels;
-      Vec value = shared           ? vec_permute2(vec_load(at), vec_load(at + LANES), s->take)
-                  : lanes == LANES ? vec_load(at)
-                                   : vec_load_part(at, lanes);
-      VecMask better = (value > best) | (value != value);
-      best = vec_select(better, value, best);
-      place = (better & (lane_int)(u * w->width + v)) | (~better & place);
-    }
+  VecMask place = (VecMask){0} + (lane_int)(two ? 0 : w->rows[0] * row + w->columns[0]);
+  if (two) {
+    max_next(s, x, 0, &best, &place, lanes, shared);
+    max_next(s, x + n, 1, &best, &place, lanes, shared);
+    max_next(s, x + row * n, (lane_int)row, &best, &place, lanes, shared);
+    max_next(s, x + (row + 1) * n, (lane_int)row + 1, &best, &place, lanes, shared);
+  } else {
+    for (int64_t u = w->rows[0]; u < w->rows[1]; u += w->step[0])
+      for (int64_t v = w->columns[0]; v < w->columns[1]; v += w->step[1])
+        max_next(s, x + (u * row + v) * n, (lane_int)(u * row + v), &best, &place, lanes, shared);
+  }
   if (lanes == LANES) {
     vec_store(y, best);
     if (winner) memcpy(winner, &place, sizeof place);
@@ -63,6 +76,15 @@ VEC_INLINE void max_lanes(const PoolWindow *w, const PoolLanes *s, const real *x
     vec_store_part(y, best, lanes);
     if (winner) vec_store_mask_part(winner, place, lanes);
   }
+}
+
+/* All channels of one pixel. */
+VEC_INLINE void max_pixel(const PoolWindow *w, const real *x, real *y, lane_int *winner,
+                          const bool two) {
+  int64_t n = w->channels, c = 0;
+  for (; c + LANES <= n; c += LANES)
+    max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, LANES, false, two);
+  if (c < n) max_lanes(w, NULL, x + c, y + c, winner ? winner + c : NULL, (int)(n - c), false, two);
 }
 
 /* What the input's pixel at `place` gets of the outputs' gradient. Added to zero, as where windows
