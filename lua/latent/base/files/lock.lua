@@ -70,9 +70,10 @@ function M.is_dead(holder)
 end
 
 local function make(name)
-  local file, message, exists = core.create(name)
-  if not file then return nil, message, exists end
+  local file, hold, exists = core.create(name)
+  if not file then return nil, hold, exists end
   local ok = file:write(note())
+  core.let_go(hold) -- else the collector would remove the file with it
   if not file:close() or not ok then
     os.remove(name)
     return nil, "its note cannot be written"
