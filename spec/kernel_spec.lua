@@ -6,7 +6,7 @@ local input = require "latent.repl.input"
 local json = require "latent.json"
 local kernel = require "latent.repl.kernel"
 local mime = require "latent.repl.mime"
-local scratch = require "spec.support.scratch"
+local moment, scratch = require "spec.support.moment", require "spec.support.scratch"
 
 local folder, remove
 before_each(function() folder, remove = scratch.folder() end)
@@ -119,12 +119,17 @@ describe("messages", function()
     ]])
     local pipe = folder .. "/pipe"
     assert(files.capture("mkfifo " .. files.quote(pipe)))
-    assert(os.execute(([[
-      lua5.4 %s 3<%s 4>%s & pid=$!
-      exec 5>%s; sleep 0.3; kill -INT $pid; sleep 0.2
-      printf '\000\000' >&5; sleep 0.1; kill -INT $pid; sleep 0.1; printf '\000\006an' >&5; sleep 0.1; kill -INT $pid
-      sleep 0.1; printf 'swer\000' >&5; exec 5>&-; wait $pid]]):format(files.quote(script), files.quote(pipe),
-      files.quote(folder .. "/answers"), files.quote(pipe))))
+    -- Signals meet it where it waits for a message, or for more of one.
+    local lines = ([[
+      lua5.4 SCRIPT 3<PIPE 4>ANSWERS & pid=$!
+      exec 5>PIPE; until [ -s ANSWERS ]; do sleep 0.01; done
+      ASLEEP kill -INT $pid; until [ $(wc -c <ANSWERS) -gt SAID ]; do sleep 0.01; done
+      ASLEEP printf '\000\000' >&5; ASLEEP kill -INT $pid
+      ASLEEP printf '\000\006an' >&5; ASLEEP kill -INT $pid
+      ASLEEP printf 'swer\000' >&5; exec 5>&-; wait $pid]]):gsub("%u%u%u+", {SCRIPT = files.quote(script),
+      PIPE = files.quote(pipe), ANSWERS = files.quote(folder .. "/answers"), ASLEEP = moment.asleep "$pid",
+      SAID = #framed "ready" + #framed "false INT"})
+    assert(os.execute(lines))
     assert.equal(framed "ready" .. framed "false INT" .. framed "question" .. framed "answer" .. framed "nil",
       (files.read_all(folder .. "/answers")))
   end)

@@ -122,7 +122,7 @@ describe_prompt("the prompt", function()
 
   it("is interrupted in loops, coroutines, the core and backward, and everything is still there", function()
     local function interrupt(line)
-      terminal:enter(line, "^")
+      terminal:enter("print 'on' " .. line, "^on\n")
       core.ignore_sigpipe(os.execute, "sleep 0.2")
       terminal:send "\3"
       terminal:expect "%^C\ninterrupted\n> "
@@ -207,9 +207,8 @@ describe_prompt("the prompt without line editing", function()
     terminal:expect "\n42\n> "
     terminal:send "\3"
     terminal:expect "%^C\n> "
-    terminal:send "while true do end\n"
-    terminal:expect "end\n"
-    os.execute "sleep 0.2"
+    terminal:send "print 'on' while true do end\n"
+    terminal:expect "end\non\n"
     terminal:send "\3"
     terminal:expect "interrupted\n> "
     terminal:send "\4"

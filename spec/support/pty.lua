@@ -7,7 +7,7 @@ local M = {}
 local Terminal = {}
 Terminal.__index = Terminal
 
-local PATIENCE = 30 -- seconds; a machine may be busy
+local PATIENCE = 300 -- seconds; a machine may be busy
 
 --- Whether this machine has `script` and gives it terminals: a bare container may not.
 function M.available() return files.capture "script -qec true /dev/null </dev/null 2>&1" ~= nil end
