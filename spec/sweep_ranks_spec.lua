@@ -9,6 +9,10 @@ local experiment = require "latent.experiment"
 local e <close> = experiment.begin{options = {x = 1.0, how = "well", data = false}}
 local o, folder = e.options, (arg[0]:gsub("/[^/]*$", ""))
 assert(not os.getenv "OMPI_COMM_WORLD_RANK", "the run is in the job")
+if o.x > 4 and io.open(folder .. "/hold") then
+  io.open(("%s/holds%g"):format(folder, o.x), "w"):close()
+  while true do os.execute "sleep 1" end
+end
 local mark = ("%s/died%g"):format(folder, o.x)
 local before = io.open(mark)
 if o.how == "twice" and not before then
@@ -80,11 +84,17 @@ describe("a sweep on ranks", function()
   end)
 
   check("goes on where the job was killed", function()
-    local words = ("%s lua5.4 bin/latent sweep %s/toy.lua --out %s/runs --x 1..12 >/dev/null 2>&1 & job=$!; sleep 1.2; "
-      .. "kill -9 $(pgrep -P $job) $job; sleep 0.5"):format(ranks.command(2), folder, folder)
-    files.capture(words)
+    scratch.write(folder, "hold", "")
+    -- Each of the two ranks has one that holds: those before are done.
+    files.capture(([[exec >/dev/null 2>&1
+      %s lua5.4 bin/latent sweep FOLDER/toy.lua --out FOLDER/runs --x 1..12 & job=$!
+      until [ $(ls FOLDER/holds* | wc -l) = 2 ] || ! kill -0 $job; do sleep 0.05; done
+      kill -9 $(pgrep -P $job) $job
+      while pkill -9 -f FOLDER/[t]oy.lua; do sleep 0.05; done]]):gsub("FOLDER", folder):format(ranks.command(2)))
+    assert(os.remove(folder .. "/hold"))
     local said, status = sweep(2, "--x 1..12")
     assert.equal(0, status, said)
+    assert.matches("4 of them done already", said)
     assert.equal("1 10 11 12 2 3 4 5 6 7 8 9", log())
   end)
 
