@@ -250,7 +250,7 @@ end]]}
     }
     local steps = {"here = 'still'"}
     for _, code in ipairs(cells) do
-      steps[#steps + 1] = {code = code, ["while"] = "interrupt"}
+      steps[#steps + 1] = {code = "print 'on' " .. code, ["while"] = "interrupt"}
       steps[#steps + 1] = "here"
     end
     local r = run(steps)
@@ -262,14 +262,19 @@ end]]}
       assert.equal('"still"', text_of(after, "execute_result"), code)
       assert.equal(1, #after.outputs, code)
     end
-    assert(r[13].printed <= 8000100, "too much for a page")
+  end)
+
+  it("leaves out what a cell prints behind its first eight million characters", function()
+    local r = run{"for _ = 1, 41000 do print(('x'):rep(200)) end", "'here'"}
+    assert.equal(8000000 + #"\n... more than 8000000 characters; the rest is left out\n", r[1].printed)
+    assert.equal('"here"', text_of(r[2], "execute_result"))
   end)
 
   it("says so where the program has ended, and goes on with another", function()
     local r = run{
-      "x = 1", "print 'before' os.exit(3)", "x", {code = "x = 2 while true do end", ["while"] = "kill"}, "x",
+      "x = 1", "print 'before' os.exit(3)", "x", {code = "x = 2 print 'on' while true do end", ["while"] = "kill"}, "x",
       "y = 5", {["do"] = "kill"}, "y", "y", "exit", "y", "os.execute('kill -SEGV $PPID')",
-      {code = "('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(30))", ["while"] = "interrupt", times = 3},
+      {code = "print 'on' io.write(('a'):rep(30):find(('a?'):rep(30) .. ('a'):rep(30)))", ["while"] = "insist"},
     }
     assert.equal("latent ended with status 3", r[2].error)
     assert.equal("before\n", text_of(r[2], "stdout"))

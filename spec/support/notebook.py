@@ -16,13 +16,18 @@ os.environ["JUPYTER_PATH"] = os.path.join(sys.argv[1], "share", "jupyter")
 
 from jupyter_client.manager import KernelManager  # noqa: E402
 
-PATIENCE = 60  # seconds
+PATIENCE = 300  # seconds; a machine may be busy
 
 
 def status(pid):
     """State, parent and so on of a process."""
     with open("/proc/%d/stat" % pid, encoding="utf-8") as file:
         return file.read().rsplit(")", 1)[1].split()
+
+
+def computed(pid):
+    """The processor time of a process, in clock ticks: mostly hundredths of a second."""
+    return sum(map(int, status(pid)[11:13]))
 
 
 def children(pid):
@@ -43,6 +48,14 @@ def exists(pid):
         return status(pid)[0] != "Z"
     except OSError:
         return False
+
+
+def settle(pid):
+    """Waits until a process has computed for a tenth of a second, or waits itself."""
+    ticks = computed(pid)
+    time.sleep(0.1)
+    while computed(pid) - ticks < 10 and status(pid)[0] != "S":
+        time.sleep(0.02)
 
 
 class Page:
@@ -69,16 +82,18 @@ class Page:
         ]
         return pids[0]
 
-    def later(self, step):
-        """What happens while a cell runs."""
+    def later(self, step, begun, over):
+        """What happens while a cell runs, once it has printed something."""
         def act():
-            time.sleep(step.get("after", 0.5))
-            if step["while"] == "interrupt":
-                for _ in range(step.get("times", 1)):
-                    self.manager.interrupt_kernel()
-                    time.sleep(0.4)
-            elif step["while"] == "kill":
-                os.kill(self.latent(), signal.SIGKILL)
+            begun.wait(PATIENCE)
+            pid = self.latent()
+            settle(pid)
+            if step["while"] == "kill":
+                os.kill(pid, signal.SIGKILL)
+                return
+            self.manager.interrupt_kernel()
+            while step["while"] == "insist" and not over.wait(0.4):
+                self.manager.interrupt_kernel()
 
         thread = threading.Thread(target=act)
         thread.start()
@@ -87,6 +102,7 @@ class Page:
     def execute(self, step):
         lines = list(step.get("stdin", []))
         outputs = []
+        shown, over = threading.Event(), threading.Event()
 
         def on_input(message):
             if lines:
@@ -98,23 +114,27 @@ class Page:
             kind, content = message["msg_type"], message["content"]
             if kind in ("status", "execute_input"):
                 return
+            shown.set()
             last = outputs[-1] if outputs else None
             if kind == "stream" and last and last.get("name") == content["name"]:
                 last["text"] += content["text"]
             else:
                 outputs.append({"kind": kind, **content})
 
-        thread = self.later(step) if "while" in step else None
+        thread = self.later(step, shown, over) if "while" in step else None
         begun = time.monotonic()
-        reply = self.client.execute_interactive(
-            step["code"],
-            silent=step.get("silent", False),
-            allow_stdin="stdin" in step,
-            stop_on_error=False,
-            output_hook=on_output,
-            stdin_hook=on_input,
-            timeout=PATIENCE,
-        )["content"]
+        try:
+            reply = self.client.execute_interactive(
+                step["code"],
+                silent=step.get("silent", False),
+                allow_stdin="stdin" in step,
+                stop_on_error=False,
+                output_hook=on_output,
+                stdin_hook=on_input,
+                timeout=PATIENCE,
+            )["content"]
+        finally:
+            over.set()
         if thread:
             thread.join()
         return {
