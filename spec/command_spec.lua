@@ -85,7 +85,7 @@ describe("latent", function()
     ["kernel uninstall --python /nosuch"] = "^latent kernel: no ipykernel %(looked at /nosuch%)",
   } do
     it(words .. " is answered in a sentence", function()
-      local output, status = shell(("timeout 60 %s %s </dev/null"):format(COMMAND, words))
+      local output, status = shell(("timeout 600 %s %s </dev/null"):format(COMMAND, words))
       assert.matches(message, output)
       assert(status == 1 or status == 2, ("status %s"):format(status))
       assert.is_nil(output:find("traceback", 1, true))

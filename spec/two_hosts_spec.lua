@@ -1,9 +1,10 @@
 -- Training on two hosts: two network namespaces with an address each, and a cable between them that can be cut.
+local core = require "latent.core"
 local files = require "latent.base.files"
 local ranks = require "spec.support.ranks"
 local scratch = require "spec.support.scratch"
 
-local A, B = "latent-a-" .. os.time() % 10000, "latent-b-" .. os.time() % 10000
+local A, B = "latent-a-" .. core.pid(), "latent-b-" .. core.pid()
 -- Who waits for a dead host gives up soon, in MPI's daemons too.
 local SETUP = ([[
   ip netns add A && ip netns add B && ip link add va netns A type veth peer name vb netns B &&
