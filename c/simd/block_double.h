@@ -156,28 +156,29 @@ VEC_INLINE void double_phases(const DoubleTile *t, Vec z[DOUBLE_PHASES * DOUBLE_
       z[k * N + i] += sum[(1 + k % 2) * N + i] + (sum[i] + bias);
 }
 
-/* The place of phase k of pixel i. */
-VEC_INLINE int64_t double_at(const DoubleTile *t, int k, int i) {
-  return t->at[i] + t->channel + k / 2 * t->row + k % 2 * t->pixel;
-}
-
 /* Stores the sums as they are. */
 VEC_INLINE void double_keep(const DoubleTile *t, const Vec *z) {
-  VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++)
-      VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++)
-          vec_store(t->out + double_at(t, k, i), z[k * DOUBLE_PIXELS + i]);
+  const int64_t row = t->row, pixel = t->pixel;
+  VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) {
+    real *to = t->out + t->channel + t->at[i];
+    VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++)
+        vec_store(to + k / 2 * row + k % 2 * pixel, z[k * DOUBLE_PIXELS + i]);
+  }
 }
 
 /* Stores them as elements of y, with their codes. */
-VEC_INLINE void double_finish(const DoubleTile *t, const Vec *z, const BlockCodes *codes,
+VEC_INLINE void double_finish(const DoubleTile *t, const Vec *z, uint8_t *codes,
                               BlockActivation activation, real slope) {
-  VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++)
-      VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) {
-    int64_t at = double_at(t, k, i);
-    VecMask code = {0};
-    vec_store(t->out + at,
-              vec_activate(z[k * DOUBLE_PIXELS + i], activation, slope, codes->low, &code));
-    codes_store(codes, at, code);
+  const int64_t row = t->row, pixel = t->pixel;
+  VEC_UNROLL for (int i = 0; i < DOUBLE_PIXELS; i++) {
+    const int64_t at = t->at[i] + t->channel;
+    real *to = t->out + at;
+    uint8_t *code = codes ? codes + at : NULL;
+    VEC_UNROLL for (int k = 0; k < DOUBLE_PHASES; k++) {
+      const int64_t next = k / 2 * row + k % 2 * pixel;
+      vec_store(to + next, activate_flat(z[k * DOUBLE_PIXELS + i], activation, slope,
+                                         codes ? code + next : NULL));
+    }
   }
 }
 
@@ -188,7 +189,7 @@ static __attribute__((noinline)) void double_tile_keep(const DoubleTile *t) {
 }
 
 static __attribute__((noinline)) void double_tile_finish(const DoubleTile *t, const Block *b,
-                                                         const BlockCodes *codes) {
+                                                         uint8_t *codes) {
   Vec z[DOUBLE_PHASES * DOUBLE_PIXELS];
   double_phases(t, z);
   if (b->activation == BLOCK_RELU) double_finish(t, z, codes, BLOCK_RELU, 0);
@@ -232,7 +233,7 @@ static void block_double_up(const DoubleOutput *o, const real *x, PixelWalk sour
         t.bias = o->bias ? o->bias + v : NULL;
         t.at = at + i;
         t.channel = v;
-        if (o->codes) double_tile_finish(&t, o->b, o->codes);
+        if (o->codes) double_tile_finish(&t, o->b, o->codes->bytes);
         else double_tile_keep(&t);
       }
   }

@@ -130,6 +130,27 @@ VEC_INLINE Vec vec_activate(Vec z, BlockActivation activation, real slope, lane_
   return vec_select(z < 0, vec_zero(), z);
 }
 
+/* The activation of LANES places that no pool joins, and their codes where these are wanted. */
+VEC_INLINE Vec activate_flat(Vec z, BlockActivation activation, real slope, uint8_t *codes) {
+  if (activation == BLOCK_LINEAR) return z;
+#if defined __AVX512F__
+  const __m512 zero = _mm512_setzero_ps(), v = (__m512)z;
+  __mmask16 negative = _mm512_cmp_ps_mask(v, zero, _CMP_LE_OQ);
+  if (activation == BLOCK_RELU) {
+    if (codes) _mm_storeu_si128((__m128i *)codes, _mm_maskz_set1_epi8(negative, -128));
+    return (Vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, zero, _CMP_NLT_UQ), v);
+  }
+  __mmask16 low = _mm512_cmp_ps_mask(v, zero, _CMP_NGT_UQ);
+  if (codes) _mm_storeu_si128((__m128i *)codes, _mm_maskz_set1_epi8(low, -128));
+  return (Vec)_mm512_mask_mul_ps(v, negative, v, _mm512_set1_ps(slope));
+#else
+  VecMask code = {0};
+  z = vec_activate(z, activation, slope, 128, &code);
+  if (codes) code_bytes_store(codes, code);
+  return z;
+#endif
+}
+
 /* LANES channels of one window of z, pixels `pixel` and rows `row` apart. The first of equals wins,
  * and the last of what is no number. A rectifier keeps the order of what it lets pass, and no
  * winner is needed where nothing passes: it comes after the choice. */
@@ -185,22 +206,17 @@ VEC_INLINE void epilogue_row(const Block *b, const real *z, int64_t row, int64_t
 }
 
 /* The same without a pool for n elements that lie together. */
-VEC_INLINE void epilogue_flat(const Block *b, const real *z, real *y, const BlockCodes *codes,
-                              int64_t at, int64_t n, BlockActivation activation) {
-  Vec best;
-  VecMask code;
+VEC_INLINE void epilogue_flat(const Block *b, const real *z, real *y, uint8_t *codes, int64_t n,
+                              BlockActivation activation) {
   int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    window_best(z + i, 0, 0, 1, 1, activation, b->slope, codes->low, &best, &code);
-    vec_store(y + i, best);
-    codes_store(codes, at + i, code);
-  }
+  for (; i + LANES <= n; i += LANES)
+    vec_store(y + i,
+              activate_flat(vec_load(z + i), activation, b->slope, codes ? codes + i : NULL));
   if (i == n) return;
-  real last[LANES] = {0};
-  memcpy(last, z + i, (size_t)(n - i) * sizeof(real));
-  window_best(last, 0, 0, 1, 1, activation, b->slope, codes->low, &best, &code);
-  vec_store_part(y + i, best, (int)(n - i));
-  for (int64_t k = 0; k < n - i; k++) code_put(codes, at + i + k, code[k]);
+  uint8_t last[LANES] = {0};
+  Vec v = vec_load_part(z + i, (int)(n - i));
+  vec_store_part(y + i, activate_flat(v, activation, b->slope, last), (int)(n - i));
+  if (codes) memcpy(codes + i, last, (size_t)(n - i));
 }
 
 /* One row of y and its codes (the first at place `at`) from the rows of z under it. */
@@ -209,9 +225,10 @@ static void block_epilogue(const Block *b, const real *z, int64_t row, int64_t p
   int64_t height = b->axis[0].pool, width = b->axis[1].pool;
   if (height == 1 && width == 1 && pixel == b->out) {
     int64_t n = b->axis[1].pooled * b->out;
-    if (b->activation == BLOCK_LINEAR) epilogue_flat(b, z, y, codes, at, n, BLOCK_LINEAR);
-    else if (b->activation == BLOCK_RELU) epilogue_flat(b, z, y, codes, at, n, BLOCK_RELU);
-    else epilogue_flat(b, z, y, codes, at, n, BLOCK_LEAKY);
+    uint8_t *bytes = codes->bytes ? codes->bytes + at : NULL;
+    if (b->activation == BLOCK_LINEAR) epilogue_flat(b, z, y, bytes, n, BLOCK_LINEAR);
+    else if (b->activation == BLOCK_RELU) epilogue_flat(b, z, y, bytes, n, BLOCK_RELU);
+    else epilogue_flat(b, z, y, bytes, n, BLOCK_LEAKY);
     return;
   }
   if (height == 2 && width == 2 && b->activation == BLOCK_RELU)
