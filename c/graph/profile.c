@@ -68,7 +68,7 @@ void profile_close(Span s, const char *name, ProfileKind kind, double flops) {
 static void pair_of(const Call *c, const char *name, int64_t fallback, int64_t pair[2]) {
   const int64_t *slot = c->integer;
   pair[0] = pair[1] = fallback;
-  for (int i = 0; i < MAX_PARAMS && c->op->params[i].name; i++) {
+  for (int i = 0; i < c->op->param_count; i++) {
     const Param *p = &c->op->params[i];
     int width = 1;
     if (p->kind == PARAM_NUMBER) width = 0;

@@ -112,7 +112,7 @@ static void push_params(lua_State *L, const Call *c) {
   const int64_t *integer = c->integer;
   const double *number = c->number;
   lua_newtable(L);
-  for (int i = 0; i < MAX_PARAMS && c->op->params[i].name; i++) {
+  for (int i = 0; i < c->op->param_count; i++) {
     const Param *p = &c->op->params[i];
     integer += push_param(L, p, integer, *number);
     lua_setfield(L, -2, p->name);

@@ -23,14 +23,13 @@ typedef struct Signature {
 static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
 
 static Signature signature_of(const Op *op) {
-  Signature s = {.op = op};
+  Signature s = {.op = op, .params = op->param_count};
   char name[32], mark;
   while (s.inputs < MAX_FIXED_INPUTS && word_at(op->inputs, s.inputs, name, sizeof name, &mark)) {
     s.optional[s.inputs] = mark == '?';
     s.places[s.inputs] = op_takes_places(op, s.inputs);
     s.inputs++;
   }
-  while (s.params < MAX_PARAMS && op->params[s.params].name) s.params++;
   s.list = s.params == 1 && is_list(&op->params[0]);
   return s;
 }
@@ -42,7 +41,7 @@ static const Signature *called(lua_State *L) { return lua_touserdata(L, lua_upva
 static void unknown_option(lua_State *L, const Op *op, const char *given) {
   char list[256] = "";
   Nearest nearest = {.given = given};
-  for (int i = 0; i < MAX_PARAMS && op->params[i].name; i++) {
+  for (int i = 0; i < op->param_count; i++) {
     size_t used = strlen(list);
     snprintf(list + used, sizeof list - used, i ? ", %s" : "%s", op->params[i].name);
     nearest_offer(&nearest, op->params[i].name);
@@ -186,9 +185,9 @@ static void check_options(lua_State *L, const Op *op, int index, bool mixed) {
     if (mixed && lua_isinteger(L, -2)) continue;
     if (lua_type(L, -2) != LUA_TSTRING)
       raise_error(L, "%s: expected an options table with names, such as {%s = ...}", op->name,
-                  op->params[0].name ? op->params[0].name : "option");
+                  op->param_count > 0 ? op->params[0].name : "option");
     bool known = false;
-    for (int i = 0; i < MAX_PARAMS && op->params[i].name && !known; i++)
+    for (int i = 0; i < op->param_count && !known; i++)
       known = strcmp(op->params[i].name, lua_tostring(L, -2)) == 0;
     if (!known) unknown_option(L, op, lua_tostring(L, -2));
   }
@@ -454,7 +453,7 @@ static void push_op(lua_State *L, const Op *op) {
   lua_pushboolean(L, (op->flags & OP_ELEMENTWISE) != 0);
   lua_setfield(L, -2, "elementwise");
   lua_newtable(L);
-  for (int i = 0; i < MAX_PARAMS && op->params[i].name; i++) {
+  for (int i = 0; i < op->param_count; i++) {
     push_param(L, &op->params[i]);
     lua_rawseti(L, -2, i + 1);
   }

@@ -163,7 +163,7 @@ static const Op op_div = {
            "\"floor\" (a // b), to 0 with \"trunc\", where no gradient goes through it.",
     .flags = OP_ELEMENTWISE | OP_BROADCAST | OP_WIDEN,
     .save = SAVE_IN1 | SAVE_OUT,
-    .params = {{"rounding_mode", PARAM_CHOICE, false, ROUND_NONE, "none floor trunc"}},
+    PARAMS({"rounding_mode", PARAM_CHOICE, false, ROUND_NONE, "none floor trunc"}),
     .forward = div_forward,
     .backward = div_backward};
 

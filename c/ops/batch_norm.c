@@ -405,7 +405,7 @@ static const Op op_batch_norm_train = {
         "of each channel (the last axis) over all other axes; weight and bias may be left out.",
     .save = SAVE_IN0 | SAVE_IN1,
     .results = 2, /* mean and variance */
-    .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL}},
+    PARAMS({"eps", PARAM_NUMBER, false, 1e-5, NULL}),
     .shape = batch_norm_shape,
     .forward = batch_norm_train_forward,
     .prepare = batch_norm_train_prepare,

@@ -106,12 +106,10 @@ static const Op op_conv_block = {
            "max pooling in one: the fused form of the chain, which it equals.",
     .flags = OP_HIDDEN,
     .save = SAVE_IN0 | SAVE_IN1 | SAVE_IN2, /* the bias for a gradient of the gradient */
-    .params = {{"upsample", PARAM_PAIR, false, 1, NULL},
-               {"padding", PARAM_PAIR, false, 0, NULL},
-               {"transposed", PARAM_BOOL, false, 0, NULL},
-               {"activation", PARAM_CHOICE, false, 0, "none relu leaky_relu"},
-               {"slope", PARAM_NUMBER, false, 0.01, NULL},
-               {"pool", PARAM_PAIR, false, 1, NULL}},
+    PARAMS({"upsample", PARAM_PAIR, false, 1, NULL}, {"padding", PARAM_PAIR, false, 0, NULL},
+           {"transposed", PARAM_BOOL, false, 0, NULL},
+           {"activation", PARAM_CHOICE, false, 0, "none relu leaky_relu"},
+           {"slope", PARAM_NUMBER, false, 0.01, NULL}, {"pool", PARAM_PAIR, false, 1, NULL}),
     .shape = conv_block_shape,
     .forward = conv_block_forward,
     .backward = conv_block_backward};

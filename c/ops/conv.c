@@ -172,9 +172,8 @@ static const Op op_conv2d = {
         "the kernel is not flipped. A size becomes (size + 2 padding - dilation (kernel - 1) - 1)"
         " / stride + 1, rounded down.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"stride", PARAM_PAIR, false, 1, NULL},
-               {"padding", PARAM_PAIR, false, 0, NULL},
-               {"dilation", PARAM_PAIR, false, 1, NULL}},
+    PARAMS({"stride", PARAM_PAIR, false, 1, NULL}, {"padding", PARAM_PAIR, false, 0, NULL},
+           {"dilation", PARAM_PAIR, false, 1, NULL}),
     .shape = conv2d_shape,
     .forward = conv2d_forward,
     .backward = conv2d_backward};
@@ -246,10 +245,9 @@ static const Op op_conv_transpose2d = {
         "dilation "
         "(kernel - 1) + output_padding + 1.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"stride", PARAM_PAIR, false, 1, NULL},
-               {"padding", PARAM_PAIR, false, 0, NULL},
-               {"output_padding", PARAM_PAIR, false, 0, NULL},
-               {"dilation", PARAM_PAIR, false, 1, NULL}},
+    PARAMS({"stride", PARAM_PAIR, false, 1, NULL}, {"padding", PARAM_PAIR, false, 0, NULL},
+           {"output_padding", PARAM_PAIR, false, 0, NULL},
+           {"dilation", PARAM_PAIR, false, 1, NULL}),
     .shape = conv_transpose2d_shape,
     .forward = conv_transpose2d_forward,
     .backward = conv_transpose2d_backward};

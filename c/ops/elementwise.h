@@ -79,7 +79,7 @@ static inline void map_elements(const Map *map, int64_t n, ParallelBody *body) {
                                .doc = DOC,                                                         \
                                .flags = OP_ELEMENTWISE,                                            \
                                .save = SAVE,                                                       \
-                               .params = {__VA_ARGS__},                                            \
+                               PARAMS(__VA_ARGS__),                                                \
                                .tail = TAIL,                                                       \
                                .forward = NAME##_forward,                                          \
                                .backward = NAME##_backward};

@@ -258,17 +258,16 @@ static bool fft_backward(const Call *c, const Tensor *y, const Tensor *dy, Tenso
   (void)y;
   return transform(dy, c->integer[AXIS], c->integer[INVERSE] ? -1 : 1, c->number[0], dx[0], e);
 }
-static const Op op_fft = {.name = "fft",
-                          .inputs = "x",
-                          .doc =
-                              "The discrete Fourier transform of x [..., 2] along an axis, times "
-                              "scale.",
-                          .flags = OP_HIDDEN,
-                          .params = {{"axis", PARAM_AXIS, true, 0, NULL},
-                                     {"inverse", PARAM_BOOL, false, 0, NULL},
-                                     {"scale", PARAM_NUMBER, false, 1, NULL}},
-                          .shape = fft_shape,
-                          .forward = fft_forward,
-                          .backward = fft_backward};
+static const Op op_fft = {
+    .name = "fft",
+    .inputs = "x",
+    .doc = "The discrete Fourier transform of x [..., 2] along an axis, times "
+           "scale.",
+    .flags = OP_HIDDEN,
+    PARAMS({"axis", PARAM_AXIS, true, 0, NULL}, {"inverse", PARAM_BOOL, false, 0, NULL},
+           {"scale", PARAM_NUMBER, false, 1, NULL}),
+    .shape = fft_shape,
+    .forward = fft_forward,
+    .backward = fft_backward};
 
 const Op *const ISA_NAME(ops_fft)[] = {&op_fft, NULL};

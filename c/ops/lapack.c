@@ -286,11 +286,9 @@ static const Op op_lapack = {
     .inputs = "a b?",
     .doc = "Results of a LAPACK routine for each matrix, behind each other, and its info.",
     .flags = OP_HIDDEN,
-    .params = {{"routine", PARAM_CHOICE, true, 0, ROUTINES},
-               {"whole", PARAM_BOOL, false, 0, NULL},
-               {"upper", PARAM_BOOL, false, 0, NULL},
-               {"transposed", PARAM_BOOL, false, 0, NULL},
-               {"unit", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"routine", PARAM_CHOICE, true, 0, ROUTINES}, {"whole", PARAM_BOOL, false, 0, NULL},
+           {"upper", PARAM_BOOL, false, 0, NULL}, {"transposed", PARAM_BOOL, false, 0, NULL},
+           {"unit", PARAM_BOOL, false, 0, NULL}),
     .shape = lapack_shape,
     .forward = lapack_forward};
 

@@ -184,7 +184,7 @@ static const Op op_mse_loss = {
     .doc = "(input - target)^2 for two tensors of one shape, averaged over all elements; "
            "reduction = \"sum\" adds them up, \"none\" keeps their shape.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    PARAMS({"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}),
     .shape = mse_shape,
     .forward = mse_forward,
     .backward = mse_backward};
@@ -251,7 +251,7 @@ static const Op op_bce_with_logits = {
         "1]: log(1 + e^x) - target x, averaged over all elements. Other targets are refused (1e-6 "
         "beyond is rounding).",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    PARAMS({"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}),
     .shape = mse_shape,
     .forward = bce_forward,
     .backward = bce_backward};
@@ -307,8 +307,8 @@ static const Op op_gaussian_nll = {
     .doc = "-log N(target; mu, e^log_var), averaged over all elements; constant = true adds log(2 "
            "pi) / 2 an element.",
     .save = SAVE_IN0 | SAVE_IN1 | SAVE_IN2,
-    .params = {{"constant", PARAM_BOOL, false, 0, NULL},
-               {"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    PARAMS({"constant", PARAM_BOOL, false, 0, NULL},
+           {"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}),
     .shape = nll_shape,
     .forward = nll_forward,
     .backward = nll_backward};
@@ -391,7 +391,7 @@ static const Op op_gaussian_kl = {
         "dimensions), mean over all others (the batch). Above a log-variance of 80 e^log_var goes "
         "on as a straight line.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    PARAMS({"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}),
     .shape = kl_shape,
     .forward = kl_forward,
     .backward = kl_backward};
@@ -473,7 +473,7 @@ static const Op op_cross_entropy = {
            "values 0..classes-1, averaged over the batch.",
     .flags = OP_PLACES,
     .save = SAVE_IN0 | SAVE_IN1, /* x for a gradient of the gradient */
-    .params = {{"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}},
+    PARAMS({"reduction", PARAM_CHOICE, false, 0, REDUCTIONS}),
     .shape = cross_entropy_shape,
     .forward = cross_entropy_forward,
     .backward = cross_entropy_backward};

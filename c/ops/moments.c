@@ -304,7 +304,7 @@ static bool norm_shape(const Call *c, Shape *out, Error *e) {
                                .inputs = "x",                                                      \
                                .doc = DOC,                                                         \
                                .save = SAVE_IN0 | SAVE,                                            \
-                               .params = {__VA_ARGS__},                                            \
+                               PARAMS(__VA_ARGS__),                                                \
                                .shape = SHAPE,                                                     \
                                .forward = NAME##_forward,                                          \
                                .backward = NAME##_backward};

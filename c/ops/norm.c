@@ -236,8 +236,8 @@ static const Op op_layer_norm = {
         "they "
         "are left out, as normalized_shape has.",
     .save = SAVE_IN0 | SAVE_IN1,
-    .params = {{"eps", PARAM_NUMBER, false, 1e-5, NULL},
-               {"normalized_shape", PARAM_INTS, false, 0, NULL}},
+    PARAMS({"eps", PARAM_NUMBER, false, 1e-5, NULL},
+           {"normalized_shape", PARAM_INTS, false, 0, NULL}),
     .shape = layer_norm_shape,
     .forward = layer_norm_forward,
     .backward = layer_norm_backward};

@@ -19,7 +19,7 @@
 
 #include "base/tensor.h"
 
-enum { CALL_INTS = 20, CALL_NUMBERS = 8, CALL_EXTRAS = 8, MAX_PARAMS = 8, MAX_FIXED_INPUTS = 5 };
+enum { CALL_INTS = 20, CALL_NUMBERS = 8, CALL_EXTRAS = 8, MAX_FIXED_INPUTS = 5 };
 
 typedef enum {
   PARAM_NUMBER, /* one number */
@@ -41,6 +41,11 @@ typedef struct Param {
   double fallback; /* what an absent one becomes, as Lua would write it (both halves of a pair) */
   const char *choices;
 } Param;
+
+/* The parameters in a row of the op table: PARAMS({"axis", PARAM_AXIS, true, 0, NULL}). */
+#define PARAMS(...)                                                                                \
+  .params = (const Param[]){__VA_ARGS__},                                                          \
+  .param_count = (int)(sizeof((const Param[]){__VA_ARGS__}) / sizeof(Param))
 
 typedef struct Op Op;
 
@@ -93,7 +98,8 @@ struct Op {
   unsigned save;                    /* which inputs, and whether the output, backward reads */
   unsigned (*saves)(const Call *c); /* the same where the parameters tell; NULL: `save` */
   int results; /* how many of forward's extras the caller gets beside the output, as constants */
-  Param params[MAX_PARAMS];
+  const Param *params; /* PARAMS sets both */
+  int param_count;
   /* Checks shapes and parameters (the Error names what was expected and what came) and sets the
    * output's shape. NULL: the broadcast shape of all inputs. */
   bool (*shape)(const Call *c, Shape *out, Error *e);

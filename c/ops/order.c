@@ -153,7 +153,7 @@ static const Op op_sort = {
     .doc = "The elements along an axis in order, and the places that they had.",
     .flags = OP_ANY | OP_HIDDEN,
     .results = 1,
-    .params = {{"axis", PARAM_AXIS, true, 0, NULL}, {"descending", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXIS, true, 0, NULL}, {"descending", PARAM_BOOL, false, 0, NULL}),
     .shape = sort_shape,
     .dtype = same_dtype,
     .forward = sort_forward,
@@ -205,7 +205,7 @@ static const Op op_searchsorted = {
         "[..., n], beside values of the same leading sizes): 1..n + 1, before what equals it, or "
         "with right = true behind that.",
     .flags = OP_ANY,
-    .params = {{"right", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"right", PARAM_BOOL, false, 0, NULL}),
     .shape = search_shape,
     .dtype = places_dtype,
     .forward = search_forward};

@@ -468,7 +468,7 @@ static const Op op_max_pool2d = {
         "The maximum of each window of images [batch, height, width, channels]; the stride is the "
         "kernel's size unless given, incomplete windows are left out unless ceil_mode is true, and "
         "the first of equals takes the gradient.",
-    .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
+    PARAMS(KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE),
     .shape = max_pool2d_shape,
     .forward = max_pool2d_forward,
     .backward = pool_backward,
@@ -483,7 +483,7 @@ static const Op op_max_pool2d_places = {
     .inputs = "x",
     .doc = "Where in its plane each maximum of max_pool2d stands, row by row, counted from 1.",
     .flags = OP_HIDDEN,
-    .params = {KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE},
+    PARAMS(KERNEL, STRIDES, PADDINGS, DILATIONS, CEIL_MODE),
     .shape = max_pool2d_shape,
     .dtype = pixel_places,
     .forward = max_pool2d_places_forward};
@@ -495,12 +495,8 @@ static const Op op_avg_pool2d = {
            "padding counted unless count_include_pad is false; divisor_override divides the sums "
            "by another number. The stride is the kernel's size unless given; incomplete windows "
            "are left out unless ceil_mode is true.",
-    .params = {KERNEL,
-               STRIDES,
-               PADDINGS,
-               CEIL_MODE,
-               {"count_include_pad", PARAM_BOOL, false, 1, NULL},
-               {"divisor_override", PARAM_INT, false, 0, NULL}},
+    PARAMS(KERNEL, STRIDES, PADDINGS, CEIL_MODE, {"count_include_pad", PARAM_BOOL, false, 1, NULL},
+           {"divisor_override", PARAM_INT, false, 0, NULL}),
     .shape = avg_pool2d_shape,
     .forward = avg_pool2d_forward,
     .backward = pool_backward};
@@ -589,7 +585,7 @@ static const Op op_upsample_nearest = {
     .doc =
         "Each pixel of images [batch, height, width, channels] repeated scale[1] times downwards "
         "and scale[2] times to the right.",
-    .params = {{"scale", PARAM_PAIR, true, 1, NULL}},
+    PARAMS({"scale", PARAM_PAIR, true, 1, NULL}),
     .shape = upsample_nearest_shape,
     .forward = upsample_nearest_forward,
     .backward = upsample_nearest_backward};

@@ -43,7 +43,7 @@ static const Op op_dropout = {
     .inputs = "x",
     .doc = "Each element is zero with probability p, the others are divided "
            "by 1 - p; training = false leaves all as they are.",
-    .params = {{"p", PARAM_NUMBER, false, 0.5, NULL}, {"training", PARAM_BOOL, false, 1, NULL}},
+    PARAMS({"p", PARAM_NUMBER, false, 0.5, NULL}, {"training", PARAM_BOOL, false, 1, NULL}),
     .shape = probability_shape,
     .forward = dropout_forward,
     .backward = dropout_backward};

@@ -168,7 +168,7 @@ static const Op op_sum = {
     .inputs = "x",
     .doc = "The sum over all elements, one axis or a list of axes; these are left out of the "
            "shape, or with keepdim = true left with size 1.",
-    .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),
     .shape = sum_shape,
     .forward = sum_forward,
     .backward = sum_backward};
@@ -190,7 +190,7 @@ static const Op op_mean = {
     .doc = "The mean over all elements, one axis or a list of axes; these are left out of the "
            "shape, or with keepdim = true left with size 1.",
     .flags = OP_WIDEN,
-    .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),
     .shape = sum_shape,
     .forward = mean_forward,
     .backward = mean_backward};
@@ -301,7 +301,7 @@ static bool argmin_forward(Call *c, Tensor *y, Error *e) {
       .name = #NAME,                                                                               \
       .inputs = "x",                                                                               \
       .doc = DOC,                                                                                  \
-      .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},   \
+      PARAMS({"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),       \
       .shape = axis_extreme_shape,                                                                 \
       .dtype = DTYPE,                                                                              \
       .forward = NAME##_forward,                                                                   \

@@ -83,7 +83,7 @@ static bool cumsum_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
 static const Op op_cumsum = {.name = "cumsum",
                              .inputs = "x",
                              .doc = "The running sums along an axis: y_k = x_1 + ... + x_k.",
-                             .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                             PARAMS({"axis", PARAM_AXIS, true, 0, NULL}),
                              .shape = scan_shape,
                              .forward = cumsum_forward,
                              .backward = cumsum_backward};
@@ -134,7 +134,7 @@ static const Op op_cumprod = {.name = "cumprod",
                               .inputs = "x",
                               .doc = "The running products along an axis: y_k = x_1 * ... * x_k.",
                               .save = SAVE_IN0 | SAVE_OUT,
-                              .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                              PARAMS({"axis", PARAM_AXIS, true, 0, NULL}),
                               .shape = scan_shape,
                               .forward = cumprod_forward,
                               .backward = cumprod_backward};
@@ -197,7 +197,7 @@ static const Op op_prod = {
     .inputs = "x",
     .doc = "The product of all elements, or along an axis.",
     .save = SAVE_IN0,
-    .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),
     .shape = prod_shape,
     .forward = prod_forward,
     .backward = prod_backward};

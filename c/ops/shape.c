@@ -63,7 +63,7 @@ static const Op op_reshape = {.name = "reshape",
                                   "A view of the same elements in another shape; one size may be "
                                   "-1 and is inferred.",
                               .flags = OP_ANY | OP_RESHAPE,
-                              .params = {{"shape", PARAM_INTS, true, 0, NULL}},
+                              PARAMS({"shape", PARAM_INTS, true, 0, NULL}),
                               .shape = reshape_shape,
                               .dtype = same_dtype,
                               .view = view_start,
@@ -109,7 +109,7 @@ static const Op op_permute = {
     .doc =
         "A copy with its axes in the given order: of x [a, b, c], x:permute{3, 1, 2} is [c, a, b].",
     .flags = OP_ANY | OP_PART,
-    .params = {{"axes", PARAM_AXES, true, 0, NULL}},
+    PARAMS({"axes", PARAM_AXES, true, 0, NULL}),
     .shape = permute_shape,
     .dtype = same_dtype,
     .forward = permute_forward,
@@ -180,20 +180,19 @@ static bool slice_backward(const Call *c, const Tensor *y, const Tensor *dy, Ten
                           .count = v.outer});
   return true;
 }
-static const Op op_slice = {.name = "slice",
-                            .inputs = "x",
-                            .doc =
-                                "Rows first..last (inclusive, -1 is the last) of an axis; a view "
-                                "on the first axis, a copy elsewhere.",
-                            .flags = OP_ANY | OP_PART,
-                            .params = {{"axis", PARAM_AXIS, true, 0, NULL},
-                                       {"first", PARAM_INT, false, 1, NULL},
-                                       {"last", PARAM_INT, false, -1, NULL}},
-                            .shape = slice_shape,
-                            .dtype = same_dtype,
-                            .view = slice_view,
-                            .forward = slice_forward,
-                            .backward = slice_backward};
+static const Op op_slice = {
+    .name = "slice",
+    .inputs = "x",
+    .doc = "Rows first..last (inclusive, -1 is the last) of an axis; a view "
+           "on the first axis, a copy elsewhere.",
+    .flags = OP_ANY | OP_PART,
+    PARAMS({"axis", PARAM_AXIS, true, 0, NULL}, {"first", PARAM_INT, false, 1, NULL},
+           {"last", PARAM_INT, false, -1, NULL}),
+    .shape = slice_shape,
+    .dtype = same_dtype,
+    .view = slice_view,
+    .forward = slice_forward,
+    .backward = slice_backward};
 
 /* ---- select: row i of the first axis as a view without that axis; what x[i] stands for ---- */
 
@@ -221,7 +220,7 @@ static const Op op_select = {.name = "select",
                              .inputs = "x",
                              .doc = "Row i of the first axis, as a view without that axis; x[i].",
                              .flags = OP_ANY,
-                             .params = {{"index", PARAM_INT, true, 0, NULL}},
+                             PARAMS({"index", PARAM_INT, true, 0, NULL}),
                              .shape = select_shape,
                              .dtype = same_dtype,
                              .view = select_view,
@@ -291,7 +290,7 @@ static const Op op_cat = {.name = "cat",
                           .inputs = "xs*",
                           .doc = "A list of tensors joined along an axis.",
                           .flags = OP_ANY,
-                          .params = {{"axis", PARAM_AXIS, false, 1, NULL}},
+                          PARAMS({"axis", PARAM_AXIS, false, 1, NULL}),
                           .shape = cat_shape,
                           .dtype = same_dtype,
                           .forward = cat_forward,
@@ -366,7 +365,7 @@ static const Op op_flip = {.name = "flip",
                            .inputs = "x",
                            .doc = "A copy with one axis, or each of a list of axes, back to front.",
                            .flags = OP_ANY,
-                           .params = {{"axis", PARAM_AXES, true, 0, NULL}},
+                           PARAMS({"axis", PARAM_AXES, true, 0, NULL}),
                            .shape = flip_shape,
                            .dtype = same_dtype,
                            .forward = flip_forward,
@@ -395,7 +394,7 @@ static const Op op_one_hot = {.name = "one_hot",
                               .inputs = "labels",
                               .doc = "Class labels 0..classes-1 as rows of zeros with a single 1.",
                               .flags = OP_PLACES,
-                              .params = {{"classes", PARAM_INT, true, 0, NULL}},
+                              PARAMS({"classes", PARAM_INT, true, 0, NULL}),
                               .shape = one_hot_shape,
                               .forward = one_hot_forward};
 

@@ -141,7 +141,7 @@ static const Op op_polygamma = {.name = "polygamma",
                                     "The n-th derivative of digamma, n = 0 being digamma itself.",
                                 .flags = OP_ELEMENTWISE,
                                 .save = SAVE_IN0,
-                                .params = {{"n", PARAM_NUMBER, true, 0, NULL}},
+                                PARAMS({"n", PARAM_NUMBER, true, 0, NULL}),
                                 .shape = polygamma_shape,
                                 .forward = polygamma_forward,
                                 .backward = polygamma_backward};

@@ -124,7 +124,7 @@ static const Op whole_div = {
     .name = "div",
     .inputs = "a b",
     .flags = OP_ELEMENTWISE | OP_BROADCAST,
-    .params = {{"rounding_mode", PARAM_CHOICE, false, ROUND_NONE, "none floor trunc"}},
+    PARAMS({"rounding_mode", PARAM_CHOICE, false, ROUND_NONE, "none floor trunc"}),
     .dtype = quotient_dtype,
     .forward = div_forward};
 static const Op whole_remainder = {.name = "remainder",
@@ -230,7 +230,7 @@ static bool sum_forward(Call *c, Tensor *y, Error *e) {
 static const Op whole_sum = {
     .name = "sum",
     .inputs = "x",
-    .params = {{"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXES, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),
     .shape = sum_shape,
     .forward = sum_forward};
 
@@ -262,7 +262,7 @@ static bool extremes(const Call *c, Tensor *y, bool largest, bool places) {
   static const Op whole_##NAME = {                                                                 \
       .name = #NAME,                                                                               \
       .inputs = "x",                                                                               \
-      .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},   \
+      PARAMS({"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),       \
       .shape = axis_extreme_shape,                                                                 \
       .forward = NAME##_forward};
 
@@ -315,18 +315,18 @@ static bool prod_forward(Call *c, Tensor *y, Error *e) {
 
 static const Op whole_cumsum = {.name = "cumsum",
                                 .inputs = "x",
-                                .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                                PARAMS({"axis", PARAM_AXIS, true, 0, NULL}),
                                 .shape = running_shape,
                                 .forward = cumsum_forward};
 static const Op whole_cumprod = {.name = "cumprod",
                                  .inputs = "x",
-                                 .params = {{"axis", PARAM_AXIS, true, 0, NULL}},
+                                 PARAMS({"axis", PARAM_AXIS, true, 0, NULL}),
                                  .shape = running_shape,
                                  .forward = cumprod_forward};
 static const Op whole_prod = {
     .name = "prod",
     .inputs = "x",
-    .params = {{"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}},
+    PARAMS({"axis", PARAM_AXIS, false, 0, NULL}, {"keepdim", PARAM_BOOL, false, 0, NULL}),
     .shape = prod_shape,
     .forward = prod_forward};
 
