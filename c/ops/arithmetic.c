@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* A row of y = EXPRESSION(a, b); a loop for each way in which a or b may stand still. */
+/* A row of y = EXPRESSION(a, b); a loop for each way in which a or b may stand still. Both never
+ * do, for one of them is as long as y. */
 #define BINARY_ROW(NAME, EXPRESSION)                                                               \
   static void NAME(real *y, const real *const *in, const int64_t *step, int64_t n) {               \
     const real *as = in[0], *bs = in[1];                                                           \
@@ -26,7 +27,7 @@
     } else {                                                                                       \
       real a = *as;                                                                                \
       EACH_ALONE for (int64_t i = 0; i < n; i++) {                                                 \
-        real b = bs[step[1] * i];                                                                  \
+        real b = bs[i];                                                                            \
         y[i] = (EXPRESSION);                                                                       \
       }                                                                                            \
     }                                                                                              \

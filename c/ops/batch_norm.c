@@ -127,6 +127,19 @@ VEC_INLINE void add_strip(const BatchNorm *b, int64_t at, int64_t end, int64_t v
   }
 }
 
+/* Rows that fill no block; so few that one function does for all. */
+static __attribute__((noinline)) void add_rows(const BatchNorm *b, int64_t begin, int64_t end,
+                                               int64_t to, Terms terms, Mask mask,
+                                               TailKind activation) {
+  int64_t n = b->c.channels;
+  for (; begin < end; begin++)
+    for (int64_t i = 0; i < n; i++) {
+      Vec g, d = terms_at(b, begin * n + i, i, 1, &g, terms, mask, activation);
+      b->partial[to + i] += (double)(g[0] * d[0]);
+      b->partial_dy[to + i] += (double)g[0];
+    }
+}
+
 /* partial = sum (x - mean)^2 and sum (x - mean), or sum dy (x - mean) and sum dy */
 VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, int thread,
                           const Terms terms, const Mask mask, const TailKind activation) {
@@ -145,12 +158,7 @@ VEC_INLINE void add_chunk(const BatchNorm *shared, int64_t begin, int64_t end, i
   }
   channels_fold(c, sum, b->partial + to);
   channels_fold(c, sum + width, b->partial_dy + to);
-  for (; begin < end; begin++)
-    for (int64_t i = 0; i < n; i++) {
-      Vec g, d = terms_at(b, begin * n + i, i, 1, &g, terms, mask, activation);
-      b->partial[to + i] += (double)(g[0] * d[0]);
-      b->partial_dy[to + i] += (double)g[0];
-    }
+  if (begin < end) add_rows(b, begin, end, to, terms, mask, activation);
 }
 
 /* What map_chunk makes: out = act((x - mean) norm_scale + norm_shift + residual), the product

@@ -228,7 +228,8 @@ static void max_rows(void *context, int64_t begin, int64_t end, int thread) {
     int64_t top = i * p->stride[0] - p->padding[0];
     const real *x = r->x + ((image * p->in[0] + top) * p->in[1] - p->padding[1]) * n;
     lane_int *winner = r->winner ? r->winner + at : NULL;
-    if (r->two) max_row(r, i, x, r->y + at, winner, true);
+    /* double precision makes do with the loops */
+    if (VEC_REAL == 4 && r->two) max_row(r, i, x, r->y + at, winner, true);
     else max_row(r, i, x, r->y + at, winner, false);
   }
 }
