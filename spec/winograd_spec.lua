@@ -111,6 +111,25 @@ describe("Winograd's tiles", function()
     assert.is_true(is_direct({1, 1, 64, 32}, 3, 32, {padding = 1})) -- most of each tile lies outside
   end)
 
+  it("leave the weight gradient of one small image of many channels to the direct kernels", function()
+    local function is_direct(size, channels)
+      local x, dy = lt.randn(1, size, size, channels), lt.randn(1, size, size, channels)
+      local function gradient(on)
+        local w = lt.param(lt.zeros(3, 3, channels, channels))
+        local y = lt.conv2d(x, w, {padding = 1})
+        switch(on)
+        y:backward(dy)
+        switch(true)
+        return w.grad:bytes()
+      end
+      return gradient(true) == gradient(false)
+    end
+    assert.is_false(is_direct(7, 64))
+    assert.is_true(is_direct(7, 256))
+    assert.is_false(is_direct(8, 256))
+    assert.is_true(is_direct(8, 512))
+  end)
+
   it("give an image the same bits alone and among others", function()
     local x, w = lt.randn(13, 10, 9, 32), lt.randn(3, 3, 32, 48)
     local all = lt.conv2d(x, w, {padding = 1})

@@ -26,7 +26,6 @@ bool ISA_NAME(winograd_weight_gradient)(const ConvGeometry *g, const real *big, 
 #else
 #include "base/parallel.h"
 #include "base/shortcuts.h"
-#include "ops/gemm.h"
 #include "simd/gemm_tile.h"
 #include "simd/winograd_tiles.h"
 #include "simd/workspace.h"
@@ -35,6 +34,7 @@ enum {
   CHANNELS = 32,        /* at least so many come in and go out, ... */
   IMAGE_TILES = 9,      /* ... of images of so many tiles: */
   SUM_TILES = 16,       /* ... or so many in all, for a weight gradient: see `plan` */
+  NEAR_SUMS = 1 << 18,  /* of a weight gradient; as many again cost like a tile: see `far_sums` */
   GROUP = 48,           /* tiles of a job: whole panels of every height that tiles have */
   JOBS = 64,            /* are made at least, as long as each has a panel */
   GRADIENT_GROUP = 96,  /* ... of a weight gradient's, at most: a sum's products in one go */
@@ -43,6 +43,8 @@ enum {
   FEW_CHUNKS = 8,       /* ... fewer than so many are none, but rounds: */
   ROUND = 192,          /* tiles of a round, at most */
   CHUNK = 1 << 18,      /* products of a parallel chunk */
+  PACKED = 1 << 10,     /* ... weights that are transformed, ... */
+  FINISHED = 1 << 12,   /* ... numbers that are added and transformed back */
   LINE = 64 / (int)sizeof(real)
 };
 
@@ -95,6 +97,14 @@ static bool is_right_kernel(const ConvGeometry *g) {
   return g->batch > 0 && g->big_channels >= CHANNELS && g->small_channels >= CHANNELS;
 }
 
+/* A weight gradient's sums are transformed back once. Many lie far from the processor by then,
+ * which costs as much as so many tiles; where the tiles are two images' or more, they pay for it.
+ */
+static int64_t far_sums(const Winograd *p, const ConvGeometry *g) {
+  if (!p->gradient || p->tiles >= 2 * SUM_TILES) return 0;
+  return conv_ceil(POINTS * g->big_channels * g->small_channels, NEAR_SUMS) - 1;
+}
+
 /* Fills all that follows from the geometry; false where the direct way is better. A tile costs its
  * 16 products, and about a third of them for the transformations: it pays up to three quarters of
  * the direct products, which are 36 within an image, and fewer for odd sizes and at small images'
@@ -107,7 +117,7 @@ static bool plan(Winograd *p, const ConvGeometry *g, bool up) {
   int64_t of_image = p->rows * p->columns;
   p->tiles = g->batch * of_image;
   if (p->gradient ? p->tiles < SUM_TILES : of_image < IMAGE_TILES) return false;
-  if (4 * POINTS * of_image > 3 * direct_products(axis)) return false;
+  if (4 * POINTS * (p->tiles + far_sums(p, g)) > 3 * g->batch * direct_products(axis)) return false;
   for (int d = 0; d < 2; d++) {
     ConvPhase phase = conv_phase(&axis[d], 0);
     p->source_size[d] = axis[d].source, p->size[d] = axis[d].out;
@@ -210,7 +220,6 @@ static void transform_sources(const Winograd *p, int64_t first, int64_t count, r
 static void multiply(const Winograd *p, const real *sources, int64_t count, real *sums) {
   int64_t panels = conv_ceil(count, TILE_ROWS), row = other_row(p);
   Tile t = {.b_step = TILE_COLUMNS, .next_step = TILE_LINE, .c_row = row, .c_column = 1};
-  GemmTile *const *tile = ISA_NAME(gemm_tiles)();
   for (int64_t q = 0; q < POINTS; q++)
     for (int64_t s = 0; s < p->strips; s++)
       for (int64_t d = 0; d < p->depths; d++) {
@@ -224,7 +233,7 @@ static void multiply(const Winograd *p, const real *sources, int64_t count, real
           t.a = a + first * TILE_STRIDE;
           t.next = i == 0 ? t.b + t.depth * TILE_COLUMNS : t.a + TILE_ROWS * TILE_STRIDE;
           t.c = sums + first * row + q * p->wide + s * TILE_COLUMNS;
-          tile[end - first](&t);
+          tiles[end - first](&t);
         }
       }
 }
@@ -306,20 +315,28 @@ static void load_square(const Winograd *p, int64_t in, int64_t out, Square *s) {
   }
 }
 
+static int64_t squares(const Winograd *p) { return vectors(p->in) * vectors(p->out); }
+
+/* The first channels of a square. */
+static void square_at(const Winograd *p, int64_t number, int64_t *in, int64_t *out) {
+  *in = number / vectors(p->out) * LANES;
+  *out = number % vectors(p->out) * LANES;
+}
+
 static void pack_weights(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Winograd *p = context;
-  Square s;
-  for (int64_t in = begin * LANES; in < conv_min(end * LANES, p->in); in += LANES)
-    for (int64_t o = 0; o < p->wide; o += LANES) {
-      load_square(p, in, o, &s);
-      real *to = p->weights + (o / TILE_COLUMNS * p->in + in) * TILE_COLUMNS + o % TILE_COLUMNS;
-      for (int i = 0; i < conv_min(p->in - in, LANES); i++, to += TILE_COLUMNS) {
-        Vec g[9];
-        VEC_UNROLL for (int k = 0; k < 9; k++) g[k] = s.at[k][i];
-        winograd_weights(g, to, p->plane);
-      }
+  for (int64_t number = begin, in, o; number < end; number++) {
+    Square s;
+    square_at(p, number, &in, &o);
+    load_square(p, in, o, &s);
+    real *to = p->weights + (o / TILE_COLUMNS * p->in + in) * TILE_COLUMNS + o % TILE_COLUMNS;
+    for (int i = 0; i < conv_min(p->in - in, LANES); i++, to += TILE_COLUMNS) {
+      Vec g[9];
+      VEC_UNROLL for (int k = 0; k < 9; k++) g[k] = s.at[k][i];
+      winograd_weights(g, to, p->plane);
     }
+  }
 }
 
 static int64_t correlate_place(Winograd *p, char *base) {
@@ -337,7 +354,7 @@ bool ISA_NAME(winograd_correlate)(const ConvGeometry *g, bool up, const real *so
   *done = false;
   if (!plan(&p, g, up)) return true;
   int64_t least = conv_ceil(p.tiles, JOBS * TILE_ROWS) * TILE_ROWS;
-  p.jobs = conv_ceil(p.tiles, conv_min(least, GROUP));
+  p.jobs = parallel_even(conv_ceil(p.tiles, conv_min(least, GROUP)), p.tiles);
   p.group = conv_ceil(p.tiles, p.jobs);
   Tensor *space = workspace_new(correlate_place(&p, NULL), e);
   if (!space) return false;
@@ -349,7 +366,7 @@ bool ISA_NAME(winograd_correlate)(const ConvGeometry *g, bool up, const real *so
   memset((real *)p.zero, 0, (size_t)p.in * sizeof(real));
   memset((real *)p.bias, 0, (size_t)p.wide * sizeof(real));
   if (bias) memcpy((real *)p.bias, bias, (size_t)p.out * sizeof(real));
-  parallel_for(vectors(p.in), conv_ceil(CHUNK, POINTS * LANES * p.out), pack_weights, &p);
+  parallel_for(squares(&p), PACKED / (LANES * LANES), pack_weights, &p);
   parallel_for(p.jobs, conv_ceil(CHUNK, POINTS * p.group * p.in * p.out), correlate_jobs, &p);
   tensor_release(space);
   *done = !p.broken;
@@ -390,7 +407,6 @@ static void multiply_strip(const Winograd *p, int64_t point, int64_t strip, cons
             .columns = (int)conv_min(TILE_COLUMNS, p->wide - strip * TILE_COLUMNS),
             .by_depth = true,
             .add = !first};
-  GemmTile *const *tile = ISA_NAME(gemm_tiles)();
   sums += point * p->plane + strip * TILE_COLUMNS;
   for (int64_t d = 0; d < p->depths; d++, sums += TILE_DEPTH * p->wide) {
     int64_t channels = conv_min(TILE_DEPTH, p->in - d * TILE_DEPTH);
@@ -399,7 +415,7 @@ static void multiply_strip(const Winograd *p, int64_t point, int64_t strip, cons
       int64_t row = channels * i / panels, end = channels * (i + 1) / panels;
       t.a = t.next = sources + piece_place(p, point, d) + row;
       t.c = sums + row * p->wide;
-      tile[end - row](&t);
+      tiles[end - row](&t);
     }
   }
 }
@@ -474,17 +490,17 @@ static void finish_gradient(void *context, int64_t begin, int64_t end, int threa
   (void)thread;
   Winograd *p = context;
   Vec check = vec_zero();
-  for (int64_t in = begin * LANES; in < conv_min(end * LANES, p->in); in += LANES)
-    for (int64_t o = 0; o < p->wide; o += LANES) {
-      Square s;
-      memset(&s, 0, sizeof s);
-      for (int i = 0; i < conv_min(p->in - in, LANES); i++) {
-        Vec g[9];
-        check += add_chunks(p, in + i, o, g);
-        VEC_UNROLL for (int k = 0; k < 9; k++) s.at[k][i] = g[k];
-      }
-      store_square(p, in, o, &s);
+  for (int64_t number = begin, in, o; number < end; number++) {
+    Square s;
+    memset(&s, 0, sizeof s);
+    square_at(p, number, &in, &o);
+    for (int i = 0; i < conv_min(p->in - in, LANES); i++) {
+      Vec g[9];
+      check += add_chunks(p, in + i, o, g);
+      VEC_UNROLL for (int k = 0; k < 9; k++) s.at[k][i] = g[k];
     }
+    store_square(p, in, o, &s);
+  }
   if (vec_sum(check) != 0) __atomic_store_n(&p->broken, true, __ATOMIC_RELAXED);
 }
 
@@ -492,7 +508,8 @@ static void finish_gradient(void *context, int64_t begin, int64_t end, int threa
 static void gradient_plan(Winograd *p) {
   p->plane = p->in * p->wide + LINE;
   p->buffer = POINTS * p->plane;
-  int64_t worth = p->tiles * CHUNK_SUMS / p->buffer, groups = conv_ceil(p->tiles, GROUP);
+  int64_t sums = POINTS * p->in * p->wide;
+  int64_t worth = p->tiles * CHUNK_SUMS / sums, groups = conv_ceil(p->tiles, GROUP);
   bool few = worth < conv_min(FEW_CHUNKS, groups);
   p->chunks = few ? 1 : conv_min(conv_min(worth, groups), CHUNKS);
   p->grain = few ? 0 : conv_ceil(p->tiles, p->chunks * GRADIENT_GROUP);
@@ -527,7 +544,7 @@ bool ISA_NAME(winograd_weight_gradient)(const ConvGeometry *g, const real *big, 
   memset((real *)p.zero, 0, (size_t)p.in * sizeof(real));
   if (p.grain > 0) parallel_for(p.jobs, p.grain, gradient_jobs, &p);
   else gradient_rounds(&p);
-  parallel_for(vectors(p.in), conv_ceil(CHUNK, POINTS * LANES * p.out * p.chunks), finish_gradient,
+  parallel_for(squares(&p), conv_max(FINISHED / (LANES * LANES * p.chunks), 1), finish_gradient,
                &p);
   tensor_release(space);
   *done = !p.broken;
