@@ -19,6 +19,10 @@ local LARGE = {
   conv_of_many = {{{37, 4, 4, 128}, {3, 3, 128, 96}, {96}}, function(x, w, b)
     return lt.conv2d(x, w, b, {stride = 2, padding = 1})
   end},
+  conv_of_uneven_groups = {{{32, 8, 8, 64}, {3, 3, 64, 80}, {80}}, function(x, w, b)
+    return lt.conv2d(x, w, b, {stride = 2, padding = 1})
+  end},
+  conv_of_one_tap = {{{16, 28, 28, 3}, {1, 1, 3, 3}, {3}}, function(x, w, b) return lt.conv2d(x, w, b) end},
   conv_transpose_of_many = {{{17, 4, 4, 96}, {3, 3, 96, 80}, {80}}, function(x, w, b)
     return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1, output_padding = 1})
   end},
@@ -114,6 +118,15 @@ describe("any number of threads", function()
       end
     end)
   end
+
+  it("has equally many jobs of a convolution", function()
+    local x, w = lt.randn(32, 16, 16, 64), lt.randn(3, 3, 64, 128)
+    for _, threads in ipairs {2, 8, 16} do
+      lt.set_threads(threads)
+      local chunks = most_chunks(function() return lt.conv2d(x, w, {stride = 2, padding = 1}) end)
+      assert.equal(0, chunks % threads)
+    end
+  end)
 
   it("gives the same bits in every small case of every op", function()
     for _, cases in pairs(op_cases.cases) do
@@ -228,7 +241,7 @@ describe("the number of threads at the start", function()
     local doctor = [[for _, line in ipairs(require("latent.tools.doctor").check()) do
       if line.name == "threads" then print(line.text) end
     end]]
-    assert.matches("^3, from OMP_NUM_THREADS;", output(UNSET .. "OMP_NUM_THREADS=3 lua5.4", doctor))
+    assert.matches("^3, from OMP_NUM_THREADS;", output("OMP_NUM_THREADS=3 lua5.4", doctor))
   end)
 end)
 

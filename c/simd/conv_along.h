@@ -174,6 +174,12 @@ static void along_window(const Along *a, real *to, const real *image, int64_t fr
 
 /* ---- jobs ---- */
 
+/* Jobs of a parallel chunk, where no sum is cut; `work` is that of all. */
+static int64_t conv_grain(int64_t jobs, int64_t work) {
+  int64_t chunks = conv_max(conv_min(work / CONV_CHUNK, jobs), 1);
+  return conv_ceil(jobs, parallel_even(chunks, jobs));
+}
+
 /* Rows of a job: the last one of an image may have fewer. */
 static int64_t along_rows(const Along *a, int64_t band) {
   return conv_min(a->axis[0].count - band * a->cut.rows, a->cut.rows);
@@ -300,8 +306,7 @@ static bool conv_along(Along *a, const ConvPhase phase[2], const real *w, const 
   along_place(a, taps, space->data);
   along_tables(a, phase, bias);
   along_terms(a, phase, w, kernel_width, in_step, out_step);
-  int64_t job = conv_max(work * a->batch / a->cut.jobs, 1);
-  parallel_for(a->cut.jobs, conv_ceil(CONV_CHUNK, job), along_jobs, a);
+  parallel_for(a->cut.jobs, conv_grain(a->cut.jobs, work * a->batch), along_jobs, a);
   tensor_release(space);
   return true;
 }

@@ -13,7 +13,7 @@
 
 enum {
   CONV_SHORT = 8,     /* runs below this length are listed term by term */
-  CONV_PACK = 1 << 15 /* weights that a parallel chunk packs, about */
+  CONV_PACK = 1 << 13 /* weights that a parallel chunk packs, about */
 };
 
 /* Where the part of image rows [from, from + height) and columns [left, left + width) is copied,
@@ -42,20 +42,24 @@ typedef struct ConvJob {
   const real *window;
 } ConvJob;
 
-static ConvJob conv_job(const ConvCut *c, const ConvAxis axis[2], const real *source,
-                        int64_t channels, int64_t batch, int64_t number, real *scratch) {
+/* ... the window of which is, or is to be, at `scratch`, where it is not `direct`. */
+static ConvJob conv_job_at(const ConvCut *c, const ConvAxis axis[2], const real *source,
+                           int64_t channels, int64_t batch, int64_t number, const real *scratch) {
   ConvJob j = {.image = number / c->bands * c->images, .row = number % c->bands * c->rows};
   j.images = conv_min(c->images, batch - j.image);
+  int64_t first = (j.image * axis[0].source + j.row * axis[0].step - axis[0].before) * c->row;
+  j.window = c->direct ? source + first - axis[1].before * channels : scratch;
+  return j;
+}
+
+static ConvJob conv_job(const ConvCut *c, const ConvAxis axis[2], const real *source,
+                        int64_t channels, int64_t batch, int64_t number, real *scratch) {
+  ConvJob j = conv_job_at(c, axis, source, channels, batch, number, scratch);
   int64_t from = j.row * axis[0].step - axis[0].before;
   int64_t image = axis[0].source * axis[1].source * channels;
-  if (c->direct) {
-    j.window = source + j.image * image + from * c->row - axis[1].before * channels;
-    return j;
-  }
-  for (int64_t i = 0; i < j.images; i++)
+  for (int64_t i = 0; i < j.images && !c->direct; i++)
     conv_copy_window(scratch + i * c->image, source + (j.image + i) * image, axis, channels, from,
                      c->height, -axis[1].before, c->width);
-  j.window = scratch;
   return j;
 }
 
@@ -172,18 +176,18 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   return p;
 }
 
-/* The weights of a phase, element (tap, in, out) of the kernel at tap * in * out + i * in_step +
- * o * out_step, on their way to be packed. */
+/* The weights, element (tap, in, out) of the kernel at tap * in * out + i * in_step + o * out_step,
+ * on their way to be packed. */
 typedef struct CorrelationPack {
   const Correlation *c;
-  const CorrelationPhase *p;
   const real *w;
   int64_t kernel_width, in_step, out_step;
 } CorrelationPack;
 
-static const real *pack_tap(const CorrelationPack *k, int64_t y, int64_t x) {
-  int64_t ky = k->p->axis[0].weight + y * k->p->axis[0].weight_step;
-  int64_t kx = k->p->axis[1].weight + x * k->p->axis[1].weight_step;
+static const real *pack_tap(const CorrelationPack *k, const CorrelationPhase *p, int64_t y,
+                            int64_t x) {
+  int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
+  int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
   return k->w + (ky * k->kernel_width + kx) * k->c->in * k->c->out;
 }
 
@@ -197,7 +201,7 @@ static void pack_turn(const real *from, int64_t step, real *to, int64_t wide) {
 
 /* A tap's weights of n outputs, to rows of `wide`. */
 static void pack_block(const CorrelationPack *k, const real *tap, int64_t n, int64_t wide,
-                       real *to) {
+                       bool spread, real *to) {
   int64_t in = k->c->in, turned = 0;
   if (k->in_step == 1 && n == wide) turned = in / LANES * LANES;
   for (int64_t i = 0; i < turned; i += LANES)
@@ -208,45 +212,61 @@ static void pack_block(const CorrelationPack *k, const real *tap, int64_t n, int
     if (k->out_step == 1) memcpy(to, tap + i * k->in_step, (size_t)n * sizeof(real));
     else
       for (int64_t o = 0; o < n; o++) to[o] = tap[i * k->in_step + o * k->out_step];
-    for (int64_t o = n; o < wide; o++) to[o] = k->p->taps.spread ? to[o - n] : 0;
+    for (int64_t o = n; o < wide; o++) to[o] = spread ? to[o - n] : 0;
   }
 }
 
-/* To weights[block][tap][in][out in the block]: some of the blocks' taps. */
+static int64_t correlation_all_blocks(const Correlation *c) {
+  return conv_ceil(c->out, TILE_BLOCK * LANES);
+}
+
+/* The taps of a phase's blocks, where these are packed by pack_taps. */
+static int64_t pack_items(const Correlation *c, const CorrelationPhase *p) {
+  return p->dots ? 0 : p->axis[0].taps * p->axis[1].taps * correlation_all_blocks(c);
+}
+
+/* To weights[block][tap][in][out in the block]: some of the taps of the phases' blocks. */
 static void pack_taps(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const CorrelationPack *k = context;
-  int64_t taps = k->p->axis[0].taps * k->p->axis[1].taps, block = TILE_BLOCK * LANES;
+  const Correlation *c = k->c;
+  const CorrelationPhase *p = c->phases;
+  int64_t block = TILE_BLOCK * LANES, before = 0; /* items of the phases before */
   for (int64_t item = begin; item < end; item++) {
-    int64_t o = item / taps * block, tap = item % taps;
-    int64_t wide = conv_min(conv_vectors(k->c->out - o) * LANES, block);
-    const real *from = pack_tap(k, tap / k->p->axis[1].taps, tap % k->p->axis[1].taps);
-    pack_block(k, from + o * k->out_step, conv_min(k->c->out - o, wide), wide,
-               k->p->weights + o * taps * k->c->in + tap * k->c->in * wide);
+    while (item - before >= pack_items(c, p)) before += pack_items(c, p++);
+    int64_t taps = p->axis[0].taps * p->axis[1].taps;
+    int64_t o = (item - before) / taps * block, tap = (item - before) % taps;
+    int64_t wide = conv_min(conv_vectors(c->out - o) * LANES, block);
+    const real *from = pack_tap(k, p, tap / p->axis[1].taps, tap % p->axis[1].taps);
+    pack_block(k, from + o * k->out_step, conv_min(c->out - o, wide), wide, p->taps.spread > 0,
+               p->weights + o * taps * c->in + tap * c->in * wide);
   }
 }
 
-static void correlation_pack(const CorrelationPack *k) {
-  int64_t block = TILE_BLOCK * LANES, blocks = conv_ceil(k->c->out, block);
-  int64_t items = k->p->axis[0].taps * k->p->axis[1].taps * blocks;
-  parallel_for(items, conv_ceil(CONV_PACK, k->c->in * block), pack_taps, (void *)k);
-}
-
 /* To weights[out][run][term, to whole vectors]. */
-static void correlation_pack_dots(const CorrelationPack *k) {
-  const CorrelationPhase *p = k->p;
+static void pack_dots(const CorrelationPack *k, const CorrelationPhase *p) {
   int64_t in = k->c->in, run = conv_vectors(p->taps.run) * LANES;
   int64_t runs = p->taps.rows * p->taps.columns;
   memset(p->weights, 0, (size_t)p->weight_count * sizeof(real));
   bool merged = p->taps.columns < p->axis[1].taps;
   for (int64_t y = 0; y < p->axis[0].taps; y++)
     for (int64_t x = 0; x < p->axis[1].taps; x++) {
-      const real *tap = pack_tap(k, y, x);
+      const real *tap = pack_tap(k, p, y, x);
       real *to = p->weights + (merged ? y * run + x * in : (y * p->taps.columns + x) * run);
       for (int64_t o = 0; o < k->c->out; o++)
         for (int64_t i = 0; i < in; i++)
           to[o * runs * run + i] = tap[i * k->in_step + o * k->out_step];
     }
+}
+
+static void correlation_pack(const CorrelationPack *k) {
+  const Correlation *c = k->c;
+  int64_t items = 0;
+  for (int64_t f = 0; f < c->phase_count; f++) {
+    items += pack_items(c, &c->phases[f]);
+    if (c->phases[f].dots) pack_dots(k, &c->phases[f]);
+  }
+  parallel_for(items, conv_ceil(CONV_PACK, c->in * TILE_BLOCK * LANES), pack_taps, (void *)k);
 }
 
 /* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */
@@ -320,17 +340,30 @@ static void correlation_clear(const Correlation *c, const ConvJob *j) {
          (size_t)(j->images * rows * row) * sizeof(real));
 }
 
-static int64_t correlation_all_blocks(const Correlation *c) {
-  return conv_ceil(c->out, TILE_BLOCK * LANES);
+/* Where the threads are more than the jobs, or share them badly, the blocks of outputs of each are
+ * cut, all alike; no sum is. A part copies the window for itself. `work`: of all jobs. */
+static int64_t correlation_parts(const Correlation *c, int64_t jobs, int64_t work) {
+  int64_t threads = parallel_threads(), blocks = correlation_all_blocks(c);
+  if (jobs % threads == 0 || jobs >= 4 * threads) return 1;
+  int64_t parts = conv_min(conv_ceil(3 * threads, jobs), work / jobs / CONV_CHUNK);
+  return conv_ceil(blocks, blocks / conv_max(conv_min(parts, blocks), 1));
 }
 
-/* Where the threads are more than the jobs, or share them badly, the blocks of outputs of each are
- * cut; no sum is. A part copies the window for itself. */
-static int64_t correlation_parts(const Correlation *c, int64_t job) {
-  int64_t threads = parallel_threads(), jobs = c->cut.jobs;
-  if (c->gaps || jobs % threads == 0 || jobs >= 4 * threads) return 1;
-  int64_t parts = conv_min(conv_ceil(3 * threads, jobs), job / CONV_CHUNK);
-  return conv_max(conv_min(parts, correlation_all_blocks(c)), 1);
+/* What one thread has at most, in blocks of outputs of an image, with so many images a job. */
+static int64_t correlation_share(const Correlation *c, int64_t images, int64_t work) {
+  int64_t jobs = conv_ceil(c->batch, images), parts = correlation_parts(c, jobs, work);
+  int64_t blocks = conv_ceil(correlation_all_blocks(c), parts);
+  return conv_ceil(jobs * parts, parallel_threads()) * images * blocks;
+}
+
+/* Somewhat fewer images a job, where the threads then share them better: no sum is cut. */
+static void correlation_even(Correlation *c, int64_t work) {
+  ConvCut *cut = &c->cut;
+  if (cut->bands > 1 || parallel_threads() == 1) return;
+  for (int64_t n = cut->images - 1, least = conv_ceil(2 * cut->images, 3); n >= least; n--)
+    if (correlation_share(c, n, work) < correlation_share(c, cut->images, work)) cut->images = n;
+  cut->groups = cut->jobs = conv_ceil(c->batch, cut->images);
+  cut->pixels = cut->images * cut->rows * c->axis[1].count;
 }
 
 static void correlation_jobs(void *context, int64_t begin, int64_t end, int thread) {
@@ -478,6 +511,7 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   int64_t pixels = g->small[0] * g->small[1];
   int64_t work = pixels * g->kernel[0] * g->kernel[1] * c.in * conv_vectors(c.out) * LANES;
   c.cut = conv_cut(c.axis, c.batch, c.in, c.out, work, c.out >= LANES);
+  if (c.batch > 0) correlation_even(&c, work * c.batch);
   c.open = correlation_open(&c);
   if (c.open) conv_cut_open(&c.cut, c.axis, c.in);
   c.phase_count =
@@ -507,16 +541,10 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   real *padded = (real *)c.bias;
   memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
   for (int64_t o = 0; bias && o < conv_vectors(c.out) * LANES; o++) padded[o] = bias[o % c.out];
-  CorrelationPack pack = {
-      .c = &c, .w = w, .kernel_width = g->kernel[1], .in_step = in_step, .out_step = out_step};
-  for (int64_t f = 0; f < c.phase_count; f++) {
-    pack.p = &c.phases[f];
-    (pack.p->dots ? correlation_pack_dots : correlation_pack)(&pack);
-  }
-  int64_t job = conv_max(work * c.batch / c.cut.jobs, 1);
-  c.parts = correlation_parts(&c, job);
-  int64_t grain = conv_ceil(CONV_CHUNK * c.parts, job);
-  parallel_for(c.cut.jobs * c.parts, grain, correlation_jobs, &c);
+  correlation_pack(&(CorrelationPack){&c, w, g->kernel[1], in_step, out_step});
+  c.parts = c.gaps ? 1 : correlation_parts(&c, c.cut.jobs, work * c.batch);
+  int64_t jobs = c.cut.jobs * c.parts;
+  parallel_for(jobs, conv_grain(jobs, work * c.batch), correlation_jobs, &c);
   tensor_release(space);
   return true;
 }

@@ -11,9 +11,12 @@ enum {
   CONV_SEGMENT = 256, /* pixels whose products are chained */
   CONV_CHUNKS = 16,   /* at most, and at most CONV_BUFFERS reals in their buffers */
   CONV_BUFFERS = 1 << 22,
-  GRADIENT_PART = 16,   /* tiles of a segment that a part keeps */
-  CONV_APART = 1 << 19, /* reals in the buffers of segments, at most */
-  CONV_ADDED = 1 << 15  /* reals of these added by a parallel chunk, about */
+  GRADIENT_LAID = 6,     /* reals that are added while one is laid out */
+  GRADIENT_PART = 4,     /* tiles of a segment that a part keeps, ... */
+  GRADIENT_COPY = 16,    /* ... where it copies windows */
+  CONV_COPIED = 1 << 14, /* elements of windows that a parallel chunk copies, about */
+  CONV_APART = 1 << 19,  /* reals in the buffers of segments, at most */
+  CONV_ADDED = 1 << 16   /* reals of these added by a parallel chunk, about */
 };
 
 typedef void ConvTile(const ConvSegment *s, const int32_t *tap, const ConvBounds *bounds, int skip,
@@ -43,6 +46,7 @@ typedef struct WeightGradient {
   int64_t fetches;               /* of a job, about */
   int64_t buffer, chunks, grain; /* reals of a chunk's sums; chunks; jobs of one */
   int64_t parts;                 /* into which the tiles of a chunk are cut, for more threads */
+  real *windows;                 /* of all jobs, where parts share them; else NULL */
   int64_t apart;                 /* segments of a job, where each has sums of its own; else 0 */
   int32_t *tap;                  /* offsets of the rows */
   ConvBounds *bounds;            /* of the tiles */
@@ -197,6 +201,42 @@ static ConvSpan gradient_part(const WeightGradient *g, int64_t part) {
   return (ConvSpan){(int32_t)(part * tiles / g->parts), (int32_t)((part + 1) * tiles / g->parts)};
 }
 
+/* Whether the parts of a chunk read the same windows, and copy none: these take little memory. */
+static bool gradient_share_windows(const WeightGradient *g) {
+  return g->cut.jobs * conv_window_bytes(&g->cut) <= CONV_BUFFERS * (int64_t)sizeof(real);
+}
+
+static real *gradient_window(const WeightGradient *g, int64_t job) {
+  return g->windows + job * conv_window_bytes(&g->cut) / (int64_t)sizeof(real);
+}
+
+/* Copies images of all jobs' windows. */
+static void gradient_windows(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const WeightGradient *g = context;
+  const ConvCut *c = &g->cut;
+  int64_t image = g->axis[0].source * g->axis[1].source * g->big_channels;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t job = i / c->images, number = job / c->bands * c->images + i % c->images;
+    int64_t from = job % c->bands * c->rows * g->axis[0].step - g->axis[0].before;
+    if (number < g->batch)
+      conv_copy_window(gradient_window(g, job) + i % c->images * c->image, g->big + number * image,
+                       g->axis, g->big_channels, from, c->height, -g->axis[1].before, c->width);
+  }
+}
+
+/* A job, and what is to be fetched for the next one, for a thread that copies its windows itself or
+ * where all have been copied. */
+static ConvJob gradient_job(const WeightGradient *g, int64_t number, real *scratch,
+                            ConvAhead *ahead) {
+  *ahead = (ConvAhead){NULL, NULL, 0};
+  if (g->windows)
+    return conv_job_at(&g->cut, g->axis, g->big, g->big_channels, g->batch, number,
+                       gradient_window(g, number));
+  *ahead = conv_ahead(&g->cut, g->axis, g->big, g->big_channels, g->batch, number + 1, g->fetches);
+  return conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
+}
+
 /* Some jobs of a chunk, for one of the parts into which its tiles are cut. */
 static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread) {
   const WeightGradient *g = context;
@@ -207,11 +247,10 @@ static void gradient_jobs(void *context, int64_t begin, int64_t end, int thread)
   begin -= skip;
   end = conv_min(end - skip, g->cut.jobs);
   for (int64_t number = begin; number < end; number++) {
-    ConvJob j = conv_job(&g->cut, g->axis, g->big, g->big_channels, g->batch, number, scratch);
+    ConvAhead ahead;
+    ConvJob j = gradient_job(g, number, scratch, &ahead);
     int64_t rows = conv_min(g->axis[0].count - j.row, g->cut.rows), width = g->axis[1].count;
     const real *other = g->small + (j.image * g->axis[0].count + j.row) * width * g->small_channels;
-    ConvAhead ahead =
-        conv_ahead(&g->cut, g->axis, g->big, g->big_channels, g->batch, number + 1, g->fetches);
     int64_t lines = j.images * rows, place = g->apart ? number * g->apart : begin / g->grain;
     for (int64_t l = 0; l<lines; l += g->lines, place += g->apart> 0) {
       ConvSegment s = {.lines = conv_min(g->lines, lines - l),
@@ -272,8 +311,9 @@ static ConvBounds gradient_bounds(const WeightGradient *g, int64_t first) {
   ConvBounds b = {.rows = {INT32_MAX, 0}, .columns = {INT32_MAX, 0}};
   int64_t of_run = g->stretches ? g->vectors : k->run, length = g->stretches ? LANES : 1;
   int64_t last = conv_min(first + g->tile, k->rows * k->columns * of_run) - 1;
-  for (int64_t m = first; m <= last; m++) {
+  for (int64_t m = first, next; m <= last; m = next) {
     int64_t run = m / of_run, begin = m % of_run * length;
+    next = m + (g->stretches ? 1 : k->unit - begin % k->unit); /* a tap's rows are all alike */
     int64_t left = run % k->columns + begin / k->unit;
     int64_t right = run % k->columns + (conv_min(begin + length, k->run) - 1) / k->unit;
     b.rows = gradient_union(b.rows, gradient_span(g, 0, run / k->columns));
@@ -333,6 +373,10 @@ static void gradient_add_chunks(void *context, int64_t begin, int64_t end, int t
   }
 }
 
+static int64_t gradient_places(const WeightGradient *g) {
+  return g->apart ? g->cut.jobs * g->apart : g->chunks;
+}
+
 /* LANES rows of sums to columns of the weight, `count` channels of the small image. */
 static void gradient_turn(const real *from, int64_t pitch, int64_t count, real *to, int64_t step) {
   Vec v[LANES];
@@ -341,12 +385,12 @@ static void gradient_turn(const real *from, int64_t pitch, int64_t count, real *
   VEC_UNROLL for (int i = 0; i < LANES; i++) if (i < count) vec_store(to + i * step, v[i]);
 }
 
-/* Lays rows of the sums out as the weight: rows are (tap, big channel), or with `stretches` vectors
- * of them, once for each small channel. */
+/* Adds up rows of the sums, and lays them out as the weight: rows are (tap, big channel), or with
+ * `stretches` vectors of them, once for each small channel; these have been added. */
 static void gradient_lay(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
   const WeightGradient *g = context;
   int64_t channels = g->big_channels * g->small_channels;
+  if (!g->stretches) gradient_add_chunks(context, begin * g->pitch, end * g->pitch, thread);
   for (int64_t m = begin; m < end; m++) {
     int64_t run = m / g->taps.run, i = m % g->taps.run, b = m % g->big_channels;
     real *to = g->weight + m / g->big_channels * channels + b * g->weight_big;
@@ -360,7 +404,10 @@ static void gradient_lay(void *context, int64_t begin, int64_t end, int thread) 
       m += LANES - 1;
       continue;
     }
-    for (int64_t o = 0; o < g->small_channels; o++) to[o * g->weight_small] = from[o * step];
+    if (step == 1 && g->weight_small == 1)
+      memcpy(to, from, (size_t)g->small_channels * sizeof(real));
+    else
+      for (int64_t o = 0; o < g->small_channels; o++) to[o * g->weight_small] = from[o * step];
   }
 }
 
@@ -370,8 +417,9 @@ static int64_t gradient_place(WeightGradient *g, char *base) {
   g->bounds =
       workspace_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
   g->source_offset = workspace_take(base, &used, g->cut.pixels * (int64_t)sizeof(int32_t));
-  int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
-  g->sums = workspace_take(base, &used, places * g->buffer * (int64_t)sizeof(real));
+  g->sums = workspace_take(base, &used, gradient_places(g) * g->buffer * (int64_t)sizeof(real));
+  if (g->parts > 1 && !g->cut.direct && gradient_share_windows(g))
+    g->windows = workspace_take(base, &used, g->cut.jobs * conv_window_bytes(&g->cut));
   return used;
 }
 
@@ -398,16 +446,32 @@ static int64_t gradient_across(const WeightGradient *g) {
                       : conv_ceil(conv_vectors(g->small_channels), TILE_BLOCK);
 }
 
+/* The work, with what fills vectors and tiles up: that takes time too. */
+static int64_t gradient_filled(const WeightGradient *g) {
+  return g->batch * g->axis[0].count * g->axis[1].count * g->buffer;
+}
+
+/* What one thread has, in tiles of whole chunks, where these are cut into so many parts. Parts
+ * stand in the order of their tiles: as many as threads, and each has a part of every chunk. */
+static double gradient_share(const WeightGradient *g, int64_t parts) {
+  int64_t threads = parallel_threads(), tiles = conv_ceil(gradient_all_tiles(g), parts);
+  if (parts % threads > 0) return (double)(conv_ceil(parts * g->chunks, threads) * tiles);
+  double chunks = (double)g->batch * (double)g->cut.bands / (double)(g->cut.images * g->grain);
+  return (double)(parts / threads * tiles) * chunks;
+}
+
 /* Chunks are few, for each has sums of its own. Where the threads are more, or share them badly,
- * the tiles of each are cut: no sum is, so that this may depend on the threads. A part copies the
- * windows for itself, and so keeps some tiles. */
-static int64_t gradient_parts(const WeightGradient *g, int64_t work) {
-  int64_t threads = parallel_threads();
-  if (g->apart || g->chunks % threads == 0 || g->chunks >= 4 * threads) return 1;
-  int64_t tiles = gradient_all_tiles(g);
-  int64_t parts = conv_min(tiles * gradient_across(g) / GRADIENT_PART, tiles);
-  parts = conv_min(parts, work / g->chunks / CONV_CHUNK);
-  return conv_max(conv_min(parts, conv_ceil(3 * threads, g->chunks)), 1);
+ * the tiles of each are cut: no sum is, so that this may depend on the threads. */
+static int64_t gradient_parts(const WeightGradient *g) {
+  int64_t threads = parallel_threads(), tiles = gradient_all_tiles(g), best = 1;
+  if (g->apart || threads == 1) return 1;
+  int64_t least = gradient_share_windows(g) ? GRADIENT_PART : GRADIENT_COPY;
+  int64_t most = conv_min(tiles * gradient_across(g) / least, tiles);
+  int64_t worth = gradient_filled(g) / g->chunks / (2 * CONV_CHUNK);
+  most = conv_min(conv_min(most, worth), 3 * threads);
+  for (int64_t n = 2; n <= most; n++)
+    if (gradient_share(g, n) < 0.95 * gradient_share(g, best)) best = n;
+  return best;
 }
 
 /* How often the tiles of a job fetch. */
@@ -416,15 +480,18 @@ static int64_t gradient_fetches(const WeightGradient *g) {
 }
 
 /* Runs the jobs, adds what they leave, and lays it out. */
-static void gradient_run(WeightGradient *g, int64_t work) {
-  int64_t job = conv_max(work / g->cut.jobs, 1);
+static void gradient_run(WeightGradient *g) {
+  if (g->windows)
+    parallel_for(g->cut.jobs * g->cut.images, conv_ceil(CONV_COPIED, g->cut.image),
+                 gradient_windows, g);
   int64_t jobs = g->parts > 1 ? g->parts * g->chunks * g->grain : g->cut.jobs;
-  parallel_for(jobs, g->apart ? conv_ceil(CONV_CHUNK, job) : g->grain, gradient_jobs, g);
-  int64_t places = g->apart ? g->cut.jobs * g->apart : g->chunks;
-  if (places > 1) parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
-  int64_t rows = g->taps.rows * g->taps.columns * g->taps.run;
-  int64_t blocks = conv_ceil(CONV_ADDED, g->small_channels * LANES);
-  parallel_for(rows, blocks * LANES, gradient_lay, g);
+  parallel_for(jobs, g->apart ? conv_grain(jobs, gradient_filled(g)) : g->grain, gradient_jobs, g);
+  int64_t places = gradient_places(g), rows = g->taps.rows * g->taps.columns * g->taps.run;
+  if (g->stretches && places > 1)
+    parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
+  int64_t cost = g->stretches ? GRADIENT_LAID : places + GRADIENT_LAID; /* of a real */
+  int64_t chunks = conv_max(rows * g->small_channels * cost / CONV_ADDED, 1);
+  parallel_for(rows, conv_ceil(rows, chunks * LANES) * LANES, gradient_lay, g);
 }
 
 /* dw = big * small, summed over the small pixels */
@@ -454,7 +521,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   g.taps = conv_taps(axis, g.big_channels, g.cut.row);
   gradient_form(&g);
   gradient_chunks(&g, work * g.batch);
-  g.parts = gradient_parts(&g, work * g.batch);
+  g.parts = gradient_parts(&g);
   g.fetches = gradient_fetches(&g);
   Tensor *space = workspace_new(gradient_place(&g, NULL), e);
   if (!space) return false;
@@ -465,7 +532,7 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   }
   gradient_place(&g, space->data);
   gradient_tables(&g);
-  gradient_run(&g, work * g.batch);
+  gradient_run(&g);
   tensor_release(space);
   return true;
 }
