@@ -350,7 +350,7 @@ static bool batch_norm_train_finish(const Call *c, const Tail *tail, Tensor *y, 
   Tensor *space = batch_space(&b, n, e);
   if (!space) return false;
   set_norm(&b, c);
-  parallel_for(rows, b.c.chunk, batch_map, &b);
+  parallel_for(rows, channels_grain(&b.c), batch_map, &b);
   tensor_release(space);
   return true;
 }
@@ -392,7 +392,7 @@ static bool batch_norm_train_tail_backward(const Call *c, const Tail *tail, cons
   if (dx[0]) {
     b.out = reals(dx[0]);
     if (b.masked) b.dy = b.masked, b.mask = OPEN;
-    parallel_for(rows, b.c.chunk, batch_back, &b);
+    parallel_for(rows, channels_grain(&b.c), batch_back, &b);
   }
   tensor_release(space);
   return true;
@@ -451,7 +451,7 @@ static bool batch_norm_eval_finish(const Call *c, const Tail *tail, Tensor *y, E
   channels_repeat(&b.c, reals(c->in[1]), b.mean);
   channels_repeat(&b.c, reals(c->in[2]), b.norm_scale);
   channels_repeat(&b.c, reals(c->in[3]), b.norm_shift);
-  parallel_for(rows, b.c.chunk, batch_map_single, &b);
+  parallel_for(rows, channels_grain(&b.c), batch_map_single, &b);
   tensor_release(space);
   return true;
 }

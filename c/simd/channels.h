@@ -9,7 +9,10 @@
 
 #include <string.h>
 
-enum { CHANNEL_CHUNK = 1 << 15 /* elements of a chunk, about */ };
+enum {
+  CHANNEL_CHUNK = 1 << 15, /* elements of a chunk, about */
+  CHANNEL_LEAST = 1 << 13  /* ... where more threads want smaller ones */
+};
 
 typedef struct Channels {
   int64_t rows, channels;
@@ -33,6 +36,15 @@ static inline Channels channels_of(int64_t rows, int64_t channels) {
   if (c.chunk == 0) c.chunk = c.block;
   c.chunks = (rows + c.chunk - 1) / c.chunk;
   return c;
+}
+
+/* Rows of a parallel chunk where no sums are made, which may depend on the threads: several chunks
+ * are cut where the threads are more. */
+static inline int64_t channels_grain(const Channels *c) {
+  int64_t blocks = c->rows / c->block / parallel_threads() + 1;
+  int64_t least = CHANNEL_LEAST / (c->block * c->channels);
+  if (blocks < least) blocks = least;
+  return c->chunks > 1 && blocks * c->block < c->chunk ? blocks * c->block : c->chunk;
 }
 
 /* The channels' values, repeated through a block. */
