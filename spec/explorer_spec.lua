@@ -242,7 +242,7 @@ describe("explorer: the laboratory", function()
     L:begin_draws{seed = 1}
     local slices, last = 0, 0
     local function go_on()
-      local answer, tensors = L:draw_on{ms = 5}
+      local answer, tensors = L:draw_on{ms = 0}
       assert.is_true(answer.share >= last)
       slices, last = slices + 1, answer.share
       return answer.done and tensors
@@ -289,6 +289,16 @@ describe("explorer: the command", function()
     assert.is_nil(html:find(' style="', 1, true))
     assert.is_nil(html:find 'href="[^#]')
     for _, holder in ipairs{"PUC%-Rio", "Jean%-loup Gailly", "Leon Sorokin"} do assert.matches(holder, html) end
+  end)
+
+  it("writes the same page where the project lies in a folder called latent, and is called from elsewhere", function()
+    run(("--runs %s --out %s/plain.html"):format(folder, folder))
+    local link = folder .. "/latent"
+    assert(files.capture(("ln -s %s %s"):format(files.quote(assert(files.capture "pwd")), link)))
+    local command = "cd %s && env -u LUA_PATH -u LUA_CPATH lua5.4 %s/bin/latent explorer --out page.html 2>&1"
+    local said = files.capture(command:format(folder, link))
+    assert.matches("page.html: 1.%d+ MB", said)
+    assert.is_true(files.read_all(folder .. "/plain.html") == files.read_all(folder .. "/page.html"))
   end)
 
   it("finds its parts", function()

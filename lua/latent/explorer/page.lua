@@ -88,7 +88,7 @@ local function read(folder, name) return read_all(files.join(folder, name)) end
 local function modules()
   local list, names = {}, {}
   for _, path in ipairs(comments.sources()) do
-    local name = path:match "/latent/(.*)$"
+    local name = path:match "^.*/latent/(.*)$" -- the last: a clone of the project may lie in a folder of that name
     if name and not is_among(name, LEFT_OUT, KEPT) then
       local place, documented = "lua/latent/" .. name, not is_among(name, UNTOLD, TOLD)
       list[#list + 1], names[#names + 1] = {place, M.stripped(read_all(path), documented)}, place
