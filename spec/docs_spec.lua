@@ -7,13 +7,15 @@ local scratch = require "spec.support.scratch"
 local modules = {lt = lt, nn = require "latent.nn", optim = require "latent.optim", data = require "latent.data",
   plot = require "latent.plot", schedule = require "latent.schedule", safetensors = require "latent.safetensors"}
 
--- Runs a block as a script of its own, without its output; whatever it sets is put back.
-local function run(path, block)
+-- Runs a block as a script of its own, without its output; whatever it sets is put back. What it writes into /tmp goes
+-- into a folder of the spec's.
+local function run(path, block, folder)
   local environment = setmetatable({print = function(...) return select("#", ...) end}, {__index = _G})
   local threads, state = lt.threads(), lt.rng_state()
   collectgarbage() -- blocks that measure memory count what is theirs
   collectgarbage()
-  local code = assert(load(("\n"):rep(block.line) .. block.code, "@" .. path, "t", environment))
+  local text = ("\n"):rep(block.line) .. block.code:gsub("/tmp/", folder .. "/")
+  local code = assert(load(text, "@" .. path, "t", environment))
   local ok, message = pcall(code)
   lt.set_threads(threads)
   lt.set_rng_state(state)
@@ -36,11 +38,16 @@ local function run_experiment(block)
 end
 
 describe("the documents", function()
+  local place, remove
+  setup(function() place, remove = scratch.folder() end)
+  teardown(function() remove() end)
+
   for _, path in ipairs(markdown.documents()) do
     for _, block in ipairs(markdown.blocks(path)) do
       if block.info == "lua" then
-        local start = block.code:find("experiment.begin", 1, true) and run_experiment or function(b) run(path, b) end
-        it(("code at %s:%d runs"):format(path, block.line), function() start(block) end)
+        it(("code at %s:%d runs"):format(path, block.line), function()
+          if block.code:find("experiment.begin", 1, true) then run_experiment(block) else run(path, block, place) end
+        end)
       end
     end
 

@@ -33,7 +33,7 @@ describe("make install #slow", function()
 
   it("installs the command, which finds the library beside itself", function()
     local latent = files.quote(folder .. "/usr/bin/latent")
-    local command = "cd / && env -u LUA_PATH -u LUA_CPATH %s %s 2>&1"
+    local command = "cd " .. files.quote(folder) .. " && env -u LUA_PATH -u LUA_CPATH %s %s 2>&1"
     assert.equal("3.0", files.capture(command:format(latent, [[-e 'print(require("latent").tensor(3):item())']])))
     assert.matches("arithmetic ok", files.capture(command:format(latent, "doctor")))
   end)
