@@ -13,13 +13,14 @@ end
 
 --- The words that start a job, before the program. Where a rank ends badly, the others end at once, instead of after
 -- the two seconds that Open MPI gives them (`opts.grace`); and none looks for networks, which takes a third of a
--- second (`opts.networks`).
+-- second (`opts.networks`). What they share lies in /tmp: a container's /dev/shm may have room for a few of them alone.
 function M.command(ranks, opts)
   opts = opts or {}
   local at_once = opts.grace and "" or "--mca odls_base_sigkill_timeout 0"
   local near = opts.networks and "" or "--mca pml ob1"
-  return ("timeout -k 5 %d mpirun --allow-run-as-root --oversubscribe %s %s %s -n %d"):format(opts.timeout or 120,
-    at_once, near, opts.mpirun or "", ranks)
+  local shared = "--mca btl_vader_backing_directory /tmp"
+  return ("timeout -k 5 %d mpirun --allow-run-as-root --oversubscribe %s %s %s %s -n %d"):format(opts.timeout or 120,
+    at_once, near, shared, opts.mpirun or "", ranks)
 end
 
 --- Runs a script of the tree, or a text, on so many ranks.
