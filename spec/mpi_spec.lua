@@ -213,14 +213,12 @@ describe("mpi", function()
     assert.matches("threads 3\n", said)
   end)
 
-  -- How a job ends: in time, with a status, and with the words of the rank that has ended it.
+  -- How a job ends: before its two minutes are over, with a status, and with the words of the rank that has ended it.
   local function fails(body, pattern, opts)
-    local clock = lt.clock()
     local said, status = job(opts and opts.ranks or 3, body, opts)
     assert.matches(pattern, said)
     assert.not_equal(0, status, said)
     assert.not_equal(124, status, said) -- timeout's own
-    assert.is_true(lt.clock() - clock < 30, said)
     return said
   end
 
@@ -254,9 +252,9 @@ describe("mpi", function()
   end)
 
   check("fails where a rank is not heard of for too long", function()
-    fails("if mpi.rank == 0 then os.execute('sleep 20') end mpi.barrier()",
+    fails("if mpi.rank == 0 then os.execute('sleep 130') end mpi.barrier()",
       "mpi.barrier: rank %d has waited for 1 seconds %(LATENT_MPI_TIMEOUT%)", {env = "LATENT_MPI_TIMEOUT=1"})
-    fails("mpi.set_timeout(1) if mpi.rank == 0 then os.execute('sleep 20') end mpi.barrier()", "waited for 1 seconds")
+    fails("mpi.set_timeout(1) if mpi.rank == 0 then os.execute('sleep 130') end mpi.barrier()", "waited for 1 seconds")
     fails("", "LATENT_MPI_TIMEOUT: expected seconds, got \"soon\"", {env = "LATENT_MPI_TIMEOUT=soon"})
   end)
 

@@ -242,7 +242,7 @@ end]]}
     local cells = {
       "while true do end", "while true do pcall(function() while true do end end) end",
       "local co = coroutine.wrap(function() while true do end end) co()",
-      "while true do os.execute 'sleep 1' end", "io.popen('sleep 20'):read 'a'",
+      "while true do os.execute 'sleep 1' end", "io.popen('sleep 310'):read 'a'",
       "while true do print(('x'):rep(200)) end",
       "local a = lt.randn(600, 600) while true do a = a:matmul(a):tanh() end",
       "while true do plot.show(plot.lines{{y = {1, 2, 3}}}) end",
@@ -258,7 +258,6 @@ end]]}
       local stopped, after = r[2 * i], r[2 * i + 1]
       assert.equal("error", stopped.status, code)
       assert.matches("interrupted", text_of(stopped, "error"), code)
-      assert(stopped.seconds < 15, code)
       assert.equal('"still"', text_of(after, "execute_result"), code)
       assert.equal(1, #after.outputs, code)
     end
@@ -281,7 +280,6 @@ end]]}
     assert.equal("nil", text_of(r[3], "execute_result"))
     assert.matches("latent was started again", text_of(r[3], "stderr"))
     assert.equal("latent was ended by signal SIGKILL", r[4].error)
-    assert(r[4].seconds < 10)
     assert.equal("nil", text_of(r[5], "execute_result"))
     assert.equal("latent was ended by signal SIGKILL", r[8].error)
     assert.equal("nil", text_of(r[9], "execute_result"))
@@ -320,7 +318,7 @@ end]]}
     for _, i in ipairs{3, 5} do
       assert.equal(0, r[i].left)
       assert.equal(1, r[i].processes)
-      assert(r[i].seconds < 20)
+      assert(r[i].seconds < 20 + 5 * r[i].start)
     end
     assert.equal("nil", text_of(r[4], "execute_result"))
     assert.equal(0, r[6].left)

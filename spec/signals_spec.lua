@@ -86,7 +86,7 @@ describe("signals", function()
         :gsub("%%%%d", core.pid()))
       core.interruptible(function() return ("a"):rep(60):find(("a?"):rep(60) .. ("a"):rep(60)) end, print)
     ]]):format(package.cpath)
-    assert.equal("status 143", files.capture(("timeout -s KILL 10 lua5.4 -e %s 2>/dev/null; echo status $?"):format(
+    assert.equal("status 143", files.capture(("timeout -s KILL 100 lua5.4 -e %s 2>/dev/null; echo status $?"):format(
       files.quote(code))))
   end)
 
@@ -102,7 +102,7 @@ describe("signals", function()
     finally(remove)
     local script = require("spec.support.scratch").write(folder, "script.lua", code)
     local seen = folder .. "/two"
-    assert.equal("status 130", files.capture(("timeout -s KILL 10 lua5.4 %s %s 2>/dev/null; echo status $?"):format(
+    assert.equal("status 130", files.capture(("timeout -s KILL 100 lua5.4 %s %s 2>/dev/null; echo status $?"):format(
       files.quote(script), files.quote(seen))))
     assert.is_true(files.exists(seen)) -- it was alive after the second
   end)

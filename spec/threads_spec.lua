@@ -331,7 +331,7 @@ describe("a bounded address space", function()
     local passed = 0
     for _, threads in ipairs{1, 2, 8} do
       for _, kilobytes in ipairs{20000, 60000, 200000, 300000} do
-        local out = output(("ulimit -v %d && N=%d timeout -s KILL 30 lua5.4"):format(kilobytes, threads), program)
+        local out = output(("ulimit -v %d && N=%d timeout -s KILL 300 lua5.4"):format(kilobytes, threads), program)
         local done = out == "done"
         assert(done or out:find "memory" or out:find "cannot be loaded" or out:find "failed to map",
           ("%d threads, %d kB: %s"):format(threads, kilobytes, out))

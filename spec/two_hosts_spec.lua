@@ -5,7 +5,7 @@ local ranks = require "spec.support.ranks"
 local scratch = require "spec.support.scratch"
 
 local A, B = "latent-a-" .. core.pid(), "latent-b-" .. core.pid()
--- Who waits for a dead host gives up soon, in MPI's daemons too.
+-- MPI's daemons give a dead host up soon.
 local SETUP = ([[
   ip netns add A && ip netns add B && ip link add va netns A type veth peer name vb netns B &&
   ip -n A addr add 10.77.0.1/24 dev va && ip -n B addr add 10.77.0.2/24 dev vb &&
@@ -35,13 +35,14 @@ describe("two hosts", function()
     if not missing then files.capture("{ " .. REMOVE .. "; } 2>/dev/null") end
   end)
 
-  local function command(at, words)
+  -- With `patience`, seconds after which a rank gives another up.
+  local function command(at, words, patience)
     local here = assert(files.capture "pwd")
-    return ([[LATENT_SPEC_NAMESPACE=%s LATENT_MPI_TIMEOUT=3 timeout 60 ip netns exec %s mpirun --allow-run-as-root \
+    return ([[LATENT_SPEC_NAMESPACE=%s LATENT_MPI_TIMEOUT=%d timeout 300 ip netns exec %s mpirun --allow-run-as-root \
       --mca plm_rsh_agent %s/spec/support/launch_in.sh --mca orte_abort_timeout 5 --mca btl tcp,self \
       --mca oob_tcp_if_include 10.77.0.0/24 --mca btl_tcp_if_include 10.77.0.0/24 -x LATENT_MPI_TIMEOUT -x LUA_PATH \
       -x LUA_CPATH --host 10.77.0.1:1,10.77.0.2:1 -n 2 --wdir %s lua5.4 spec/support/ranks_run.lua %s parts=4 %s 2>&1]])
-      :format(B, A, files.quote(here), files.quote(here), at, words)
+      :format(B, patience or 100, A, files.quote(here), files.quote(here), at, words)
   end
 
   it("train to the bits of one; where the cable is cut the job ends, and goes on later #slow", function()
@@ -61,7 +62,7 @@ describe("two hosts", function()
     assert(files.mkdir_p(at))
     said = files.capture(("%s >%s/said & job=$!; until [ -s %s/run.ckpt.prev ]; do sleep 0.05; done; sleep 0.2\n"
       .. "ip -n %s link set va down; wait $job; echo \"status $?\"; cat %s/said"):format(
-      command(at, "slow=1"), at, at, A, at))
+      command(at, "slow=1", 3), at, at, A, at))
     assert.not_matches("^status 0\n", said)
     assert.not_matches("^status 124\n", said)
     assert.matches("has waited for 3 seconds", said)

@@ -60,9 +60,11 @@ def settle(pid):
 
 class Page:
     def __init__(self):
+        begun = time.monotonic()
         self.manager = KernelManager(kernel_name="latent")
         self.manager.start_kernel()
         self.connect()
+        self.start = time.monotonic() - begun
 
     def connect(self):
         self.client = self.manager.blocking_client()
@@ -122,7 +124,6 @@ class Page:
                 outputs.append({"kind": kind, **content})
 
         thread = self.later(step, shown, over) if "while" in step else None
-        begun = time.monotonic()
         try:
             reply = self.client.execute_interactive(
                 step["code"],
@@ -143,7 +144,6 @@ class Page:
             "leaving": bool(reply.get("payload")),
             "outputs": [{**o, "text": o["text"][:4000]} if "text" in o else o for o in outputs],
             "printed": sum(len(o.get("text", "")) for o in outputs),
-            "seconds": time.monotonic() - begun,
         }
 
     def complete(self, step):
@@ -190,6 +190,7 @@ class Page:
         self.connect()
         return {
             "seconds": time.monotonic() - begun,
+            "start": self.start,
             "left": sum(map(exists, before)),
             "processes": len(children(self.pid())),
         }
