@@ -480,12 +480,13 @@ describe("a run in a process of its own", function()
   before_each(function() folder, remove = scratch.folder() end)
   after_each(function() remove() end)
 
-  -- Starts it, and sends a signal so many seconds after its first step. What it printed.
+  -- Starts it, and sends a signal so many seconds after its first step; without a number it waits for that. What it
+  -- printed.
   local function hit(signal, delay)
-    return files.capture(([[cd %s && rm -f alive && cd - >/dev/null; %s %s & child=$!
+    return files.capture(([[cd %s && rm -f alive && cd - >/dev/null; %s %s %s & child=$!
       while [ ! -e %s/alive ] && kill -0 $child 2>/dev/null; do sleep 0.004; done
-      sleep %.3f; kill -%s $child 2>/dev/null; wait $child 2>/dev/null; true]]):format(folder, child, folder, folder,
-      delay, signal))
+      sleep %.3f; kill -%s $child 2>/dev/null; wait $child 2>/dev/null; true]]):format(folder, child, folder,
+      delay and "" or "waits", folder, delay or 0, signal))
   end
 
   it("that is killed at ten random moments ends with the same bits", function()
@@ -498,7 +499,7 @@ describe("a run in a process of its own", function()
 
   for _, signal in ipairs{"INT", "TERM"} do
     it("that gets SIG" .. signal .. " writes its checkpoint, and ends with the same bits", function()
-      local output = assert(hit(signal, 0.02))
+      local output = assert(hit(signal))
       assert.matches("^%d+\t" .. signal .. "\tstopped by SIG" .. signal .. " after step %d+ %(epoch %d+ of 10%)",
         output)
       output = assert(files.capture(child .. folder))
@@ -508,7 +509,7 @@ describe("a run in a process of its own", function()
   end
 
   it("goes on from the checkpoint before a damaged one, and says so", function()
-    hit("TERM", 0.03)
+    hit "TERM"
     local path = folder .. "/run.ckpt"
     scratch.write(folder, "run.ckpt", files.read_all(path):sub(1, 999))
     local output = assert(files.capture(child .. folder .. " 2>&1"))

@@ -216,7 +216,7 @@ describe("an experiment", function()
     local place = locales.path()
     if not place then pending "this system cannot make locales" end
     local output, code = shell(("%s LOCPATH=%s lua5.4 -e 'assert(os.setlocale \"de_DE.UTF-8\")' %s %s"):format(PATHS,
-      place, SCRIPT, small "--threads 1 --lr 0.25"))
+      files.quote(place), SCRIPT, small "--threads 1 --lr 0.25"))
     assert.equal(0, code, output)
     local r = read(1)
     assert.equal(0.25, r.options.lr)

@@ -240,6 +240,16 @@ describe("the command latent", function()
     assert.matches("cannot open", run "no_such_script.lua")
   end)
 
+  it("leaves the library's own frames out at the prompt, however long its path", function()
+    local deep = folder .. "/" .. ("a long name/"):rep(8)
+    assert(files.mkdir_p(deep))
+    local here = assert(files.capture "pwd")
+    assert(files.capture(("ln -s %s %s"):format(files.quote(here), files.quote(deep .. "latent"))))
+    assert.matches("^> > prompt:1: matmul: [^\n]+\n    prompt:1: in function 'f'\n> $", files.capture(
+      ("unset LUA_PATH; lua5.4 %s -i <%s 2>&1"):format(files.quote(deep .. "latent/bin/latent"),
+        files.quote(scratch.write(folder, "input", "function f() lt.ones(2):matmul(lt.ones(3)) end\nf()")))))
+  end)
+
   it("runs pieces of code, standard input, and then the prompt where it is asked for", function()
     assert.equal("1\n2\nstatus 0", run "-e 'x = 1 print(x)' -e 'print(x + 1)'")
     assert.equal("3\nstatus 0", run "-e 'print(#lt.zeros(3))'")

@@ -241,7 +241,7 @@ describe("the number of threads at the start", function()
     local doctor = [[for _, line in ipairs(require("latent.tools.doctor").check()) do
       if line.name == "threads" then print(line.text) end
     end]]
-    assert.matches("^3, from OMP_NUM_THREADS;", output("OMP_NUM_THREADS=3 lua5.4", doctor))
+    assert.matches("^3, from OMP_NUM_THREADS;", output(UNSET .. "OMP_NUM_THREADS=3 lua5.4", doctor))
   end)
 end)
 

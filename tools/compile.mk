@@ -49,12 +49,14 @@ $(BUILD)/obj/core/$1/%.o: c/%.c Makefile tools/compile.mk
 	@$$(CC) $$(FLAGS) $2 -MMD -MP -c $$< -o $$@
 endef
 FLAGS_float64 = -DLATENT_DOUBLE
+# Nothing is thrown through a kernel: neither errors of Lua nor exceptions of C++, as which some Lua is compiled.
+KERNELS = -fno-asynchronous-unwind-tables -fno-unwind-tables
 SETS := $(foreach isa,$(ISAS),$(isa)_float32 $(isa)_float64)
 OBJECTS := $(COMMON:c/%.c=$(BUILD)/obj/core/common/%.o) \
   $(foreach set,$(SETS),$(NUMERIC:c/%.c=$(BUILD)/obj/core/$(set)/%.o))
 $(eval $(call compile,common,$(X86)))
 $(foreach isa,$(ISAS),$(foreach real,float32 float64,$(eval $(call compile,$(isa)_$(real),\
-  -DLATENT_ISA=$(isa) -DLATENT_REAL=$(real) $(FLAGS_$(isa)) $(FLAGS_$(real))))))
+  -DLATENT_ISA=$(isa) -DLATENT_REAL=$(real) $(KERNELS) $(FLAGS_$(isa)) $(FLAGS_$(real))))))
 $(CORE): $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo 'ld $@'

@@ -519,3 +519,5 @@ bool ISA_NAME(gemm)(const Product *product, Error *e) {
         }
   return true;
 }
+
+GemmTile *const *ISA_NAME(gemm_tiles)(void) { return tiles; }

@@ -5,6 +5,8 @@
 #include "base/tensor.h"
 #include "simd/isa.h"
 
+struct Tile;
+
 /* c (m, n) = a b, or c + a b where `add`, or bias + a b; a is (m, k), or (k, m) where
  * `a_transposed`, b likewise; all row-major and dense. `count` of them, whose factors and results
  * are as far apart as the last three say (0: the same for all), a number more than 0. */
@@ -21,5 +23,10 @@ typedef struct Product {
 /* Shared out over the threads in jobs fixed by the sizes. False (and e filled) where memory is
  * short. */
 bool ISA_NAME(gemm)(const Product *p, Error *e);
+
+/* The tiles that products are made of (simd/gemm_tile.h), by their rows, for who packs panels
+ * himself: a second set of them takes up to 80 KB of each instruction set. */
+typedef void GemmTile(const struct Tile *t);
+GemmTile *const *ISA_NAME(gemm_tiles)(void);
 
 #endif

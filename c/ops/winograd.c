@@ -26,6 +26,7 @@ bool ISA_NAME(winograd_weight_gradient)(const ConvGeometry *g, const real *big, 
 #else
 #include "base/parallel.h"
 #include "base/shortcuts.h"
+#include "ops/gemm.h"
 #include "simd/gemm_tile.h"
 #include "simd/winograd_tiles.h"
 #include "simd/workspace.h"
@@ -220,6 +221,7 @@ static void transform_sources(const Winograd *p, int64_t first, int64_t count, r
 static void multiply(const Winograd *p, const real *sources, int64_t count, real *sums) {
   int64_t panels = conv_ceil(count, TILE_ROWS), row = other_row(p);
   Tile t = {.b_step = TILE_COLUMNS, .next_step = TILE_LINE, .c_row = row, .c_column = 1};
+  GemmTile *const *tile = ISA_NAME(gemm_tiles)();
   for (int64_t q = 0; q < POINTS; q++)
     for (int64_t s = 0; s < p->strips; s++)
       for (int64_t d = 0; d < p->depths; d++) {
@@ -233,7 +235,7 @@ static void multiply(const Winograd *p, const real *sources, int64_t count, real
           t.a = a + first * TILE_STRIDE;
           t.next = i == 0 ? t.b + t.depth * TILE_COLUMNS : t.a + TILE_ROWS * TILE_STRIDE;
           t.c = sums + first * row + q * p->wide + s * TILE_COLUMNS;
-          tiles[end - first](&t);
+          tile[end - first](&t);
         }
       }
 }
@@ -407,6 +409,7 @@ static void multiply_strip(const Winograd *p, int64_t point, int64_t strip, cons
             .columns = (int)conv_min(TILE_COLUMNS, p->wide - strip * TILE_COLUMNS),
             .by_depth = true,
             .add = !first};
+  GemmTile *const *tile = ISA_NAME(gemm_tiles)();
   sums += point * p->plane + strip * TILE_COLUMNS;
   for (int64_t d = 0; d < p->depths; d++, sums += TILE_DEPTH * p->wide) {
     int64_t channels = conv_min(TILE_DEPTH, p->in - d * TILE_DEPTH);
@@ -415,7 +418,7 @@ static void multiply_strip(const Winograd *p, int64_t point, int64_t strip, cons
       int64_t row = channels * i / panels, end = channels * (i + 1) / panels;
       t.a = t.next = sources + piece_place(p, point, d) + row;
       t.c = sums + row * p->wide;
-      tiles[end - row](&t);
+      tile[end - row](&t);
     }
   }
 }

@@ -506,7 +506,7 @@ static bool block_backward(const Block *b, const real *x, const real *w, const T
     block_gradient_place(&g, (char *)reals(space), chunks, dw, db);
     if (dx && r->form.parts) block_double_turn(b, w, (real *)r->form.weights);
     else if (dx) block_fold(b, w, (real *)r->form.weights, g.folded, false);
-    if (dw) block_gradient_lists(&g);
+    if (dw && !g.sparse_dw) block_gradient_lists(&g);
     parallel_for(chunks * block_items(&g), 1, block_backward_items, &g);
     block_gradient_finish(&g, chunks, dw, db);
   } else error_set(e, "out of memory");

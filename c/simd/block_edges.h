@@ -151,6 +151,20 @@ VEC_INLINE Vec activate_flat(Vec z, BlockActivation activation, real slope, uint
 #endif
 }
 
+/* Keeps a value and its place where it is better than the best so far. */
+VEC_INLINE void window_take(Vec value, VecMask place, Vec *best, VecMask *code) {
+#if defined __AVX512F__
+  __m512 v = (__m512)value, b = (__m512)*best;
+  __mmask16 better = _mm512_cmp_ps_mask(v, b, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  *best = (Vec)_mm512_mask_mov_ps(b, better, v);
+  *code = (VecMask)_mm512_mask_mov_epi32((__m512i)*code, better, (__m512i)place);
+#else
+  VecMask better = (value > *best) | (value != value);
+  *best = vec_select(better, value, *best);
+  *code = (better & place) | (~better & *code);
+#endif
+}
+
 /* LANES channels of one window of z, pixels `pixel` and rows `row` apart. The first of equals wins,
  * and the last of what is no number. A rectifier keeps the order of what it lets pass, and no
  * winner is needed where nothing passes: it comes after the choice. */
@@ -169,9 +183,7 @@ VEC_INLINE void window_best(const real *z, int64_t row, int64_t pixel, int64_t h
         *code = place;
         continue;
       }
-      VecMask better = (value > *best) | (value != value);
-      *best = vec_select(better, value, *best);
-      *code = (better & place) | (~better & *code);
+      window_take(value, place, best, code);
     }
   if (activation == BLOCK_RELU) *best = vec_activate(*best, activation, slope, low, code);
 }

@@ -197,7 +197,7 @@ static inline int64_t long_columns(int64_t n) {
 /* A tile of every height: with the rows of a one after the other and side by side, full and half
  * as wide; and with a and b where they lie. */
 #define TILE_OF(ROWS)                                                                              \
-  static __attribute__((noinline)) void tile_##ROWS(const Tile *t) {                               \
+  static __attribute__((noinline, unused)) void tile_##ROWS(const Tile *t) {                       \
     if (t->columns <= LANES) {                                                                     \
       if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step, PLAIN);                             \
       else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1, PLAIN);                                       \
@@ -246,7 +246,7 @@ TILE_OF(11)
 TILE_OF(12)
 #endif
 
-static TileFunction *const tiles[TILE_ROWS + 1] = {
+static TileFunction *const tiles[TILE_ROWS + 1] __attribute__((unused)) = {
     NULL,   tile_1,  tile_2,  tile_3,  tile_4, tile_5, tile_6,
 #if VEC_BYTES == 64 || defined __aarch64__
     tile_7, tile_8,

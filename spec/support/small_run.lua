@@ -1,7 +1,9 @@
 --- For specs: a small run with everything in it whose state must survive (dropout, batch norm with its buffers, a
 -- generator of its own, a validation set, a schedule, early stopping, best weights), and all its bits as a string.
 -- Run as a script, `lua5.4 spec/support/small_run.lua folder`, it goes on with the run in the folder, slowly enough to
--- be killed on the way; folder/alive says that a step is made, and in the end folder/bits has the bits.
+-- be killed on the way; folder/alive says that a step is made, and in the end folder/bits has the bits. With a second
+-- argument it waits behind its third step for a signal.
+local core = require "latent.core"
 local lt, nn, optim, data = require "latent", require "latent.nn", require "latent.optim", require "latent.data"
 local files, train = require "latent.base.files", require "latent.train"
 
@@ -65,13 +67,14 @@ function M.bits(run)
 end
 
 -- A hundredth of a second a step, besides the checkpoint that each one writes.
-local function slowly(folder)
-  local alive = false
+local function slowly(folder, waits)
+  local steps = 0
   return function()
-    if not alive then assert(files.write_atomic(folder .. "/alive", "")) end
-    alive = true
+    steps = steps + 1
+    if steps == 1 then assert(files.write_atomic(folder .. "/alive", "")) end
     local till = lt.clock() + 0.01
     repeat until lt.clock() >= till
+    if waits and steps == 3 then repeat until core.pending() end
   end
 end
 
@@ -79,7 +82,7 @@ if arg and arg[0] and arg[0]:find "small_run%.lua$" then
   local folder = arg[1]
   lt.set_threads(1)
   local run = assert(train.run(M.options(folder, {resume = true, every = 1, epochs = 10, patience = 20,
-    schedules = {lr = 0.01, scale = 1}, callbacks = {on_step = slowly(folder)}})))
+    schedules = {lr = 0.01, scale = 1}, callbacks = {on_step = slowly(folder, arg[2])}})))
   print(run.steps, run.stopped, run.message or "")
   if run.stopped == "done" then assert(files.write_atomic(folder .. "/bits", M.bits(run))) end
 end

@@ -13,8 +13,18 @@ local FRAMES = 8 -- of a traceback
 local own, text_of, help_text, name_of = guard.own, printer.text, help.text, help.name_of
 local keep_locals = kept.at_error
 
--- The library's folder, as file names in messages begin with it.
-local home = debug.getinfo(1, "S").short_src:gsub("repl/problem%.lua$", "")
+-- The library's folder, as names of its files begin with it.
+local home = debug.getinfo(1, "S").source:gsub("^@", ""):gsub("repl/problem%.lua$", "")
+
+-- Whether a message begins with a file of the library. Of a long name Lua shows "..." and the end.
+local function is_library(text)
+  local shown = text:match "^%.%.%.(.*)"
+  if not shown then return text:sub(1, #home) == home end
+  for stop in shown:gmatch "()/" do
+    if stop >= #"/latent/" and shown:sub(1, stop) == home:sub(-stop) then return true end
+  end
+  return false
+end
 
 -- The frames between the error and the prompt. Those of the prompt itself and of C say nothing; nor do the
 -- library's, where the message is about a line of the user.
@@ -22,7 +32,7 @@ local function frames(traceback, internal)
   local list = {}
   for frame in traceback:gmatch "\n%s+([^\n]+)" do
     if frame:find "interruptible" then break end
-    local library = frame:sub(1, #home) == home
+    local library = is_library(frame)
     if not frame:find "^%[C%]" and not frame:find "^%(%.%.%.tail calls" and not frame:find "in main chunk"
       and not (library and not internal) and not frame:find("latent/repl/", 1, true) then
       list[#list + 1] = frame
@@ -32,7 +42,7 @@ local function frames(traceback, internal)
 end
 
 local function located(value, traceback)
-  local internal = type(value) == "string" and value:sub(1, #home) == home
+  local internal = type(value) == "string" and is_library(value)
   return {value = value, frames = frames(traceback, internal)}
 end
 
