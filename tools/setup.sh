@@ -97,6 +97,7 @@ check() {
     need lld command -v wasm-ld
     need wasi-libc test -e /usr/include/wasm32-wasi
     need libclang-rt-dev-wasm32 has_wasm_builtins
+    need zopfli command -v zopfli
     need nodejs command -v node
     need dpkg-dev command -v dpkg-source
     ;;

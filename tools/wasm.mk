@@ -21,7 +21,10 @@ FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch permute picture whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 # In single precision: what no page trains with.
-RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm fft indexing lapack moments norm order scan special winograd)
+RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm conv fft indexing lapack moments norm order \
+  scan shape special winograd)
+# Where the smallest code is slower than small code, which is wherever the time goes into loops of their own.
+LOOPS := $(foreach f,batch_norm block conv gemm order winograd,$(OUT)/obj/float32/ops/$f.o $(OUT)/obj/float64/ops/$f.o)
 REPLACED := $(patsubst %,c/base/%.c,blas futex parallel signals)
 COMMON := $(ONCE) $(filter-out $(REPLACED),$(wildcard c/base/*.c c/graph/*.c c/lua/*.c)) $(wildcard c/wasm/*.c)
 LUA_FILES := $(filter-out %/lua.c %/luac.c,$(wildcard $(LUA_SRC)/*.c))
@@ -40,8 +43,10 @@ endef
 $(eval $(call compile,common,c,$$(FLAGS) -Os))
 $(eval $(call compile,float32,c,$$(FLAGS) $$(SPEED) -DLATENT_ISA=baseline -DLATENT_REAL=float32))
 SPEED = -O2
-$(RARE): SPEED = -Os
-$(eval $(call compile,float64,c,$$(FLAGS) -Os -DLATENT_ISA=baseline -DLATENT_REAL=float64 -DLATENT_DOUBLE))
+SIZE = -Oz
+$(LOOPS): SIZE = -Os
+$(RARE): SPEED = $(SIZE)
+$(eval $(call compile,float64,c,$$(FLAGS) $$(SIZE) -DLATENT_ISA=baseline -DLATENT_REAL=float64 -DLATENT_DOUBLE))
 $(eval $(call compile,lua,$(LUA_SRC),$$(FOREIGN) -include c/wasm/lua_host.h))
 $(eval $(call compile,zlib,$(ZLIB_SRC),$$(FOREIGN)))
 
@@ -50,6 +55,7 @@ $(MODULE): $(OBJECTS)
 	@echo 'ld $@'
 	@$(CLANG) --target=wasm32-wasi -mexec-model=reactor $^ -o $@.new -lwasi-emulated-signal -lwasi-emulated-process-clocks \
 	  -lwasi-emulated-getpid -lwasi-emulated-mman -lm -Wl,--export=__stack_pointer -Wl,-z,stack-size=1048576 \
-	  -Wl,--max-memory=2147483648 -Wl,--gc-sections -Wl,--strip-all
+	  -Wl,--max-memory=2147483648 -Wl,--gc-sections -Wl,--strip-all \
+	  -Wl,--compress-relocations -Wl,-O2
 	@mv $@.new $@
 -include $(OBJECTS:.o=.d)
