@@ -472,4 +472,40 @@ static const Op op_batch_norm_eval = {
     .prepare = batch_norm_eval_prepare,
     .finish = batch_norm_eval_finish};
 
-const Op *const ISA_NAME(ops_batch_norm)[] = {&op_batch_norm_train, &op_batch_norm_eval, NULL};
+/* ---- running statistics ---- */
+
+enum { KEEP, FACTOR, SHARE }; /* its numbers */
+
+static bool running_shape(const Call *c, Shape *out, Error *e) {
+  char text[SHAPE_TEXT], wanted[SHAPE_TEXT];
+  *out = c->in[0]->shape;
+  if (shape_equal(out, &c->in[1]->shape)) return true;
+  return error_set(e, "new: expected %s, got %s", shape_text(out, wanted),
+                   shape_text(&c->in[1]->shape, text));
+}
+
+static bool running_forward(Call *c, Tensor *y, Error *e) {
+  const real keep = (real)c->number[KEEP], factor = (real)c->number[FACTOR];
+  const real share = (real)c->number[SHARE], *old = reals(c->in[0]), *new = reals(c->in[1]);
+  (void)e;
+  for (int64_t i = 0; i < y->numel; i += LANES) {
+    int n = y->numel - i < LANES ? (int)(y->numel - i) : LANES;
+    Vec kept = vec_rounded(vec_load_part(old + i, n) * keep);
+    Vec come = vec_rounded(vec_rounded(vec_load_part(new + i, n) * factor) * share);
+    vec_store_part(reals(y) + i, kept + come, n);
+  }
+  return true;
+}
+
+static const Op op_running = {
+    .name = "running",
+    .inputs = "old new",
+    .doc = "old * keep + new * factor * share, to the bits of these ops; without a gradient.",
+    .flags = OP_ELEMENTWISE | OP_HIDDEN,
+    PARAMS({"keep", PARAM_NUMBER, true, 0, NULL}, {"factor", PARAM_NUMBER, true, 0, NULL},
+           {"share", PARAM_NUMBER, true, 0, NULL}),
+    .shape = running_shape,
+    .forward = running_forward};
+
+const Op *const ISA_NAME(ops_batch_norm)[] = {&op_batch_norm_train, &op_batch_norm_eval,
+                                              &op_running, NULL};

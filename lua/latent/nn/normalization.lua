@@ -43,9 +43,10 @@ local function scaled(self, x)
   return self.bias and ops.add(x, self.bias) or x
 end
 
--- running = (1 - momentum) * running + momentum * new
-local function update_running(running, new, momentum)
-  core.no_grad(function() ops.add_(ops.mul_(running, 1 - momentum), ops.mul(new, momentum)) end)
+-- running = (1 - share) * running + share * new, the variance being that of n rows as of a sample of them
+local function update_running(self, mean, var, n, share)
+  ops.running_(self.running_mean, mean, 1 - share, 1, share)
+  ops.running_(self.running_var, var, 1 - share, n / (n - 1), share)
 end
 
 -- The statistics of all ranks' rows, from two sums; further than that it is the same formula.
@@ -84,8 +85,7 @@ local function by_batch(self, x)
   local y, mean, var, n = (sum and by_all_ranks or by_own_rows)(self, x, sum)
   if self.training and self.running_mean and not core.replaying then -- a batch counts once
     local share = self.momentum or 1 / core.no_grad(function() return ops.add_(self.num_batches_tracked, 1) end):item()
-    update_running(self.running_mean, mean, share)
-    update_running(self.running_var, ops.mul(var, n / (n - 1)), share)
+    core.no_grad(update_running, self, mean, var, n, share)
   end
   return y
 end
