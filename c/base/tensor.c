@@ -59,17 +59,16 @@ bool shape_broadcast(const Shape *a, const Shape *b, Shape *out) {
 
 /* ---- storage: a pool of size classes, four to each power of two ---- */
 
-enum { POOL_CLASSES = 4 * 64, HEADER_BYTES = 64, SMALLEST = 256 };
+enum { POOL_CLASSES = 4 * 64, SMALLEST = 256 };
 
-/* Lies in front of the data of a pooled buffer; 64 bytes, so that the data stays aligned. */
+/* A pooled storage. It lies apart from its data: what comes and goes is then handled without a look
+ * at pages that a step has driven out of the caches. */
 typedef struct Buffer {
   Storage storage;
   struct Buffer *next; /* in the pool */
   int pool_class;
   uint32_t given_back; /* the age of the pool at that time */
 } Buffer;
-
-_Static_assert(sizeof(Buffer) <= HEADER_BYTES, "the header holds a Buffer");
 
 static Buffer *pool[POOL_CLASSES];
 static MemoryStats stats;
@@ -81,74 +80,82 @@ static size_t crest[IDLE]; /* the most live bytes in each of the latest ages */
 
 MemoryStats memory_stats(void) { return stats; }
 
-/* The class of the smallest size that holds n bytes, and that size: 2^p * (4 + quarter) / 4. */
-static int size_class(size_t n, size_t *rounded) {
-  size_t size = SMALLEST;
-  int power = 0;
-  while (size * 2 < n) size *= 2, power++;
-  int quarter = 0;
-  while (size + size / 4 * (size_t)quarter < n) quarter++;
-  *rounded = size + size / 4 * (size_t)quarter;
-  return 4 * power + quarter;
+/* The class of the smallest size that holds n bytes. */
+static int size_class(size_t n) {
+  if (n <= SMALLEST) return 0;
+  int power = 63 - __builtin_clzll((unsigned long long)((n - 1) / SMALLEST));
+  size_t quarter = ((size_t)SMALLEST << power) / 4;
+  return 4 * power + (int)((n - 1) / quarter) - 3;
 }
+
+/* That size: 2^p * (4 + quarter) / 4. */
+static size_t class_bytes(int k) { return ((size_t)SMALLEST << k / 4) / 4 * (size_t)(4 + k % 4); }
 
 /* Large buffers lie in large pages where the system has them: fewer pages to be handed out when a
  * buffer is first written, and fewer to be looked up when a kernel goes through it by columns. */
-static bool buffer_allocate(void **raw, size_t bytes) {
+static void *data_allocate(size_t bytes) {
+  void *data;
 #ifdef MADV_HUGEPAGE
   enum { HUGE_PAGE = 2 << 20 };
   if (bytes >= 2 * HUGE_PAGE) {
-    if (posix_memalign(raw, HUGE_PAGE, bytes) != 0) return false;
-    madvise(*raw, bytes, MADV_HUGEPAGE); /* a wish: where it is refused nothing is lost */
-    return true;
+    if (posix_memalign(&data, HUGE_PAGE, bytes) != 0) return NULL;
+    madvise(data, bytes, MADV_HUGEPAGE); /* a wish: where it is refused nothing is lost */
+    return data;
   }
 #endif
-  return posix_memalign(raw, 64, bytes) == 0;
+  return posix_memalign(&data, 64, bytes) == 0 ? data : NULL;
+}
+
+static Buffer *buffer_allocate(int k) {
+  Buffer *b = malloc(sizeof *b);
+  void *data = b ? data_allocate(class_bytes(k)) : NULL;
+  if (!data) {
+    free(b);
+    return NULL;
+  }
+  b->storage.data = data;
+  b->pool_class = k;
+  return b;
 }
 
 static Buffer *buffer_take(size_t n) {
-  size_t rounded;
-  int k = size_class(n, &rounded);
+  int k = size_class(n);
+  size_t bytes = class_bytes(k);
   Buffer *b = pool[k];
   if (b) {
     pool[k] = b->next;
-    stats.pooled_bytes -= rounded;
+    stats.pooled_bytes -= bytes;
   } else {
-    void *raw;
-    if (!buffer_allocate(&raw, HEADER_BYTES + rounded)) {
+    if (!(b = buffer_allocate(k))) {
       memory_trim(); /* what the pool keeps may be what is missing */
-      if (!buffer_allocate(&raw, HEADER_BYTES + rounded)) return NULL;
+      if (!(b = buffer_allocate(k))) return NULL;
     }
     stats.system_allocs++;
-    b = raw;
-    b->pool_class = k;
   }
-  stats.live_bytes += rounded;
-  stats.taken_bytes += rounded;
+  stats.live_bytes += bytes;
+  stats.taken_bytes += bytes;
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
   size_t *highest = &crest[pool_age % IDLE];
   if (stats.live_bytes > *highest) *highest = stats.live_bytes;
   return b;
 }
 
-static void buffer_give(Buffer *b, size_t n) {
-  size_t rounded;
-  size_class(n, &rounded);
+static void buffer_give(Buffer *b) {
+  size_t bytes = class_bytes(b->pool_class);
   b->given_back = pool_age;
   b->next = pool[b->pool_class];
   pool[b->pool_class] = b;
-  stats.live_bytes -= rounded;
-  stats.pooled_bytes += rounded;
+  stats.live_bytes -= bytes;
+  stats.pooled_bytes += bytes;
 }
 
 /* Frees the buffers of a list that is sorted by age, the oldest last, from the given place on. */
 static void buffers_free(Buffer **list) {
   while (*list) {
     Buffer *b = *list;
-    size_t rounded;
-    size_class(b->storage.bytes, &rounded);
     *list = b->next;
-    stats.pooled_bytes -= rounded;
+    stats.pooled_bytes -= class_bytes(b->pool_class);
+    free(b->storage.data);
     free(b);
   }
 }
@@ -187,14 +194,14 @@ void memory_age(void) {
 static Storage *storage_new(size_t bytes) {
   Buffer *b = buffer_take(bytes);
   if (!b) return NULL;
-  b->storage = (Storage){.refs = 1, .bytes = bytes, .data = (char *)b + HEADER_BYTES};
+  b->storage = (Storage){.refs = 1, .bytes = bytes, .data = b->storage.data};
   return &b->storage;
 }
 
 static void storage_release(Storage *s) {
   if (!s || --s->refs > 0) return;
   if (s->free) s->free(s);
-  else buffer_give((Buffer *)((char *)s->data - HEADER_BYTES), s->bytes);
+  else buffer_give((Buffer *)s);
 }
 
 /* ---- tensors ---- */
