@@ -92,7 +92,8 @@ static void collect_fully(lua_State *L, Moment *m) {
 
 static bool is_too_much(const Moment *m, size_t live) {
   size_t pile = m->in_use / 2 > m->slack ? m->in_use / 2 : m->slack;
-  return live > m->in_use + pile || memory.freed > memory.overdue;
+  bool worthwhile = memory.after_any >= m->slack / 2; /* could it be? */
+  return live > m->in_use + pile || (memory.freed > memory.overdue && worthwhile);
 }
 
 static void collect(lua_State *L, Moment *m, size_t hoped) {
