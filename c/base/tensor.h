@@ -59,6 +59,7 @@ typedef struct Storage {
   int refs;
   uint32_t version; /* bumped by every in-place change */
   uint32_t visit;   /* the last walk over tensors that met it: which so finds what it meets twice */
+  int awaited;      /* how often it is read by values that the graph has yet to compute */
   /* What copied the elements out of a tensor of which the user may take this for a part ("slice");
    * NULL where it is nothing of the kind. A change in place would be lost, and is refused. */
   const char *part_by;

@@ -56,7 +56,7 @@ static bool held_once(const Tensor *t) { return t->refs == 1 && t->storage->refs
 static bool gather(Tensor **slot, Tensor *dx, Error *e) {
   bool shared = !held_once(dx);
   if (*slot) {
-    if (later_count > 0 && !later_settle_uses((*slot)->storage, e)) {
+    if (!later_settle_uses((*slot)->storage, e)) {
       tensor_release(dx);
       return false;
     }

@@ -119,12 +119,13 @@ void node_spend(Node *n) {
 
 void var_release(Var *v) {
   if (!v || --v->refs > 0) return;
+  bool waits = later_waits(v->value);
   tensor_release(v->value);
   tensor_release(v->grad);
   tensor_release(v->pending);
   node_release(v->node);
   spare_give(&spare_vars, v);
-  if (later_count > 0) later_drop_unused();
+  if (waits) later_drop_unused();
 }
 
 Node *node_new(const Call *c) {

@@ -21,10 +21,22 @@ typedef struct Later {
 static Later *list;
 static int room;
 
+/* Holds what a value is to be computed from; NULL is allowed. */
+static const Tensor *hold(const Tensor *t) {
+  if (t) tensor_retain((Tensor *)t)->storage->awaited++;
+  return t;
+}
+
+static void let_go(const Tensor *t) {
+  if (!t) return;
+  t->storage->awaited--;
+  tensor_release((Tensor *)t);
+}
+
 static void later_drop(Later *l) {
-  for (int i = 0; i < l->call.inputs; i++) tensor_release((Tensor *)l->in[i]);
-  for (int i = 0; i < CALL_EXTRAS; i++) tensor_release(l->call.extra[i]);
-  tensor_release((Tensor *)l->tail.residual);
+  for (int i = 0; i < l->call.inputs; i++) let_go(l->in[i]);
+  for (int i = 0; i < CALL_EXTRAS; i++) let_go(l->call.extra[i]);
+  let_go(l->tail.residual);
   tensor_release(l->value);
   Later last = list[--later_count];
   if (l == &list[later_count]) return;
@@ -63,11 +75,9 @@ static Tensor *later_add(const Call *c, const Tail *tail, const Shape *shape, Er
   Later *l = &list[later_count++];
   *l = (Later){.value = tensor_retain(value), .call = *c, .tail = *tail};
   l->call.in = l->in;
-  for (int i = 0; i < c->inputs; i++)
-    l->in[i] = c->in[i] ? tensor_retain((Tensor *)c->in[i]) : NULL;
-  for (int i = 0; i < CALL_EXTRAS; i++)
-    if (c->extra[i]) tensor_retain(c->extra[i]);
-  if (tail->residual) tensor_retain((Tensor *)tail->residual);
+  for (int i = 0; i < c->inputs; i++) l->in[i] = hold(c->in[i]);
+  for (int i = 0; i < CALL_EXTRAS; i++) hold(c->extra[i]);
+  hold(tail->residual);
   return value;
 }
 
@@ -83,7 +93,7 @@ static Tensor *finished(const Later *l, const Tail *tail, Error *e) {
 }
 
 bool later_settle(Tensor *t, Error *e) {
-  Later *l = later_count > 0 ? later_of(t) : NULL;
+  Later *l = later_waits(t) ? later_of(t) : NULL;
   if (!l) return true;
   Tensor *y = finished(l, &l->tail, e);
   if (!y) return false;
@@ -117,15 +127,17 @@ static bool copy_little(Later *l, const Storage *s, Error *e) {
     if (!t || t->storage != s || t->numel > l->value->numel / LITTLE) continue;
     Tensor *copy = tensor_copy(t, e);
     if (!copy) return false;
-    tensor_release((Tensor *)t);
-    l->in[i] = copy;
+    let_go(t);
+    l->in[i] = hold(copy);
+    tensor_release(copy);
   }
   return true;
 }
 
 bool later_settle_uses(const Storage *s, Error *e) {
-  if (later_count > 0) later_drop_unused();
-  for (int i = later_count - 1; i >= 0; i--) {
+  if (s->awaited == 0) return true;
+  later_drop_unused();
+  for (int i = later_count - 1; i >= 0 && s->awaited > 0; i--) {
     if (!copy_little(&list[i], s, e)) return false;
     if (uses(&list[i], s) && !later_settle(list[i].value, e)) return false;
   }

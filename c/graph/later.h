@@ -7,8 +7,11 @@
 
 #include "ops/op.h"
 
-/* How many values wait; a caller that may meet one looks here first. */
+/* How many values wait. */
 extern int later_count;
+
+/* May the value wait? One that does has no elements yet. */
+static inline bool later_waits(const Tensor *t) { return later_count > 0 && !t->storage; }
 
 /* The value of c, whose op has been prepared, to be computed when it is wanted. NULL and e filled
  * where memory is short. */

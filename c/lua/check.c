@@ -28,7 +28,7 @@ _Noreturn static void refuse_no_tensor(lua_State *L, int index, const char *name
 Var *check_tensor(lua_State *L, int index, const char *name, const char *arg) {
   Var *v = check_waiting(L, index, name, arg);
   Error e;
-  if (later_count > 0 && !later_settle(v->value, &e)) raise_error(L, "%s: %s", name, e.text);
+  if (later_waits(v->value) && !later_settle(v->value, &e)) raise_error(L, "%s: %s", name, e.text);
   return v;
 }
 

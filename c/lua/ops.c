@@ -252,7 +252,8 @@ static void read_numbers(lua_State *L, const Call *c, Inputs *in) {
  * with the one before it gets a value that still waits. */
 static Var *plain_input(lua_State *L, const Signature *s, int index) {
   const Box *box = box_at(L, index);
-  return box && (later_count == 0 || s->op->tail) ? box->var : NULL;
+  bool plain = box && box->var && (s->op->tail || !later_waits(box->var->value));
+  return plain ? box->var : NULL;
 }
 
 static Var *check_input(lua_State *L, const Signature *s, int i, int index) {
