@@ -143,6 +143,20 @@ describe("a batch norm", function()
       "nn.BatchNorm1d: momentum: expected a number from 0 to 1, or false, got true")
   end)
 
+  it("keeps running statistics to the bits of the ops that they stand for", function()
+    for _, dtype in ipairs{"float32", "float64"} do
+      for channels = 1, 35 do
+        local layer = nn.BatchNorm1d(channels, {momentum = 0.37, dtype = dtype})
+        local x = lt.randn(7, channels, {dtype = dtype}) * 3 + 2
+        local _, mean, var = lt.batch_norm_train(x, layer.weight, layer.bias)
+        local wanted = {running_mean = layer.running_mean * (1 - 0.37) + mean * 0.37,
+          running_var = layer.running_var * (1 - 0.37) + var * (7 / 6) * 0.37}
+        layer(x)
+        for name, value in pairs(wanted) do assert.equal(value:bytes(), layer[name]:bytes()) end
+      end
+    end
+  end)
+
   it("may have a weight alone", function()
     local layer, x = nn.BatchNorm1d(2, {bias = false}), lt.tensor{{1, 2}, {3, 6}}
     layer.weight:detach():copy_(lt.tensor{2, 3})

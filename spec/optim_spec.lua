@@ -212,6 +212,63 @@ describe("a step", function()
   end)
 end)
 
+describe("a gradient that is zeroed", function()
+  local function bits(t) return t:bytes() end
+  local function zeroed(values)
+    local w = lt.param(lt.tensor{1, -2, 3, 4})
+    ;(w * lt.tensor(values)):sum():backward()
+    optim.SGD({w}):zero_grad()
+    return w
+  end
+
+  it("is zeros for who looks at it, steps by it or measures it, also where no backward followed", function()
+    local zeros = bits(lt.zeros(4))
+    assert.equal(zeros, bits(zeroed{5, 6, 7, 8}.grad))
+    local w = zeroed{5, 6, 7, 8}
+    assert.equal(0, optim.clip_grad_norm({w}, 1))
+    w = zeroed{5, 6, 7, 8}
+    optim.SGD({w}, {lr = 0.5, weight_decay = 1}):step()
+    assert.close(w, {0.5, -1, 1.5, 2})
+    w = zeroed{5, 6, 7, 8}
+    w.grad = lt.ones(4)
+    w:sum():backward()
+    assert.close(w.grad, {2, 2, 2, 2})
+  end)
+
+  it("takes the next one as a sum with zeros, and those after it on top", function()
+    local w = zeroed{5, 6, 7, 8}
+    local minus = lt.tensor{-0.0, 0, 1, -1};
+    (w * minus):sum():backward()
+    assert.equal(bits(lt.zeros(4) + minus), bits(w.grad))
+    w = zeroed{5, 6, 7, 8}
+    for _ = 1, 2 do (w * minus):sum():backward() end
+    assert.equal(bits(minus + minus + 0), bits(w.grad))
+  end)
+
+  it("is zeroed at once where somebody holds it", function()
+    local w = lt.param(lt.ones(3))
+    w:sum():backward()
+    local held = w.grad
+    w:zero_grad()
+    assert.close(held, {0, 0, 0})
+    w:sum():backward()
+    assert.close(held, {1, 1, 1})
+  end)
+
+  it("goes through hooks of its leaf, and is asked for at a leaf itself", function()
+    local w = zeroed{5, 6, 7, 8}
+    local handle = w:register_hook(function(g) return g * 3 end)
+    w:sum():backward()
+    assert.close(w.grad, {3, 3, 3, 3})
+    handle:remove()
+    local x = lt.param(lt.tensor(2))
+    x:backward()
+    x:zero_grad()
+    x:backward()
+    assert.close(x.grad, 1)
+  end)
+end)
+
 describe("load_state", function()
   local function fresh() return optim.Adam {lt.param(lt.zeros(2)), lt.param(lt.zeros(3))} end
 

@@ -60,7 +60,7 @@ static bool gather(Tensor **slot, Tensor *dx, Error *e) {
       tensor_release(dx);
       return false;
     }
-    isa(dx->dtype)->add_into(*slot, dx);
+    isa(dx->dtype)->add_into(*slot, dx, false);
     (*slot)->storage->version++;
   } else if (!shared) {
     *slot = dx;
@@ -71,6 +71,30 @@ static bool gather(Tensor **slot, Tensor *dx, Error *e) {
   }
   tensor_release(dx);
   return *slot != NULL;
+}
+
+Tensor *var_grad(Var *v) {
+  if (v->zeroed) tensor_fill(v->grad, number_real(0));
+  v->zeroed = false;
+  return v->grad;
+}
+
+bool var_zero_grad(Var *v, Error *e) {
+  if (!v->grad) return true;
+  if (!later_settle_uses(v->grad->storage, e)) return false;
+  v->zeroed = held_once(v->grad);
+  if (!v->zeroed) tensor_fill(v->grad, number_real(0));
+  v->grad->storage->version++;
+  return true;
+}
+
+static bool gather_leaf(Var *leaf, Tensor *dx, Error *e) {
+  if (!leaf->zeroed) return gather(&leaf->grad, dx, e);
+  isa(dx->dtype)->add_into(leaf->grad, dx, true);
+  leaf->zeroed = false;
+  leaf->grad->storage->version++;
+  tensor_release(dx);
+  return true;
 }
 
 /* The leaves whose gradients this backward has changed, noted where an interruption may come. */
@@ -100,6 +124,7 @@ static void forget_touched(bool discard) {
     if (discard) {
       tensor_release(leaf->grad);
       leaf->grad = NULL;
+      leaf->zeroed = false;
     }
     var_release(leaf);
   }
@@ -150,7 +175,8 @@ static bool deliver(Heap *heap, Node *n, int i, Tensor *dx, Error *e) {
     tensor_release(dx);
     return false;
   }
-  if (!edge->node) return gather(edge->leaf->key ? &edge->leaf->pending : &edge->leaf->grad, dx, e);
+  Var *leaf = edge->leaf;
+  if (!edge->node) return leaf->key ? gather(&leaf->pending, dx, e) : gather_leaf(leaf, dx, e);
   if (!gather_node(edge->node, dx, e)) return false;
   return edge->node->queued || heap_push(heap, edge->node, e);
 }
@@ -164,7 +190,7 @@ static bool settle_hooked(Error *e) {
     leaf->pending = NULL;
     if (!whole) continue;
     ok = graph_host_functions->hooks(leaf->key, &whole, e);
-    if (ok) ok = gather(&leaf->grad, whole, e);
+    if (ok) ok = gather_leaf(leaf, whole, e);
     else tensor_release(whole);
   }
   return ok;
@@ -409,7 +435,7 @@ bool graph_backward(Var *root, const Tensor *seed, Error *e) {
   if (!start) return false;
   if (!root->node) {
     if (!root->key || graph_host_functions->hooks(root->key, &start, e))
-      return gather(&root->grad, start, e);
+      return gather_leaf(root, start, e);
     tensor_release(start);
     return false;
   }

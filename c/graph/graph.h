@@ -12,6 +12,7 @@ typedef struct Node Node;
 typedef struct Var {
   int refs;
   bool requires_grad; /* a leaf whose gradient is wanted */
+  bool zeroed;        /* the gradient is zeros that have not been written: see var_grad */
   Tensor *value;
   Tensor *grad;    /* of a leaf; NULL before the first backward */
   Node *node;      /* what made the value; NULL if nothing wants its gradient */
@@ -23,6 +24,11 @@ typedef struct Var {
 Var *var_new(Tensor *value, Error *e);
 Var *var_retain(Var *v);
 void var_release(Var *v);
+/* The gradient of a leaf, to be read or changed; NULL where there is none. */
+Tensor *var_grad(Var *v);
+/* Zeroes it, where there is one. Nothing is written unless others hold it: the next backward writes
+ * over what is there. */
+bool var_zero_grad(Var *v, Error *e);
 static inline bool var_wants_grad(const Var *v) { return v->requires_grad || v->node; }
 
 /* Does the op take these inputs (c->in) and parameters? Sets the row and the output's shape.

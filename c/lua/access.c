@@ -1,6 +1,5 @@
 /* Floor 5: reading and writing elements, the fields of a tensor, and its metatable. */
 #include "ops/dispatch.h"
-#include "graph/later.h"
 #include "lua/check.h"
 #include "lua/graph.h"
 
@@ -136,7 +135,7 @@ static int push_field(lua_State *L, Var *v, const char *key) {
       return 1;
     }
     Box *box = box_new(L);
-    return push_tensor(L, box, tensor_retain(v->grad), "grad", &e);
+    return push_tensor(L, box, tensor_retain(var_grad(v)), "grad", &e);
   } else {
     return 0;
   }
@@ -189,6 +188,7 @@ static int assign_grad(lua_State *L, Var *v) {
   }
   Tensor *old = v->grad;
   v->grad = fresh;
+  v->zeroed = false;
   tensor_release(old);
   return 0;
 }
@@ -276,10 +276,7 @@ static int l_requires_grad(lua_State *L) {
 static void zero_grad(lua_State *L, int index) {
   Var *v = check_tensor(L, index, "zero_grad", NULL);
   Error e;
-  if (!v->grad) return;
-  if (!later_settle_uses(v->grad->storage, &e)) raise_error(L, "zero_grad: %s", e.text);
-  tensor_fill(v->grad, number_real(0));
-  v->grad->storage->version++;
+  if (!var_zero_grad(v, &e)) raise_error(L, "zero_grad: %s", e.text);
 }
 
 /* x:zero_grad(): zeroes the gradient in place, where there is one */

@@ -128,7 +128,7 @@ static Tensor *read_part(lua_State *L, int64_t i, const Optimizer *o, OptimizerP
   if (!ok) raise_error(L, "optim: %s", e.text);
   p->n = weight->value->numel;
   p->weight = weight->value->data;
-  p->grad = weight->grad->data;
+  p->grad = var_grad(weight)->data;
   return weight->value;
 }
 
@@ -185,8 +185,8 @@ static int l_clip_grad_norm(lua_State *L) {
                 describe(L, 1, got, sizeof got));
   check_list(L, 1, "clip_grad_norm", NULL);
   for (int64_t i = 1; i <= n; i++) {
-    const Var *v = item(L, 1, i, "parameter");
-    if (v->grad) sum += isa(v->grad->dtype)->sum_squares(v->grad->data, v->grad->numel);
+    const Tensor *g = var_grad(item(L, 1, i, "parameter"));
+    if (g) sum += isa(g->dtype)->sum_squares(g->data, g->numel);
   }
   double norm = sqrt(sum), scale = limit / (norm + 1e-6);
   for (int64_t i = 1; i <= n && scale < 1; i++) {

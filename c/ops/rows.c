@@ -136,8 +136,18 @@ static void add_chunk(void *context, int64_t begin, int64_t end, int thread) {
   for (int64_t i = begin; i < end; i++) a[i] += b[i];
 }
 
-void ISA_NAME(add_into)(Tensor *to, const Tensor *from) {
-  parallel_for(to->numel, GRAIN, add_chunk, &(Whole){.to = reals(to), .from = reals(from)});
+/* The sum with zeros: of -0 it is 0. */
+static void first_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Whole *w = context;
+  real *restrict a = w->to;
+  const real *restrict b = w->from;
+  for (int64_t i = begin; i < end; i++) a[i] = 0 + b[i];
+}
+
+void ISA_NAME(add_into)(Tensor *to, const Tensor *from, bool fresh) {
+  Whole w = {.to = reals(to), .from = reals(from)};
+  parallel_for(to->numel, GRAIN, fresh ? first_chunk : add_chunk, &w);
 }
 
 static void scale_chunk(void *context, int64_t begin, int64_t end, int thread) {
