@@ -9,8 +9,20 @@ const puppeteer = require(path.join(folder, "node_modules/puppeteer-core"));
 const chapters = require("./chapters.cjs");
 
 const BROWSERS = {chrome: "/usr/bin/chromium", firefox: "/usr/bin/firefox-esr"};
-const FIRST_MS = 10000, MOVE_MS = 250; // far beyond what is wanted (1000, 16): a busy machine is no failure
+const FIRST_MS = 10000, MOVE_MS = 250; // far beyond what is wanted (1000, 16), as machines differ
+const PATIENCE_MS = 300000, PATIENT = {timeout: PATIENCE_MS, protocolTimeout: PATIENCE_MS};
 const median = list => [...list].sort((a, b) => a - b)[list.length >> 1];
+
+// How many times as long all takes as it would, because other programs have the processors too.
+function crowding() {
+  const start = performance.now(), before = process.cpuUsage();
+  let used;
+  do {
+    const {user, system} = process.cpuUsage(before);
+    used = (user + system) / 1000;
+  } while (used < 300);
+  return Math.max(1, (performance.now() - start) / used);
+}
 
 let failed = 0;
 const seen = [];
@@ -32,7 +44,7 @@ class Reader {
   // Waits until a function of the page is true; false where it does not come true. Asked from here: not every Firefox
   // of Debian's can wait by itself.
   async until(f, what, ...args) {
-    const till = Date.now() + 30000;
+    const till = Date.now() + PATIENCE_MS;
     let fine = false;
     while (!(fine = Boolean(await this.page.evaluate(f, ...args))) && Date.now() < till) await this.rest(30);
     this.check(fine, what);
@@ -110,6 +122,7 @@ class Reader {
 // `width` in pixels; null where the window has it already.
 async function begin(browser, name, width, dark) {
   const page = await browser.newPage(), touch = width !== null && width < 500;
+  page.setDefaultTimeout(PATIENCE_MS);
   const problems = [], requests = [];
   page.on("console", m => {
     const mine = /willReadFrequently/.test(m.text()); // of the test's own looking at pixels
@@ -123,7 +136,8 @@ async function begin(browser, name, width, dark) {
   const reader = new Reader(page, name, touch);
   await reader.until(() => performance.getEntriesByName("ready").length > 0, "the page becomes ready");
   const first = await page.evaluate(() => performance.getEntriesByName("first picture")[0].startTime);
-  reader.check(first < FIRST_MS, `the first picture came after ${first} ms`);
+  const slower = crowding();
+  reader.check(first < FIRST_MS * slower, `the first picture came after ${first} ms, on a machine ${slower} times slower`);
   return {reader, problems, requests, first};
 }
 
@@ -134,7 +148,7 @@ async function end({reader, problems, requests, first}) {
   reader.check(wide <= 0, `the page is ${wide} pixels wider than the window`);
   reader.check(problems.length === 0, `console: ${problems.join("; ")}`);
   reader.check(requests.length === 0, `requests: ${requests.join(" ")}`);
-  reader.check(moves.length > 10 && median(moves) < MOVE_MS, `${moves.length} moves, median ${median(moves)} ms`);
+  reader.check(moves.length > 10 && median(moves) < MOVE_MS * crowding(), `${moves.length} moves, median ${median(moves)} ms`);
   console.log(`${reader.name}: first picture ${first.toFixed(0)} ms, a move ${median(moves).toFixed(1)} ms (median of ${moves.length})`);
   await page.close();
 }
@@ -142,6 +156,7 @@ async function end({reader, problems, requests, first}) {
 // The pieces of README's tour run on its page in the reference.
 async function reference(browser) {
   const page = await browser.newPage(), reader = new Reader(page, "reference", false);
+  page.setDefaultTimeout(PATIENCE_MS);
   await page.setViewport({width: 1280, height: 900});
   await page.goto(url.pathToFileURL(path.join(docs, "README.html")).href);
   const buttons = await page.$$("button.run");
@@ -150,7 +165,7 @@ async function reference(browser) {
     await button.evaluate(e => e.scrollIntoView({block: "center"}));
     await button.click();
     await page.waitForFunction(e => !e.disabled && e.nextElementSibling.childNodes.length > 0
-      && !/^Fetching/.test(e.nextElementSibling.textContent), {timeout: 60000}, button);
+      && !/^Fetching/.test(e.nextElementSibling.textContent), {timeout: PATIENCE_MS}, button);
   }
   const outputs = await page.$$eval(".output", list => list.map(e => e.textContent));
   reader.check(/\[10, 14\]/.test(outputs[0]), `the first prints ${outputs[0]}`);
@@ -162,7 +177,7 @@ async function reference(browser) {
 }
 
 async function main() {
-  const browser = await puppeteer.launch({browser: "chrome", executablePath: BROWSERS.chrome, args: ["--no-sandbox"]});
+  const browser = await puppeteer.launch({...PATIENT, browser: "chrome", executablePath: BROWSERS.chrome, args: ["--no-sandbox"]});
   for (const [name, width, dark] of [["wide", 1280, false], ["phone", 390, true]]) {
     const session = await begin(browser, name, width, dark);
     for (const [chapter, use] of Object.entries(chapters)) {
@@ -175,7 +190,7 @@ async function main() {
   await browser.close();
   // Firefox: the same page, its chapters once with a pointer. Its window has the size, for Debian has versions of it
   // that cannot be told one later.
-  const firefox = await puppeteer.launch({browser: "firefox", executablePath: BROWSERS.firefox, defaultViewport: null,
+  const firefox = await puppeteer.launch({...PATIENT, browser: "firefox", executablePath: BROWSERS.firefox, defaultViewport: null,
     args: ["--width=1280", "--height=900"]});
   const session = await begin(firefox, "firefox", null, false);
   for (const [chapter, use] of Object.entries(chapters)) {
