@@ -5,6 +5,7 @@
 local core = require "latent.core"
 local lt = require "latent"
 local files = require "latent.base.files"
+local moment = require "spec.support.moment"
 
 local SHIM = files.capture "pwd" .. "/build/faults/allocations.so"
 local STARTED = "LATENT_FAULTS_STARTED"
@@ -53,10 +54,10 @@ local folder = assert(files.capture "mktemp -d")
 
 local function listing() return files.capture("ls -A " .. files.quote(folder)) or "" end
 
--- A moment later: the end of the pipe that the shell writes into is closed here only after it has begun.
+-- Once this process reads: the end of the pipe that the shell writes into is closed here only after it has begun.
 local function open_files()
   collectgarbage()
-  return tonumber((files.capture("sleep 0.1; ls /proc/" .. core.pid() .. "/fd | wc -l")))
+  return tonumber((files.capture(moment.asleep(core.pid()) .. "ls /proc/" .. core.pid() .. "/fd | wc -l")))
 end
 
 local function state()

@@ -6,7 +6,7 @@ local files = require "latent.base.files"
 local readers = require "tools.fuzz.readers"
 local shrink = require "tools.fuzz.shrink"
 
-local SLICE, PATIENCE = 20, 60 -- seconds of a process's work, and how much longer it may take
+local SLICE, PATIENCE = 20, 600 -- seconds of a process's work, and how much longer it may take on a busy machine
 local TRIES = 400 -- runs that making a failing input small may cost
 
 local function fail(message)
