@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-enum { BLOCK = 4, FILL_GRAIN = 512 /* blocks of a parallel chunk */ };
+/* Grains: blocks of a parallel chunk. */
+enum { BLOCK = 4, FILL_GRAIN = 512, NORMAL_GRAIN = 128 };
 
 typedef struct Words {
   uint32_t w[BLOCK];
@@ -38,7 +39,7 @@ typedef struct Fill {
   Generator generator;
   float *floats;   /* these ... */
   double *doubles; /* ... or these */
-  int64_t n;
+  int64_t n, grain;
   Convert *convert;
   double p;
 } Fill;
@@ -60,7 +61,7 @@ static void fill_body(void *context, int64_t begin, int64_t end, int thread) {
 static void fill(Generator *g, Fill f) {
   int64_t blocks = (f.n + BLOCK - 1) / BLOCK;
   f.generator = *g;
-  parallel_for(blocks, FILL_GRAIN, fill_body, &f);
+  parallel_for(blocks, f.grain, fill_body, &f);
   g->block += (uint64_t)blocks;
 }
 
@@ -88,13 +89,13 @@ static void to_normal(const Words *words, float out[BLOCK], double p) {
 
 #define FILLS(TYPE, FIELD)                                                                         \
   void random_uniform_##TYPE(Generator *g, TYPE *out, int64_t n) {                                 \
-    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_uniform});                                  \
+    fill(g, (Fill){.FIELD = out, .n = n, .grain = FILL_GRAIN, .convert = to_uniform});             \
   }                                                                                                \
   void random_normal_##TYPE(Generator *g, TYPE *out, int64_t n) {                                  \
-    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_normal});                                   \
+    fill(g, (Fill){.FIELD = out, .n = n, .grain = NORMAL_GRAIN, .convert = to_normal});            \
   }                                                                                                \
   void random_bernoulli_##TYPE(Generator *g, TYPE *out, int64_t n, double p) {                     \
-    fill(g, (Fill){.FIELD = out, .n = n, .convert = to_bernoulli, .p = p});                        \
+    fill(g, (Fill){.FIELD = out, .n = n, .grain = FILL_GRAIN, .convert = to_bernoulli, .p = p});   \
   }
 
 FILLS(float, floats)
