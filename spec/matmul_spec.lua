@@ -136,6 +136,32 @@ describe("a matrix product", function()
     end
   end)
 
+  -- a long sum of few rows and columns, also from a factor that is turned over, with a bias and in a gradient
+  it("has the same bits where its depth is shared out, in a row and among others", function()
+    local before = lt.threads()
+    lt.manual_seed(7)
+    for _, s in ipairs{{32, 128, 4096}, {40, 70, 5000}, {150, 33, 2200}, {20, 200, 2304}} do
+      local m, n, k = table.unpack(s)
+      local x, w, b, dy = lt.param(lt.randn(m, k)), lt.param(lt.randn(k, n)), lt.randn(n), lt.randn(m, k)
+      local of, grads = {}, {}
+      for _, count in ipairs{1, 2, 16} do
+        lt.set_threads(count)
+        of[#of + 1] = lt.linear(x, w, b):detach()
+        local wide = lt.param(lt.zeros(m, n))
+        lt.linear(wide, w:detach():transpose()):backward(dy)
+        grads[#grads + 1] = wide.grad
+      end
+      lt.set_threads(before)
+      local what = table.concat(s, " ")
+      assert(equal_bits(of[1], of[2]) and equal_bits(of[1], of[3]), what)
+      assert(equal_bits(grads[1], grads[2]) and equal_bits(grads[1], grads[3]), what)
+      for _, row in ipairs{1, m // 2, m} do
+        assert(equal_bits(of[1]:slice(1, row, row), lt.linear(x:detach():slice(1, row, row), w:detach(), b)), what)
+        assert(equal_bits(grads[1]:slice(1, row, row), dy:slice(1, row, row):matmul(w:detach())), what)
+      end
+    end
+  end)
+
   it("is right where it is cut into jobs", function()
     local a, b = whole(lt, 1, 400, 300), whole(lt, 2, 300, 350)
     local y = a:matmul(b)

@@ -4,64 +4,23 @@
  * as they can be. */
 #include "ops/gemm.h"
 
-#include "base/parallel.h"
-#include "base/shortcuts.h"
-#include "simd/gemm_dot.h"
-#include "simd/gemm_pack.h"
+#include "ops/gemm_plan.h"
+
+#include <string.h>
 
 enum {
-  SLAB_BYTES = 32 << 20, /* the most that is packed at once */
-  BLOCK_PANELS = 8,      /* rows of a job, in panels: its part of a fits the second cache */
-  BLOCK_STRIPS = 32,     /* columns of a job, in strips */
-  /* So few panels stay together, so that each strip of b has one job, ... */
-  THIN_PANELS = 192 / TILE_ROWS,
-  THIN_JOBS = 8,          /* ... where there are as many jobs all the same; */
-  FLAT_STRIPS = 4,        /* so few strips, so that each panel of a has one */
-  JOBS = 64,              /* as many jobs are made, as long as ... */
-  JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products */
-  PACK_JOB = 1 << 15,     /* numbers of a job that packs */
-  SMALL_COLUMNS = 128,    /* the most of a small product */
-  SMALL_START = 1 << 10,  /* so many products are worth what one needs beside its own */
-  PAGE = 4096 / (int)sizeof(real),
-  FEW = 4 * PANEL_A + 2 * PANEL_B /* so many packed numbers need no memory from elsewhere */
+  SLAB_BYTES = 32 << 20, /* the most of one product that is packed at once */
+  PACK_JOB = 1 << 14,    /* numbers of a job that packs */
+  SMALL_START = 1 << 10, /* so many products are worth what a small one needs beside its own */
+  /* Of so many packed numbers the second product's are packed while the first one is computed: all
+   * at once would not stay in the caches. */
+  TOGETHER = 1 << 20,
+  FEW = 4 * PANEL_A + 2 * PANEL_B /* so many need no memory from elsewhere */
 };
-
-/* A product with strides in the place of transpositions. Its columns are cut into strips, of which
- * the first `direct` are read where they lie, the first `wide` of them in long pieces. */
-typedef struct Plan {
-  int64_t m, n, k, count;
-  Part a, b;
-  int64_t a_next, b_next, c_next;
-  real *c;
-  int64_t c_row, c_column;
-  const real *bias;
-  bool bias_rows, add;
-  int64_t panels, strips, depths; /* of rows, of columns, of the products of a sum */
-  int64_t direct, wide, wide_columns;
-  TileFunction *wide_tile;
-  bool a_in_job, b_in_job; /* packed by the one job that wants it */
-  real *packed_a, *packed_b;
-  int64_t block_panels, block_strips, row_blocks, column_blocks; /* jobs */
-} Plan;
-
-static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
-
-/* ---- rows, columns and depth, cut ---- */
-
-/* Panels are equally high, as far as that goes. */
-static int64_t panel_row(const Plan *p, int64_t panel) { return p->m * panel / p->panels; }
-
-static int64_t strip_column(const Plan *p, int64_t strip) {
-  int64_t wide = min(strip, p->wide);
-  return wide * p->wide_columns + (strip - wide) * TILE_COLUMNS;
-}
 
 static int64_t depth_of(const Plan *p, int64_t block) {
   return min(TILE_DEPTH, p->k - block * TILE_DEPTH);
 }
-
-static int64_t packed_strips(const Plan *p) { return p->strips - p->direct; }
 
 static real *panel_of_a(const Plan *p, int64_t z, int64_t depth, int64_t panel) {
   return p->packed_a + ((z * p->depths + depth) * p->panels + panel) * PANEL_A;
@@ -82,6 +41,10 @@ static void pack_panel_a(const Plan *p, int64_t z, int64_t depth, int64_t panel,
   pack_a(&part, (int)(end - row), depth_of(p, depth), part.column != 1, to);
 }
 
+static const real *lying_a(const Plan *p, int64_t z, int64_t depth) {
+  return p->a.from + z * p->a_next + depth * TILE_DEPTH * p->a.column;
+}
+
 static const real *lying_b(const Plan *p, int64_t z, int64_t depth, int64_t strip) {
   return p->b.from + z * p->b_next + depth * TILE_DEPTH * p->b.row +
          strip_column(p, strip) * p->b.column;
@@ -93,30 +56,26 @@ static void pack_panel_b(const Plan *p, int64_t z, int64_t depth, int64_t strip,
   pack_b(&part, depth_of(p, depth), (int)min(TILE_COLUMNS, p->n - strip_column(p, strip)), to);
 }
 
-/* How many panels are packed before the jobs. */
-static int64_t panels_of_a(const Plan *p) {
-  return p->a_in_job ? 0 : p->count * p->depths * p->panels;
-}
-static int64_t panels_of_b(const Plan *p) {
-  return p->b_in_job ? 0 : (p->b_next == 0 ? 1 : p->count) * p->depths * packed_strips(p);
-}
-
-static void pack_panels(void *context, int64_t begin, int64_t end, int thread) {
+static void pack_panels_a(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Plan *p = context;
-  int64_t in_a = panels_of_a(p);
   for (int64_t i = begin; i < end; i++) {
-    bool of_a = i < in_a;
-    int64_t item = of_a ? i : i - in_a, side = of_a ? p->panels : packed_strips(p);
-    int64_t at = item % side, depth = item / side % p->depths, z = item / side / p->depths;
-    if (of_a) pack_panel_a(p, z, depth, at, panel_of_a(p, z, depth, at));
-    else pack_panel_b(p, z, depth, p->direct + at, panel_of_b(p, z, depth, p->direct + at));
+    int64_t panel = i % p->panels, depth = i / p->panels % p->depths, z = i / p->panels / p->depths;
+    pack_panel_a(p, z, depth, panel, panel_of_a(p, z, depth, panel));
+  }
+}
+
+static void pack_panels_b(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  for (int64_t i = begin; i < end; i++) {
+    int64_t side = packed_strips(p), strip = p->direct + i % side;
+    int64_t depth = i / side % p->depths, z = i / side / p->depths;
+    pack_panel_b(p, z, depth, strip, panel_of_b(p, z, depth, strip));
   }
 }
 
 /* ---- multiplying ---- */
-
-enum { MOST_PANELS = THIN_PANELS > BLOCK_PANELS ? THIN_PANELS : BLOCK_PANELS };
 
 /* The part of a result that a job computes: some panels by some strips, of one product. */
 typedef struct Area {
@@ -148,9 +107,10 @@ static Source source_of(const Plan *p, const Area *area, int64_t depth, int64_t 
 static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip,
                            const real *a, Source s) {
   int64_t column = strip_column(p, strip), width = strip < p->wide ? p->wide_columns : TILE_COLUMNS;
-  real *c = p->c + area->z * p->c_next + column * p->c_column;
+  bool first = depth == 0, apart = p->deep && !first;
+  real *c = apart ? p->sums + (depth - 1) * p->m * p->n : p->c + area->z * p->c_next;
   Tile t = {.depth = depth_of(p, depth),
-            .a_step = TILE_ROWS,
+            .a_step = p->a_lies ? p->a.column : TILE_ROWS,
             .b = s.b,
             .b_step = s.row,
             .copy = s.copy,
@@ -158,17 +118,18 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
             .c_column = p->c_column,
             .columns = (int)min(width, p->n - column),
             .by_depth = p->a.column != 1,
-            .add = p->add || depth > 0,
+            .add = !apart && (p->add || !first),
             .bias_rows = p->bias_rows};
-  for (int64_t i = 0; i < area->panels; i++, a += PANEL_A) {
+  c += column * p->c_column;
+  for (int64_t i = 0; i < area->panels; i++) {
     int64_t row = area->rows[i], rows = area->rows[i + 1] - row;
     bool copies = s.copy && i == 0, soon = i < 2; /* the next strip; then the next panel */
-    t.a = a;
+    t.a = a + (p->a_lies ? row : i * PANEL_A);
     t.c = c + row * p->c_row;
-    t.next = a + PANEL_A;
+    t.next = t.a + PANEL_A;
     if (soon) t.next = s.lies ? s.b + width + i * TILE_LINE : s.b + PANEL_B + i * (PANEL_B / 2);
     t.next_step = soon && s.lies ? s.row : TILE_LINE;
-    t.bias = p->bias ? p->bias + (p->bias_rows ? row : column) : NULL;
+    t.bias = p->bias && first ? p->bias + (p->bias_rows ? row : column) : NULL;
     (strip < p->wide ? p->wide_tile : copies ? tiles_copying[rows] : tiles[rows])(&t);
     if (copies) t.b = s.copy, t.b_step = TILE_COLUMNS;
   }
@@ -177,7 +138,8 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
 /* An area, one depth; `own`: for what this job packs. */
 static void multiply_area(const Plan *p, const Area *area, int64_t depth, real *own) {
   const real *a = own;
-  if (!p->a_in_job) a = panel_of_a(p, area->z, depth, area->top);
+  if (p->a_lies) a = lying_a(p, area->z, depth);
+  else if (!p->a_in_job) a = panel_of_a(p, area->z, depth, area->top);
   else
     for (int64_t i = 0; i < area->panels; i++, own += PANEL_A)
       pack_panel_a(p, area->z, depth, area->top + i, own);
@@ -185,36 +147,45 @@ static void multiply_area(const Plan *p, const Area *area, int64_t depth, real *
     multiply_strip(p, area, depth, strip, a, source_of(p, area, depth, strip, own));
 }
 
+static Area area_of(const Plan *p, int64_t z, int64_t row_block, int64_t column_block) {
+  Area area = {.z = z, .top = row_block * p->block_panels, .first = column_block * p->block_strips};
+  area.panels = min(p->block_panels, p->panels - area.top);
+  area.last = min(area.first + p->block_strips, p->strips);
+  for (int64_t i = 0; i <= area.panels; i++) area.rows[i] = panel_row(p, area.top + i);
+  return area;
+}
+
 /* A strip of b stays in the first cache while the panels of a pass it. */
 static void multiply_block(void *context, int64_t begin, int64_t end, int thread) {
   const Plan *p = context;
   for (int64_t job = begin; job < end; job++) {
     int64_t rest = job / p->row_blocks;
-    Area area = {.z = rest / p->column_blocks,
-                 .top = job % p->row_blocks * p->block_panels,
-                 .first = rest % p->column_blocks * p->block_strips};
-    area.panels = min(p->block_panels, p->panels - area.top);
-    area.last = min(area.first + p->block_strips, p->strips);
-    for (int64_t i = 0; i <= area.panels; i++) area.rows[i] = panel_row(p, area.top + i);
+    Area area = area_of(p, rest / p->column_blocks, job % p->row_blocks, rest % p->column_blocks);
     for (int64_t depth = 0; depth < p->depths; depth++)
       multiply_area(p, &area, depth, parallel_scratch(thread));
   }
 }
 
+static void multiply_depth(void *context, int64_t begin, int64_t end, int thread) {
+  const Plan *p = context;
+  for (int64_t job = begin; job < end; job++) {
+    Area area = area_of(p, 0, 0, job % p->column_blocks);
+    multiply_area(p, &area, job / p->column_blocks, parallel_scratch(thread));
+  }
+}
+
+/* The sums of all depths, in the order in which one job would add them. */
+static void join_depths(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  for (int64_t depth = 1; depth < p->depths; depth++) {
+    const real *restrict sums = p->sums + (depth - 1) * p->m * p->n;
+    real *restrict c = p->c;
+    for (int64_t i = begin; i < end; i++) c[i] += sums[i];
+  }
+}
+
 /* ---- small products ---- */
-
-/* Those of which nothing is worth packing: a is read where it lies, and b where its rows are dense
- * and can be read in parts. The products of a batch are shared out whole. */
-static bool is_small(const Plan *p) {
-  bool wide = p->m <= WIDE_ROWS && p->n > TILE_COLUMNS;
-  return !wide && p->k <= TILE_DEPTH && p->n <= SMALL_COLUMNS && p->m <= MOST_PANELS * TILE_ROWS &&
-         p->m * p->n * p->k < 2 * JOB_PRODUCTS && shortcut(PRODUCT_SMALL);
-}
-
-static bool lies_small(const Plan *p) {
-  int64_t rest = p->n % TILE_COLUMNS;
-  return p->b.column == 1 && (PARTS_LOAD || rest == 0 || rest == LANES);
-}
 
 static void small_tile(const Plan *p, const int64_t *rows, int64_t z, int64_t panel, int64_t column,
                        Tile *t) {
@@ -266,21 +237,12 @@ static void multiply_small(void *context, int64_t begin, int64_t end, int thread
   }
 }
 
-static bool run_small(Plan *p, Error *e) {
-  p->panels = parts(p->m, TILE_ROWS);
-  p->strips = parts(p->n, TILE_COLUMNS);
-  int64_t own = lies_small(p) ? 0 : p->strips * TILE_COLUMNS * p->k;
-  if (!parallel_reserve(own * (int64_t)sizeof(real))) return error_set(e, "out of memory");
-  parallel_for(p->count, parts(JOB_PRODUCTS, p->m * p->n * p->k + SMALL_START), multiply_small, p);
-  return true;
-}
-
 /* ---- few columns: dot products ---- */
 
 /* b, (columns, depth): where it does not lie so, it has been copied. */
 static const real *columns_of_b(const Plan *p, int64_t z, int64_t *row) {
-  *row = p->packed_b ? p->k : p->b.column;
-  if (!p->packed_b) return p->b.from + z * p->b_next;
+  *row = p->packed > 0 ? p->k : p->b.column;
+  if (p->packed == 0) return p->b.from + z * p->b_next;
   return p->packed_b + (p->b_next == 0 ? 0 : z) * p->n * p->k;
 }
 
@@ -309,157 +271,96 @@ static void multiply_rows(void *context, int64_t begin, int64_t end, int thread)
   }
 }
 
-static void copy_columns(Plan *p) {
-  int64_t copies = p->b_next == 0 ? 1 : p->count;
-  for (int64_t z = 0; z < copies; z++)
+static void copy_columns(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  const Plan *p = context;
+  for (int64_t z = begin; z < end; z++)
     for (int64_t j = 0; j < p->n; j++)
       for (int64_t k = 0; k < p->k; k++)
         p->packed_b[(z * p->n + j) * p->k + k] =
             p->b.from[z * p->b_next + k * p->b.row + j * p->b.column];
 }
 
-static bool run_dots(Plan *p, Error *e) {
-  Shape size = {1, {(p->b_next == 0 ? 1 : p->count) * p->n * p->k}};
-  Tensor *copy = NULL;
-  if (p->b.row != 1) {
-    if (!(copy = tensor_new(DTYPE_REAL, &size, e))) return false;
-    p->packed_b = reals(copy);
-    copy_columns(p);
+/* ---- regions ---- */
+
+typedef struct Region {
+  int count;
+  ParallelRange range[2 * PRODUCTS + 1];
+} Region;
+
+static void add_range(Region *r, int64_t n, int64_t grain, ParallelBody *body, Plan *p) {
+  r->range[r->count++] = (ParallelRange){n, grain, body, p};
+}
+
+static void run_region(Region *r) {
+  parallel_ranges(r->range, r->count);
+  r->count = 0;
+}
+
+/* What is packed before the jobs. */
+static void add_packing(Region *r, Plan *p) {
+  int64_t depth = min(p->k, TILE_DEPTH), b = p->n * p->k;
+  if (p->way == BY_DOTS) add_range(r, p->packed / b, parts(PACK_JOB, b), copy_columns, p);
+  if (p->way != IN_BLOCKS) return;
+  add_range(r, panels_of_a(p), parts(PACK_JOB, depth * TILE_ROWS), pack_panels_a, p);
+  add_range(r, panels_of_b(p), parts(PACK_JOB, depth * TILE_COLUMNS), pack_panels_b, p);
+}
+
+static void add_multiplying(Region *r, Plan *p) {
+  int64_t rows = parts(JOB_PRODUCTS, p->k * p->n), blocks = p->row_blocks * p->column_blocks;
+  int64_t together = parts(JOB_PRODUCTS, p->work + 1);
+  if (p->way == SMALL)
+    add_range(r, p->count, parts(JOB_PRODUCTS, p->m * p->n * p->k + SMALL_START), multiply_small,
+              p);
+  else if (p->way == BY_DOTS)
+    add_range(r, p->count * p->m, parts(rows, DOT_ROWS) * DOT_ROWS, multiply_rows, p);
+  else if (p->deep) add_range(r, blocks * p->depths, together, multiply_depth, p);
+  else add_range(r, blocks * p->count, together, multiply_block, p);
+}
+
+static void lay_out(Plan *p, real *memory) {
+  p->packed_a = p->packed_b = memory;
+  if (p->way != IN_BLOCKS) return;
+  p->packed_b += panels_of_a(p) * PANEL_A;
+  p->sums = p->packed_b + panels_of_b(p) * PANEL_B;
+}
+
+static void run_planned(Plan *plans, int count, const ParallelRange *beside, bool apart) {
+  Region now = {0}, next = {0}, join = {0};
+  if (beside) next.range[next.count++] = *beside;
+  for (Plan *p = plans; p < plans + count; p++) {
+    add_packing(&now, p);
+    add_multiplying(&next, p);
+    if (p->deep) add_range(&join, p->m * p->n, parts(PACK_JOB, p->depths), join_depths, p);
+    if (!apart) continue;
+    run_region(&now);
+    now = next;
+    next.count = 0;
   }
-  int64_t rows = parts(JOB_PRODUCTS, p->k * p->n);
-  parallel_for(p->count * p->m, parts(rows, DOT_ROWS) * DOT_ROWS, multiply_rows, p);
-  tensor_release(copy);
-  return true;
+  run_region(&now);
+  run_region(&next);
+  run_region(&join);
 }
 
-/* ---- planning ---- */
-
-/* For one panel of rows, or two, those of b are read where they lie, for few of them in long
- * pieces. The last columns of b are packed all the same where they are no whole vector. */
-static void plan_strips(Plan *p) {
-  bool apart = p->b.row % PAGE != 0; /* else b's rows evict one another from the caches */
-  int64_t most = apart ? 2 * TILE_ROWS : TILE_ROWS;
-  bool few = p->b.column == 1 && p->m <= most && shortcut(PRODUCT_DIRECT);
-  bool far = p->m == 1 && p->n >= LONG_LEAST;
-  p->wide_columns = far ? long_columns(p->n) : WIDE_COLUMNS;
-  p->wide_tile = far ? long_1 : p->m <= WIDE_ROWS ? wide_tiles[p->m] : NULL;
-  p->wide = few && p->wide_tile ? p->n / p->wide_columns : 0;
-  int64_t left = p->n - p->wide * p->wide_columns;
-  p->strips = p->wide + parts(left, TILE_COLUMNS);
-  p->direct = few ? p->wide + left / TILE_COLUMNS + (left % TILE_COLUMNS == LANES) : 0;
-}
-
-/* Rows and columns are cut until there are jobs enough. What has few panels is cut by columns
- * first, so that each strip of b has one job, which packs it; what has few strips by rows. */
-static void plan_jobs(Plan *p) {
-  bool low = p->m <= p->n || p->strips > FLAT_STRIPS, dense = p->b.column == 1;
-  bool thin = p->panels <= THIN_PANELS && low, flat = !thin && p->strips <= FLAT_STRIPS;
-  int64_t least = thin && !dense ? p->panels : thin || flat ? 2 : 1;
-  p->block_panels = thin ? p->panels : BLOCK_PANELS;
-  p->block_strips = min(BLOCK_STRIPS, p->strips);
-  for (;;) {
-    p->row_blocks = parts(p->panels, p->block_panels);
-    p->column_blocks = parts(p->strips, p->block_strips);
-    int64_t rows = p->block_panels * TILE_ROWS, columns = p->block_strips * TILE_COLUMNS;
-    int64_t jobs = p->count * p->row_blocks * p->column_blocks;
-    bool enough = jobs >= (thin && p->block_strips == 1 ? THIN_JOBS : JOBS);
-    if (enough || rows * columns * p->k < 2 * (int64_t)JOB_PRODUCTS) break;
-    bool by_columns = thin || p->block_panels <= least || (!flat && columns > rows);
-    if (by_columns && p->block_strips > 1) p->block_strips = (p->block_strips + 1) / 2;
-    else if (p->block_panels > least) p->block_panels = (p->block_panels + 1) / 2;
-    else break;
-  }
-  p->a_in_job = p->column_blocks == 1;
-  p->b_in_job = (p->row_blocks == 1 || (thin && dense)) && (p->count == 1 || p->b_next != 0);
-}
-
-static bool is_dots(const Plan *p) {
-  bool deep = p->k >= DOT_DEPTH || p->b.row == 1;
-  return deep && p->n <= DOT_COLUMNS && p->a.column == 1 && shortcut(PRODUCT_BY_DOTS);
-}
-
-static bool run(Plan *p, Error *e) {
-  p->depths = parts(p->k, TILE_DEPTH);
-  p->panels = parts(p->m, TILE_ROWS);
-  plan_strips(p);
-  plan_jobs(p);
-  int64_t own = (p->a_in_job ? p->block_panels * PANEL_A : 0) + (p->b_in_job ? PANEL_B : 0);
-  if (!parallel_reserve(own * (int64_t)sizeof(real))) return error_set(e, "out of memory");
-  int64_t in_a = panels_of_a(p), in_b = panels_of_b(p);
-  Shape size = {1, {in_a * PANEL_A + in_b * PANEL_B}};
+static bool run(Plan *plans, int count, const ParallelRange *beside, Error *e) {
   real few[FEW] __attribute__((aligned(64)));
+  Shape size = {1, {0}};
+  int64_t own = 0;
+  for (int i = 0; i < count; i++) {
+    size.size[0] += plans[i].packed;
+    if (plans[i].own > own) own = plans[i].own;
+  }
+  if (!parallel_reserve(own * (int64_t)sizeof(real))) return error_set(e, "out of memory");
   Tensor *packed = size.size[0] <= FEW ? NULL : tensor_new(DTYPE_REAL, &size, e);
   if (!packed && size.size[0] > FEW) return false;
-  p->packed_a = packed ? reals(packed) : few;
-  p->packed_b = p->packed_a + in_a * PANEL_A;
-  parallel_for(in_a + in_b, parts(PACK_JOB, TILE_DEPTH * TILE_ROWS), pack_panels, p);
-  int64_t jobs = p->count * p->row_blocks * p->column_blocks;
-  int64_t products = p->m * p->n * p->k * p->count / jobs;
-  parallel_for(jobs, parts(JOB_PRODUCTS, products + 1), multiply_block, p);
+  real *memory = packed ? reals(packed) : few;
+  for (int i = 0; i < count; memory += plans[i++].packed) lay_out(&plans[i], memory);
+  run_planned(plans, count, beside, size.size[0] > TOGETHER);
   tensor_release(packed);
   return true;
 }
 
-/* What the tiles of m rows and n columns cost beside the products that they make: each takes at
- * least the time that its first sum needs. */
-static double cost(int64_t m, int64_t n) {
-  enum { LATENCY = 8 };
-  int64_t panels = parts(m, TILE_ROWS), vecs = parts(n, LANES);
-  double height = (double)m / (double)panels, whole = (double)(vecs / TILE_VECS);
-  double full = height * TILE_VECS > LATENCY ? height * TILE_VECS : LATENCY;
-  double half = height > LATENCY ? height : LATENCY;
-  return (double)panels * (whole * full + (double)(vecs % TILE_VECS) * half);
-}
-
-/* What it costs to lay numbers out anew, turned over or as they are: vectors of them are loaded,
- * shuffled and stored. */
-static double laying(double numbers, bool turned) {
-  int shuffles = 0;
-  while (turned && 1 << shuffles < LANES) shuffles++;
-  return numbers * 0.6 * (shuffles + 2) / LANES;
-}
-
-/* Turned over, c is written by columns; rows whole pages apart evict one another then. */
-static bool is_better_over(const Product *p) {
-  if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
-  /* These would become dot products, of other bits than those of more rows. */
-  if (p->n == 1 && p->m <= DOT_COLUMNS) return false;
-  if (!shortcut(PRODUCT_OVER)) return false;
-  double m = (double)p->m, n = (double)p->n, k = (double)p->k;
-  double straight = cost(p->m, p->n) * k + laying(m * k, false);
-  double over = cost(p->n, p->m) * k + laying(n * k, false);
-  if (p->b_transposed) straight += laying(k * n, true);
-  if (!p->a_transposed) over += laying(k * m, true);
-  over += laying(m * n, true) * (p->n % PAGE == 0 ? 8 : 1);
-  return over < 0.95 * straight;
-}
-
-static Plan plan_of(const Product *p) {
-  Plan plan = {.m = p->m,
-               .n = p->n,
-               .k = p->k,
-               .count = p->count,
-               .a = p->a_transposed ? (Part){p->a, 1, p->m} : (Part){p->a, p->k, 1},
-               .b = p->b_transposed ? (Part){p->b, 1, p->k} : (Part){p->b, p->n, 1},
-               .a_next = p->a_next,
-               .b_next = p->b_next,
-               .c_next = p->c_next,
-               .c = p->c,
-               .c_row = p->n,
-               .c_column = 1,
-               .bias = p->bias,
-               .add = p->add};
-  bool few_over = p->m <= DOT_COLUMNS && p->b_transposed && shortcut(PRODUCT_BY_DOTS);
-  if (is_dots(&plan) || (!few_over && !is_better_over(p))) return plan;
-  Plan over = plan;
-  over.m = plan.n, over.n = plan.m;
-  over.a = (Part){plan.b.from, plan.b.column, plan.b.row};
-  over.b = (Part){plan.a.from, plan.a.column, plan.a.row};
-  over.a_next = plan.b_next, over.b_next = plan.a_next;
-  over.c_row = 1, over.c_column = p->n;
-  over.bias_rows = true;
-  return over;
-}
+/* ---- slabs ---- */
 
 /* The part of a plan whose rows, columns, products and batches begin and end somewhere. */
 typedef struct Range {
@@ -494,30 +395,60 @@ static void fill(const Product *p) {
     }
 }
 
-bool ISA_NAME(gemm)(const Product *product, Error *e) {
-  if (product->m == 0 || product->n == 0 || product->count == 0) return true;
-  if (product->k == 0) {
-    if (!product->add) fill(product);
-    return true;
-  }
-  Plan p = plan_of(product);
-  if (is_dots(&p)) return run_dots(&p, e);
-  if (is_small(&p)) return run_small(&p, e);
+/* The sizes of the slabs that one is cut into. */
+typedef struct Slabs {
+  int64_t rows, columns, depth, count;
+} Slabs;
+
+static Slabs slabs_of(const Plan *p) {
   const int64_t word = sizeof(real), one = 2 * word * TILE_DEPTH;
-  int64_t rows = fitting(p.m, TILE_ROWS, one * TILE_ROWS);
-  int64_t columns = fitting(p.n, TILE_COLUMNS, one * TILE_COLUMNS);
-  int64_t depth = fitting(p.k, TILE_DEPTH, one / 2 * (rows + columns));
-  int64_t count = fitting(p.count, 1, word * depth * (rows + columns));
-  for (int64_t z = 0; z < p.count; z += count)
-    for (int64_t i = 0; i < p.m; i += rows)
-      for (int64_t j = 0; j < p.n; j += columns)
-        for (int64_t k = 0; k < p.k; k += depth) {
+  Slabs s;
+  s.rows = fitting(p->m, TILE_ROWS, one * TILE_ROWS);
+  s.columns = fitting(p->n, TILE_COLUMNS, one * TILE_COLUMNS);
+  s.depth = fitting(p->k, TILE_DEPTH, one / 2 * (s.rows + s.columns));
+  s.count = fitting(p->count, 1, word * s.depth * (s.rows + s.columns));
+  return s;
+}
+
+static bool is_one_slab(const Plan *p) {
+  Slabs s = slabs_of(p);
+  return s.rows >= p->m && s.columns >= p->n && s.depth >= p->k && s.count >= p->count;
+}
+
+static bool run_slabs(const Plan *p, Error *e) {
+  Slabs s = slabs_of(p);
+  for (int64_t z = 0; z < p->count; z += s.count)
+    for (int64_t i = 0; i < p->m; i += s.rows)
+      for (int64_t j = 0; j < p->n; j += s.columns)
+        for (int64_t k = 0; k < p->k; k += s.depth) {
           Plan slab =
-              slab_of(&p, (Range){z, min(z + count, p.count)}, (Range){i, min(i + rows, p.m)},
-                      (Range){j, min(j + columns, p.n)}, (Range){k, min(k + depth, p.k)});
-          if (!run(&slab, e)) return false;
+              slab_of(p, (Range){z, min(z + s.count, p->count)}, (Range){i, min(i + s.rows, p->m)},
+                      (Range){j, min(j + s.columns, p->n)}, (Range){k, min(k + s.depth, p->k)});
+          plan_blocks(&slab);
+          if (!run(&slab, 1, NULL, e)) return false;
         }
   return true;
+}
+
+bool ISA_NAME(gemm_all)(const Product *products, int count, const ParallelRange *beside, Error *e) {
+  Plan plans[PRODUCTS];
+  int together = 0;
+  for (int i = 0; i < count; i++) {
+    const Product *product = &products[i];
+    if (product->m == 0 || product->n == 0 || product->count == 0) continue;
+    if (product->k == 0) {
+      if (!product->add) fill(product);
+      continue;
+    }
+    Plan p = plan_of(product);
+    if (is_dots(&p)) plan_dots(&p);
+    else if (is_small(&p)) plan_small(&p);
+    else if (is_one_slab(&p)) plan_blocks(&p);
+    else if (!run_slabs(&p, e)) return false;
+    else continue;
+    plans[together++] = p;
+  }
+  return run(plans, together, beside, e);
 }
 
 GemmTile *const *ISA_NAME(gemm_tiles)(void) { return tiles; }

@@ -2,7 +2,7 @@
 #ifndef LATENT_GEMM_H
 #define LATENT_GEMM_H
 
-#include "base/tensor.h"
+#include "base/ranges.h"
 #include "simd/isa.h"
 
 struct Tile;
@@ -20,9 +20,12 @@ typedef struct Product {
   int64_t count, a_next, b_next, c_next;
 } Product;
 
-/* Shared out over the threads in jobs fixed by the sizes. False (and e filled) where memory is
- * short. */
-bool ISA_NAME(gemm)(const Product *p, Error *e);
+enum { PRODUCTS = 2 /* the most at once */ };
+
+/* Several, none of which reads what another one writes, and `beside` what is done beside them
+ * (NULL: nothing), shared out over the threads together; the same bits for any number of these.
+ * False (and e filled) where memory is short. */
+bool ISA_NAME(gemm_all)(const Product *products, int count, const ParallelRange *beside, Error *e);
 
 /* The tiles that products are made of (simd/gemm_tile.h), by their rows, for who packs panels
  * himself: a second set of them takes up to 80 KB of each instruction set. */

@@ -48,7 +48,17 @@ static bool matmul_forward(Call *c, Tensor *y, Error *e) {
                .a_next = s.m * s.k,
                .b_next = s.k * s.n,
                .c_next = s.m * s.n};
-  return ISA_NAME(gemm)(&p, e);
+  return ISA_NAME(gemm_all)(&p, 1, NULL, e);
+}
+
+/* Those of the two that are wanted. */
+static bool gradients(const Product *of_a, const Product *of_b, const ParallelRange *beside,
+                      Error *e) {
+  Product wanted[PRODUCTS];
+  int count = 0;
+  if (of_a->c) wanted[count++] = *of_a;
+  if (of_b->c) wanted[count++] = *of_b;
+  return ISA_NAME(gemm_all)(wanted, count, beside, e);
 }
 
 /* da = dy b^T,   db = a^T dy */
@@ -79,7 +89,7 @@ static bool matmul_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
                 .a_next = a,
                 .b_next = d,
                 .c_next = b};
-  return (!da.c || ISA_NAME(gemm)(&da, e)) && (!db.c || ISA_NAME(gemm)(&db, e));
+  return gradients(&da, &db, NULL, e);
 }
 static const Op op_matmul = {.name = "matmul",
                              .inputs = "a b",
@@ -122,7 +132,7 @@ static bool linear_forward(Call *c, Tensor *y, Error *e) {
                .c = reals(y),
                .bias = c->in[2] ? reals(c->in[2]) : NULL,
                .count = 1};
-  return ISA_NAME(gemm)(&p, e);
+  return ISA_NAME(gemm_all)(&p, 1, NULL, e);
 }
 
 typedef struct BiasGradient {
@@ -146,9 +156,9 @@ static void bias_strips(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 /* db = the sum of dy's rows, in double precision */
-static void bias_gradient(const real *dy, int64_t rows, int64_t out, real *db) {
-  int64_t strips = BIAS_GRAIN / (BIAS_STRIP * rows + 1) + 1;
-  parallel_for(out, strips * BIAS_STRIP, bias_strips, &(BiasGradient){dy, rows, out, db});
+static ParallelRange bias_gradient(BiasGradient *g) {
+  int64_t strips = BIAS_GRAIN / (BIAS_STRIP * g->rows + 1) + 1;
+  return (ParallelRange){g->out, strips * BIAS_STRIP, bias_strips, g};
 }
 
 /* dx = dy w^T,   dw = x^T dy,   db = sum of dy over rows */
@@ -172,10 +182,10 @@ static bool linear_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
                        .b = reals(dy),
                        .c = dx[1] ? reals(dx[1]) : NULL,
                        .count = 1};
-  if (to_x.c && !ISA_NAME(gemm)(&to_x, e)) return false;
-  if (to_weight.c && !ISA_NAME(gemm)(&to_weight, e)) return false;
-  if (c->in[2] && dx[2]) bias_gradient(reals(dy), rows, out, reals(dx[2]));
-  return true;
+  bool bias = c->in[2] && dx[2];
+  BiasGradient to_bias = {reals(dy), rows, out, bias ? reals(dx[2]) : NULL};
+  ParallelRange beside = bias_gradient(&to_bias);
+  return gradients(&to_x, &to_weight, bias ? &beside : NULL, e);
 }
 static const Op op_linear = {.name = "linear",
                              .inputs = "x weight bias?",
