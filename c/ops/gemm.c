@@ -97,7 +97,7 @@ static Source source_of(const Plan *p, const Area *area, int64_t depth, int64_t 
     return (Source){panel_of_b(p, area->z, depth, strip), TILE_COLUMNS, false, NULL};
   const real *lying = lying_b(p, area->z, depth, strip);
   if (strip < p->direct) return (Source){lying, p->b.row, true, NULL};
-  if (p->b.column == 1 && (left >= TILE_COLUMNS || left == LANES))
+  if (p->b.column == 1 && (left >= TILE_COLUMNS || left % LANES == 0))
     return (Source){lying, p->b.row, true, area->panels > 1 ? own : NULL};
   pack_panel_b(p, area->z, depth, strip, own);
   return (Source){own, TILE_COLUMNS, false, NULL};
@@ -130,7 +130,7 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
     if (soon) t.next = s.lies ? s.b + width + i * TILE_LINE : s.b + PANEL_B + i * (PANEL_B / 2);
     t.next_step = soon && s.lies ? s.row : TILE_LINE;
     t.bias = p->bias && first ? p->bias + (p->bias_rows ? row : column) : NULL;
-    (strip < p->wide ? p->wide_tile : copies ? tiles_copying[rows] : tiles[rows])(&t);
+    (strip < p->wide ? p->wide_tile : panel_tile(rows, copies))(&t);
     if (copies) t.b = s.copy, t.b_step = TILE_COLUMNS;
   }
 }
@@ -214,7 +214,7 @@ static void small_product(const Plan *p, const int64_t *rows, int64_t z, const r
 static void multiply_small(void *context, int64_t begin, int64_t end, int thread) {
   const Plan *p = context;
   int64_t rows[MOST_PANELS + 1], turned = TILE_COLUMNS * p->k;
-  for (int64_t i = 0; i <= p->panels; i++) rows[i] = panel_row(p, i);
+  for (int64_t i = 0; i <= p->panels; i++) rows[i] = equal_row(p, i);
   bool lies = lies_small(p);
   real *own = parallel_scratch(thread);
   Tile t = {.depth = p->k,
@@ -401,12 +401,12 @@ typedef struct Slabs {
 } Slabs;
 
 static Slabs slabs_of(const Plan *p) {
-  const int64_t word = sizeof(real), one = 2 * word * TILE_DEPTH;
+  const int64_t word = sizeof(real), one = 2 * word * TILE_DEPTH, copies = TILE_TURNS ? 2 : 1;
   Slabs s;
   s.rows = fitting(p->m, TILE_ROWS, one * TILE_ROWS);
   s.columns = fitting(p->n, TILE_COLUMNS, one * TILE_COLUMNS);
-  s.depth = fitting(p->k, TILE_DEPTH, one / 2 * (s.rows + s.columns));
-  s.count = fitting(p->count, 1, word * s.depth * (s.rows + s.columns));
+  s.depth = fitting(p->k, TILE_DEPTH, one / 2 * (copies * s.rows + s.columns));
+  s.count = fitting(p->count, 1, word * s.depth * (copies * s.rows + s.columns));
   return s;
 }
 

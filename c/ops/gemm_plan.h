@@ -10,13 +10,13 @@
 #include "simd/gemm_pack.h"
 
 enum {
-  BLOCK_PANELS = 8,  /* rows of a job, in panels: its part of a fits the second cache */
-  BLOCK_STRIPS = 32, /* columns of a job, in strips */
+  BLOCK_PANELS = TILE_ROWS > 4 ? 8 : 12, /* rows of a job: its part of a fits the second cache */
+  BLOCK_STRIPS = 32,                     /* columns of a job, in strips */
   /* So few panels stay together, so that each strip of b has one job, ... */
   THIN_PANELS = 192 / TILE_ROWS,
-  THIN_JOBS = 8,          /* ... where there are as many jobs all the same, one for each thread; */
-  TURNED_PANELS = 4,      /* so few that b is turned over within the jobs, however few these are */
-  FLAT_STRIPS = 4,        /* so few strips, so that each panel of a has one job; ... */
+  THIN_JOBS = 8,     /* ... where there are as many jobs all the same, one for each thread; */
+  TURNED_PANELS = 4, /* so few that b is turned over within the jobs, however few these are */
+  FLAT_STRIPS = TILE_TURNS ? 12 : 4, /* so few strips, so that each panel of a has one job; ... */
   FLAT_NUMBERS = 1 << 17, /* ... not much more than one a thread, where all pass more of b */
   JOBS = 64,              /* as many jobs are made, as long as ... */
   JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products */
@@ -56,8 +56,12 @@ typedef struct Plan {
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-/* Panels are equally high, as far as that goes. */
-static int64_t panel_row(const Plan *p, int64_t panel) { return p->m * panel / p->panels; }
+/* Panels are equally high, as far as that goes; ... */
+static int64_t equal_row(const Plan *p, int64_t panel) { return p->m * panel / p->panels; }
+/* ... packed ones as high as can be where the highest tile is the better one by far. */
+static int64_t panel_row(const Plan *p, int64_t panel) {
+  return TILE_TURNS ? min(panel * TILE_ROWS, p->m) : equal_row(p, panel);
+}
 
 static int64_t strip_column(const Plan *p, int64_t strip) {
   int64_t wide = min(strip, p->wide);
@@ -88,7 +92,7 @@ static bool is_small(const Plan *p) {
 
 static bool lies_small(const Plan *p) {
   int64_t rest = p->n % TILE_COLUMNS;
-  return p->b.column == 1 && (PARTS_LOAD || rest == 0 || rest == LANES);
+  return p->b.column == 1 && (PARTS_LOAD || rest % LANES == 0);
 }
 
 static void plan_small(Plan *p) {
@@ -124,7 +128,8 @@ static void plan_strips(Plan *p) {
   p->wide = few && p->wide_tile ? p->n / p->wide_columns : 0;
   int64_t left = p->n - p->wide * p->wide_columns;
   p->strips = p->wide + parts(left, TILE_COLUMNS);
-  p->direct = few ? p->wide + left / TILE_COLUMNS + (left % TILE_COLUMNS == LANES) : 0;
+  bool whole = left % LANES == 0;
+  p->direct = few ? p->wide + (whole ? parts(left, TILE_COLUMNS) : left / TILE_COLUMNS) : 0;
 }
 
 /* What has few panels is cut by columns first, so that each strip of b has one job, which packs it.
@@ -191,7 +196,7 @@ static void plan_blocks(Plan *p) {
   plan_strips(p);
   plan_jobs(p);
   plan_deep(p);
-  p->a_lies = p->a.row == 1 && p->a.column == p->m && p->panels <= 2;
+  p->a_lies = !TILE_TURNS && p->a.row == 1 && p->a.column == p->m && p->panels <= 2;
   if (p->a_lies) p->a_in_job = false;
   p->packed = panels_of_a(p) * PANEL_A + panels_of_b(p) * PANEL_B;
   if (p->deep) p->packed += (p->depths - 1) * p->m * p->n;
@@ -207,8 +212,9 @@ static double cost(int64_t m, int64_t n) {
   int64_t panels = parts(m, TILE_ROWS), vecs = parts(n, LANES);
   double height = (double)m / (double)panels, whole = (double)(vecs / TILE_VECS);
   double full = height * TILE_VECS > LATENCY ? height * TILE_VECS : LATENCY;
-  double half = height > LATENCY ? height : LATENCY;
-  return (double)panels * (whole * full + (double)(vecs % TILE_VECS) * half);
+  double rest = height * (double)(vecs % TILE_VECS);
+  double part = rest > LATENCY ? rest : rest > 0 ? LATENCY : 0;
+  return (double)panels * (whole * full + part);
 }
 
 /* What it costs to lay numbers out anew, turned over or as they are: vectors of them are loaded,
@@ -219,6 +225,11 @@ static double laying(double numbers, bool turned) {
   return numbers * 0.6 * (shuffles + 2) / LANES;
 }
 
+/* The same for panels of a: for turning tiles it is done by depth, and twice. */
+static double laying_a(double numbers, bool by_depth) {
+  return TILE_TURNS ? 1.5 * laying(numbers, !by_depth) : laying(numbers, false);
+}
+
 /* Turned over, c is written by columns; rows whole pages apart evict one another then. */
 static bool is_better_over(const Product *p) {
   if (p->m > 4 * TILE_COLUMNS && p->n > 4 * TILE_COLUMNS) return false;
@@ -226,8 +237,8 @@ static bool is_better_over(const Product *p) {
   if (p->n == 1 && p->m <= DOT_COLUMNS) return false;
   if (!shortcut(PRODUCT_OVER)) return false;
   double m = (double)p->m, n = (double)p->n, k = (double)p->k;
-  double straight = cost(p->m, p->n) * k + laying(m * k, false);
-  double over = cost(p->n, p->m) * k + laying(n * k, false);
+  double straight = cost(p->m, p->n) * k + laying_a(m * k, p->a_transposed);
+  double over = cost(p->n, p->m) * k + laying_a(n * k, !p->b_transposed);
   if (p->b_transposed) straight += laying(k * n, true);
   if (!p->a_transposed) over += laying(k * m, true);
   over += laying(m * n, true) * (p->n % PAGE == 0 ? 8 : 1);

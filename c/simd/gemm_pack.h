@@ -3,7 +3,7 @@
 #ifndef LATENT_SIMD_GEMM_PACK_H
 #define LATENT_SIMD_GEMM_PACK_H
 
-#include "simd/gemm_tile.h"
+#include "simd/gemm_turn.h"
 
 /* Part of a factor: element (i, p) lies at from[i * row + p * column]; one of the strides is 1. */
 typedef struct Part {
@@ -11,9 +11,51 @@ typedef struct Part {
   int64_t row, column;
 } Part;
 
+/* LANES columns, of which `columns` exist and are dense, turned into rows `step` apart. */
+VEC_INLINE void pack_lanes(const real *from, int64_t column, int64_t depth, const int columns,
+                           const int step, real *to) {
+  int64_t p = 0;
+  for (; p + LANES <= depth; p += LANES, from += LANES, to += LANES * step) {
+    Vec v[LANES];
+    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
+        i < columns ? vec_load(from + i * column) : vec_zero();
+    vec_transpose(v);
+    VEC_UNROLL for (int i = 0; i < LANES; i++) vec_store(to + i * step, v[i]);
+  }
+  if (p == depth) return;
+  int left = (int)(depth - p);
+  if (PARTS_LOAD) {
+    Vec v[LANES];
+    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
+        i < columns ? vec_load_part(from + i * column, left) : vec_zero();
+    vec_transpose(v);
+    VEC_UNROLL for (int i = 0; i < LANES; i++) if (i < left) vec_store(to + i * step, v[i]);
+    return;
+  }
+  for (int j = 0; j < left; j++, to += step)
+    for (int i = 0; i < LANES; i++) to[i] = i < columns ? from[i * column + j] : 0;
+}
+
+/* A panel of a for turning tiles: by depth, each row's LANES numbers twice. */
+VEC_INLINE void pack_turning(const Part *a, int64_t depth, bool by_depth, real *to) {
+  if (!by_depth)
+    VEC_UNROLL for (int r = 0; r < TILE_ROWS; r += LANES)
+        pack_lanes(a->from + r * a->row, a->row, depth, LANES, TURN_STEP, to + 2 * r);
+  for (int64_t p = 0; p < depth; p++, to += TURN_STEP)
+    VEC_UNROLL for (int r = 0; r < TILE_ROWS; r += LANES) {
+      Vec v = vec_load(by_depth ? a->from + p * a->column + r : to + 2 * r);
+      if (by_depth) vec_store(to + 2 * r, v);
+      vec_store(to + 2 * r + LANES, v);
+    }
+}
+
 /* A panel of a: `rows` rows of `depth` numbers, as they lie where they are dense, else with the
  * rows side by side. */
 static inline void pack_a(const Part *a, int rows, int64_t depth, bool by_depth, real *to) {
+  if (TILE_TURNS && rows == TILE_ROWS) {
+    pack_turning(a, depth, by_depth, to);
+    return;
+  }
   if (!by_depth) {
     for (int r = 0; r < rows; r++)
       memcpy(to + r * TILE_STRIDE, a->from + r * a->row, (size_t)depth * sizeof *to);
@@ -32,36 +74,12 @@ static inline void pack_a(const Part *a, int rows, int64_t depth, bool by_depth,
   }
 }
 
-/* LANES columns of b, of which `columns` exist and are dense, turned into rows. */
-VEC_INLINE void pack_lanes(const real *from, int64_t column, int64_t depth, const int columns,
-                           real *to) {
-  int64_t p = 0;
-  for (; p + LANES <= depth; p += LANES, from += LANES, to += LANES * TILE_COLUMNS) {
-    Vec v[LANES];
-    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
-        i < columns ? vec_load(from + i * column) : vec_zero();
-    vec_transpose(v);
-    VEC_UNROLL for (int i = 0; i < LANES; i++) vec_store(to + i * TILE_COLUMNS, v[i]);
-  }
-  if (p == depth) return;
-  int left = (int)(depth - p);
-  if (PARTS_LOAD) {
-    Vec v[LANES];
-    VEC_UNROLL for (int i = 0; i < LANES; i++) v[i] =
-        i < columns ? vec_load_part(from + i * column, left) : vec_zero();
-    vec_transpose(v);
-    VEC_UNROLL for (int i = 0; i < LANES; i++) if (i < left) vec_store(to + i * TILE_COLUMNS, v[i]);
-    return;
-  }
-  for (int j = 0; j < left; j++, to += TILE_COLUMNS)
-    for (int i = 0; i < LANES; i++) to[i] = i < columns ? from[i * column + j] : 0;
-}
-
 static inline void pack_columns(const Part *b, int64_t depth, int columns, real *to) {
   for (int first = 0; first < TILE_COLUMNS; first += LANES) {
     const real *from = b->from + first * b->column;
-    if (first + LANES <= columns) pack_lanes(from, b->column, depth, LANES, to + first);
-    else pack_lanes(from, b->column, depth, columns - first, to + first);
+    if (first + LANES <= columns)
+      pack_lanes(from, b->column, depth, LANES, TILE_COLUMNS, to + first);
+    else pack_lanes(from, b->column, depth, columns - first, TILE_COLUMNS, to + first);
   }
 }
 

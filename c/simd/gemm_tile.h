@@ -9,24 +9,37 @@
 #include "simd/vec.h"
 
 /* As many sums as the registers hold beside a row of b and one number of a: enough to hide the
- * latency of the adders, and as near to a square as that allows. */
+ * latency of the adders, and as near to a square as that allows. TILE_TURNS: the highest tiles are
+ * those of gemm_turn.h. TILE_HEIGHTS: X for each height. */
 #if VEC_BYTES == 64
-enum { TILE_ROWS = 12, TILE_VECS = 2, WIDE_ROWS = 4 };
+enum { TILE_ROWS = 12, TILE_VECS = 2, WIDE_ROWS = 4, TILE_TURNS = false };
+#define TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #elif defined __aarch64__
-enum { TILE_ROWS = 8, TILE_VECS = 3, WIDE_ROWS = 4 };
+enum { TILE_ROWS = 8, TILE_VECS = 3, WIDE_ROWS = 4, TILE_TURNS = false };
+#define TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#elif VEC_BYTES == 16 && defined __x86_64__
+enum { TILE_ROWS = 4, TILE_VECS = 3, WIDE_ROWS = 2, TILE_TURNS = true };
+#define TILE_HEIGHTS(X) X(1) X(2) X(3) X(4)
 #else
-enum { TILE_ROWS = 6, TILE_VECS = 2, WIDE_ROWS = 2 };
+enum { TILE_ROWS = 6, TILE_VECS = 2, WIDE_ROWS = 2, TILE_TURNS = false };
+#define TILE_HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
 /* WIDE_VECS: of a tile with few rows, which reads b as it lies and wants long pieces of its rows;
  * LONG_COLUMNS: the most of one with a single row, from LONG_LEAST columns on. */
 enum { TILE_COLUMNS = TILE_VECS * LANES, WIDE_VECS = 6, WIDE_COLUMNS = WIDE_VECS * LANES };
+enum { TILE_FULL = TILE_ROWS * TILE_VECS, WIDE_FULL = WIDE_ROWS * WIDE_VECS };
+enum { TILE_SUMS = TILE_FULL > WIDE_FULL ? TILE_FULL : WIDE_FULL };
 enum { LONG_COLUMNS = 1024 / (int)sizeof(real), LONG_VECS = LONG_COLUMNS / LANES };
 enum { LONG_LEAST = VEC_BYTES == 64 ? LONG_COLUMNS : LONG_COLUMNS / 2 };
 /* A panel of a and one of b fit into the first cache. The odd stride of a's rows keeps them from
  * falling upon one another there. */
 enum { TILE_DEPTH = 256, TILE_STRIDE = TILE_DEPTH + 64 / (int)sizeof(real) };
 enum { TILE_LINE = 64 / (int)sizeof(real) }; /* numbers in a line of the caches */
-enum { PANEL_A = TILE_ROWS * TILE_STRIDE, PANEL_B = TILE_DEPTH * TILE_COLUMNS };
+enum { TURN_STEP = 2 * TILE_ROWS };          /* of a panel of a for turning tiles */
+enum {
+  PANEL_A = TILE_TURNS ? TURN_STEP * TILE_DEPTH : TILE_ROWS * TILE_STRIDE,
+  PANEL_B = TILE_DEPTH * TILE_COLUMNS
+};
 
 typedef struct Tile {
   int64_t depth;  /* products of each sum: TILE_DEPTH at most */
@@ -66,12 +79,20 @@ static inline real tile_start(const Tile *t, int row, int column) {
   return t->bias ? t->bias[t->bias_rows ? row : column] : 0;
 }
 
-/* Sums in rows of `width` that are written one by one. */
+/* Sums in rows of `width` that are written one by one, but for whole vectors of them. */
 static __attribute__((noinline)) void tile_finish(const Tile *t, const real *sums, int rows,
                                                   int width) {
-  for (int i = 0; i < rows; i++)
-    for (int j = 0; j < t->columns; j++)
-      t->c[i * t->c_row + j * t->c_column] = sums[i * width + j] + tile_start(t, i, j);
+  bool dense = t->c_column == 1 && (t->add || !t->bias || !t->bias_rows);
+  for (int i = 0; i < rows; i++) {
+    real *to = t->c + i * t->c_row;
+    int j = 0;
+    for (; dense && j + LANES <= t->columns; j += LANES) {
+      const real *start = t->add ? to : t->bias;
+      Vec v = vec_load(sums + i * width + j);
+      vec_store(to + j, start ? v + vec_load(start + j) : v);
+    }
+    for (; j < t->columns; j++) to[j * t->c_column] = sums[i * width + j] + tile_start(t, i, j);
+  }
 }
 
 /* ... whose columns lie dense: turned over, vectors are written. */
@@ -117,21 +138,40 @@ VEC_INLINE void tile_write(const Tile *t, Vec *sum, const int rows, const int ve
   }
 }
 
+/* The sums go to c. */
+VEC_INLINE void tile_end(const Tile *t, Vec *sum, const int rows, const int vecs) {
+  int last = t->columns - (vecs - 1) * LANES; /* columns in the last vector */
+  bool dense = t->c_column == 1 && !(t->bias && t->bias_rows && !t->add);
+  if (dense && (PARTS_STORE || last == LANES)) {
+    tile_write(t, sum, rows, vecs, last);
+    return;
+  }
+  real apart[TILE_SUMS * LANES] __attribute__((aligned(VEC_BYTES)));
+  VEC_UNROLL for (int i = 0; i < rows * vecs; i++) vec_store(apart + i * LANES, sum[i]);
+  (t->c_row == 1 && (t->bias_rows || !t->bias) ? tile_finish_over : tile_finish)(t, apart, rows,
+                                                                                 vecs * LANES);
+}
+
+/* The results are wanted when the sums are made. */
+VEC_INLINE void tile_fetch(const Tile *t, const int rows, const int vecs) {
+  if (t->c_column == 1)
+    VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
+      if (v * LANES % TILE_LINE == 0 || v == vecs - 1)
+        __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
+    }
+}
+
 VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, const int64_t a_row,
                               const int64_t a_step, const Form form) {
-  enum {
-    MOST = TILE_ROWS * TILE_VECS > WIDE_ROWS * WIDE_VECS ? TILE_ROWS * TILE_VECS
-                                                         : WIDE_ROWS * WIDE_VECS
-  };
-  Vec sum[MOST];
+  Vec sum[TILE_SUMS];
   const real *a = t->a, *b = t->b, *next = t->next;
-  int last = t->columns - (vecs - 1) * LANES; /* columns in the last vector */
+  int last = t->columns - (vecs - 1) * LANES;
+  /* The registers hold the first vector of b's row alone: the others are read for each row of a. */
+  const bool crowded = TILE_TURNS && rows * vecs + vecs + 2 > 16;
   VEC_UNROLL for (int i = 0; i < rows * vecs; i++) sum[i] = vec_zero();
-  if (t->c_column == 1) /* the results are wanted when the sums are made */
-    VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++)
-        __builtin_prefetch(t->c + r * t->c_row + v * LANES, 1);
+  tile_fetch(t, rows, vecs);
   VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += a_step, b += t->b_step) {
-    Vec row[MOST];
+    Vec row[TILE_SUMS];
     __builtin_prefetch(next + p * t->next_step, 0, 2);
     VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = form == PART && v == vecs - 1
                                                            ? vec_load_part(b + v * LANES, last)
@@ -141,18 +181,12 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
           vec_store(t->copy + p * TILE_COLUMNS + v * LANES, row[v]);
     VEC_UNROLL for (int r = 0; r < rows; r++) {
       Vec x = vec_fill(a[r * a_row]);
-      VEC_UNROLL for (int v = 0; v < vecs; v++) sum[r * vecs + v] += x * row[v];
+      if (crowded) b = vec_again(b);
+      VEC_UNROLL for (int v = vecs - 1; v >= 0; v--) sum[r * vecs + v] +=
+          x * (crowded && v > 0 ? vec_load(b + v * LANES) : row[v]);
     }
   }
-  bool dense = t->c_column == 1 && !(t->bias && t->bias_rows && !t->add);
-  if (dense && (PARTS_STORE || last == LANES)) {
-    tile_write(t, sum, rows, vecs, last);
-    return;
-  }
-  real apart[MOST * LANES] __attribute__((aligned(VEC_BYTES)));
-  VEC_UNROLL for (int i = 0; i < rows * vecs; i++) vec_store(apart + i * LANES, sum[i]);
-  (t->c_row == 1 && (t->bias_rows || !t->bias) ? tile_finish_over : tile_finish)(t, apart, rows,
-                                                                                 vecs * LANES);
+  tile_end(t, sum, rows, vecs);
 }
 
 typedef void TileFunction(const Tile *t);
@@ -194,39 +228,37 @@ static inline int64_t long_columns(int64_t n) {
 }
 #endif
 
-/* A tile of every height: with the rows of a one after the other and side by side, full and half
- * as wide; and with a and b where they lie. */
+/* As wide as the columns need. */
+VEC_INLINE void tile_columns(const Tile *t, const int rows, const int64_t a_row,
+                             const int64_t a_step, const Form form) {
+  if (t->columns <= LANES) tile_multiply(t, rows, 1, a_row, a_step, form);
+  else if (TILE_VECS > 2 && t->columns <= 2 * LANES) tile_multiply(t, rows, 2, a_row, a_step, form);
+  else tile_multiply(t, rows, TILE_VECS, a_row, a_step, form);
+}
+
+/* With the rows of a one after the other or side by side. */
+VEC_INLINE void tile_panel(const Tile *t, const int rows, const Form form) {
+  if (t->by_depth) tile_columns(t, rows, 1, t->a_step, form);
+  else tile_columns(t, rows, TILE_STRIDE, 1, form);
+}
+
+/* A tile of every height: of panels, and with a and b where they lie. */
 #define TILE_OF(ROWS)                                                                              \
   static __attribute__((noinline, unused)) void tile_##ROWS(const Tile *t) {                       \
-    if (t->columns <= LANES) {                                                                     \
-      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step, PLAIN);                             \
-      else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1, PLAIN);                                       \
-    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step, PLAIN);                \
-    else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1, PLAIN);                                 \
+    tile_panel(t, ROWS, PLAIN);                                                                    \
   }                                                                                                \
   static __attribute__((noinline, unused)) void copying_##ROWS(const Tile *t) {                    \
-    if (t->columns <= LANES) {                                                                     \
-      if (t->by_depth) tile_multiply(t, ROWS, 1, 1, t->a_step, COPY);                              \
-      else tile_multiply(t, ROWS, 1, TILE_STRIDE, 1, COPY);                                        \
-    } else if (t->by_depth) tile_multiply(t, ROWS, TILE_VECS, 1, t->a_step, COPY);                 \
-    else tile_multiply(t, ROWS, TILE_VECS, TILE_STRIDE, 1, COPY);                                  \
+    tile_panel(t, ROWS, COPY);                                                                     \
   }                                                                                                \
   static __attribute__((noinline, unused)) void lying_##ROWS(const Tile *t) {                      \
-    if (t->columns <= LANES)                                                                       \
-      tile_multiply(t, ROWS, 1, t->a_row, t->a_step, PARTS_LOAD ? PART : PLAIN);                   \
-    else tile_multiply(t, ROWS, TILE_VECS, t->a_row, t->a_step, PARTS_LOAD ? PART : PLAIN);        \
+    tile_columns(t, ROWS, t->a_row, t->a_step, PARTS_LOAD ? PART : PLAIN);                         \
   }
 #define WIDE_OF(NAME, ROWS, VECS)                                                                  \
   static __attribute__((noinline, unused)) void NAME(const Tile *t) {                              \
     if (t->by_depth) tile_multiply(t, ROWS, VECS, 1, t->a_step, PLAIN);                            \
     else tile_multiply(t, ROWS, VECS, TILE_STRIDE, 1, PLAIN);                                      \
   }
-TILE_OF(1)
-TILE_OF(2)
-TILE_OF(3)
-TILE_OF(4)
-TILE_OF(5)
-TILE_OF(6)
+TILE_HEIGHTS(TILE_OF)
 #if VEC_BYTES == 64 /* so many registers that they hold the row */
 WIDE_OF(long_1, 1, LONG_VECS)
 static inline int64_t long_columns(int64_t n) { return (void)n, LONG_COLUMNS; }
@@ -234,45 +266,16 @@ static inline int64_t long_columns(int64_t n) { return (void)n, LONG_COLUMNS; }
 WIDE_OF(wide_1, 1, WIDE_VECS)
 WIDE_OF(wide_2, 2, WIDE_VECS)
 #if VEC_BYTES == 64 || defined __aarch64__
-TILE_OF(7)
-TILE_OF(8)
 WIDE_OF(wide_3, 3, WIDE_VECS)
 WIDE_OF(wide_4, 4, WIDE_VECS)
 #endif
-#if VEC_BYTES == 64
-TILE_OF(9)
-TILE_OF(10)
-TILE_OF(11)
-TILE_OF(12)
-#endif
 
-static TileFunction *const tiles[TILE_ROWS + 1] __attribute__((unused)) = {
-    NULL,   tile_1,  tile_2,  tile_3,  tile_4, tile_5, tile_6,
-#if VEC_BYTES == 64 || defined __aarch64__
-    tile_7, tile_8,
-#endif
-#if VEC_BYTES == 64
-    tile_9, tile_10, tile_11, tile_12,
-#endif
-};
-static TileFunction *const tiles_copying[TILE_ROWS + 1] __attribute__((unused)) = {
-    NULL,      copying_1,  copying_2,  copying_3,  copying_4, copying_5, copying_6,
-#if VEC_BYTES == 64 || defined __aarch64__
-    copying_7, copying_8,
-#endif
-#if VEC_BYTES == 64
-    copying_9, copying_10, copying_11, copying_12,
-#endif
-};
-static TileFunction *const tiles_lying[TILE_ROWS + 1] __attribute__((unused)) = {
-    NULL,    lying_1,  lying_2,  lying_3,  lying_4, lying_5, lying_6,
-#if VEC_BYTES == 64 || defined __aarch64__
-    lying_7, lying_8,
-#endif
-#if VEC_BYTES == 64
-    lying_9, lying_10, lying_11, lying_12,
-#endif
-};
+#define TILE_AT(ROWS) [ROWS] = tile_##ROWS,
+#define COPYING_AT(ROWS) [ROWS] = copying_##ROWS,
+#define LYING_AT(ROWS) [ROWS] = lying_##ROWS,
+static TileFunction *const tiles[] __attribute__((unused)) = {TILE_HEIGHTS(TILE_AT)};
+static TileFunction *const tiles_copying[] __attribute__((unused)) = {TILE_HEIGHTS(COPYING_AT)};
+static TileFunction *const tiles_lying[] __attribute__((unused)) = {TILE_HEIGHTS(LYING_AT)};
 static TileFunction *const wide_tiles[WIDE_ROWS + 1] __attribute__((unused)) = {
     NULL,   wide_1, wide_2,
 #if VEC_BYTES == 64 || defined __aarch64__

@@ -64,6 +64,12 @@ VEC_INLINE Vec vec_rounded(Vec product) {
 #endif
   return product;
 }
+/* The same address, but what lies there is to be read again: as an operand in memory it takes no
+ * register. */
+VEC_INLINE const real *vec_again(const real *p) {
+  __asm__("" : "+r"(p));
+  return p;
+}
 /* a where the mask is set (all ones), b elsewhere */
 VEC_INLINE Vec vec_select(VecMask m, Vec a, Vec b) {
   return (Vec)((m & (VecMask)a) | (~m & (VecMask)b));
