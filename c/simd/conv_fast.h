@@ -449,7 +449,7 @@ static void correlation_tables(const Correlation *c, const CorrelationPhase *p) 
 
 /* How often the tiles of a job fetch. */
 static int64_t correlation_fetches(const CorrelationPhase *p, int64_t places, int64_t out) {
-  int64_t runs = p->taps.rows * p->taps.columns * (p->taps.list ? p->taps.run : 1);
+  int64_t runs = p->taps.list ? 1 : p->taps.rows * p->taps.columns;
   int64_t together = p->dots ? TILE_DOTS_OUTS : TILE_BLOCK * LANES;
   return conv_ceil(places, TILE_PIXELS_1) * conv_ceil(out, together) * runs;
 }

@@ -85,8 +85,8 @@ PRODUCTS(products_12, 12, 1, false, 12)
 PRODUCTS(products_10, 10, 1, false, 10)
 PRODUCTS(products_9, 9, 1, false, 9)
 PRODUCTS(products_9_of_3, 9, 1, false, 3)
-PRODUCTS(products_10_of_5, 10, 1, false, 5)
 #ifdef __FMA__
+PRODUCTS(products_10_of_5, 10, 1, false, 5)
 PRODUCTS(stretches_4_2, 4, 2, true, 1)
 PRODUCTS(stretches_4_3, 4, 3, true, 1)
 #endif
@@ -107,8 +107,10 @@ static const GradientTile gradient_tiles[] = {
     {10, 10, products_10, NULL, NULL},
     {9, 9, products_9, NULL, NULL},
     {6, 6, products_6_1, products_6_2, NULL},
-    {10, 5, products_10_of_5, NULL, NULL},
     {9, 3, products_9_of_3, NULL, NULL},
+#ifdef __FMA__
+    {10, 5, products_10_of_5, NULL, NULL},
+#endif
 #endif
 };
 static const GradientTile stretch_tiles[] = {
@@ -127,10 +129,15 @@ enum {
 };
 
 /* What a tile costs for each pixel, about: its multiply-adds, of which eight at least are to be on
- * their way, and what is read besides; rows apart have an address each. */
+ * their way, and what is read besides; rows apart have an address each. Where a multiply-add is
+ * four instructions these alone count, and that is why fewer tiles are better. */
 static int64_t gradient_cost(const GradientTile *t, int64_t rows, int64_t vectors) {
-  int64_t sums = t->rows * (vectors > 1 ? 2 : 1);
-  return conv_ceil(rows, t->rows) * (conv_max(sums, 8) + 2 + (t->side > 1 ? 0 : t->rows / 4));
+  int64_t sums = t->rows * (vectors > 1 ? 2 : 1), tiles = conv_ceil(rows, t->rows);
+#if defined __FMA__ || defined __aarch64__
+  return tiles * (conv_max(sums, 8) + 2 + (t->side > 1 ? 0 : t->rows / 4));
+#else
+  return tiles * (8 * sums + 1);
+#endif
 }
 
 /* The cheapest tile for `rows` rows of runs of `run`; neighbours are of one run. */

@@ -175,11 +175,12 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
       VEC_UNROLL for (int t = 0; t < tile; t++) source[t] = x.patches + t * k->rows * row_pitch;
     }
     int64_t step = k->columns == 1 ? columns.end - columns.first : 1;
+    if (listed) tile_fetch(x.ahead); /* else with each run */
     for (int64_t r = rows.first; r < rows.end; r++)
       for (int64_t c = columns.first; c < columns.end; c += step) {
         int64_t i = listed ? k->list[r] : r * row_pitch + c * column_pitch;
         const real *w = weights + (r * across + c) * unit * block * LANES;
-        tile_fetch(x.ahead);
+        if (!listed) tile_fetch(x.ahead);
         for (int64_t end = i + step * unit; i < end; i++, w += block * LANES) {
           /* no loop over the block: clang would leave the sums of a single vector in memory */
           Vec one = vec_load(w), two = block > 1 ? vec_load(w + LANES) : one;

@@ -166,7 +166,7 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
   Vec sum[TILE_SUMS];
   const real *a = t->a, *b = t->b, *next = t->next;
   int last = t->columns - (vecs - 1) * LANES;
-  /* The registers hold the first vector of b's row alone: the others are read for each row of a. */
+  /* The registers hold the last vector of b's row alone: the others are read for each row of a. */
   const bool crowded = TILE_TURNS && rows * vecs + vecs + 2 > 16;
   VEC_UNROLL for (int i = 0; i < rows * vecs; i++) sum[i] = vec_zero();
   tile_fetch(t, rows, vecs);
@@ -182,8 +182,8 @@ VEC_INLINE void tile_multiply(const Tile *t, const int rows, const int vecs, con
     VEC_UNROLL for (int r = 0; r < rows; r++) {
       Vec x = vec_fill(a[r * a_row]);
       if (crowded) b = vec_again(b);
-      VEC_UNROLL for (int v = vecs - 1; v >= 0; v--) sum[r * vecs + v] +=
-          x * (crowded && v > 0 ? vec_load(b + v * LANES) : row[v]);
+      VEC_UNROLL for (int v = 0; v < vecs; v++) sum[r * vecs + v] +=
+          x * (crowded && v < vecs - 1 ? vec_load(b + v * LANES) : row[v]);
     }
   }
   tile_end(t, sum, rows, vecs);

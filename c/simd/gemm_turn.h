@@ -21,7 +21,7 @@ VEC_INLINE void turn_back(Vec *sum, const int step) {
   }
 }
 
-/* The panel of a: (depth, TILE_ROWS / LANES, 2 LANES). b's first vector stays in a register, the
+/* The panel of a: (depth, TILE_ROWS / LANES, 2 LANES). b's last vector stays in a register, the
  * others are read for each product. */
 VEC_INLINE void turn_multiply(const Tile *t, const int vecs, const int64_t b_step,
                               const Form form) {
@@ -40,8 +40,8 @@ VEC_INLINE void turn_multiply(const Tile *t, const int vecs, const int64_t b_ste
       Vec x = vec_load(a + r / LANES * 2 * LANES + r % LANES);
       const bool again = form != COPY || r > 0;
       if (again) b = vec_again(b);
-      VEC_UNROLL for (int v = vecs - 1; v >= 0; v--) sum[r * vecs + v] +=
-          x * (again && v > 0 ? vec_load(b + v * LANES) : row[v]);
+      VEC_UNROLL for (int v = 0; v < vecs; v++) sum[r * vecs + v] +=
+          x * (again && v < vecs - 1 ? vec_load(b + v * LANES) : row[v]);
     }
   }
   VEC_UNROLL for (int r = 0; r < TILE_ROWS; r += LANES) VEC_UNROLL for (int v = 0; v < vecs; v++)
