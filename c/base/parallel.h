@@ -39,6 +39,9 @@ bool parallel_choose_threads(Error *e);
 int parallel_threads(void);
 /* `why`: for parallel_threads_from; NULL for a while only, which that does not tell. */
 void parallel_set_threads(int n, const char *why);
+/* For small chunks that only copy: `grain`, or all n items where that makes fewer than four, which
+ * are not worth a region. */
+int64_t parallel_whole(int64_t n, int64_t grain);
 /* For work in which no sum is cut: about `chunks`, up to half as many again (and at most `most`),
  * so that the threads have equally many. */
 int64_t parallel_even(int64_t chunks, int64_t most);

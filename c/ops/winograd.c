@@ -368,7 +368,8 @@ bool ISA_NAME(winograd_correlate)(const ConvGeometry *g, bool up, const real *so
   memset((real *)p.zero, 0, (size_t)p.in * sizeof(real));
   memset((real *)p.bias, 0, (size_t)p.wide * sizeof(real));
   if (bias) memcpy((real *)p.bias, bias, (size_t)p.out * sizeof(real));
-  parallel_for(squares(&p), PACKED / (LANES * LANES), pack_weights, &p);
+  int64_t packed = squares(&p);
+  parallel_for(packed, parallel_whole(packed, PACKED / (LANES * LANES)), pack_weights, &p);
   parallel_for(p.jobs, conv_ceil(CHUNK, POINTS * p.group * p.in * p.out), correlate_jobs, &p);
   tensor_release(space);
   *done = !p.broken;

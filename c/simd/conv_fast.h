@@ -266,7 +266,8 @@ static void correlation_pack(const CorrelationPack *k) {
     items += pack_items(c, &c->phases[f]);
     if (c->phases[f].dots) pack_dots(k, &c->phases[f]);
   }
-  parallel_for(items, conv_ceil(CONV_PACK, c->in * TILE_BLOCK * LANES), pack_taps, (void *)k);
+  int64_t grain = conv_ceil(CONV_PACK, c->in * TILE_BLOCK * LANES);
+  parallel_for(items, parallel_whole(items, grain), pack_taps, (void *)k);
 }
 
 /* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */

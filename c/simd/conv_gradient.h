@@ -488,8 +488,9 @@ static int64_t gradient_fetches(const WeightGradient *g) {
 
 /* Runs the jobs, adds what they leave, and lays it out. */
 static void gradient_run(WeightGradient *g) {
+  int64_t copied = g->cut.jobs * g->cut.images;
   if (g->windows)
-    parallel_for(g->cut.jobs * g->cut.images, conv_ceil(CONV_COPIED, g->cut.image),
+    parallel_for(copied, parallel_whole(copied, conv_ceil(CONV_COPIED, g->cut.image)),
                  gradient_windows, g);
   int64_t jobs = g->parts > 1 ? g->parts * g->chunks * g->grain : g->cut.jobs;
   parallel_for(jobs, g->apart ? conv_grain(jobs, gradient_filled(g)) : g->grain, gradient_jobs, g);
