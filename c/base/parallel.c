@@ -326,13 +326,6 @@ void parallel_set_threads(int n, const char *why) {
   if (why) snprintf(threads_from, sizeof threads_from, "%s", why);
 }
 
-int64_t parallel_whole(int64_t n, int64_t grain) { return n < 4 * grain ? n : grain; }
-
-int64_t parallel_even(int64_t chunks, int64_t most) {
-  int64_t even = (chunks + threads - 1) / threads * threads;
-  return even <= most && 2 * even <= 3 * chunks ? even : chunks;
-}
-
 const char *parallel_threads_from(void) { return threads_from; }
 
 bool parallel_reserve(int64_t bytes) {

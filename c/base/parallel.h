@@ -41,10 +41,13 @@ int parallel_threads(void);
 void parallel_set_threads(int n, const char *why);
 /* For small chunks that only copy: `grain`, or all n items where that makes fewer than four, which
  * are not worth a region. */
-int64_t parallel_whole(int64_t n, int64_t grain);
+static inline int64_t parallel_whole(int64_t n, int64_t grain) { return n < 4 * grain ? n : grain; }
 /* For work in which no sum is cut: about `chunks`, up to half as many again (and at most `most`),
  * so that the threads have equally many. */
-int64_t parallel_even(int64_t chunks, int64_t most);
+static inline int64_t parallel_even(int64_t chunks, int64_t most) {
+  int64_t threads = parallel_threads(), even = (chunks + threads - 1) / threads * threads;
+  return even <= most && 2 * even <= 3 * chunks ? even : chunks;
+}
 /* Where the number came from, in words. */
 const char *parallel_threads_from(void);
 
