@@ -65,6 +65,24 @@ describe("watched regions", function()
     assert.same({"exp forward", "sum forward", "mul forward"}, names)
   end)
 
+  it("have one chunk where there is no work for a second thread", function()
+    local x, dy = lt.param(lt.randn(32, 16)), lt.randn(32, 16)
+    local w, b = lt.param(lt.randn(16, 16)), lt.param(lt.randn(16))
+    local image, kernel = lt.param(lt.randn(4, 7, 7, 3)), lt.param(lt.randn(3, 3, 3, 3))
+    local regions = watched(function()
+      lt.linear(x, w, b):backward(dy)
+      lt.conv2d(image, kernel):sum():backward()
+    end)
+    assert(#regions > 3)
+    for _, region in ipairs(regions) do assert.equal(1, region.chunks) end
+    -- The two gradients of a larger layer share a region.
+    local large = lt.param(lt.randn(256, 256))
+    local y = lt.matmul(large, large)
+    local most = 0
+    for _, region in ipairs(watched(function() y:backward(y:detach()) end)) do most = math.max(most, region.chunks) end
+    assert(most > 4)
+  end)
+
   it("give the same bits", function()
     local function results()
       lt.manual_seed(1)

@@ -12,8 +12,8 @@ static void run_chunks(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
-void parallel_ranges(const ParallelRange *ranges, int count) {
+void parallel_ranges(const ParallelRange *ranges, int count, bool alone) {
   int64_t chunks = 0;
   for (int i = 0; i < count; i++) chunks += chunks_of(&ranges[i]);
-  parallel_for(chunks, 1, run_chunks, (void *)ranges);
+  parallel_for(chunks, alone ? chunks : 1, run_chunks, (void *)ranges);
 }

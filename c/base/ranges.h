@@ -12,7 +12,8 @@ typedef struct ParallelRange {
   void *context;
 } ParallelRange;
 
-/* Returns when every chunk of all of them is done. */
-void parallel_ranges(const ParallelRange *ranges, int count);
+/* Returns when every chunk of all of them is done; `alone`: all by the calling thread, for what is
+ * less work than waking another. */
+void parallel_ranges(const ParallelRange *ranges, int count, bool alone);
 
 #endif

@@ -285,6 +285,7 @@ static void copy_columns(void *context, int64_t begin, int64_t end, int thread) 
 
 typedef struct Region {
   int count;
+  bool alone; /* no work for two threads */
   ParallelRange range[2 * PRODUCTS + 1];
 } Region;
 
@@ -293,7 +294,7 @@ static void add_range(Region *r, int64_t n, int64_t grain, ParallelBody *body, P
 }
 
 static void run_region(Region *r) {
-  parallel_ranges(r->range, r->count);
+  parallel_ranges(r->range, r->count, r->alone);
   r->count = 0;
 }
 
@@ -325,8 +326,16 @@ static void lay_out(Plan *p, real *memory) {
   p->sums = p->packed_b + panels_of_b(p) * PANEL_B;
 }
 
+static bool is_little(const Plan *plans, int count) {
+  int64_t products = 0;
+  for (const Plan *p = plans; p < plans + count; p++)
+    products += p->count * p->m * p->n * (p->k + RESULT_PRODUCTS);
+  return products < 2 * JOB_PRODUCTS;
+}
+
 static void run_planned(Plan *plans, int count, const ParallelRange *beside, bool apart) {
-  Region now = {0}, next = {0}, join = {0};
+  bool alone = is_little(plans, count);
+  Region now = {.alone = alone}, next = {.alone = alone}, join = {.alone = alone};
   if (beside) next.range[next.count++] = *beside;
   for (Plan *p = plans; p < plans + count; p++) {
     add_packing(&now, p);

@@ -21,8 +21,7 @@ typedef struct BlockGradient {
 } BlockGradient;
 
 /* Where there are more threads than chunks, several share one: each builds the chunk's dz, sums one
- * slice of dw and does a share of dx; one more sums db. No sum has another order for
- * that. */
+ * slice of dw and does a share of dx; one more sums db. No sum has another order for that. */
 typedef struct BlockSlice {
   int64_t number, of;
   int64_t first, end; /* pieces of dw */

@@ -357,10 +357,11 @@ static int64_t correlation_share(const Correlation *c, int64_t images, int64_t w
   return conv_ceil(jobs * parts, parallel_threads()) * images * blocks;
 }
 
-/* Somewhat fewer images a job, where the threads then share them better: no sum is cut. */
+/* Somewhat fewer images a job, where the threads then share them better: no sum is cut. Less than
+ * two chunks stay on one thread as they are. */
 static void correlation_even(Correlation *c, int64_t work) {
   ConvCut *cut = &c->cut;
-  if (cut->bands > 1 || parallel_threads() == 1) return;
+  if (cut->bands > 1 || parallel_threads() == 1 || work < 2 * CONV_CHUNK) return;
   for (int64_t n = cut->images - 1, least = conv_ceil(2 * cut->images, 3); n >= least; n--)
     if (correlation_share(c, n, work) < correlation_share(c, cut->images, work)) cut->images = n;
   cut->groups = cut->jobs = conv_ceil(c->batch, cut->images);
