@@ -3,6 +3,7 @@ local core = require "latent.core"
 local foreign = require "latent.base.foreign"
 local lt = require "latent"
 local nn, optim, data = require "latent.nn", require "latent.optim", require "latent.data"
+local plot = require "latent.plot"
 require "spec.support.close"
 require "spec.support.misuse"
 
@@ -12,7 +13,7 @@ describe("a name of another library", function()
   local model = nn.Linear(2, 3)
   local OWNERS = {
     tensor = {lt.ones(2), "a tensor", core.methods}, lt = {lt, "lt", lt}, nn = {nn, "nn", nn},
-    data = {data, "data", data}, optim = {optim, "optim", optim},
+    data = {data, "data", data}, optim = {optim, "optim", optim}, plot = {plot, "plot", plot},
     module = {model, "a module", getmetatable(nn.Sequential).__index},
     optimiser = {optim.SGD(model:parameters(), {lr = 1}), "an optimiser",
       getmetatable(optim.SGD(model:parameters(), {lr = 1}))},
@@ -44,6 +45,7 @@ describe("a name of another library", function()
         check(text, "%f[%w]nn%.([%w_]+)", nn, "nn.")
         check(text, "%f[%w]optim%.([%w_]+)", optim, "optim.")
         check(text, "%f[%w]data%.([%w_]+)", data, "data.")
+        check(text, "%f[%w]plot%.([%w_]+)", plot, "plot.")
         check(text, "%f[%w][xyp]:([%w_]+)", core.methods, "Tensor:")
         check(text, "%):([%w_]+)", core.methods, "Tensor:")
         check(text, "model:([%w_]+)", getmetatable(nn.Sequential).__index, "Module:")
@@ -77,9 +79,38 @@ describe("a name of another library", function()
   end)
 
   it("does not hide that another name is nil", function()
-    for _, owner in ipairs{lt, nn, optim, data, model} do assert.is_nil(owner.no_such_name) end
+    for _, owner in ipairs{lt, nn, optim, data, plot, model} do assert.is_nil(owner.no_such_name) end
     assert.is_nil(lt[1])
     assert.misuse(function() local _ = lt.ones(1).reshap end, 'a tensor has no method or field "reshap" %(did you mean')
+  end)
+end)
+
+describe("an option of another library", function()
+  it("is answered with its name here", function()
+    local x, set = lt.ones(2, 2), data.tensors{x = lt.ones(2, 2)}
+    local parameters = nn.Linear(1, 1):parameters()
+    for expected, f in pairs{
+      ['sum: unknown option "dim" %(did you mean "axis"%?%)'] = function() x:sum{dim = 2} end,
+      ['flip: unknown option "dims" %(did you mean "axis"%?%)'] = function() x:flip{dims = {1}} end,
+      ['data.loader: unknown option "batch_size" %(did you mean "batch"%?%)'] = function()
+        data.loader(set, {batch_size = 2})
+      end,
+      ['data.split: unknown option "random_state" %(did you mean "seed"%?%)'] = function()
+        data.split(set, 1, {random_state = 1})
+      end,
+      ['optim.Adam: unknown option "learning_rate" %(did you mean "lr"%?%)'] = function()
+        optim.Adam(parameters, {learning_rate = 1})
+      end,
+      ['plot.lines: unknown option "xlim" %(did you mean "xrange"%?%)'] = function()
+        plot.lines{{y = {1, 2}}, xlim = {0, 1}}
+      end,
+      ['randn: unknown option "requires_grad"; .*; lt.param%(x%) wants a gradient'] = function()
+        lt.randn(2, {requires_grad = true})
+      end,
+      ['a tensor has no field "requires_grad" to assign to; write x:requires_grad_%(...%), or lt.param'] = function()
+        x.requires_grad = true
+      end,
+    } do assert.misuse(f, expected) end
   end)
 end)
 

@@ -29,10 +29,29 @@ static int distance(const char *a, const char *b) {
   return above[n];
 }
 
+/* What PyTorch, NumPy, pandas, Keras and matplotlib call it, and its names here. */
+static const char *const elsewhere[][2] = {
+    {"dim", "axis"},          {"dim", "axes"},          {"dims", "axis"},
+    {"dims", "axes"},         {"batch_size", "batch"},  {"learning_rate", "lr"},
+    {"num_epochs", "epochs"}, {"max_epochs", "epochs"}, {"num_layers", "layers"},
+    {"dataloader", "loader"}, {"criterion", "loss"},    {"validation_data", "validate"},
+    {"monitor", "watch"},     {"verbose", "progress"},  {"max_norm", "clip"},
+    {"random_state", "seed"}, {"sep", "separator"},     {"delimiter", "separator"},
+    {"na_values", "missing"}, {"xlim", "xrange"},       {"ylim", "yrange"},
+    {"figsize", "width"},
+};
+
+static bool is_elsewhere(const char *word, const char *here) {
+  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+    if (strcmp(word, elsewhere[i][0]) == 0 && strcmp(here, elsewhere[i][1]) == 0) return true;
+  return false;
+}
+
 void nearest_offer(Nearest *n, const char *candidate) {
   size_t length = strlen(n->given);
   if (length > LONGEST || strlen(candidate) > LONGEST) return;
-  int d = distance(n->given, candidate), limit = length < 6 ? 1 : (int)length / 3;
+  bool same = is_elsewhere(n->given, candidate);
+  int d = same ? 0 : distance(n->given, candidate), limit = length < 6 ? 1 : (int)length / 3;
   if (d > limit || (n->found && d >= n->distance)) return;
   n->found = candidate;
   n->distance = d;

@@ -198,8 +198,12 @@ static int l_newindex(lua_State *L) {
   Var *v = check_tensor(L, 1, "index", NULL);
   Error e;
   if (lua_type(L, 2) == LUA_TSTRING) {
-    if (strcmp(lua_tostring(L, 2), "grad") != 0)
-      raise_error(L, "a tensor has no field \"%s\" to assign to", lua_tostring(L, 2));
+    const char *field = lua_tostring(L, 2);
+    if (strcmp(field, "grad") != 0)
+      raise_error(L, "a tensor has no field \"%s\" to assign to%s", field,
+                  strcmp(field, "requires_grad") == 0
+                      ? "; write x:requires_grad_(...), or lt.param(x)"
+                      : "");
     return assign_grad(L, v);
   }
   bool fill = v->value->shape.dims > 1 && lua_type(L, 3) == LUA_TNUMBER;

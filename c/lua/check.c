@@ -315,10 +315,11 @@ static void read_making(lua_State *L, int index, const char *name, Making *m) {
   } else {
     Nearest nearest = {.given = key};
     for (int i = 0; known[i] && (i == 0 || m->generator); i++) nearest_offer(&nearest, known[i]);
-    raise_error(L, "%s: unknown option %s%s%s%s; options: dtype%s", name,
+    raise_error(L, "%s: unknown option %s%s%s%s; options: dtype%s%s", name,
                 describe(L, -2, got, sizeof got), nearest.found ? " (did you mean \"" : "",
                 nearest.found ? nearest.found : "", nearest.found ? "\"?)" : "",
-                m->generator ? ", generator" : "");
+                m->generator ? ", generator" : "",
+                strcmp(key, "requires_grad") == 0 ? "; lt.param(x) wants a gradient" : "");
   }
 }
 

@@ -15,6 +15,7 @@ local bars = require "latent.plot.bars"
 local chart = require "latent.plot.chart"
 local core = require "latent.core"
 local fields = require "latent.plot.fields"
+local foreign = require "latent.base.foreign"
 local gnuplot = require "latent.plot.gnuplot"
 local images = require "latent.plot.images"
 local kinds = require "latent.plot.kinds"
@@ -392,4 +393,4 @@ function M.show(figure, opts)
   return show("plot.show", figure, opts)
 end
 
-return M
+return setmetatable(M, foreign.asked("plot", "plot"))

@@ -192,6 +192,29 @@ M.data = entries{
   ["MNIST"] = 'data.mnist{split = "train"}',
   ["FashionMNIST"] = 'data.fashion_mnist{split = "train"}',
   ["random_split"] = "data.split(set, held_back)",
+  ["Dataset IterableDataset"] = "a table with __len and batch(self, positions): any such table is a set",
+  ["TensorDataset"] = "data.tensors{x = x, y = y}",
+  ["ConcatDataset"] = "data.concat{a, b}",
+  ["Subset"] = "data.subset(set, positions)",
+  ["ImageFolder"] = "data.image_folder(folder)",
+  ["CIFAR10"] = "data.cifar10{dir = folder}",
+  ["WeightedRandomSampler"] = "data.loader(set, {weights = w})",
+  ["transforms Compose"] = "data.map(set, f), with data.augment{flip = true} for f",
+  ["read_csv"] = "data.csv(path)",
+}
+
+--- Functions of matplotlib and Torch7's gnuplot.
+M.plot = entries{
+  ["plot line semilogx semilogy loglog errorbar fill_between"] =
+    'plot.lines{{x = x, y = y, label = "name"}}, which takes log = "y" and errors',
+  ["hist"] = "plot.histogram{values}",
+  ["bar barh"] = 'plot.bars{values, names = {"a", "b"}}',
+  ["imshow matshow pcolormesh imagesc"] = "plot.image{x}, or plot.heatmap{x} with a bar of its colours",
+  ["contourf"] = "plot.heatmap{z, levels = 10}",
+  ["subplot subplots multiplot"] = "plot.panels({figure, figure}, {columns = 2})",
+  ["savefig pngfigure svgfigure pdffigure"] = 'figure:save "name.png"',
+  ["title xlabel ylabel xlim ylim legend axis"] =
+    "title, xlabel, ylabel, xrange, yrange and legend beside what is drawn: plot.lines{{y = y}, title = text}",
 }
 
 --- Functions of torch.distributed and mpi4py.
