@@ -88,9 +88,11 @@ describe("a copy of a part of a tensor", function()
       .. "came from would not change; write x%[{%.%.%.}%] = value for that, or :clone%(%) for a tensor of your own")
     assert.misuse(function() x:transpose():normal_() end, "normal_: transpose copied")
     assert.misuse(function() x[{{}, 1}]:mul_(2) end, "mul_: x%[...%] copied")
+    local _, y = pcall(x.transpose, x)
+    assert.misuse(function() y:mul_(2) end, "mul_: transpose copied")
     x[{{}, 1}] = 5
     assert.equal(5, x:get(2, 1, 4))
-    local y = x:transpose():clone():fill_(5)
+    y = x:transpose():clone():fill_(5)
     assert.same({3, 2, 4}, {table.unpack(y.shape)})
   end)
 

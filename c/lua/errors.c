@@ -29,8 +29,11 @@ static int user_level(lua_State *L, lua_Debug *ar) {
 
 bool user_called(lua_State *L) {
   lua_Debug ar;
+  int level = 1;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
-  bool called = lua_getstack(L, 1, &ar) && is_user_frame(L, &ar, lua_tostring(L, -1));
+  while (lua_getstack(L, level, &ar) && lua_getinfo(L, "S", &ar) && strcmp(ar.what, "C") == 0)
+    level++; /* pcall(x.transpose, x) */
+  bool called = lua_getstack(L, level, &ar) && is_user_frame(L, &ar, lua_tostring(L, -1));
   lua_pop(L, 1);
   return called;
 }
