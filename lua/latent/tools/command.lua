@@ -182,6 +182,22 @@ local function usage_of(word)
   return table.concat(lines, "\n")
 end
 
+-- What is wrong with a first argument that looks like a word of the command and is neither one nor a file.
+local function unknown_word(word)
+  if word == "-" or word == "run" or word == "" or word:find "[./]" then return nil end
+  local file = io.open(word, "rb")
+  if file then
+    file:close()
+    return nil
+  end
+  local words = {"run"}
+  for known in pairs(WORDS) do words[#words + 1] = known end
+  table.sort(words)
+  local near = require("latent.core").nearest(word, words)
+  return ("%s: neither a command nor a file%s (latent --help)"):format(word,
+    near and (', did you mean "%s"?'):format(near) or "")
+end
+
 local function wants_help(argument) return argument == "--help" or argument == "-h" end
 
 local INTERRUPTED = 130 -- what a shell has for a program that Ctrl-C ended
@@ -223,6 +239,8 @@ function M.main(arguments)
     return 0
   elseif o.script and WORDS[arguments[o.script]] then
     return run_word(arguments, o.script)
+  elseif o.script and arguments[o.script - 1] ~= "--" and unknown_word(arguments[o.script]) then
+    return fail(unknown_word(arguments[o.script]))
   elseif o.script and arguments[o.script] == "run" and wants_help(arguments[o.script + 1]) then
     print(usage_of "run")
     return 0
