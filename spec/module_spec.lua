@@ -376,6 +376,17 @@ describe("summary", function()
     }, "\n"), nn.Sequential {nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)}:summary {2, 4, 4, 1})
   end)
 
+  it("is as wide as its texts", function()
+    local up = nn.Sequential{nn.ConvTranspose2d(16, 8, 4, {stride = 2, padding = 1})}
+    local lines = {}
+    for line in up:summary{1, 2, 2, 16}:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    local column = lines[1]:find "output"
+    assert.equal("[1, 4, 4, 8]", lines[2]:sub(column))
+    assert.equal("[1, 4, 4, 8]", lines[3]:sub(column, column + 11))
+    assert.equal(#lines[1], #lines[3])
+    assert.equal(#lines[1], #lines[4])
+  end)
+
   it("leaves modes, running statistics and gradients as they were", function()
     local norm, drop = nn.BatchNorm2d(1), nn.Dropout():eval()
     local model = nn.Sequential {norm, drop}

@@ -407,6 +407,23 @@ function M.calls_forward(self)
   return class ~= nil and class.__call == CALL and rawget(self, "_hooks") == nil and self.forward ~= nil
 end
 
+-- Rows of texts as lines, each column as wide as its longest text and no narrower than said; the last to the right.
+local function in_columns(rows, widths)
+  for _, row in ipairs(rows) do
+    for i, text in ipairs(row) do widths[i] = math.max(widths[i], #text) end
+  end
+  local lines, last = {}, #widths
+  for i, row in ipairs(rows) do
+    local cells = {}
+    for k, text in ipairs(row) do
+      local space = (" "):rep(widths[k] - #text)
+      cells[k] = k == last and space .. text or text .. space
+    end
+    lines[i] = table.concat(cells, " "):gsub(" +$", "")
+  end
+  return table.concat(lines, "\n")
+end
+
 --- A table of the parts, their output shapes for an input of the given shape, and parameter counts.
 -- @tparam {int,...} shape of the input, batch included
 -- @treturn string
@@ -426,19 +443,16 @@ function Module:summary(shape)
   trace = nil
   for module, training in pairs(modes) do module.training = training end
   if not ok then error(message, 0) end
-  local lines = {("%-20s %-44s %-20s %10s"):format("name", "layer", "output", "parameters")}
+  local rows = {{"name", "layer", "output", "parameters"}}
   for _, call in ipairs(calls) do
     local module = call.module
     local leaf = true
     for _, value in pairs(module) do leaf = leaf and not M.is_module(value) end
-    lines[#lines + 1] = ("%-20s %-44s %-20s %10s"):format(paths[module] or "?",
-      leaf and tostring(module) or module.kind,
-      call.output and shapes.text(call.output) or "",
-      leaf and module:count() or "")
+    rows[#rows + 1] = {paths[module] or "?", leaf and tostring(module) or module.kind,
+      call.output and shapes.text(call.output) or "", leaf and tostring(module:count()) or ""}
   end
-  lines[#lines + 1] = ("%-20s %-44s %-20s %10d"):format("total", "", "", self:count())
-  for i, line in ipairs(lines) do lines[i] = line:gsub(" +$", "") end
-  return table.concat(lines, "\n")
+  rows[#rows + 1] = {"total", "", "", tostring(self:count())}
+  return in_columns(rows, {20, 44, 20, 10})
 end
 
 --- The text of a module: its kind and, below it, its parts, parameters and buffers.
