@@ -7,6 +7,7 @@ local nn = require "latent.nn"
 local options = require "latent.base.options"
 local optim = require "latent.optim"
 local data = require "latent.data"
+require "spec.support.misuse"
 
 local model = api.read()
 
@@ -162,6 +163,15 @@ describe("the reference", function()
       assert.same({}, lacking(methods, setmetatable(documented, {__index = base})))
       assert.same({}, lacking(names_in(class.methods), methods))
       for _, entry in ipairs(class.methods) do check_entry(entry, not entry.op and methods[entry.field]) end
+    end)
+  end
+
+  for _, class in ipairs(model.classes) do
+    it("has methods of " .. class.name .. " that say so when they are called with a dot", function()
+      for name, method in pairs(methods_of(OBJECTS[class.name]())) do
+        assert.misuse(function() method(nil) end, name .. ": .*got n") -- "nil", or "no value"
+        assert.misuse(function() method "x" end, name .. ": .*got ")
+      end
     end)
   end
 

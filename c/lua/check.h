@@ -99,9 +99,15 @@ const char *describe(lua_State *L, int index, char *text, size_t size);
 /* The generator in field "generator" of the table at an index, or the default one. */
 Generator *check_generator(lua_State *L, int index, const char *name);
 
+/* The userdata that a method is called on: raises "state: expected a generator, got nil; write
+ * g:state(...), with a colon". */
+void *check_self(lua_State *L, const char *meta, const char *name, const char *wanted,
+                 const char *variable);
+
 /* Registration, one function a file; each adds to the module table on the stack's top. */
 void open_errors(lua_State *L);
 void open_check(lua_State *L);
+void open_calls(lua_State *L);
 void open_tensor(lua_State *L);
 void open_access(lua_State *L);
 void open_ops(lua_State *L);

@@ -47,7 +47,7 @@ static int l_context_gc(lua_State *L) {
 
 /* ctx:save(...): tensors and numbers that backward needs */
 static int l_save(lua_State *L) {
-  Context *ctx = luaL_checkudata(L, 1, META_CONTEXT);
+  Context *ctx = check_self(L, META_CONTEXT, "save", "context", "ctx");
   for (int i = 2; i <= lua_gettop(L); i++) {
     if (ctx->count == CALL_EXTRAS)
       raise_error(L, "ctx:save: expected at most %d values", CALL_EXTRAS);
@@ -61,7 +61,7 @@ static int l_save(lua_State *L) {
 
 /* ctx:saved(): what was saved, in the same order */
 static int l_saved(lua_State *L) {
-  Context *ctx = luaL_checkudata(L, 1, META_CONTEXT);
+  Context *ctx = check_self(L, META_CONTEXT, "saved", "context", "ctx");
   Error e;
   for (int i = 0; i < ctx->count; i++) {
     if (ctx->var[i]) {

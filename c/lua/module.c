@@ -8,6 +8,7 @@ __attribute__((visibility("default"))) int luaopen_latent_core(lua_State *L) {
   lua_newtable(L);
   open_errors(L);
   open_check(L);
+  open_calls(L);
   open_tensor(L);
   open_access(L);
   open_ops(L);

@@ -47,9 +47,11 @@ static void read_state(lua_State *L, int index, Generator *g, const char *name) 
 }
 
 /* g:state() -> {seed, block}; g:set_state(state) */
-static int l_state(lua_State *L) { return push_state(L, luaL_checkudata(L, 1, META_GENERATOR)); }
+static int l_state(lua_State *L) {
+  return push_state(L, check_self(L, META_GENERATOR, "state", "generator", "g"));
+}
 static int l_set_state(lua_State *L) {
-  read_state(L, 2, luaL_checkudata(L, 1, META_GENERATOR), "set_state");
+  read_state(L, 2, check_self(L, META_GENERATOR, "set_state", "generator", "g"), "set_state");
   return 0;
 }
 

@@ -226,4 +226,6 @@ function M.read(path)
   return lt.from_bytes(bytes, reader.shape, "u8")
 end
 
+core.methods_of(Reader, "reader")
+
 return M

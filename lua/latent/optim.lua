@@ -332,4 +332,6 @@ function M.average(parameters, opts)
   return average.new(parameters, opts)
 end
 
+core.methods_of(Optimizer, "opt")
+
 return setmetatable(M, foreign.asked("optim", "optim"))

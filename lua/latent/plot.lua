@@ -393,4 +393,9 @@ function M.show(figure, opts)
   return show("plot.show", figure, opts)
 end
 
+for _, name in ipairs{"figure", table.unpack(KINDS)} do
+  M[name] = core.at_most(M[name], 1, "plot." .. name, "options stand in the one table, behind what is drawn")
+end
+core.methods_of(Figure, "figure")
+
 return setmetatable(M, foreign.asked("plot", "plot"))

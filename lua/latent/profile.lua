@@ -124,4 +124,6 @@ function M.run(f, opts)
   return profile
 end
 
+core.methods_of(Profile, "profile")
+
 return M

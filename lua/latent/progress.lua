@@ -187,4 +187,6 @@ function M.new(opts)
   }, Bar)
 end
 
+core.methods_of(Bar, "bar")
+
 return M

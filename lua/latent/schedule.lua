@@ -400,4 +400,6 @@ function Plateau:set_state(state)
   self.value, self._best, self._bad, self._cooldown = state.value, state.best, state.bad, state.cooldown
 end
 
+core.methods_of(Plateau, "plateau")
+
 return M

@@ -331,4 +331,6 @@ function Table:__tostring()
   return table.concat(lines, "\n")
 end
 
+core.methods_of(Table, "t")
+
 return M

@@ -107,4 +107,7 @@ function M.concat(sets)
     random = random}, Joined)
 end
 
+core.methods_of(Mapped, "set")
+core.methods_of(Joined, "set")
+
 return M

@@ -223,4 +223,6 @@ function M.new(set, opts)
   }, Loader)
 end
 
+core.methods_of(Loader, "loader")
+
 return M

@@ -200,4 +200,6 @@ function M.read_split(folder, spec)
   return M.read(spec)
 end
 
+core.methods_of(Set, "set")
+
 return M

@@ -222,4 +222,6 @@ function M.new(list, opts)
   return self
 end
 
+core.methods_of(Shards, "set")
+
 return M

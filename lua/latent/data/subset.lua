@@ -93,4 +93,6 @@ function M.split(set, held_back, opts)
   return M.new(set, order:slice(1, 1, kept)), M.new(set, order:slice(1, kept + 1, #set))
 end
 
+core.methods_of(Subset, "set")
+
 return M

@@ -58,4 +58,6 @@ function M.new(parts)
     labels = parts.y and parts.y:detach(), classes = parts.classes, name = "tensors"}, Tensors)
 end
 
+core.methods_of(Tensors, "set")
+
 return M

@@ -199,4 +199,6 @@ end
 
 --- @local
 
+core.methods_of(Distribution, "d")
+
 return M

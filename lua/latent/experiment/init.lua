@@ -561,4 +561,6 @@ end
 -- @treturn ?string the message then
 function M.sweep(script, list, opts) return sweep.run(script, list, opts) end
 
+core.methods_of(Experiment, "e")
+
 return M

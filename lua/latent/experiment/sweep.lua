@@ -157,7 +157,7 @@ end
 -- @type Runs
 local Runs = {}
 Runs.__index = Runs
-Runs.__name = "latent.experiment.Runs"
+Runs.__name = "list of runs" -- in messages
 
 --- One number (or option) of all runs.
 -- @tparam string name
@@ -395,5 +395,7 @@ end
 -- @tparam {table,...} list
 -- @treturn Runs
 function M.runs(list) return setmetatable(list, Runs) end
+
+core.methods_of(Runs, "runs")
 
 return M

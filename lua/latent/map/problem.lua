@@ -44,6 +44,7 @@ end
 -- @tfield int evaluations how many codes have been decoded so far
 local Problem = {}
 Problem.__index = Problem
+Problem.__name = "MAP problem" -- in messages
 
 function Problem:__tostring()
   return ("inverse problem, %d images, latent %d, %s"):format(self.images, self.latent, self.operator_name)
@@ -197,5 +198,7 @@ function Problem:pictures(codes)
   index(self, codes, lt.zeros(#core.check_tensor(codes, "map.problem: z")))
   return lt.no_grad(function() return self.decode(codes) end)
 end
+
+core.methods_of(Problem, "problem")
 
 return M

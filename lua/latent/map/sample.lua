@@ -181,6 +181,7 @@ end
 -- @tfield number evaluations decoder evaluations an image, all chains together
 local Posterior = {}
 Posterior.__index = Posterior
+Posterior.__name = "posterior" -- in messages
 
 function Posterior:__tostring()
   local draws, chains, n, d = table.unpack(self.codes.shape)
@@ -272,5 +273,7 @@ function M.sample(problem, opts)
     accept = (accept / draws):reshape(run.chains, n), step = run.step:reshape(run.chains, n),
     evaluations = (problem.evaluations - before) / n}, Posterior)
 end
+
+core.methods_of(Posterior, "posterior")
 
 return M

@@ -554,4 +554,6 @@ function M.new(parts)
   return setmetatable(parts, Module)
 end
 
+core.methods_of(Module, "model")
+
 return M

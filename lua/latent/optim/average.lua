@@ -94,4 +94,6 @@ function Average:set_state(state)
   self.updates = updates
 end
 
+core.methods_of(Average, "average")
+
 return M

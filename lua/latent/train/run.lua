@@ -422,4 +422,6 @@ function Run:__tostring()
     math.min(self.epoch, self.epochs), self.epochs, self.stopped and ", " .. self.stopped or "")
 end
 
+core.methods_of(Run, "run")
+
 return Run

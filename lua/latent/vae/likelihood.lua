@@ -295,4 +295,6 @@ function M.is_likelihood(value)
   return module.is_module(value) and type(value.log_prob) == "function" and type(value.loss) == "function"
 end
 
+for _, class in ipairs{Squared, Gaussian, Bernoulli, Likelihood} do core.methods_of(class, "likelihood") end
+
 return M
