@@ -22,6 +22,15 @@ local LARGE = {
   conv_of_uneven_groups = {{{32, 8, 8, 64}, {3, 3, 64, 80}, {80}}, function(x, w, b)
     return lt.conv2d(x, w, b, {stride = 2, padding = 1})
   end},
+  conv_by_channels = {{{9, 17, 15, 40}, {3, 3, 1, 40}, {40}}, function(x, w, b)
+    return lt.conv2d(x, w, b, {padding = 1, groups = 40})
+  end},
+  conv_up_by_channels = {{{5, 16, 17, 33}, {4, 4, 33, 1}, {33}}, function(x, w, b)
+    return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1, groups = 33})
+  end},
+  conv_in_groups = {{{9, 17, 15, 24}, {3, 3, 8, 36}, {36}}, function(x, w, b)
+    return lt.conv2d(x, w, b, {padding = 1, groups = 3})
+  end},
   conv_of_one_tap = {{{16, 28, 28, 3}, {1, 1, 3, 3}, {3}}, function(x, w, b) return lt.conv2d(x, w, b) end},
   conv_transpose_of_many = {{{17, 4, 4, 96}, {3, 3, 96, 80}, {80}}, function(x, w, b)
     return lt.conv_transpose2d(x, w, b, {stride = 2, padding = 1, output_padding = 1})

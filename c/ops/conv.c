@@ -1,12 +1,15 @@
 /* Floor 3: convolution and its transpose. Images are [batch, height, width, channels], weights
  * [height, width, in, out]. The two ops are adjoint: each is the other's gradient by its input, and
  * so both stand on the same three functions (c/simd): down from the big image to the small one, up
- * again, and the gradient of the weight between them. */
+ * again, and the gradient of the weight between them. In groups of channels, each by itself, the
+ * weight of conv2d is [height, width, in / groups, out], that of its transpose [height, width, in,
+ * out / groups]. */
 #include "ops/families.h"
 #include "ops/pairs.h"
 #include "ops/winograd.h"
 
 #include "simd/channels.h"
+#include "simd/conv_depth.h"
 #ifdef LATENT_DOUBLE
 #include "simd/conv_plain.h"
 #else
@@ -16,13 +19,23 @@
 enum { LARGEST = 1 << 30 };
 
 /* Places in Call.integer. */
-enum { STRIDE = 0, PADDING = 2, DILATION = 4 };
-enum { OUTPUT_PADDING = 4, TRANSPOSED_DILATION = 6 }; /* ... of conv_transpose2d */
+enum { STRIDE = 0, PADDING = 2, DILATION = 4, GROUPS = 6 };
+enum { OUTPUT_PADDING = 4, TRANSPOSED_DILATION = 6, TRANSPOSED_GROUPS = 8 }; /* conv_transpose2d */
 
 static const char axis_name[2][7] = {"height", "width"};
 
-/* Ranks, channels and bias; at least one pixel and one channel everywhere but in the batch. */
-static bool check_inputs(const Call *c, Error *e) {
+/* Channels that fall into groups; `shared` is the axis of the weight that the groups share out. */
+static bool check_groups(const Call *c, int64_t groups, int shared, Error *e) {
+  int64_t in = c->in[0]->shape.size[3], of_weight = c->in[1]->shape.size[shared];
+  if (groups > 0 && in % groups == 0 && of_weight % groups == 0) return true;
+  return error_set(
+      e, "groups: expected a divisor of %lld channels and of %lld of the weight, got %lld",
+      (long long)in, (long long)of_weight, (long long)groups);
+}
+
+/* Ranks, groups, channels and bias; at least one pixel and one channel everywhere but in the batch.
+ */
+static bool check_inputs(const Call *c, int64_t groups, int shared, Error *e) {
   const Shape *x = &c->in[0]->shape, *w = &c->in[1]->shape;
   char text[SHAPE_TEXT];
   if (x->dims != 4)
@@ -34,16 +47,20 @@ static bool check_inputs(const Call *c, Error *e) {
     if (x->size[d] < 1 || x->size[d] > LARGEST)
       return error_set(e, "x: expected at least one row, column and channel, got %s",
                        shape_text(x, text));
-  if (w->size[2] != x->size[3])
-    return error_set(e, "weight: expected [*, *, %lld, *] for an input of %lld channels, got %s",
-                     (long long)x->size[3], (long long)x->size[3], shape_text(w, text));
+  if (groups != 1 && !check_groups(c, groups, shared, e)) return false;
+  int64_t in = shared == 3 ? x->size[3] / groups : x->size[3];
+  if (w->size[2] != in)
+    return error_set(e, "weight: expected [*, *, %lld, *] for an input of %lld channels%s, got %s",
+                     (long long)in, (long long)x->size[3], groups > 1 ? " in groups" : "",
+                     shape_text(w, text));
   for (int d = 0; d < 4; d++)
     if (w->size[d] < 1 || w->size[d] > LARGEST_PARAM)
       return error_set(e, "weight: expected sizes from 1 to %d, got %s", (int)LARGEST_PARAM,
                        shape_text(w, text));
   const Tensor *bias = c->inputs > 2 ? c->in[2] : NULL;
-  if (bias && (bias->shape.dims != 1 || bias->shape.size[0] != w->size[3]))
-    return error_set(e, "bias: expected [%lld], got %s", (long long)w->size[3],
+  int64_t out = shared == 3 ? w->size[3] : w->size[3] * groups;
+  if (bias && (bias->shape.dims != 1 || bias->shape.size[0] != out))
+    return error_set(e, "bias: expected [%lld], got %s", (long long)out,
                      shape_text(&bias->shape, text));
   return true;
 }
@@ -79,25 +96,130 @@ static Shape image_shape(int64_t batch, const int64_t size[2], int64_t channels)
 
 /* By Winograd's tiles where they pay. Their sums mix neighbouring pixels, so that one infinity or
  * overflow spoils a whole tile: then all is computed again, directly. */
-static bool down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
-                 real *small, Error *e) {
+static bool down_alone(const ConvGeometry *g, const real *big, const real *w, const real *bias,
+                       real *small, Error *e) {
   bool done;
   if (!ISA_NAME(winograd_correlate)(g, false, big, w, bias, small, &done, e)) return false;
   return done || conv_down(g, big, w, bias, small, e);
 }
 
-static bool up(const ConvGeometry *g, const real *small, const real *w, const real *bias, real *big,
-               Error *e) {
+static bool up_alone(const ConvGeometry *g, const real *small, const real *w, const real *bias,
+                     real *big, Error *e) {
   bool done;
   if (!ISA_NAME(winograd_correlate)(g, true, small, w, bias, big, &done, e)) return false;
   return done || conv_up(g, small, w, bias, big, e);
 }
 
-static bool weight_gradient(const ConvGeometry *g, const real *big, const real *small, real *dw,
-                            Error *e) {
+static bool gradient_alone(const ConvGeometry *g, const real *big, const real *small, real *dw,
+                           Error *e) {
   bool done;
   if (!ISA_NAME(winograd_weight_gradient)(g, big, small, dw, &done, e)) return false;
   return done || conv_weight_gradient(g, big, small, dw, e);
+}
+
+/* ---- groups: each has images and a weight of its own, copied out of the whole ones ---- */
+
+/* An array of `rows` rows, in each of which the groups have `part` elements side by side; in `own`
+ * each group has its rows together. */
+typedef struct Grouped {
+  int64_t rows, part, groups;
+  real *whole, *own;
+  bool back; /* from own to whole */
+} Grouped;
+
+static void copy_groups(void *context, int64_t begin, int64_t end, int thread) {
+  const Grouped *a = context;
+  int64_t n = a->part; /* often too few for memcpy to pay */
+  (void)thread;
+  for (int64_t k = 0; k < a->groups; k++)
+    for (int64_t i = begin; i < end; i++) {
+      real *restrict whole = a->whole + (i * a->groups + k) * n;
+      real *restrict own = a->own + (k * a->rows + i) * n;
+      if (a->back)
+        for (int64_t j = 0; j < n; j++) whole[j] = own[j];
+      else
+        for (int64_t j = 0; j < n; j++) own[j] = whole[j];
+    }
+}
+
+static void regroup(Grouped *a, bool back) {
+  enum { CHUNK = 1 << 14 };
+  int64_t grain = conv_max(CHUNK / (a->groups * a->part), 1);
+  a->back = back;
+  parallel_for(a->rows, parallel_whole(a->rows, grain), copy_groups, a);
+}
+
+typedef enum { BIG, SMALL, WEIGHT } ConvArray;
+
+/* The one of the three arrays that `made` names, from the others. */
+static bool in_groups(const ConvGeometry *whole, ConvArray made, const real *big, const real *small,
+                      const real *weight, const real *bias, Error *e) {
+  ConvGeometry g = *whole;
+  int64_t n = g.groups, taps = g.kernel[0] * g.kernel[1];
+  g.groups = 1;
+  g.big_channels /= n;
+  g.small_channels /= n;
+  bool rows = g.weight_small == 1; /* of conv2d: a weight's row has all outputs */
+  g.weight_big = rows ? g.small_channels : 1;
+  g.weight_small = rows ? 1 : g.big_channels;
+  Grouped a[] = {
+      {g.batch * g.big[0] * g.big[1], g.big_channels, n, (real *)big, NULL, false},
+      {g.batch * g.small[0] * g.small[1], g.small_channels, n, (real *)small, NULL, false},
+      {rows ? taps * g.big_channels : taps,
+       rows ? g.small_channels : g.big_channels * g.small_channels, n, (real *)weight, NULL,
+       false}};
+  int64_t size[3], used = 0;
+  for (int k = 0; k < 3; k++) {
+    size[k] = a[k].rows * a[k].part;
+    workspace_take(NULL, &used, size[k] * n * (int64_t)sizeof(real));
+  }
+  Tensor *space = workspace_new(used, e);
+  if (!space) return false;
+  used = 0;
+  for (int k = 0; k < 3; k++) {
+    a[k].own = workspace_take(space->data, &used, size[k] * n * (int64_t)sizeof(real));
+    if (k != (int)made) regroup(&a[k], false);
+  }
+  bool done = true;
+  for (int64_t k = 0; k < n && done; k++) {
+    real *x = a[BIG].own + k * size[BIG], *y = a[SMALL].own + k * size[SMALL];
+    real *w = a[WEIGHT].own + k * size[WEIGHT];
+    const real *b = bias ? bias + k * (made == BIG ? g.big_channels : g.small_channels) : NULL;
+    if (made == SMALL) done = down_alone(&g, x, w, b, y, e);
+    else if (made == BIG) done = up_alone(&g, y, w, b, x, e);
+    else done = gradient_alone(&g, x, y, w, e);
+  }
+  if (done) regroup(&a[made], true);
+  tensor_release(space);
+  return done;
+}
+
+/* Is each channel a group? */
+static bool is_depthwise(const ConvGeometry *g) {
+  return g->groups > 1 && g->groups == g->big_channels && g->groups == g->small_channels;
+}
+
+static bool down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
+                 real *small, Error *e) {
+  if (g->groups == 1) return down_alone(g, big, w, bias, small, e);
+  if (!is_depthwise(g)) return in_groups(g, SMALL, big, small, w, bias, e);
+  depth_correlate(g, false, big, w, bias, small);
+  return true;
+}
+
+static bool up(const ConvGeometry *g, const real *small, const real *w, const real *bias, real *big,
+               Error *e) {
+  if (g->groups == 1) return up_alone(g, small, w, bias, big, e);
+  if (!is_depthwise(g)) return in_groups(g, BIG, big, small, w, bias, e);
+  depth_correlate(g, true, small, w, bias, big);
+  return true;
+}
+
+static bool weight_gradient(const ConvGeometry *g, const real *big, const real *small, real *dw,
+                            Error *e) {
+  if (g->groups == 1) return gradient_alone(g, big, small, dw, e);
+  if (!is_depthwise(g)) return in_groups(g, WEIGHT, big, small, dw, NULL, e);
+  return depth_weight_gradient(g, big, small, dw, e);
 }
 
 /* sums over the batch and the pixels */
@@ -122,7 +244,8 @@ static Tensor *bias_wanted(const Call *c, Tensor *const *dx) {
 static ConvGeometry conv2d_geometry(const Call *c) {
   const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
   ConvGeometry g = {.batch = x[0],
-                    .big_channels = w[2],
+                    .groups = c->integer[GROUPS],
+                    .big_channels = x[3],
                     .small_channels = w[3],
                     .big = {x[1], x[2]},
                     .weight_big = w[3],
@@ -136,7 +259,7 @@ static ConvGeometry conv2d_geometry(const Call *c) {
 }
 
 static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
-  if (!check_inputs(c, e) || !check_pairs(c, DILATION, e)) return false;
+  if (!check_inputs(c, c->integer[GROUPS], 3, e) || !check_pairs(c, DILATION, e)) return false;
   ConvGeometry g = conv2d_geometry(c);
   for (int d = 0; d < 2; d++)
     if (g.small[d] < 1)
@@ -170,10 +293,12 @@ static const Op op_conv2d = {
     .doc =
         "Convolution of images [batch, height, width, in] with a weight [height, width, in, out]; "
         "the kernel is not flipped. A size becomes (size + 2 padding - dilation (kernel - 1) - 1)"
-        " / stride + 1, rounded down.",
+        " / stride + 1, rounded down. In groups of channels, each by itself, the weight is "
+        "[height, "
+        "width, in / groups, out].",
     .save = SAVE_IN0 | SAVE_IN1,
     PARAMS({"stride", PARAM_PAIR, false, 1, NULL}, {"padding", PARAM_PAIR, false, 0, NULL},
-           {"dilation", PARAM_PAIR, false, 1, NULL}),
+           {"dilation", PARAM_PAIR, false, 1, NULL}, {"groups", PARAM_INT, false, 1, NULL}),
     .shape = conv2d_shape,
     .forward = conv2d_forward,
     .backward = conv2d_backward};
@@ -187,8 +312,10 @@ const Op *const ISA_NAME(ops_conv)[] = {&op_conv2d, NULL};
 
 static ConvGeometry conv_transpose2d_geometry(const Call *c) {
   const int64_t *x = c->in[0]->shape.size, *w = c->in[1]->shape.size;
+  int64_t groups = c->integer[TRANSPOSED_GROUPS];
   ConvGeometry g = {.batch = x[0],
-                    .big_channels = w[3],
+                    .groups = groups,
+                    .big_channels = w[3] * groups,
                     .small_channels = w[2],
                     .small = {x[1], x[2]},
                     .weight_big = 1,
@@ -202,7 +329,9 @@ static ConvGeometry conv_transpose2d_geometry(const Call *c) {
 
 static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
   const int64_t *more = c->integer + OUTPUT_PADDING;
-  if (!check_inputs(c, e) || !check_pairs(c, TRANSPOSED_DILATION, e)) return false;
+  if (!check_inputs(c, c->integer[TRANSPOSED_GROUPS], 2, e) ||
+      !check_pairs(c, TRANSPOSED_DILATION, e))
+    return false;
   if (!check_pair("output_padding", more, 0, e)) return false;
   ConvGeometry g = conv_transpose2d_geometry(c);
   for (int d = 0; d < 2; d++) {
@@ -243,11 +372,13 @@ static const Op op_conv_transpose2d = {
         "Transposed convolution, the adjoint of conv2d, of images [batch, height, width, in] with "
         "a weight [height, width, in, out]. A size becomes (size - 1) stride - 2 padding + "
         "dilation "
-        "(kernel - 1) + output_padding + 1.",
+        "(kernel - 1) + output_padding + 1. In groups of channels the weight is [height, width, "
+        "in, "
+        "out / groups].",
     .save = SAVE_IN0 | SAVE_IN1,
     PARAMS({"stride", PARAM_PAIR, false, 1, NULL}, {"padding", PARAM_PAIR, false, 0, NULL},
-           {"output_padding", PARAM_PAIR, false, 0, NULL},
-           {"dilation", PARAM_PAIR, false, 1, NULL}),
+           {"output_padding", PARAM_PAIR, false, 0, NULL}, {"dilation", PARAM_PAIR, false, 1, NULL},
+           {"groups", PARAM_INT, false, 1, NULL}),
     .shape = conv_transpose2d_shape,
     .forward = conv_transpose2d_forward,
     .backward = conv_transpose2d_backward};

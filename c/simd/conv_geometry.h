@@ -11,6 +11,7 @@
 /* [0] is the vertical axis, [1] the horizontal one. */
 typedef struct ConvGeometry {
   int64_t batch, big_channels, small_channels;
+  int64_t groups; /* of channels, each by itself; the kernels here know one only */
   int64_t big[2], small[2], kernel[2], stride[2], padding[2], dilation[2];
   /* The weight of (tap, big channel b, small channel s) is element
    * tap * big_channels * small_channels + b * weight_big + s * weight_small. */

@@ -228,13 +228,15 @@ local function conv(op, x, kernel, out, options, extra)
   options = options or {}
   local function f(lt, t, w, b) return lt[op](t, w, b, options) end
   local list = {}
-  for _, key in ipairs {"stride", "padding", "dilation", "output_padding"} do
+  for _, key in ipairs {"stride", "padding", "dilation", "output_padding", "groups"} do
     local v = options[key]
     if v then list[#list + 1] = key .. " " .. (type(v) == "table" and v[1] .. "x" .. v[2] or v) end
   end
   extra = extra or {}
   extra.label = table.concat(list, ", ")
-  local weight = {kernel[1], kernel[2], x[4], out}
+  local groups, weight = options.groups or 1, {kernel[1], kernel[2], x[4], out}
+  local shared = op == "conv2d" and 3 or 4
+  weight[shared] = weight[shared] // groups
   local inputs = extra.plain and {x, {weight, "small"}} or {x, {weight, "small"}, {out}}
   add(op, inputs, f, extra)
 end
@@ -319,6 +321,31 @@ for _, name in ipairs {"conv2d", "conv_transpose2d"} do
 end
 conv("conv2d", {1, 36, 34, 8}, {5, 3}, 18, {stride = 2, padding = 2}, {wide = true})
 conv("conv_transpose2d", {1, 17, 16, 9}, {3, 3}, 20, {stride = 2, padding = 1, output_padding = 1}, {wide = true})
+
+-- Groups: of several channels, of one to several, and of one to one, whose tiles lie along rows and columns; fewer
+-- channels than a vector has, a vector and more; lines of one pixel, of fewer than a tile has, of more.
+conv("conv2d", {1, 4, 3, 4}, {2, 3}, 6, {groups = 2, padding = 1})
+conv("conv_transpose2d", {1, 3, 2, 4}, {3, 2}, 6, {groups = 2, stride = 2})
+conv("conv2d", {1, 3, 4, 2}, {3, 3}, 4, {groups = 2, padding = 1})
+conv("conv2d", {1, 3, 4, 3}, {3, 3}, 3, {groups = 3, padding = 1})
+conv("conv_transpose2d", {1, 3, 2, 3}, {3, 3}, 3, {groups = 3, stride = 2, padding = 1, output_padding = 1})
+for _, channels in ipairs {3, 16, 17, 40, 72} do
+  for _, name in ipairs {"conv2d", "conv_transpose2d"} do
+    local function depthwise(x, kernel, options)
+      options.groups = channels
+      conv(name, {x[1], x[2], x[3], channels}, kernel, channels, options, {wide = true})
+    end
+    depthwise({2, 5, 11}, {3, 3}, {padding = 1})
+    depthwise({1, 13, 4}, {5, 5}, {padding = 2})
+    depthwise({3, 2, 2}, {4, 3}, {padding = {2, 1}})
+    depthwise({2, 9, 8}, {3, 3}, {stride = 2, padding = 1})
+    depthwise({1, 8, 10}, {2, 7}, {stride = {1, 3}, padding = {1, 3}, dilation = {3, 1}})
+    depthwise({1, 3, 3}, {1, 1}, {padding = 1})
+  end
+end
+conv("conv2d", {2, 6, 7, 36}, {3, 3}, 72, {groups = 4, padding = 1}, {wide = true})
+conv("conv_transpose2d", {2, 4, 5, 40}, {3, 3}, 20, {groups = 5, stride = 2}, {wide = true})
+conv("conv2d", {2, 9, 9, 72}, {3, 3}, 72, {groups = 2, padding = 1}, {wide = true})
 
 -- Kernels as large as the image, batches and images that are cut into unequal jobs: most taps lie outside.
 for _, channels in ipairs {{16, 17}, {2, 16}, {16, 2}} do

@@ -84,9 +84,9 @@ function M.Conv2d:init(inputs, outputs, kernel, opts)
 end
 
 function M.Conv2d:forward(x)
-  local conv2d = self.groups == 1 and self.padding ~= "same" and ops.conv2d or lt.conv2d
+  local conv2d = self.padding ~= "same" and ops.conv2d or lt.conv2d
   return conv2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
-    self.stride, self.padding, self.dilation, self.groups > 1 and self.groups or nil)
+    self.stride, self.padding, self.dilation, self.groups)
 end
 
 function M.Conv2d:text() return conv_text(self, "Conv2d") end
@@ -116,9 +116,8 @@ function M.ConvTranspose2d:init(inputs, outputs, kernel, opts)
 end
 
 function M.ConvTranspose2d:forward(x)
-  local conv_transpose2d = self.groups == 1 and ops.conv_transpose2d or lt.conv_transpose2d
-  return conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
-    self.stride, self.padding, self.output_padding, self.dilation, self.groups > 1 and self.groups or nil)
+  return ops.conv_transpose2d(input.check(self, x, input.MAPS, self.inputs), self.weight, self.bias,
+    self.stride, self.padding, self.output_padding, self.dilation, self.groups)
 end
 
 function M.ConvTranspose2d:text() return conv_text(self, "ConvTranspose2d", {{"output_padding", 0}}) end
@@ -200,7 +199,10 @@ local function narrow(x)
   return ops.reshape(x, {shape[1], shape[3], shape[4]})
 end
 
-local function kernel_of(self) return ops.reshape(self.weight, {1, self.kernel, self.inputs, self.outputs}) end
+local function kernel_of(self)
+  local shape = self.weight.shape
+  return ops.reshape(self.weight, {1, shape[1], shape[2], shape[3]})
+end
 
 local LINE = {{"stride", "count", 1}, {"padding", "size", 0}, {"dilation", "count", 1}}
 local LINE_PADDING = {"padding", options.kind("int|string", 'a whole number of at least 0 or "same"', function(value)
@@ -253,11 +255,12 @@ end
 
 function M.Conv1d:forward(x)
   input.check(self, x, input.STEPS, self.inputs)
-  if self.groups > 1 or self.padding == "same" then
+  if self.padding == "same" then
     return lt.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
   end
   x = widen(x)
-  return narrow(ops.conv2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding}, {1, self.dilation}))
+  return narrow(ops.conv2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding}, {1, self.dilation},
+    self.groups))
 end
 
 function M.Conv1d:text() return line_text(self, "Conv1d") end
@@ -286,13 +289,9 @@ end
 
 function M.ConvTranspose1d:forward(x)
   input.check(self, x, input.STEPS, self.inputs)
-  if self.groups > 1 then
-    return lt.conv_transpose1d(x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.dilation,
-      self.groups)
-  end
   x = widen(x)
   return narrow(ops.conv_transpose2d(x, kernel_of(self), self.bias, {1, self.stride}, {0, self.padding},
-    {0, self.output_padding}, {1, self.dilation}))
+    {0, self.output_padding}, {1, self.dilation}, self.groups))
 end
 
 function M.ConvTranspose1d:text() return line_text(self, "ConvTranspose1d", {"output_padding", 0}) end

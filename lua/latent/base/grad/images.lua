@@ -15,11 +15,25 @@ return function(core, again, filled)
 
   -- The gradient of the weight [kh, kw, in, out] of a convolution of large images that gives small ones: a convolution
   -- in which the batch takes the channels' place, stride and dilation each other's, and the small images the kernel's.
-  local function weight_gradient(large, small, p, kernel)
+  local function gradient_of_group(large, small, p, kernel)
     local images = ops.permute(large, {4, 2, 3, 1})
     local weight = ops.permute(small, {2, 3, 1, 4})
     local dw = ops.conv2d(images, weight, {stride = p.dilation, dilation = p.stride, padding = p.padding})
     return ops.permute(cut(dw, kernel[1], kernel[2]), {2, 3, 1, 4})
+  end
+
+  -- That of each group; they stand side by side along the outputs.
+  local function weight_gradient(large, small, p, kernel)
+    if p.groups == 1 then return gradient_of_group(large, small, p, kernel) end
+    local parts = {}
+    for g = 1, p.groups do
+      local function part(x)
+        local n = x:size(4) // p.groups
+        return ops.slice(x, 4, (g - 1) * n + 1, g * n)
+      end
+      parts[g] = gradient_of_group(part(large), part(small), p, kernel)
+    end
+    return ops.cat(parts, 4)
   end
 
   -- What a transposed convolution has to add to the small images' size to come to the large ones'.
@@ -62,14 +76,15 @@ return function(core, again, filled)
       local p, dx = n.params, nil
       if n.wants[1] then
         dx = ops.conv_transpose2d(dy, exchanged(n[2]), {stride = p.stride, padding = p.padding, dilation = p.dilation,
-          output_padding = missing(n, p)})
+          output_padding = missing(n, p), groups = p.groups})
       end
       return dx, n.wants[2] and weight_gradient(n[1], dy, p, n.shapes[2]) or nil, bias_gradient(n, dy)
     end,
     conv_transpose2d = function(n, dy)
       local p, dx = n.params, nil
       if n.wants[1] then
-        dx = ops.conv2d(dy, exchanged(n[2]), {stride = p.stride, padding = p.padding, dilation = p.dilation})
+        dx = ops.conv2d(dy, exchanged(n[2]), {stride = p.stride, padding = p.padding, dilation = p.dilation,
+          groups = p.groups})
         dx = cut(dx, n.shapes[1][2], n.shapes[1][3])
       end
       local dw = n.wants[2] and exchanged(weight_gradient(dy, n[1], p, n.shapes[2])) or nil

@@ -1,5 +1,5 @@
---- Convolutions that are made of conv2d and its transpose: in groups, with the padding that keeps sizes, along one axis
--- and along three.
+--- Convolutions that are made of conv2d and its transpose: with the padding that keeps sizes, along one axis and along
+-- three.
 -- @module latent.base.ops.convolutions
 local arguments = require "latent.base.arguments"
 local shapes = require "latent.base.shapes"
@@ -80,34 +80,18 @@ return function(core)
     return ops.cat(parts, last)
   end
 
-  local function has_more(o) return type(o) == "table" and (o.groups or type(o.padding) == "string") end
+  local function has_word(o) return type(o) == "table" and type(o.padding) == "string" end
 
-  local function conv2d(x, weight, bias, stride, padding, dilation, groups, ...)
-    if groups == nil and type(padding) ~= "string" and not has_more(stride) and not has_more(bias) then
-      return ops.conv2d(x, weight, bias, stride, padding, dilation)
+  local function conv2d(x, weight, bias, stride, padding, ...)
+    if type(padding) ~= "string" and not has_word(stride) and not has_word(bias) then
+      return ops.conv2d(x, weight, bias, stride, padding, ...)
     end
-    local o
-    bias, o = read("conv2d", FORWARD, bias, stride, padding, dilation, groups, ...)
-    local kernel
+    local o, kernel
+    bias, o = read("conv2d", FORWARD, bias, stride, padding, ...)
     weight, kernel = spatial.weight(core, "conv2d", weight, 2)
     settle("conv2d", o, 2, kernel)
-    return without_odd(grouped("conv2d", function(part, w, b)
-      return ops.conv2d(part, w, b, o.stride, o.padding, o.dilation)
-    end, spatial.images(core, "conv2d", x, 2), weight, bias, o.groups, 4), o.odd)
-  end
-
-  local function conv_transpose2d(x, weight, bias, stride, padding, output_padding, dilation, groups, ...)
-    if groups == nil and not has_more(stride) and not has_more(bias) then
-      return ops.conv_transpose2d(x, weight, bias, stride, padding, output_padding, dilation)
-    end
-    local o
-    bias, o = read("conv_transpose2d", TRANSPOSED, bias, stride, padding, output_padding, dilation, groups, ...)
-    weight = spatial.weight(core, "conv_transpose2d", weight, 2)
-    if o.padding == "same" then raise 'conv_transpose2d: padding: expected whole numbers, got "same"' end
-    settle("conv_transpose2d", o, 2)
-    return grouped("conv_transpose2d", function(part, w, b)
-      return ops.conv_transpose2d(part, w, b, o.stride, o.padding, o.output_padding, o.dilation)
-    end, spatial.images(core, "conv_transpose2d", x, 2), weight, bias, o.groups, 3)
+    local y = ops.conv2d(spatial.images(core, "conv2d", x, 2), weight, bias, o.stride, o.padding, o.dilation, o.groups)
+    return without_odd(y, o.odd)
   end
 
   ---- one axis: images of one row ----
@@ -130,9 +114,8 @@ return function(core)
     bias, o = read("conv1d", FORWARD, bias, ...)
     weight, kernel = spatial.weight(core, "conv1d", weight, 1)
     settle("conv1d", o, 1, kernel)
-    local y = grouped("conv1d", function(part, w, b)
-      return ops.conv2d(part, w, b, {1, o.stride[1]}, {0, o.padding[1]}, {1, o.dilation[1]})
-    end, in_rows(x, 2), in_rows(weight, 1), bias, o.groups, 4)
+    local y = ops.conv2d(in_rows(x, 2), in_rows(weight, 1), bias, {1, o.stride[1]}, {0, o.padding[1]},
+      {1, o.dilation[1]}, o.groups)
     return without_odd(out_of_rows(y), o.odd)
   end
 
@@ -142,10 +125,8 @@ return function(core)
     bias, o = read("conv_transpose1d", TRANSPOSED, bias, ...)
     weight = spatial.weight(core, "conv_transpose1d", weight, 1)
     settle("conv_transpose1d", o, 1)
-    return out_of_rows(grouped("conv_transpose1d", function(part, w, b)
-      return ops.conv_transpose2d(part, w, b, {1, o.stride[1]}, {0, o.padding[1]}, {0, o.output_padding[1]},
-        {1, o.dilation[1]})
-    end, in_rows(x, 2), in_rows(weight, 1), bias, o.groups, 3))
+    return out_of_rows(ops.conv_transpose2d(in_rows(x, 2), in_rows(weight, 1), bias, {1, o.stride[1]},
+      {0, o.padding[1]}, {0, o.output_padding[1]}, {1, o.dilation[1]}, o.groups))
   end
 
   ---- three axes: the depth is taken apart into frames, which are images ----
@@ -250,11 +231,8 @@ return function(core)
   end
 
   return {
-    {name = "conv2d", extends = true, f = conv2d, params = {GROUPS},
-      more = "In groups of channels, each by itself, the weight is [height, width, in / groups, out]. The padding may \z
-        also be \"same\" (with stride 1: the size stays) or \"valid\" (none)."},
-    {name = "conv_transpose2d", extends = true, f = conv_transpose2d, params = {GROUPS},
-      more = "In groups of channels the weight is [height, width, in, out / groups]."},
+    {name = "conv2d", extends = true, f = conv2d, params = {},
+      more = "The padding may also be \"same\" (with stride 1: the size stays) or \"valid\" (none)."},
     composite("conv1d", conv1d, FORWARD, "Convolution of [batch, time, in] with weights [time, in / groups, out], as \z
       conv2d of images with one row, and as fast; padding and groups as there."),
     composite("conv_transpose1d", conv_transpose1d, TRANSPOSED,
