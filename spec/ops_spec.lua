@@ -269,6 +269,8 @@ describe("empty tensors", function()
     assert.equal("0,2,2,2", shape_of(lt.avg_pool2d(images, 2)))
     assert.equal("0,8,8,2", shape_of(lt.upsample_nearest(images, 2)))
     assert.equal("0,3", shape_of(lt.layer_norm(E, lt.ones(3), lt.zeros(3))))
+    assert.equal("0,3", shape_of(lt.group_norm(E, nil, nil, 3)))
+    assert.equal("2,0,4", shape_of(lt.group_norm(lt.zeros(2, 0, 4), nil, nil, 2)))
     assert.equal("0,3", shape_of((lt.batch_norm_train(E, lt.ones(3), lt.zeros(3)))))
     assert.equal("0", shape_of(lt.gaussian_kl(E, E, "none")))
     assert.equal("0,3", shape_of(lt.mse_loss(E, E, "none")))
@@ -414,6 +416,16 @@ local bad = {
   {"layer_norm: bias: expected %[3%], got %[2%]", function() return lt.layer_norm(M23, lt.ones(3), lt.ones(2)) end},
   {"layer_norm: eps: expected a finite number >= 0, got %-1", function()
     return lt.layer_norm(M23, lt.ones(3), lt.ones(3), {eps = -1})
+  end},
+  {"group_norm: groups: expected a divisor of the 3 channels, got 2", function()
+    return lt.group_norm(M23, nil, nil, 2)
+  end},
+  {"group_norm: weight: expected %[3%], got %[2%]", function() return lt.group_norm(M23, lt.ones(2), nil, 3) end},
+  {"group_norm: x: expected %[batch, %.%.%., channels%], got %[3%]", function()
+    return lt.group_norm(lt.ones(3), nil, nil, 1)
+  end},
+  {"group_norm: eps: expected a finite number >= 0, got %-1", function()
+    return lt.group_norm(M23, nil, nil, {groups = 1, eps = -1})
   end},
   {"mse_loss: target: expected shape %[2, 3%], got %[3%]", function() return lt.mse_loss(M23, lt.ones(3)) end},
   {"mse_loss: reduction: expected one of mean sum none, got \"avg\"",

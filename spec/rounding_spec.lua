@@ -316,7 +316,7 @@ describe("var, std and norm", function()
   end)
 end)
 
-describe("layer_norm and batch_norm", function()
+describe("layer_norm, batch_norm and group_norm", function()
   -- Rows normalised in exact arithmetic (Lua's doubles, two passes): y and dx for dy = cos(i), weight 1, bias 0.
   local function exact(row, eps)
     local n, mean, variance = #row, 0, 0
@@ -331,15 +331,22 @@ describe("layer_norm and batch_norm", function()
     return y, dx, dy
   end
 
-  -- The same by both ops; of batch_norm_train the row is a channel beside another.
+  -- The same by the ops; of batch_norm_train the row is a channel beside another, of group_norm a group of channels and
+  -- a channel.
   local function by_ops(row, eps, dy)
     local n = #row
     local x, y = lt.param(lt.tensor(row)), lt.param(lt.tensor(row))
+    local u, v = lt.param(lt.tensor(row)), lt.param(lt.tensor(row))
+    local c = lt.group_norm(lt.cat({u, u:flip(1)}):reshape(1, 2 * n), nil, nil, 2, eps)
+    c:backward(lt.cat({lt.tensor(dy), lt.zeros(n)}):reshape(1, 2 * n))
+    local d = lt.group_norm(lt.stack({v, v:flip(1)}, 2):reshape(1, n, 2), nil, nil, 2, eps)
+    d:backward(lt.stack({lt.tensor(dy), lt.zeros(n)}, 2):reshape(1, n, 2))
     local a = lt.layer_norm(x:reshape(1, n), lt.ones(n), lt.zeros(n), eps)
     local b = lt.batch_norm_train(lt.stack({y, y:flip(1)}, 2), lt.ones(2), lt.zeros(2), eps)
     a:backward(lt.tensor{dy})
     b:backward(lt.stack({lt.tensor(dy), lt.zeros(n)}, 2))
-    return {a:reshape(n):detach(), x.grad}, {b:slice(2, 1, 1):reshape(n):detach(), y.grad}
+    return {a:reshape(n):detach(), x.grad}, {b:slice(2, 1, 1):reshape(n):detach(), y.grad},
+      {c:slice(2, 1, n):reshape(n):detach(), u.grad}, {d:slice(3, 1, 1):reshape(n):detach(), v.grad}
   end
 
   it("make nothing of equal numbers", function()

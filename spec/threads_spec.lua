@@ -54,6 +54,8 @@ local LARGE = {
   batch_norm_residual = {{{9, 33, 31, 16}, {9, 33, 31, 16}, {16}},
     function(x, r, b) return ((lt.batch_norm_train(x, nil, b)) + r):leaky_relu(0.1) end},
   layer_norm = {{{900, 70}, {70}, {70}}, function(x, w, b) return lt.layer_norm(x, w, b) end},
+  group_norm = {{{9, 33, 31, 40}, {40}, {40}}, function(x, w, b) return lt.group_norm(x, w, b, 8) end},
+  group_norm_of_one = {{{1, 53, 61, 24}, {24}, {24}}, function(x, w, b) return lt.group_norm(x, w, b, 24) end},
   sum_of_few_rows = {{{3, 40001}}, function(x) return x:sum(1) end},
   mse_loss = {{{300, 401}, {300, 401}}, function(x, t) return lt.mse_loss(x, t) end},
   gaussian_nll = {{{300, 401}, {300, 401}, {300, 401}}, function(m, v, t) return lt.gaussian_nll(m, v, t) end},

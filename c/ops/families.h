@@ -21,6 +21,7 @@ extern const Op *const ISA_NAME(ops_pool)[];
 extern const Op *const ISA_NAME(ops_resample)[];
 extern const Op *const ISA_NAME(ops_batch_norm)[];
 extern const Op *const ISA_NAME(ops_norm)[];
+extern const Op *const ISA_NAME(ops_group_norm)[];
 extern const Op *const ISA_NAME(ops_loss)[];
 extern const Op *const ISA_NAME(ops_random)[];
 extern const Op *const ISA_NAME(ops_indexing)[];

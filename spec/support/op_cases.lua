@@ -390,6 +390,21 @@ for _, n in ipairs {1, 3, 16, 17, 33, 70} do
   wide("layer_norm", {{9, n + 2}, {n + 2}, {n + 2}}, layer_norm)
 end
 
+-- Groups of one channel and of several; rows that fill no block, one piece of an item and two.
+local function group_norm(groups)
+  return function(lt, x, w, b) return lt.group_norm(x, w, b, groups) end
+end
+add("group_norm", {{2, 3, 2, 4}, {4}, {4}}, group_norm(2))
+add("group_norm", {{3, 5, 3}, {3}, {3}}, group_norm(3))
+add("group_norm", {{3, 6}, {6}, {6}}, group_norm(1))
+add("group_norm", {{2, 3, 4}}, function(lt, x) return lt.group_norm(x, nil, nil, {groups = 2, eps = 0.1}) end,
+  {label = "plain"})
+add("group_norm", {{2, 3, 4}, {4}}, function(lt, x, b) return lt.group_norm(x, nil, b, 4) end, {label = "bias alone"})
+for _, c in ipairs {{1, 1}, {3, 3}, {16, 4}, {17, 1}, {33, 11}, {70, 35}, {64, 8}} do
+  wide("group_norm", {{3, 5, 7, c[1]}, {c[1]}, {c[1]}}, group_norm(c[2]))
+end
+wide("group_norm", {{2, 29, 37, 40}, {40}, {40}}, group_norm(8))
+
 require "spec.support.argument_cases"(add, wide)
 require "spec.support.network_cases"(add)
 require "spec.support.index_cases"(add, wide)

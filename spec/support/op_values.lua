@@ -23,6 +23,7 @@ local AT_POSITIVE = {
 
 local M34 = lt.tensor {{3, 1, 4, 1}, {5, 9, 2, 6}, {5, 3, 5, 8}}
 local V12, SPREAD = lt.tensor {1, 2}, lt.tensor {{1, 3}, {2, 6}}
+local SQUARES = lt.arange(1, 12):square():reshape(1, 3, 4)
 local LINE = lt.tensor{1, 4, 2}:reshape(1, 3, 1)
 -- Whole numbers from -5 to 5 in no order, as spec/arguments_spec.lua has them.
 local function numbers(...)
@@ -107,6 +108,13 @@ local M = {
     {5, 6, 8, 9}}},
   avg_pool2d = {{function() return lt.avg_pool2d(lt.ones(1, 2, 2, 1), 2, {padding = 1}):reshape(-1) end,
     {0.25, 0.25, 0.25, 0.25}}},
+  -- by PyTorch, squares of 1 to 12 as three places of four channels
+  group_norm = {{function()
+    return lt.group_norm(SQUARES, {1, 2, 3, 4}, {0.5, 0, -1, 2}, 2):reshape(-1)
+  end, {-0.5779463649, -1.994871616, -4.473501205, -2.073982716, 0.06613783538, -0.2773138285, -2.084846973,
+    1.747864485, 1.56900084, 3.157801628, 2.21473074, 8.117609978}}, {function()
+    return lt.group_norm(SQUARES, {groups = 4, eps = 0.1}):slice(3, 1, 2):reshape(-1)
+  end, {-1.034178376, -1.069011331, -0.3182086647, -0.267252773, 1.352387309, 1.336264253}}},
   conv2d = {{function()
     return lt.conv2d(lt.arange(1, 4):reshape(1, 2, 2, 1), lt.arange(1, 4):reshape(2, 2, 1, 1), {10}):reshape(-1)
   end, {40}}},

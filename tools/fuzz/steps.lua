@@ -258,6 +258,13 @@ for _, name in ipairs{"batch_norm_train", "layer_norm"} do
   end
   M.apply[name] = function(lt, x) return (lt[name](x[1], x[2], x[3])) end
 end
+function M.choose.group_norm(r, g)
+  local i = g:where(function(n) return #n.shape > 1 and n.shape[#n.shape] > 1 and n.numel > n.shape[#n.shape] end)
+  if not i then return nil end
+  local channels = g.nodes[i].shape[#g.nodes[i].shape]
+  return step({i, g:input{channels}, g:input{channels}}, channels % 2 == 0 and r:chance(0.5) and channels // 2 or 1)
+end
+M.apply.group_norm = function(lt, x, args) return lt.group_norm(x[1], x[2], x[3], args[1]) end
 
 -- Losses.
 local function reduction(r) return {reduction = r:pick{"mean", "sum", "none"}} end

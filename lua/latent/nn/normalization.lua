@@ -249,18 +249,6 @@ local function init_groups(self, channels, eps, affine)
   if affine then self.weight, self.bias = core.param(core.ones(channels)), core.param(core.zeros(channels)) end
 end
 
--- Each group of channels of each item, over all places, to mean 0 and variance 1.
-local function group_norm(self, x, groups)
-  local shape, c = x.shape, self.channels
-  local places = 1
-  for d = 2, #shape - 1 do places = places * shape[d] end
-  local split = ops.reshape(x, {shape[1], places, groups, c // groups})
-  local centred = ops.sub(split, ops.mean(split, {2, 4}, true))
-  local var = ops.mean(ops.square(centred), {2, 4}, true)
-  local y = ops.reshape(ops.mul(centred, ops.rsqrt(ops.add(var, self.eps))), shape)
-  return self.weight and ops.add(ops.mul(y, self.weight), self.bias) or y
-end
-
 local function channel_layout(self, value, flow)
   if value.is == "map" then return flow:picture(value, self.channels) end
   return value
@@ -289,7 +277,8 @@ function M.GroupNorm:init(groups, channels, opts)
 end
 
 function M.GroupNorm:forward(x)
-  return group_norm(self, input.check(self, x, input.CHANNELS, self.channels), self.groups)
+  return ops.group_norm(input.check(self, x, input.CHANNELS, self.channels), self.weight, self.bias, self.groups,
+    self.eps)
 end
 
 function M.GroupNorm:text() return ("GroupNorm(%d, %d)"):format(self.groups, self.channels) end
@@ -302,7 +291,7 @@ local function instance_norm(self, x, pattern)
   if x:numel() == shape[1] * self.channels then
     raise(("%s: expected more than one place, got %s"):format(self:text(), shapes.text(shape)))
   end
-  return group_norm(self, x, self.channels)
+  return ops.group_norm(x, self.weight, self.bias, self.channels, self.eps)
 end
 
 local instance_norm_1d_options = options.declare("nn.InstanceNorm1d", INSTANCE_NORM)

@@ -162,5 +162,15 @@ return function(core, again, filled)
       if weight then y = y * weight end
       return bias and y + bias or y
     end),
+    group_norm = again(function(p, x, weight, bias)
+      local shape = x.shape
+      local split = ops.reshape(x, {shape[1], x:numel() // math.max(shape[1] * shape[#shape], 1), p.groups,
+        shape[#shape] // p.groups})
+      local difference = split - ops.mean(split, {2, 4}, true)
+      local y = difference * ops.rsqrt(ops.mean(difference * difference, {2, 4}, true) + p.eps)
+      y = ops.reshape(y, {table.unpack(shape)})
+      if weight then y = y * weight end
+      return bias and y + bias or y
+    end),
   }
 end
