@@ -80,24 +80,38 @@ block_few_row(const BlockForm *f, const real *x, int64_t columns, real *products
   }
 }
 
-/* Outputs 2y - 1 and 2y in both directions come from the products of four pixels. Writes one row
- * before the rows of z and one behind them, and one column likewise. */
-static void block_few_quads(const Block *b, const BlockPlane *p, const BlockFew *few, real bias,
-                            real *z) {
-  int64_t pixel = few->vectors * LANES, row = p->row;
-  (void)b;
-  for (int64_t y = 0; 2 * y <= p->rows + 1; y++) {
-    const real *above = p->source + y * row, *below = above + row;
-    real *to = z + (2 * y - 1) * p->out_row - 1, *next = to + p->out_row;
-    for (int64_t x = 0; 2 * x <= p->columns; x++, above += pixel, below += pixel) {
-      Quad q = (Quad) * (const QuadLoose *)(above + 12) +
-               (Quad) * (const QuadLoose *)(above + pixel + 8);
-      q += (Quad) * (const QuadLoose *)(below + 4) + (Quad) * (const QuadLoose *)(below + pixel);
-      q += bias;
-      memcpy(to + 2 * x, &q, 2 * sizeof(real));
-      memcpy(next + 2 * x, (const real *)&q + 2, 2 * sizeof(real));
-    }
+/* Outputs 2y - 1 and 2y in both directions come from the products of four pixels: two by two. */
+VEC_INLINE Quad few_quad(const real *above, const real *below, int64_t pixel, real bias) {
+  Quad q =
+      (Quad) * (const QuadLoose *)(above + 12) + (Quad) * (const QuadLoose *)(above + pixel + 8);
+  q += (Quad) * (const QuadLoose *)(below + 4) + (Quad) * (const QuadLoose *)(below + pixel);
+  return q + bias;
+}
+
+static __attribute__((noinline)) void few_quads(const real *above, const real *below, int64_t pixel,
+                                                int64_t count, real bias, real *to, int64_t row) {
+  for (; count >= 2; count -= 2, to += 4) {
+    Quad left = few_quad(above, below, pixel, bias);
+    above += pixel;
+    below += pixel;
+    Quad right = few_quad(above, below, pixel, bias);
+    above += pixel;
+    below += pixel;
+    *(QuadLoose *)to = __builtin_shufflevector(left, right, 0, 1, 4, 5);
+    *(QuadLoose *)(to + row) = __builtin_shufflevector(left, right, 2, 3, 6, 7);
   }
+  if (count == 0) return;
+  Quad last = few_quad(above, below, pixel, bias);
+  memcpy(to, &last, 2 * sizeof(real));
+  memcpy(to + row, (const real *)&last + 2, 2 * sizeof(real));
+}
+
+/* Writes one row before the rows of z and one behind them, and one column likewise. */
+static void block_few_quads(const BlockPlane *p, const BlockFew *few, real bias, real *z) {
+  int64_t pixel = few->vectors * LANES, row = p->row;
+  for (int64_t y = 0; 2 * y <= p->rows + 1; y++)
+    few_quads(p->source + y * row, p->source + (y + 1) * row, pixel, p->columns / 2 + 1, bias,
+              z + (2 * y - 1) * p->out_row - 1, p->out_row);
 }
 
 static void block_few_any(const Block *b, const BlockForm *f, const BlockPlane *p,
@@ -128,7 +142,7 @@ static void block_few_outputs(const Block *b, const BlockForm *f, const BlockPla
     BlockPlane image = *p;
     image.source += n * p->image;
     real *z = p->out + n * p->out_image;
-    if (few.quads) block_few_quads(b, &image, &few, f->bias ? f->bias[0] : 0, z);
+    if (few.quads) block_few_quads(&image, &few, f->bias ? f->bias[0] : 0, z);
     else block_few_any(b, f, &image, &few, z);
   }
 }
