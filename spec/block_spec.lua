@@ -112,6 +112,13 @@ for i, size in ipairs{{1, 1}, {2, 2}, {1, 2}, {3, 5}, {4, 4}, {7, 9}, {8, 8}, {1
     end
   end
 end
+-- doubled images: single columns and rows, odd ones, and rows longer than a step of the kernel
+for i, size in ipairs{{1, 1}, {5, 1}, {1, 5}, {9, 7}, {2, 43}, {3, 49}, {60, 1}} do
+  for j, channels in ipairs{{16, 16}, {3, 5}, {33, 17}, {5, 16}} do
+    add{3, size[1], size[2], channels[1], channels[2], padding = 1, upsample = 2, pool = 1 + (i + j) % 2,
+      activation = activations[(i + j) % 3 + 1], transposed = j % 2 == 0}
+  end
+end
 for pool = 1, 3 do
   for _, size in ipairs{{6, 6}, {7, 8}, {3, 12}} do
     for _, act in ipairs(activations) do add{2, size[1], size[2], 4, 16, padding = 1, pool = pool, activation = act} end

@@ -39,7 +39,7 @@ static int64_t block_taps(const BlockRun *r) {
 
 /* The parts of a thread's scratch, in elements. */
 typedef struct BlockScratch {
-  int64_t window, records, out, copy, all;
+  int64_t window, lattice, out, copy, all;
   int64_t x, dx, channel_at, channel_d, channel_count, place_at, place_d, place_count; /* sparse */
 } BlockScratch;
 
@@ -61,8 +61,8 @@ static BlockScratch block_scratch(const BlockGradient *g) {
   int64_t *at = &s.all;
   s.window = *at;
   if (dense_dx || dense_dw) *at += block_up(images * r->height * r->width * b->out + LANES, 16);
-  s.records = *at;
-  if (r->form.parts) *at += block_double_room(b->out);
+  s.lattice = *at;
+  if (r->form.parts) *at += block_double_room(b->out, h->in);
   s.out = *at;
   if (dense_dx && !r->direct) *at += images * r->out_rows * r->out_columns * wide;
   s.copy = *at;
@@ -182,10 +182,35 @@ static void block_weight_products(const BlockGradient *g, BlockProducts z, Block
       }
 }
 
-/* dx and the sums for dw of a job of a doubling block, by records of dz. x and dx: of the job's
+/* A step of a job of a doubling block: its lattice, of pixels that come from `walk`, and where that
+ * of the pixels is; for dw, by rows. Returns the number of rows. */
+static int64_t block_double_step(const BlockGradient *g, PixelWalk *walk, int64_t pixels,
+                                 const real *dz, real *lattice, PixelPairs *pairs,
+                                 BlockLine *lines) {
+  const Block *b = g->r.b;
+  int64_t line = double_line(b->out, b->axis[1].in), corner = 2 * b->out, rows = 0, x = 0;
+  pairs->count = 0;
+  while (pixels > 0) {
+    PixelStrip s = walk_strip(walk, pixels);
+    lattice_make(dz + s.at, g->r.width * b->out, b->out, s, false, lattice + corner, line);
+    int64_t right = 2 * (s.columns - 1) * b->out, wide = s.columns * b->in;
+    s.at = x + wide - b->in;
+    pairs_add(pairs, s, corner, line, b->out, wide, -b->in);
+    for (int64_t y = 0; y < s.rows; y++, x += wide) {
+      int64_t a = corner + 2 * y * line + right;
+      lines[rows++] = g->r.turned ? (BlockLine){s.columns, x, a} : (BlockLine){s.columns, a, x};
+    }
+    corner += (2 * s.rows + 1) * line;
+    pixels -= s.rows * s.columns;
+  }
+  pairs_fill(pairs, DOUBLE_ROW_PAIRS);
+  return rows;
+}
+
+/* dx and the sums for dw of a job of a doubling block, by the lattice of dz. x and dx: of the job's
  * first pixel, and what is not wanted is NULL. */
 static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz, const real *x,
-                              real *dx, BlockSlice slice, real *sums, bool first, real *records) {
+                              real *dx, BlockSlice slice, real *sums, bool first, real *lattice) {
   const BlockRun *r = &g->r;
   const Block *b = r->b;
   int64_t row = r->width * b->out, columns = b->axis[1].in, pixels = j.images * j.rows * columns;
@@ -195,19 +220,21 @@ static void block_double_down(const BlockGradient *g, BlockJob j, const real *dz
                     .image_pitch = r->height * row,
                     .row_pitch = 2 * row,
                     .pixel_pitch = 2 * b->out};
+  PixelPairs pairs;
+  BlockLine lines[DOUBLE_STEP];
   dz += row + b->out;
   for (int64_t i = 0; i < pixels; i += DOUBLE_STEP) {
     int64_t count = block_min(DOUBLE_STEP, pixels - i);
-    double_records(dz, &walk, row, b->out, count, false, records);
+    int64_t rows = block_double_step(g, &walk, count, dz, lattice, &pairs, lines);
     if (dx && i / DOUBLE_STEP % slice.of == slice.number)
-      block_double_input(b, r->form.weights, records, count, dx + i * b->in);
+      block_double_input(b, r->form.weights, lattice, &pairs, dx + i * b->in);
     if (!sums) continue;
-    BlockProducts z = {.a = records,
+    BlockProducts z = {.a = lattice,
                        .b = x + i * b->in,
                        .images = 1,
-                       .rows = 1,
-                       .columns = count,
-                       .a_pixel = DOUBLE_PARTS * b->out,
+                       .rows = rows,
+                       .lines = lines,
+                       .a_pixel = -2 * b->out,
                        .b_pixel = b->in,
                        .first = first && i == 0};
     block_weight_products(g, z, slice, sums);
@@ -220,7 +247,7 @@ static void block_clear(const BlockGradient *g, const BlockScratch *s, real *scr
   const BlockAxis *v = &r->b->axis[0], *h = &r->b->axis[1];
   int64_t frame = (v->used + v->taps - 1) * (h->used + h->taps - 1) * r->b->in;
   int64_t window = r->height * r->width * r->b->out;
-  if (s->records > s->window)
+  if (s->lattice > s->window)
     memset(scratch + s->window, 0, (size_t)(r->cut.images * window + LANES) * sizeof(real));
   if (g->sparse_dw)
     memset(scratch + s->x, 0, (size_t)(r->cut.images * frame + LANES) * sizeof(real));
@@ -252,7 +279,7 @@ static void block_dense_job(const BlockGradient *g, const BlockScratch *s, real 
   }
   if (r->form.parts) {
     real *to = dx ? r->dx + (j.image * v->in + j.row) * line : NULL;
-    block_double_down(g, j, dz, x, to, slice, dw ? sums : NULL, first, scratch + s->records);
+    block_double_down(g, j, dz, x, to, slice, dw ? sums : NULL, first, scratch + s->lattice);
     return;
   }
   int64_t width = r->width * b->out;
@@ -395,7 +422,8 @@ static void block_gradient_form(BlockGradient *g) {
 }
 
 static int64_t block_tap_offset(const BlockRun *r, int64_t tap) {
-  if (r->form.parts) return tap * r->b->out;
+  if (r->form.parts)
+    return (2 - tap / 3) * double_line(r->b->out, r->b->axis[1].in) + tap % 3 * r->b->out;
   int64_t across = r->b->axis[1].taps;
   return (tap / across * r->width + tap % across) * r->b->out;
 }

@@ -75,7 +75,7 @@ typedef struct BlockRun {
   bool direct;        /* x to y, or dz to dx, without scratch between */
   int64_t few;        /* forward with few outputs: products of a pixel, or 0 */
   int64_t pixel;      /* forward: elements of a pixel of the window: its channels, or products */
-  int64_t records, z; /* forward: places in a thread's scratch */
+  int64_t lattice, z; /* forward: places in a thread's scratch */
   int64_t z_image, z_pixel; /* pitches */
 } BlockRun;
 
@@ -83,7 +83,7 @@ typedef struct BlockRun {
 
 /* Some rows of some images of a doubling block; straight into y where nothing is pooled. */
 static void block_double_rows(const BlockRun *r, const BlockPlane *p, int64_t image, int64_t row,
-                              real *records) {
+                              real *lattice) {
   const Block *b = r->b;
   const BlockAxis *v = &b->axis[0], *h = &b->axis[1];
   DoubleOutput o = {.b = b,
@@ -111,7 +111,7 @@ static void block_double_rows(const BlockRun *r, const BlockPlane *p, int64_t im
   target.image_pitch = between;
   target.row_pitch = 2 * o.row;
   target.pixel_pitch = 2 * o.pixel;
-  block_double_up(&o, p->source + p->row + p->pixel, source, target, records);
+  block_double_up(&o, p->source + p->row + p->pixel, source, target, lattice);
 }
 
 /* The products of rows from `top` on of an image, for the pixels that exist. */
@@ -160,7 +160,7 @@ static void block_forward_jobs(void *context, int64_t begin, int64_t end, int th
                       .out_row = r->out_columns * r->z_pixel,
                       .out_pixel = r->z_pixel};
       if (r->few) block_few_outputs(b, &r->form, &p);
-      else if (r->form.parts) block_double_rows(r, &p, image, i, window + r->records);
+      else if (r->form.parts) block_double_rows(r, &p, image, i, window + r->lattice);
       else block_correlate(&r->form, &p);
       for (int64_t n = 0; n < images && !r->direct; n++)
         for (int64_t k = 0; k < rows; k += v->pool) {
@@ -204,9 +204,9 @@ static int64_t block_forward_cut(BlockRun *r) {
   if (r->cut.images > 1 || r->direct) r->band = r->cut.rows;
   r->height = block_ceil(block_up(r->cut.rows, r->band), v->up) + v->span - 1;
   int64_t pixels = r->cut.images * r->height * r->width + ROW_PIXELS;
-  r->records = block_up(pixels * r->pixel, 16);
-  r->z = r->records;
-  if (r->form.parts) r->z += block_double_room(b->in);
+  r->lattice = block_up(pixels * r->pixel, 16);
+  r->z = r->lattice;
+  if (r->form.parts) r->z += block_double_room(b->in, block_ceil(h->used, 2));
   r->z_image = r->direct ? 0 : r->band * r->out_columns * r->z_pixel;
   int64_t all = r->z + r->cut.images * r->z_image;
   if (few) { /* quads of outputs reach one row and column beyond */

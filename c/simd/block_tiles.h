@@ -167,12 +167,18 @@ static __attribute__((noinline)) void block_row(const BlockRow *t) {
       vec_store(t->out + i * t->out_pixel, sum[i] + bias);
 }
 
+/* A row of pixels, and the places of its first one in both factors. */
+typedef struct BlockLine {
+  int64_t columns, a, b;
+} BlockLine;
+
 /* Weight gradients: sums[i][j] += sum over pixels of a vector at a + a_offset[i] times a value at
  * b + b_offset[j]. Offsets from `end` on only fill up the tile. */
 typedef struct BlockProducts {
   const real *a, *b;
   int64_t images, rows, columns;
   int64_t a_image, a_row, a_pixel, b_image, b_row, b_pixel;
+  const BlockLine *lines; /* rows of one image that lie otherwise, or NULL */
   const int64_t *a_offset, *b_offset;
   int64_t a_end, b_end;
   real *sums;
@@ -192,7 +198,13 @@ VEC_INLINE void block_products(const BlockProducts *p, const int as, const int b
     for (int64_t y = 0; y < p->rows; y++) {
       const real *a = p->a + n * p->a_image + y * p->a_row;
       const real *b = p->b + n * p->b_image + y * p->b_row;
-      for (int64_t x = 0; x < p->columns; x++, a += p->a_pixel, b += p->b_pixel) {
+      int64_t columns = p->columns;
+      if (p->lines) {
+        a = p->a + p->lines[y].a;
+        b = p->b + p->lines[y].b;
+        columns = p->lines[y].columns;
+      }
+      for (int64_t x = 0; x < columns; x++, a += p->a_pixel, b += p->b_pixel) {
         Vec v[16];
         VEC_UNROLL for (int i = 0; i < as; i++) v[i] = vec_load(a + a_at[i]);
         VEC_UNROLL for (int j = 0; j < bs; j++) {
