@@ -63,22 +63,26 @@ for i, curve in ipairs(curves) do
 end
 e:figure("rate_distortion", plot.panels(panels, {title = "What a picture costs", columns = 2}),
   "Error against nats for each beta, and where a single run that learns sigma lands.")
-for i, field in ipairs{"active_units", "spread", "knn_accuracy", "nll"} do
-  panels[i] = plot.lines{{x = two:column "beta", y = two:column(field), label = "2 dimensions"},
-    {x = sixteen:column "beta", y = sixteen:column(field), label = "16 dimensions"},
-    xlabel = "beta", log = "x", title = field:gsub("_", " "), markers = true, width = 620, height = 400}
+for i, found in ipairs{{"active_units", "Active dimensions"},
+  {"spread", "Spread of the means", "standard deviation"},
+  {"knn_accuracy", "Accuracy of the nearest neighbours", "%"},
+  {"nll", "Negative log-likelihood", "nats an image"}} do
+  panels[i] = plot.lines{{x = two:column "beta", y = two:column(found[1]), label = "2 dimensions"},
+    {x = sixteen:column "beta", y = sixteen:column(found[1]), label = "16 dimensions"}, xlabel = "beta",
+    ylabel = found[3], log = "x", title = found[2], markers = true, width = 620, height = 400}
 end
 e:figure("against_beta", plot.panels(panels, {title = "What beta does", columns = 2}),
   "What becomes of the dimensions, the means, the classes and the likelihood as beta grows.")
 local axis, scatters, grids = lt.linspace(-3, 3, o.side), {}, {}
+local first, second = "first latent number", "second latent number"
 for i, run in ipairs{two[1], two[n // 2 + 1], two[n]} do
   local model, title = models.vae(2), ("beta = %g"):format(run.settings.beta)
   model:load_state(assert(safetensors.load(run.folder .. "/vae.safetensors"))):eval()
   scatters[i] = plot.scatter{points = model:codes(test), labels = test.labels, names = names, title = title,
-    xrange = {-4, 4}, yrange = {-4, 4}, height = 480,
+    xrange = {-4, 4}, yrange = {-4, 4}, xlabel = first, ylabel = second, height = 480,
     legend = i == 3 and "outside" or false, width = i == 3 and 560 or 480}
   grids[i] = plot.image_grid{images = model:pictures(models.grid(axis, axis)), columns = o.side, zoom = 1,
-    title = title, x = axis:table(), y = axis:table()}
+    title = title, x = axis:table(), y = axis:table(), xlabel = first, ylabel = second}
 end
 e:figure("latent_scatter", plot.panels(scatters, {title = "Means of the test images", columns = 3}),
   "The means of the test images for a small, the sheet's and a large beta, on equal axes.")

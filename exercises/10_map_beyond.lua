@@ -74,8 +74,8 @@ local function figure(name, title, caption, list)
 end
 local function grey(std, most) return (std * (2 / most) - 1):minimum(1) end      -- `most` and above are white
 local _, _, posterior = by_key.posterior.restore(ten)
-figure("examples", "Deviation: white is 0.5 and more", "The same noisy images, restored by each method, and"
-  .. " how sure the posterior is of each pixel.", {{"noisy", ten.noisy},
+figure("examples", "Denoising, method by method; deviation: white is 0.5 and more", "The same noisy"
+  .. " images, restored by each method, and how sure the posterior is of each pixel.", {{"noisy", ten.noisy},
   {"bottleneck", (by_key.bottleneck.restore(ten))}, {"the sheet's MAP", (by_key.sheet.restore(ten))},
   {"MAP", (by_key.calibrated.restore(ten))}, {"clean", ten.clean},
   {"posterior mean", posterior.mean}, {"its deviation", grey(posterior.std, 0.5)}})
