@@ -2,6 +2,7 @@
 local data = require "latent.data"
 local json = require "latent.json"
 local lt = require "latent"
+require "spec.support.misuse"
 
 describe("a loader", function()
   -- A set that hands out only positions.
@@ -141,5 +142,47 @@ describe("a loader", function()
     state.seed, state.position = 1, 3
     assert.error_matches(function() loader:set_state(state) end, "position: expected the end")
     assert.error_matches(function() loader:set_state(3) end, "expected a table, got 3")
+  end)
+end)
+
+describe("a set of the user's own", function()
+  local function set_of(batch)
+    return setmetatable({batch = function(_, index, generator) return batch(index, generator) end},
+      {__len = function() return 6 end})
+  end
+
+  it("gets a generator that seed, epoch and place fix", function()
+    local drawn = set_of(function(index, generator) return lt.rand(#index, 1, {generator = generator}) end)
+    local function all(set, opts)
+      local list = {}
+      for batch in data.loader(set, opts) do list[#list + 1] = batch.x:table() end
+      return list
+    end
+    local once = all(drawn, {batch = 2, seed = 3})
+    lt.manual_seed(5)
+    assert.same(once, all(drawn, {batch = 2, seed = 3}))
+    assert.not_same(once[1], once[2])
+    assert.not_same(once, all(drawn, {batch = 2, seed = 4}))
+    for _, set in ipairs{data.subset(drawn, {1, 2, 3, 4}), data.concat{data.tensors{x = lt.ones(2, 1)}, drawn}} do
+      assert.same(all(set, {batch = 2}), all(set, {batch = 2}))
+    end
+  end)
+
+  it("is told where it gives what is no batch", function()
+    local function refused(batch, pattern)
+      local set = set_of(batch)
+      assert.misuse(function() data.loader(set, {batch = 3}):next() end, "data.loader: the set's batch: " .. pattern)
+      assert.misuse(function()
+        for _ in data.loader(set, {batch = 3}) do error "no batch was due" end
+      end, "data.loader: the set's batch: " .. pattern)
+    end
+    refused(function() end, "x: expected a tensor of 3 rows, got nil")
+    refused(function() return 5 end, "x: expected a tensor of 3 rows, got 5")
+    refused(function() return lt.ones(2, 4) end, "x: expected 3 rows, as many as positions, got a tensor %[2, 4%]")
+    refused(function() return lt.tensor(1) end, "x: expected 3 rows, as many as positions, got a tensor %[%]")
+    refused(function() return lt.ones(3, 4), lt.ones(2) end, "y: expected 3 rows, .*, got a tensor %[2%]")
+    refused(function() return lt.ones(3, 4), "a" end, 'y: expected a tensor of 3 rows, got "a"')
+    local several = set_of(function(index) return {left = lt.ones(#index), right = lt.zeros(#index)} end)
+    assert.equal(3, #data.loader(several, {batch = 3}):next().x.right)
   end)
 end)

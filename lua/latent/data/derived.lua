@@ -95,12 +95,12 @@ end
 function M.concat(sets)
   options.expect("data.concat", "sets", sets, "list")
   if #sets == 0 then raise "data.concat: sets: expected at least one" end
-  local ends, labels, random = {}, {}, nil
+  local ends, labels, random = {}, {}, false
   for i, set in ipairs(sets) do
     subset.check_set("data.concat", set)
     ends[i] = (ends[i - 1] or 0) + #set
     labels[i] = core.is_tensor(set.labels) and set.labels or nil
-    random = random or set.random
+    random = random or set.random ~= false
   end
   return setmetatable({sets = table.move(sets, 1, #sets, 1, {}), ends = ends, name = sets[1].name,
     classes = sets[1].classes, labels = #labels == #sets and lt.cat(labels, 1) or nil,

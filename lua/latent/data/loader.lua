@@ -54,10 +54,10 @@ local function order_of(self)
   return self.order
 end
 
--- What a set that draws random numbers draws them from: seed, epoch and place fix them, so that a run that goes on
--- sees the same.
+-- What a set draws random numbers from, unless it says that it draws none: seed, epoch and place fix them, so that a
+-- run that goes on sees the same.
 local function generator_of(self, first)
-  return self.set.random and core.generator(epoch_seed(epoch_seed(self.seed, self.epoch), first)) or nil
+  return self.set.random ~= false and core.generator(epoch_seed(epoch_seed(self.seed, self.epoch), first)) or nil
 end
 
 local function begin_epoch(self, epoch)
@@ -78,8 +78,19 @@ function Loader:draw()
   return self.position - self.from + 1
 end
 
--- Of a set of the user's own a batch may be a part of something else; it is the caller's to change.
-local function own(x) return core.is_tensor(x) and core.own(x) or x end
+-- Checks what a set gave: a set of the user's own may give anything, and a batch that is a part of something else is
+-- the caller's to change.
+local function taken(name, x, rows)
+  if not core.is_tensor(x) then
+    if type(x) == "table" then return x end -- of several inputs
+    raise(("data.loader: the set's batch: %s: expected a tensor of %d rows, got %s"):format(name, rows,
+      options.describe(x)))
+  elseif x:dim() == 0 or x:size(1) ~= rows then
+    raise(("data.loader: the set's batch: %s: expected %d rows, as many as positions, got %s"):format(name, rows,
+      options.describe(x)))
+  end
+  return core.own(x)
+end
 
 --- Reads some of the batch that was drawn last.
 -- @tparam int first from 1
@@ -98,7 +109,8 @@ function Loader:fetch(first, last)
     index = lt.arange(first, last, PLACES)
   end
   local x, y = self.set:batch(index, generator_of(self, first))
-  return {x = own(x), y = own(y), index = index}
+  local rows = last - first + 1
+  return {x = taken("x", x, rows), y = y ~= nil and taken("y", y, rows) or nil, index = index}
 end
 
 --- The next batch of the epoch, nil at its end (the call after that begins the next epoch).

@@ -22,6 +22,7 @@ local M = {}
 -- @tfield {string,...} classes their names, label 0 first
 local Set = {}
 Set.__index = Set
+Set.random = false -- it draws nothing: a loader makes no generator for it
 Set.__name = "data set" -- in messages
 
 --- Some images and their labels, ready for a model.

@@ -14,6 +14,7 @@ local M = {}
 
 local Shards = {}
 Shards.__index = Shards
+Shards.random = false -- it draws nothing: a loader makes no generator for it
 Shards.__name = "data set" -- in messages
 
 -- ---- one shard ----

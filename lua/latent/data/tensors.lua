@@ -11,6 +11,7 @@ local M = {}
 
 local Tensors = {}
 Tensors.__index = Tensors
+Tensors.random = false -- it draws nothing: a loader makes no generator for it
 Tensors.__name = "data set" -- in messages
 
 --- Some rows: x [b, ...] and, where the set has them, y [b, ...].
