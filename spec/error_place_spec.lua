@@ -77,6 +77,8 @@ describe("a layer is not made", function()
     {function() nn.Linear(2) end, "nn.Linear: outputs: expected a whole number of at least 1, got nil$"},
     {function() nn.Linear(2, 2.5) end, "nn.Linear: outputs: expected a whole number of at least 1, got 2.5$"},
     {function() nn.Linear(0, 2) end, "nn.Linear: inputs: expected a whole number of at least 1, got 0$"},
+    {function() nn.Module{forward = print, count = lt.zeros(1)} end,
+      "nn.Module: count: a method of every module has that name; give the part another$"},
     {function() nn.Module({forward = print}, {lr = 1}) end, "nn.Module: expected at most 1 argument, got a table as "
       .. "argument 2; parts, forward and all else stand in the one table$"},
     {function() nn.Linear(2, 2, {bais = false}) end,

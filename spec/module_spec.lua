@@ -387,6 +387,12 @@ describe("summary", function()
     assert.equal(#lines[1], #lines[4])
   end)
 
+  it("names a part with parameters of its own by its kind", function()
+    local film = nn.Module{kind = "Film", scale = lt.param(lt.ones(2)),
+      forward = function(self, x) return x * self.scale end}
+    assert.matches("\n2 +Film +%[1, 2%] +2\n", nn.Sequential{nn.Tanh(), film}:summary{1, 2})
+  end)
+
   it("leaves modes, running statistics and gradients as they were", function()
     local norm, drop = nn.BatchNorm2d(1), nn.Dropout():eval()
     local model = nn.Sequential {norm, drop}

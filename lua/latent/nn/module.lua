@@ -448,7 +448,8 @@ function Module:summary(shape)
     local module = call.module
     local leaf = true
     for _, value in pairs(module) do leaf = leaf and not M.is_module(value) end
-    rows[#rows + 1] = {paths[module] or "?", leaf and tostring(module) or module.kind,
+    local text = leaf and tostring(module) or module.kind
+    rows[#rows + 1] = {paths[module] or "?", text:find "\n" and module.kind or text,
       call.output and shapes.text(call.output) or "", leaf and tostring(module:count()) or ""}
   end
   rows[#rows + 1] = {"total", "", "", tostring(self:count())}
@@ -548,6 +549,9 @@ function M.new(parts)
   end
   if type(parts.forward) ~= "function" then raise("nn.Module: expected a field forward = function(self, ...)") end
   for name, part in pairs(parts) do
+    if type(rawget(Module, name)) == "function" and type(part) ~= "function" then
+      raise(("nn.Module: %s: a method of every module has that name; give the part another"):format(name))
+    end
     refuse_plain_list(name, part)
     if core.is_tensor(part) and type(parts.buffers) == "table" and parts.buffers[name] then core.own(part) end
   end

@@ -22,8 +22,8 @@ local describe_value
 local function describe_module(classes, model, where)
   local made = model._made
   if not made or classes[model.kind] ~= getmetatable(model) then
-    raise(("nn.save: %s is no layer of the library but code of its own; save its weights, %s:state()"):format(where,
-      where))
+    raise(("nn.save: %s (%s) is no layer of the library but code of its own; save the weights, model:state()"):format(
+      where, model.kind))
   end
   if rawget(model, "forward") then
     raise(("nn.save: %s: its forward was replaced by another function, which no file holds"):format(where))
