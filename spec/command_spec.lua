@@ -11,6 +11,7 @@ describe("latent", function()
     assert(files.mkdir_p(folder .. "/dir"))
     scratch.write(folder, "file", "no Lua <")
     scratch.write(folder, "good.lua", "return 1")
+    scratch.write(folder, "wide.lua", "require('latent.experiment').begin{options = {width = 1}}")
   end)
   teardown(function() remove() end)
 
@@ -58,6 +59,7 @@ describe("latent", function()
     ["sweep file --jobs"] = "^latent: sweep: %-%-jobs: expected a whole number of at least 1, got nothing\n$",
     ['sweep file --out ""'] = "^latent: sweep: %-%-out: expected a folder\n$",
     ["sweep good.lua --out file --a 1"] = "^latent: ",
+    ["sweep wide.lua --widht 3"] = "^latent: wide.lua .*: unknown option '%-%-widht', did you mean '%-%-width'%?\n$",
     ["report"] = "^latent: runs: holds no run of an experiment\n$",
     ['report ""'] = "^latent: report: expected a folder of runs, got an empty name\n$",
     ["report file"] = "^latent: file: holds no run of an experiment\n$",

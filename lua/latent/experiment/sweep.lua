@@ -54,7 +54,8 @@ local function resolve(script, words)
   -- The last line: the script may print before it begins.
   local values = text and json.decode((text:match "[^\n]*$"))
   if type(values) == "table" then return values end
-  return nil, ("%s %s: %s"):format(script, words, (text or message):match "^%s*([^\n]*)")
+  local why, near = (text or message):match "^%s*([^\n]*)\n?([^\n]*)"
+  return nil, ("%s %s: %s%s"):format(script, words, why, near:find "^Did you mean" and ", d" .. near:sub(2) or "")
 end
 
 -- The newest run of the script, as it is now, with just these options: an edited script may find something else.

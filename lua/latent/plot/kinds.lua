@@ -97,7 +97,7 @@ end)
 M.colour = kind("int|string", 'a number of the palette, from 1, or "#rrggbb"', function(name, color)
   local named = type(color) == "string" and color:match "^#%x%x%x%x%x%x$"
   if not named and (math.type(color) ~= "integer" or color < 1) then
-    raise(name .. ': expected a number of the palette, from 1, or "#rrggbb"')
+    raise(('%s: expected a number of the palette, from 1, or "#rrggbb", got %s'):format(name, options.describe(color)))
   end
   return color
 end)
