@@ -143,8 +143,10 @@ sanitized: setup-dev build
 sanitize: sanitized ## the specs not tagged slow under ASan and UBSan
 	@$(SAN_RUN) ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
 	  $(TEST) --memory 2 -- --cpath='$(SAN)/?.so' --exclude-tags=slow
-# The pool of threads, by itself: on futexes, and on what takes their place where a system has none.
-RACES = tools/races.c $(patsubst %,c/base/%.c,parallel regions bytes futex cpus signals tensor spares dtype)
+# The pool of threads, by itself: on futexes, and on what takes their place where a system has none. And what shares the
+# work on a row.
+RACES = tools/races.c $(patsubst %,c/%.c,$(addprefix base/,parallel regions bytes futex cpus signals tensor spares dtype \
+  places) ops/nonzero ops/sorting)
 .PHONY: races
 races: ## the threads under ThreadSanitizer
 	@mkdir -p $(BUILD)/races

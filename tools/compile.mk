@@ -23,7 +23,7 @@ FLAGS = $(CFLAGS) -std=c11 -D_GNU_SOURCE $(OPTIMIZE) -fno-math-errno -fno-trappi
 
 # Numeric files are compiled once per instruction set and floating type, the others once. The symbols
 # carry both names; c/ops/dispatch.c picks one set when the library is loaded.
-ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch permute picture whole)
+ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch nonzero permute picture sorting whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 COMMON := $(ONCE) $(wildcard c/base/*.c c/graph/*.c c/lua/*.c)
 FLAGS_avx2 = -mavx2 -mfma

@@ -1,13 +1,18 @@
-/* The pool of threads under stress: `make races` runs this under ThreadSanitizer, once on futexes
- * and once on the portable way. Jobs of random sizes on random numbers of threads, with pauses in
+/* The pool of threads under stress, and the ops that share one row's work through memory of their
+ * own: `make races` runs this under ThreadSanitizer, once on futexes and once on the portable way.
+ * Jobs of random sizes on random numbers of threads, with pauses in
  * which workers fall asleep; every item must have been worked on once when parallel_for returns.
  * Then the same in a child of fork, and with a signal that interrupts. */
 #include "base/parallel.h"
+#include "base/places.h"
 #include "base/signals.h"
+#include "ops/nonzero.h"
+#include "ops/sorting.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +89,43 @@ static void in_child(void) {
   if (waitpid(child, &status, 0) != child || status != 0) fail("a child of fork fails", 0, 0);
 }
 
+/* ---- rows ---- */
+
+enum { ROW = 100003 };
+
+static Tensor *row(Dtype dtype) {
+  Error e;
+  Shape shape = {1, {ROW}};
+  Tensor *t = tensor_new(dtype, &shape, &e);
+  if (!t) fail(e.text, ROW, 0);
+  return t;
+}
+
+static void row_on(int count, const Tensor *x, Tensor *y, Tensor *places) {
+  Error e;
+  parallel_set_threads(count, NULL);
+  if (!sort_along(x, 0, false, y, places, &e)) fail(e.text, ROW, 0);
+  if (!places_check(places, 1, ROW, "places", &e)) fail(e.text, ROW, 0);
+  search_sorted(y, x, false, places);
+  if (nonzero_count(x) < ROW && !nonzero_places(x, int64s(places), &e)) fail(e.text, ROW, 0);
+}
+
+static void rows(void) {
+  static const Dtype types[] = {DTYPE_F32, DTYPE_F64, DTYPE_U8, DTYPE_I64};
+  for (int k = 0; k < 4; k++) {
+    Tensor *x = row(types[k]), *one = row(types[k]), *more = row(types[k]);
+    Tensor *places[] = {row(DTYPE_I64), row(DTYPE_I64)};
+    for (int64_t i = 0; i < ROW; i++) tensor_put(x, i, number_whole(below(200)));
+    row_on(1, x, one, places[0]);
+    row_on(7, x, more, places[1]);
+    if (memcmp(one->data, more->data, ROW * dtype_size(types[k])) ||
+        memcmp(places[0]->data, places[1]->data, ROW * sizeof(int64_t)))
+      fail("a row is another one", ROW, 0);
+    tensor_release(x), tensor_release(one), tensor_release(more);
+    tensor_release(places[0]), tensor_release(places[1]);
+  }
+}
+
 int main(void) {
   Error e;
   if (!parallel_choose_threads(&e)) return fprintf(stderr, "races: %s\n", e.text), 1;
@@ -91,6 +133,7 @@ int main(void) {
   jobs(JOBS);
   for (int i = 0; i < 3; i++) in_child();
   jobs(JOBS);
+  rows();
   signals_trap((int[]){SIGINT, 0});
   signals_set_raising(true);
   for (job = 0; job < 200; job++) interrupted_job();

@@ -18,7 +18,7 @@ FLAGS = -std=c11 -D_GNU_SOURCE -fno-math-errno -fno-trapping-math -ffp-contract=
   $(INCLUDE) -include c/wasm/posix.h
 FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 
-ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch permute picture whole)
+ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch nonzero permute picture sorting whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 # In single precision: what no page trains with.
 RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm conv fft group_norm indexing lapack moments norm order \

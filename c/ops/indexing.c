@@ -8,6 +8,7 @@
 #include "base/places.h"
 #include "ops/axis.h"
 #include "ops/families.h"
+#include "ops/nonzero.h"
 
 #include <string.h>
 
@@ -35,6 +36,55 @@ static void put(Tensor *to, int64_t i, const Tensor *from, int64_t k, int64_t n,
     for (int64_t j = 0; j < n; j++)
       int64s(to)[i + j] = (int64_t)((uint64_t)int64s(to)[i + j] + (uint64_t)int64s(from)[k + j]);
   }
+}
+
+/* ---- runs: element j of `other` beside place `first + j` of the index, which stands for the one
+ * of x that lies j steps further on and, of those along the axis, there ---- */
+
+typedef struct Run {
+  const Tensor *index;
+  int64_t first, count;
+  void *x; /* for place 1 */
+  int64_t step, along;
+  void *other;
+} Run;
+typedef void RunKernel(const Run *r);
+
+#define RUN(NAME, TYPE, ORDER, STATEMENTS)                                                         \
+  static void NAME(const Run *r) {                                                                 \
+    const bool whole = r->index->dtype == DTYPE_I64;                                               \
+    const int64_t *places = int64s(r->index) + r->first, step = r->step, along = r->along;         \
+    const int64_t n = r->count;                                                                    \
+    TYPE *const x = r->x, *const other = r->other;                                                 \
+    for (int64_t k = 0; k < n; k++) {                                                              \
+      int64_t j = ORDER, place = whole ? places[j] : place_at(r->index, r->first + j);             \
+      TYPE *at = x + j * step + (place - 1) * along;                                               \
+      STATEMENTS                                                                                   \
+    }                                                                                              \
+  }
+
+RUN(get_1, uint8_t, k, other[j] = *at;)
+RUN(get_4, uint32_t, k, other[j] = *at;)
+RUN(get_8, uint64_t, k, other[j] = *at;)
+RUN(set_1, uint8_t, k, *at = other[j];)
+RUN(set_4, uint32_t, k, *at = other[j];)
+RUN(set_8, uint64_t, k, *at = other[j];)
+RUN(add_real, real, k, *at += other[j];)
+RUN(add_whole, uint64_t, k, *at += other[j];)
+RUN(take_real, real, n - 1 - k, if (other) other[j] = *at; *at = 0;)
+
+static RunKernel *getter(Dtype dtype) {
+  size_t size = dtype_size(dtype);
+  return size == 1 ? get_1 : size == 4 ? get_4 : get_8;
+}
+static RunKernel *setter(Dtype dtype, bool accumulate) {
+  size_t size = dtype_size(dtype);
+  if (accumulate) return dtype == DTYPE_REAL ? add_real : add_whole;
+  return size == 1 ? set_1 : size == 4 ? set_4 : set_8;
+}
+
+static void *element(const Tensor *t, int64_t i) {
+  return (char *)t->data + (size_t)i * dtype_size(t->dtype);
 }
 
 static bool check_source(const Call *c, const Shape *wanted, Error *e) {
@@ -92,11 +142,26 @@ static void select_chunk(void *context, int64_t begin, int64_t end, int thread) 
   }
 }
 
+/* The same of rows of one element. */
+static void select_elements(void *context, int64_t begin, int64_t end, int thread) {
+  const RowMove *m = context;
+  int64_t count = m->index->numel;
+  RunKernel *get = getter(m->to->dtype);
+  (void)thread;
+  for (int64_t n; begin < end; begin += n) {
+    int64_t o = begin / count, left = (o + 1) * count - begin;
+    n = left < end - begin ? left : end - begin;
+    get(&(Run){m->index, count - left, n, element(m->from, o * m->v.n), 0, 1,
+               element(m->to, begin)});
+  }
+}
+
 /* to[o, i] = from[o, index[i]] */
 static void select_rows(const Tensor *from, const Tensor *index, int64_t axis, Tensor *to) {
   RowMove m = {from, index, to, axis_view(&from->shape, axis), false};
   size_t row = (size_t)m.v.inner * dtype_size(to->dtype);
-  parallel_for(m.v.outer * index->numel, bytes_grain(row), select_chunk, &m);
+  if (m.v.inner == 1) parallel_for(to->numel, ELEMENTS_GRAIN, select_elements, &m);
+  else parallel_for(m.v.outer * index->numel, bytes_grain(row), select_chunk, &m);
 }
 
 static int64_t strips_of(const AxisView *v) { return (v->inner + STRIP - 1) / STRIP; }
@@ -119,12 +184,23 @@ static void put_chunk(void *context, int64_t begin, int64_t end, int thread) {
   }
 }
 
+/* Items: rows of one element, all of one place of the axes before them. */
+static void put_elements(void *context, int64_t begin, int64_t end, int thread) {
+  const RowMove *m = context;
+  int64_t count = m->index->numel;
+  RunKernel *set = setter(m->to->dtype, m->accumulate);
+  (void)thread;
+  for (int64_t o = begin; o < end; o++)
+    set(&(Run){m->index, 0, count, element(m->to, o * m->v.n), 0, 1, element(m->from, o * count)});
+}
+
 /* to[o, index[i]] = from[o, i], or += */
 static void put_rows(const Tensor *from, const Tensor *index, int64_t axis, bool accumulate,
                      Tensor *to) {
   RowMove m = {from, index, to, axis_view(&to->shape, axis), accumulate};
   int64_t item = index->numel * (m.v.inner < STRIP ? m.v.inner : STRIP);
-  parallel_for(m.v.outer * strips_of(&m.v), STRIP_GRAIN / (item + 1) + 1, put_chunk, &m);
+  parallel_for(m.v.outer * strips_of(&m.v), STRIP_GRAIN / (item + 1) + 1,
+               m.v.inner == 1 ? put_elements : put_chunk, &m);
 }
 
 /* A copy of the gradient to take parts out of: dx[0], or one of our own where nobody wants that. */
@@ -190,10 +266,14 @@ static bool index_put_backward(const Call *c, const Tensor *y, const Tensor *dy,
                                Error *e) {
   (void)y;
   if (dx[1]) zero(dx[1]);
+  if (c->integer[ACCUMULATE]) {
+    if (dx[0]) copy(dy, dx[0]);
+    if (dx[2]) select_rows(dy, c->in[1], c->integer[AXIS], dx[2]);
+    return true;
+  }
   Tensor *rest = gradient_copy(dy, dx, e);
   if (!rest) return false;
-  if (!c->integer[ACCUMULATE]) take_rows(rest, c->in[1], c->integer[AXIS], dx[2]);
-  else if (dx[2]) select_rows(dy, c->in[1], c->integer[AXIS], dx[2]);
+  take_rows(rest, c->in[1], c->integer[AXIS], dx[2]);
   tensor_release(rest);
   return true;
 }
@@ -239,10 +319,6 @@ static int64_t walk_start(const Walk *w, int64_t e) {
   return start;
 }
 
-static int64_t walk_place(const Walk *w, int64_t e) {
-  return walk_start(w, e) + (place_at(w->index, e) - 1) * w->along;
-}
-
 static bool gather_shape(const Call *c, Shape *out, Error *e) {
   const Tensor *x = c->in[0], *index = c->in[1];
   int64_t axis = c->integer[AXIS];
@@ -259,48 +335,81 @@ static bool gather_shape(const Call *c, Shape *out, Error *e) {
   *out = index->shape;
   return true;
 }
-/* Elements of the index, and how many of them belong to one place of the axes before the axis: the
- * elements of x that different ones of these groups stand for are different ones. */
+/* Elements of the index as [outer, n, inner] of the axis: what different ones of the outer and
+ * inner places stand for are different elements of x. */
 typedef struct Elements {
   Walk walk;
-  const Tensor *from;
-  Tensor *to;
-  bool accumulate;
-  int64_t group;
+  AxisView v;
+  RunKernel *kernel;
+  bool back; /* from the last element to the first */
+  const Tensor *x, *other;
 } Elements;
 
-static Elements elements_of(const Tensor *index, const Tensor *x, int64_t axis) {
-  AxisView v = axis_view(&index->shape, axis);
-  return (Elements){.walk = walk_of(index, &x->shape, axis), .group = v.n * v.inner};
+static Elements elements_of(const Tensor *index, const Tensor *x, int64_t axis, RunKernel *kernel,
+                            const Tensor *other) {
+  return (Elements){walk_of(index, &x->shape, axis),
+                    axis_view(&index->shape, axis),
+                    kernel,
+                    kernel == take_real,
+                    x,
+                    other};
+}
+
+/* The elements from begin to end of the index, in runs along its last axis that has several. */
+static void each_run(const Elements *s, int64_t begin, int64_t end) {
+  const Tensor *index = s->walk.index;
+  int last = s->walk.dims - 1;
+  while (last > 0 && index->shape.size[last] == 1) last--;
+  int64_t line = index->shape.size[last], step = s->walk.stride[last];
+  while (begin < end) {
+    int64_t first = begin, n = line - begin % line;
+    if (s->back) n = (end - 1) % line + 1;
+    if (n > end - begin) n = end - begin;
+    if (s->back) first = end - n;
+    s->kernel(&(Run){index, first, n, element(s->x, walk_start(&s->walk, first)), step,
+                     s->walk.along, s->other ? element(s->other, first) : NULL});
+    if (s->back) end = first;
+    else begin += n;
+  }
 }
 
 /* Items: elements of the index. */
 static void gather_chunk(void *context, int64_t begin, int64_t end, int thread) {
-  const Elements *s = context;
   (void)thread;
-  for (int64_t i = begin; i < end; i++) put(s->to, i, s->from, walk_place(&s->walk, i), 1, false);
+  each_run(context, begin, end);
 }
 
-/* Items: groups. */
+/* Items: strips of the inner places, within the outer ones; all along the axis, in its order. */
 static void scatter_chunk(void *context, int64_t begin, int64_t end, int thread) {
   const Elements *s = context;
+  int64_t strips = strips_of(&s->v), n = s->v.n, inner = s->v.inner;
   (void)thread;
-  for (int64_t i = begin * s->group; i < end * s->group; i++)
-    put(s->to, walk_place(&s->walk, i), s->from, i, 1, s->accumulate);
+  for (int64_t item = begin; item < end; item++) {
+    int64_t rows = item / strips * n, k = item % strips * STRIP;
+    int64_t width = inner - k < STRIP ? inner - k : STRIP;
+    if (strips == 1) each_run(s, rows * inner, (rows + n) * inner);
+    else
+      for (int64_t i = 0; i < n; i++) {
+        int64_t at = (rows + (s->back ? n - 1 - i : i)) * inner + k;
+        each_run(s, at, at + width);
+      }
+  }
 }
 
 static void scatter_elements(const Elements *s) {
-  if (s->walk.index->numel > 0)
-    parallel_for(s->walk.index->numel / s->group, ELEMENTS_GRAIN / s->group + 1, scatter_chunk,
-                 (void *)s);
+  if (s->walk.index->numel == 0) return;
+  int64_t item = s->v.n * (s->v.inner < STRIP ? s->v.inner : STRIP);
+  parallel_for(s->v.outer * strips_of(&s->v), ELEMENTS_GRAIN / item + 1, scatter_chunk, (void *)s);
+}
+
+static void gather_elements(const Tensor *x, const Tensor *index, int64_t axis, Tensor *y) {
+  Elements s = elements_of(index, x, axis, getter(y->dtype), y);
+  parallel_for(y->numel, ELEMENTS_GRAIN, gather_chunk, &s);
 }
 
 static bool gather_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  Elements s = elements_of(c->in[1], c->in[0], c->integer[AXIS]);
-  s.from = c->in[0];
-  s.to = y;
-  parallel_for(y->numel, ELEMENTS_GRAIN, gather_chunk, &s);
+  gather_elements(c->in[0], c->in[1], c->integer[AXIS], y);
   return true;
 }
 static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
@@ -308,10 +417,7 @@ static bool gather_backward(const Call *c, const Tensor *y, const Tensor *dy, Te
   (void)y, (void)e;
   if (dx[1]) zero(dx[1]);
   if (!dx[0]) return true;
-  Elements s = elements_of(c->in[1], dx[0], c->integer[AXIS]);
-  s.from = dy;
-  s.to = dx[0];
-  s.accumulate = true;
+  Elements s = elements_of(c->in[1], dx[0], c->integer[AXIS], add_real, dy);
   zero(dx[0]);
   scatter_elements(&s);
   return true;
@@ -335,10 +441,8 @@ static bool scatter_shape(const Call *c, Shape *out, Error *e) {
 }
 static bool scatter_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  Elements s = elements_of(c->in[1], y, c->integer[AXIS]);
-  s.from = c->in[2];
-  s.to = y;
-  s.accumulate = c->integer[ACCUMULATE];
+  RunKernel *set = setter(y->dtype, c->integer[ACCUMULATE]);
+  Elements s = elements_of(c->in[1], y, c->integer[AXIS], set, c->in[2]);
   copy(c->in[0], y);
   scatter_elements(&s);
   return true;
@@ -346,15 +450,16 @@ static bool scatter_forward(Call *c, Tensor *y, Error *e) {
 static bool scatter_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                              Error *e) {
   (void)y;
-  Walk w = walk_of(c->in[1], &dy->shape, c->integer[AXIS]);
   if (dx[1]) zero(dx[1]);
+  if (c->integer[ACCUMULATE]) {
+    if (dx[0]) copy(dy, dx[0]);
+    if (dx[2]) gather_elements(dy, c->in[1], c->integer[AXIS], dx[2]);
+    return true;
+  }
   Tensor *rest = gradient_copy(dy, dx, e);
   if (!rest) return false;
-  for (int64_t i = c->in[1]->numel - 1; i >= 0; i--) { /* as in take_rows */
-    real *from = reals(rest) + walk_place(&w, i);
-    if (dx[2]) reals(dx[2])[i] = *from;
-    if (!c->integer[ACCUMULATE]) *from = 0;
-  }
+  Elements s = elements_of(c->in[1], rest, c->integer[AXIS], take_real, dx[2]); /* as take_rows */
+  scatter_elements(&s);
   tensor_release(rest);
   return true;
 }
@@ -373,17 +478,9 @@ static const Op op_scatter = {
 
 /* ---- nonzero: the places of what is not 0, [count, axes] ---- */
 
-static bool is_nonzero(const Tensor *t, int64_t i) {
-  switch (t->dtype) {
-  case DTYPE_U8: return bytes_of(t)[i] != 0;
-  case DTYPE_I64: return int64s(t)[i] != 0;
-  default: return value_at(t, i) != 0;
-  }
-}
 static bool nonzero_shape(const Call *c, Shape *out, Error *e) {
   (void)e;
-  *out = (Shape){.dims = 2, .size = {0, c->in[0]->shape.dims}};
-  for (int64_t i = 0; i < c->in[0]->numel; i++) out->size[0] += is_nonzero(c->in[0], i);
+  *out = (Shape){.dims = 2, .size = {nonzero_count(c->in[0]), c->in[0]->shape.dims}};
   return true;
 }
 static Dtype places_dtype(const Call *c) {
@@ -391,16 +488,7 @@ static Dtype places_dtype(const Call *c) {
   return DTYPE_I64;
 }
 static bool nonzero_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  const Shape *s = &c->in[0]->shape;
-  int64_t *to = int64s(y);
-  for (int64_t i = 0; i < c->in[0]->numel; i++) {
-    if (!is_nonzero(c->in[0], i)) continue;
-    int64_t rest = i;
-    for (int d = s->dims - 1; d >= 0; rest /= s->size[d--]) to[d] = rest % s->size[d] + 1;
-    to += s->dims;
-  }
-  return true;
+  return nonzero_places(c->in[0], int64s(y), e);
 }
 static const Op op_nonzero = {
     .name = "nonzero",

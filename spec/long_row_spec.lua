@@ -1,0 +1,206 @@
+-- Ops along one row of many elements, which all threads share: the values by their definition, and the same bits for
+-- any number of threads.
+local lt = require "latent"
+
+local N = 100003 -- several chunks, the last one not full
+local NAN, INF = 0 / 0, math.huge
+
+-- Runs f on one thread and on others; its results must be the same bits, and those of one are returned.
+local function on_all(f)
+  local before = lt.info().threads
+  lt.set_threads(1)
+  local one = table.pack(f())
+  for _, threads in ipairs{2, 3, 7} do
+    lt.set_threads(threads)
+    local more = table.pack(f())
+    for i = 1, one.n do
+      local equal = lt.eq(one[i], more[i]) + lt.ne(one[i], one[i]) * lt.ne(more[i], more[i])
+      assert(lt.all(equal):item() == 1, ("result %d on %d threads"):format(i, threads))
+    end
+  end
+  lt.set_threads(before)
+  return table.unpack(one, 1, one.n)
+end
+
+-- Numbers with equals, and among floating ones NaN, infinities and both zeros.
+local function numbers(dtype)
+  local x = {}
+  local state = 99
+  for i = 1, N do
+    state = (state * 1103515245 + 12345) % 2147483648
+    local r = state // 8
+    if dtype == "u8" then x[i] = r % 256
+    elseif dtype == "i64" then x[i] = r % 3 == 0 and r * 4294967296 + r or r % 1000 - 500
+    elseif r % 100 < 5 then x[i] = ({NAN, INF, -INF, 0.0, -0.0})[r % 5 + 1]
+    else x[i] = (r % 5003 - 2500) / 16 end
+  end
+  return lt.tensor(x, {dtype = dtype}), x
+end
+
+-- Whether a goes behind b: NaN is the largest.
+local function behind(a, b)
+  if a ~= a then return b == b end
+  return a > b
+end
+
+describe("one long row", function()
+  for _, dtype in ipairs{"float32", "float64", "i64", "u8"} do
+    it("is sorted, equals in their order: " .. dtype, function()
+      local x, list = numbers(dtype)
+      for _, descending in ipairs{false, true} do
+        local y, index = on_all(function() return lt.sort(x, {descending = descending}) end)
+        local values, places, seen = y:table(), index:table(), {}
+        for i = 1, N do
+          local place = places[i]
+          assert(not seen[place] and math.type(place) == "integer" and place >= 1 and place <= N)
+          seen[place] = true
+          local value, own = values[i], list[place]
+          assert(value == own or (value ~= value and own ~= own))
+          assert(1 / value == 1 / own or value ~= value, "the zero's sign")
+          if i > 1 then
+            local before, after = values[i - 1], value
+            if descending then before, after = after, before end
+            assert(not behind(before, after), "order")
+            assert(behind(after, before) or places[i - 1] < place, "equals")
+          end
+        end
+      end
+    end)
+  end
+
+  it("of numbers that differ in their lowest bits alone is sorted", function()
+    local x = lt.full({N}, 1 << 40, "i64") + lt.remainder(lt.arange(1, N, {dtype = "i64"}) * 7919, N)
+    local y = on_all(function() return lt.sort(x) end)
+    assert.equal(1, lt.all(lt.eq(y, lt.arange(0, N - 1, {dtype = "i64"}) + (1 << 40))):item())
+  end)
+
+  it("beside another is sorted like it: lines of each length, neighbours or apart", function()
+    for _, n in ipairs{2, 31, 33, 2047, 2049, 17000, 66000} do
+      local a = lt.remainder(lt.arange(1, n, {dtype = "i64"}) * 104729, n) * 0.5
+      local b = -a
+      local ya, yb = lt.sort(a), lt.sort(b)
+      local across, along = lt.stack({a, b}, 2), lt.stack({a, b}, 1)
+      local y = on_all(function() return lt.sort(across, 1) end)
+      assert.equal(1, lt.all(lt.eq(y, lt.stack({ya, yb}, 2))):item(), n)
+      y = on_all(function() return lt.sort(along, 2) end)
+      assert.equal(1, lt.all(lt.eq(y, lt.stack({ya, yb}, 1))):item(), n)
+    end
+  end)
+
+  it("hands gradients back to the places that its elements had", function()
+    local w = lt.param(lt.remainder(lt.arange(1, N, {dtype = "i64"}) * 7919, N):float())
+    local slope = lt.arange(1, N)
+    on_all(function()
+      w.grad = nil
+      lt.sort(w):backward(slope)
+      return w.grad
+    end)
+    assert.equal(1, lt.all(lt.eq(w.grad, w:detach() + 1)):item())
+  end)
+
+  it("is searched: before what equals a value, or behind it; NaN is the largest", function()
+    for _, dtype in ipairs{"float32", "float64", "i64", "u8"} do
+      local sorted = lt.sort((numbers(dtype)))
+      local values = numbers(dtype)
+      local list, wanted = sorted:table(), values:table()
+      local first, last = {}, {} -- of each value, NaN under its name
+      for i, v in ipairs(list) do
+        local key = v ~= v and "NaN" or v + 0
+        first[key] = first[key] or i
+        last[key] = i
+      end
+      for _, right in ipairs{false, true} do
+        local places = on_all(function() return lt.searchsorted(sorted, values, right) end):table()
+        for i, v in ipairs(wanted) do
+          local key = v ~= v and "NaN" or v + 0
+          assert(places[i] == (right and last[key] + 1 or first[key]), dtype)
+        end
+      end
+    end
+    local edges = lt.tensor{-1, 0, 0, 2, NAN}
+    local places = lt.searchsorted(edges, {-2, -1, -0.0, 1, 2, 3, INF, NAN}):table()
+    assert.same({1, 1, 2, 4, 4, 5, 5, 5}, places)
+    places = lt.searchsorted(edges, {-2, -1, -0.0, 1, 2, 3, INF, NAN}, true):table()
+    assert.same({1, 2, 4, 4, 5, 5, 5, 6}, places)
+    assert.same({1, 1}, lt.searchsorted(lt.tensor{}, {1, 2}):table())
+  end)
+
+  it("tells where it is not 0, NaN included", function()
+    for _, dtype in ipairs{"float32", "float64", "i64", "u8"} do
+      local x, list = numbers(dtype)
+      x = lt.where(lt.eq(lt.remainder(lt.arange(1, N, {dtype = "i64"}), 3), 0), x, lt.zeros(N, {dtype = dtype}))
+      local places, k = on_all(function() return lt.nonzero(x) end):reshape(-1):table(), 0
+      for i = 3, N, 3 do
+        if list[i] ~= 0 then
+          k = k + 1
+          assert(places[k] == i, dtype)
+        end
+      end
+      assert.equal(#places, k)
+    end
+    local matrix = lt.nonzero(lt.eq(lt.remainder(lt.arange(1, 400 * 250, {dtype = "i64"}), 41), 0):reshape(400, 250))
+    for k = 1, matrix:size(1), 97 do
+      assert.equal(41 * k, (matrix:get(k, 1) - 1) * 250 + matrix:get(k, 2))
+    end
+    assert.equal(400 * 250 // 41, matrix:size(1))
+  end)
+
+  it("gathers and scatters, the later of two writes standing and sums in order", function()
+    local index = lt.remainder(lt.arange(1, N, {dtype = "i64"}) * 7919, 1000) + 1
+    local places = index:table()
+    for _, dtype in ipairs{"float32", "float64", "i64"} do
+      local x, src = lt.arange(1, 1000):long(), lt.arange(1, N):long()
+      if dtype ~= "i64" then x, src = x / 8, src / 1024 end
+      if dtype == "float64" then x, src = x:double(), src:double() end
+      local from, written, added = x:table(), x:table(), x:table()
+      local single = dtype == "float32"
+      for i, v in ipairs(src:table()) do
+        written[places[i]] = v
+        local sum = added[places[i]] + v
+        added[places[i]] = single and ("f"):unpack(("f"):pack(sum)) or sum
+      end
+      assert.same(written, on_all(function() return lt.scatter(x, 1, index, src) end):table())
+      assert.same(added, on_all(function() return lt.scatter_add(x, 1, index, src) end):table())
+      assert.same(written, on_all(function() return lt.index_copy(x, 1, index, src) end):table())
+      assert.same(added, on_all(function() return lt.index_add(x, 1, index, src) end):table())
+      local taken = on_all(function() return lt.gather(x, 1, index) end):table()
+      for i = 1, N do assert(taken[i] == from[places[i]]) end
+      assert.same(taken, on_all(function() return lt.index_select(x, 1, index) end):table())
+    end
+  end)
+
+  it("of columns side by side is scattered to column by column", function()
+    local index = lt.remainder(lt.arange(1, 300 * 200, {dtype = "i64"}) * 31, 50):reshape(300, 200) + 1
+    local src, wanted = lt.arange(1, 300 * 200):reshape(300, 200), {}
+    for r = 1, 50 do wanted[r] = {} for c = 1, 200 do wanted[r][c] = 0 end end
+    local rows, values = index:table(), src:table()
+    for r = 1, 300 do
+      for c = 1, 200 do wanted[rows[r][c]][c] = values[r][c] end
+    end
+    local x = lt.zeros(50, 200)
+    assert.same(wanted, on_all(function() return lt.scatter(x, 1, index, src) end):table())
+    local w, s = lt.param(x), lt.param(src)
+    local slope = lt.arange(1, 50 * 200):reshape(50, 200)
+    on_all(function()
+      w.grad, s.grad = nil, nil
+      lt.scatter(w, 1, index, s):backward(slope)
+      return w.grad, s.grad
+    end)
+    for r = 1, 300, 7 do -- what a later one has written over gets nothing
+      for c = 1, 200, 3 do
+        local to = rows[r][c]
+        local stands = wanted[to][c] == values[r][c]
+        assert.equal(stands and slope:get(to, c) or 0, s.grad:get(r, c))
+      end
+    end
+  end)
+
+  it("of places is checked to its end", function()
+    local index = lt.full({N}, 1, "i64")
+    index[N - 5] = 8
+    local ok, message = pcall(lt.gather, lt.arange(1, 7), 1, index)
+    assert(not ok and message:find("expected whole numbers 1..7, got 8 at position " .. N - 5, 1, true), message)
+    ok, message = pcall(lt.gather, lt.arange(1, 7), 1, lt.full({N}, 1.5))
+    assert(not ok and message:find("expected whole numbers 1..7, got 1.5 at position 1", 1, true), message)
+  end)
+end)
