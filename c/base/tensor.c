@@ -67,16 +67,24 @@ typedef struct Buffer {
   Storage storage;
   struct Buffer *next; /* in the pool */
   int pool_class;
-  uint32_t given_back; /* the age of the pool at that time */
+  uint64_t given_back; /* when: stats.taken_bytes, the pool's clock */
 } Buffer;
 
-static Buffer *pool[POOL_CLASSES];
+static Buffer *pool[POOL_CLASSES]; /* the latest first */
 static MemoryStats stats;
-static uint32_t pool_age;
 
-/* Ages after which an idle buffer goes, and after which it goes where the pool is too full. */
-enum { IDLE = 16, IDLE_TOO_FULL = 3 };
-static size_t crest[IDLE]; /* the most live bytes in each of the latest ages */
+/* The pool's memory of what was needed: its latest ages. One ends behind a collection, and where a
+ * program takes much without any that the core hears of, when it has taken that many times what it
+ * needed at once. In a small program there is nothing to be saved. */
+enum { AGES = 16, AGE_TAKES = 8, SMALL_POOL = 16 << 20 };
+
+typedef struct Age {
+  uint64_t start; /* on the pool's clock */
+  size_t crest;   /* the most live bytes */
+} Age;
+static Age ages[AGES];
+static unsigned present;
+static uint64_t age_ends = (uint64_t)AGE_TAKES * SMALL_POOL;
 
 MemoryStats memory_stats(void) { return stats; }
 
@@ -118,6 +126,63 @@ static Buffer *buffer_allocate(int k) {
   return b;
 }
 
+static void buffer_free(Buffer *b) {
+  stats.pooled_bytes -= class_bytes(b->pool_class);
+  free(b->storage.data);
+  free(b);
+}
+
+/* Frees the buffers that were given back before that time. */
+static void buffers_expire(uint64_t time) {
+  for (int k = 0; k < POOL_CLASSES; k++) {
+    Buffer **place = &pool[k];
+    while (*place && (*place)->given_back >= time) place = &(*place)->next;
+    while (*place) {
+      Buffer *b = *place;
+      *place = b->next;
+      buffer_free(b);
+    }
+  }
+}
+
+void memory_trim(void) {
+  spares_trim();
+  buffers_expire(UINT64_MAX);
+}
+
+/* A steady program holds hardly more than is live in its fullest moment, for what is free in one
+ * moment is used again in another. More than twice that was left behind by one whose sizes change:
+ * it goes, what has been idle for longest first, before `more` bytes are added. */
+static void pool_limit(size_t more) {
+  size_t most = SMALL_POOL / 2;
+  for (int i = 0; i < AGES; i++) most = ages[i].crest > most ? ages[i].crest : most;
+  uint64_t idle = stats.taken_bytes - ages[(present + 1) % AGES].start;
+  while ((uint64_t)stats.live_bytes + stats.pooled_bytes + more > 2 * (uint64_t)most && idle > 0) {
+    buffers_expire(stats.taken_bytes - idle);
+    idle = idle * 3 / 4;
+  }
+  age_ends = ages[present % AGES].start + (uint64_t)AGE_TAKES * most;
+}
+
+void memory_age(void) {
+  present++;
+  ages[present % AGES] = (Age){stats.taken_bytes, stats.live_bytes};
+  buffers_expire(ages[(present + 1) % AGES].start);
+  pool_limit(0);
+}
+
+/* One that the pool has not. */
+static Buffer *buffer_new(int k) {
+  pool_limit(class_bytes(k));
+  Buffer *b = buffer_allocate(k);
+  if (!b) {
+    memory_trim(); /* what the pool keeps may be what is missing */
+    b = buffer_allocate(k);
+  }
+  if (b) stats.system_allocs++;
+  return b;
+}
+
 static Buffer *buffer_take(size_t n) {
   int k = size_class(n);
   size_t bytes = class_bytes(k);
@@ -125,70 +190,25 @@ static Buffer *buffer_take(size_t n) {
   if (b) {
     pool[k] = b->next;
     stats.pooled_bytes -= bytes;
-  } else {
-    if (!(b = buffer_allocate(k))) {
-      memory_trim(); /* what the pool keeps may be what is missing */
-      if (!(b = buffer_allocate(k))) return NULL;
-    }
-    stats.system_allocs++;
+  } else if (!(b = buffer_new(k))) {
+    return NULL;
   }
   stats.live_bytes += bytes;
   stats.taken_bytes += bytes;
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
-  size_t *highest = &crest[pool_age % IDLE];
-  if (stats.live_bytes > *highest) *highest = stats.live_bytes;
+  size_t *crest = &ages[present % AGES].crest;
+  if (stats.live_bytes > *crest) *crest = stats.live_bytes;
+  if (stats.taken_bytes > age_ends) memory_age();
   return b;
 }
 
 static void buffer_give(Buffer *b) {
   size_t bytes = class_bytes(b->pool_class);
-  b->given_back = pool_age;
+  b->given_back = stats.taken_bytes;
   b->next = pool[b->pool_class];
   pool[b->pool_class] = b;
   stats.live_bytes -= bytes;
   stats.pooled_bytes += bytes;
-}
-
-/* Frees the buffers of a list that is sorted by age, the oldest last, from the given place on. */
-static void buffers_free(Buffer **list) {
-  while (*list) {
-    Buffer *b = *list;
-    *list = b->next;
-    stats.pooled_bytes -= class_bytes(b->pool_class);
-    free(b->storage.data);
-    free(b);
-  }
-}
-
-void memory_trim(void) {
-  spares_trim();
-  for (int k = 0; k < POOL_CLASSES; k++) buffers_free(&pool[k]);
-}
-
-/* A steady program holds about as much as is live in its fullest moment. More than twice that was
- * left behind by one whose sizes change. */
-static bool pool_is_too_full(void) {
-  size_t most = 0;
-  for (int i = 0; i < IDLE; i++) most = crest[i] > most ? crest[i] : most;
-  return stats.live_bytes + stats.pooled_bytes > 2 * most;
-}
-
-/* Frees the buffers that nobody has used for so many ages. */
-static void buffers_expire(uint32_t idle) {
-  for (int k = 0; k < POOL_CLASSES; k++) {
-    Buffer **place = &pool[k];
-    while (*place && pool_age - (*place)->given_back < idle) place = &(*place)->next;
-    buffers_free(place);
-  }
-}
-
-void memory_age(void) {
-  uint32_t idle = IDLE;
-  pool_age++;
-  crest[pool_age % IDLE] = stats.live_bytes;
-  buffers_expire(idle);
-  /* the oldest first: what a steady program uses now stays, whatever another left behind */
-  while (idle > IDLE_TOO_FULL && pool_is_too_full()) buffers_expire(--idle);
 }
 
 static Storage *storage_new(size_t bytes) {

@@ -114,7 +114,7 @@ MemoryStats memory_stats(void);
 void memory_trim(void);
 /* Called after each collection: gives back the buffers that nobody has used for some collections;
  * more than a few, because how full the moment before a collection is varies from one to the next.
- */
+ * Where a program collects by itself, what it takes counts instead. */
 void memory_age(void);
 
 #endif
