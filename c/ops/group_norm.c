@@ -47,7 +47,7 @@ typedef struct GroupNorm {
 } GroupNorm;
 
 /* Adds up `blocks` blocks from x on, in `vectors` vectors from column v on: differences to `near`
- * and their squares; where dy is given, dy and its products with the differences. */
+ * and their squares; on the way back dy, which is not read else, and its products with them. */
 VEC_INLINE void group_strip(const real *x, const real *dy, const real *near, int64_t blocks,
                             int64_t v, int64_t width, const int vectors, const bool back,
                             real *sums) {
@@ -115,8 +115,9 @@ static void group_sums(void *context, int64_t begin, int64_t end, int thread) {
     int64_t at = piece_at(g, i, &item, &rows);
     double *sums = g->sums + i * 2 * g->c.channels;
     fill_mean(g, g->group + item * g->groups, near);
-    if (g->dy) group_add(g, g->x + at, g->dy + at, rows, near, space, sums, true);
-    else group_add(g, g->x + at, NULL, rows, near, space, sums, false);
+    const real *x = g->x + at;
+    if (g->dy) group_add(g, x, g->dy + at, rows, near, space, sums, true);
+    else group_add(g, x, x, rows, near, space, sums, false);
   }
 }
 

@@ -43,6 +43,16 @@ local function gru_step(from_input, from_state, state, size)
   return {ops.add(n, ops.mul(z, ops.sub(state[1], n)))}
 end
 
+local function stack(list, axis)
+  local raised = {}
+  for i, x in ipairs(list) do
+    local shape = x.shape
+    table.insert(shape, axis, 1)
+    raised[i] = ops.reshape(x, shape)
+  end
+  return ops.cat(raised, axis)
+end
+
 -- ---- lengths ----
 
 -- For each step a mask [batch, 1] of the sequences that have it; none where all have.
@@ -88,14 +98,15 @@ local function go(self, suffix, xs, state, masks, backwards)
   return outputs, state
 end
 
+local function suffix_of(layer, direction) return ("_l%d%s"):format(layer - 1, direction == 2 and "_reverse" or "") end
+
 -- The outputs of both directions, and their last states.
 local function layer_outputs(self, layer, xs, states, masks)
   local lasts, outputs = {}, nil
   for direction = 1, self.directions do
     local index = (layer - 1) * self.directions + direction
-    local suffix = ("_l%d%s"):format(layer - 1, direction == 2 and "_reverse" or "")
-    local ys
-    ys, lasts[direction] = go(self, suffix, xs, states[index], masks, direction == 2)
+    local ys, ends = go(self, suffix_of(layer, direction), xs, states[index], masks, direction == 2)
+    lasts[direction] = ends
     if outputs then
       for t = 1, #ys do outputs[t] = ops.cat({outputs[t], ys[t]}, 2) end
     else
@@ -103,6 +114,36 @@ local function layer_outputs(self, layer, xs, states, masks)
     end
   end
   return outputs, lasts
+end
+
+-- ---- a layer of long short-term memory, all steps at once: one op, where no sequence ends before the others ----
+
+-- From [time, batch, features]: the outputs [time, batch, directions * hidden], and the last states.
+local function whole_layer(self, layer, x, states)
+  local outputs, lasts = {}, {}
+  for direction = 1, self.directions do
+    local suffix, reverse = suffix_of(layer, direction), direction == 2
+    local state, time = states[(layer - 1) * self.directions + direction], x:size(1)
+    local bias = self["bias_ih" .. suffix]
+    bias = bias and ops.add(bias, self["bias_hh" .. suffix])
+    local gates = ops.linear(x, self["weight_ih" .. suffix], bias)
+    local y = ops.lstm(gates, stack(state, 1), self["weight_hh" .. suffix], reverse)
+    outputs[direction] = ops.slice(y, 1, 1, time)
+    lasts[direction] = {ops.select(y, reverse and 1 or time), ops.select(y, time + 1)}
+  end
+  return #outputs == 1 and outputs[1] or ops.cat(outputs, 3), lasts
+end
+
+local function whole(self, x, states)
+  local lasts = {}
+  x = ops.permute(x, {2, 1, 3})
+  for layer = 1, self.layers do
+    if layer > 1 and self.dropout > 0 then x = ops.dropout(x, self.dropout, self.training) end
+    local ends
+    x, ends = whole_layer(self, layer, x, states)
+    table.move(ends, 1, #ends, #lasts + 1, lasts)
+  end
+  return ops.permute(x, {2, 1, 3}), lasts
 end
 
 -- ---- states, as they are given and returned ----
@@ -131,16 +172,6 @@ local function states_of(self, given, batch)
   return states
 end
 
-local function stack(list, axis)
-  local raised = {}
-  for i, x in ipairs(list) do
-    local shape = x.shape
-    table.insert(shape, axis, 1)
-    raised[i] = ops.reshape(x, shape)
-  end
-  return ops.cat(raised, axis)
-end
-
 local function joined(self, lasts)
   local arrays = {}
   for k = 1, self._arrays do
@@ -156,6 +187,10 @@ local function forward(self, x, state, lengths)
   local batch, time = shape[1], shape[2]
   if time < 1 then raise(("%s: expected at least one step, got %s"):format(self:text(), shapes.text(shape))) end
   local masks, states = masks_of(self, lengths, batch, time), states_of(self, state, batch)
+  if self._step == lstm_step and next(masks) == nil then
+    local y, ends = whole(self, x, states)
+    return y, joined(self, ends)
+  end
   local xs, lasts = {}, {}
   for t = 1, time do xs[t] = ops.reshape(ops.slice(x, 2, t, t), {batch, self.inputs}) end
   for layer = 1, self.layers do
@@ -194,7 +229,7 @@ local function init(self, name, gates, inputs, hidden, opts)
   local bound = 1 / math.sqrt(self.hidden)
   for layer = 0, self.layers - 1 do
     for direction = 1, self.directions do
-      local suffix = ("_l%d%s"):format(layer, direction == 2 and "_reverse" or "")
+      local suffix = suffix_of(layer + 1, direction)
       local function add(field, ...)
         field = field .. suffix
         self[field] = parts.uniform(bound, ...)

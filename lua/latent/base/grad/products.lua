@@ -1,7 +1,7 @@
 --- Gradients of matrix products and transforms.
 -- @module latent.base.grad.products
 
-return function(core)
+return function(core, again)
   local ops = core.ops
 
   -- The last two axes exchanged.
@@ -32,5 +32,19 @@ return function(core)
       local dw = n.wants[2] and ops.matmul(turned(rows(n[1])), flat) or nil
       return dx, dw, n.wants[3] and ops.sum(flat, 1) or nil
     end,
+    lstm = again(function(p, gates, state, weight)
+      local time, hidden, list = gates:size(1), weight:size(1), {}
+      local h, c = ops.select(state, 1), ops.select(state, 2)
+      for k = 1, time do
+        local t = p.reverse and time + 1 - k or k
+        local a = ops.add(ops.select(gates, t), ops.matmul(h, weight))
+        local function part(i) return ops.slice(a, 2, (i - 1) * hidden + 1, i * hidden) end
+        c = ops.add(ops.mul(ops.sigmoid(part(2)), c), ops.mul(ops.sigmoid(part(1)), ops.tanh(part(3))))
+        h = ops.mul(ops.sigmoid(part(4)), ops.tanh(c))
+        list[t] = ops.reshape(h, {1, h:size(1), hidden})
+      end
+      list[time + 1] = ops.reshape(c, {1, c:size(1), hidden})
+      return ops.cat(list, 1)
+    end),
   }
 end
