@@ -103,6 +103,14 @@ static Source source_of(const Plan *p, const Area *area, int64_t depth, int64_t 
   return (Source){own, TILE_COLUMNS, false, NULL};
 }
 
+/* For turning tiles, which fetch nothing beside a packed strip: a part of the strip after it, into
+ * the second cache. */
+static void fetch_strip(const real *strip, int64_t panel) {
+  enum { LINES = PANEL_B / TILE_LINE / BLOCK_PANELS };
+  const real *from = strip + PANEL_B + panel * LINES * TILE_LINE;
+  for (int i = 0; i < LINES; i++) __builtin_prefetch(from + i * TILE_LINE, 0, 2);
+}
+
 /* One strip of b by all panels of the area, one depth. */
 static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64_t strip,
                            const real *a, Source s) {
@@ -124,6 +132,7 @@ static void multiply_strip(const Plan *p, const Area *area, int64_t depth, int64
   for (int64_t i = 0; i < area->panels; i++) {
     int64_t row = area->rows[i], rows = area->rows[i + 1] - row;
     bool copies = s.copy && i == 0, soon = i < 2; /* the next strip; then the next panel */
+    if (TILE_TURNS && !s.lies && !p->b_in_job) fetch_strip(s.b, i);
     t.a = a + (p->a_lies ? row : i * PANEL_A);
     t.c = c + row * p->c_row;
     t.next = t.a + PANEL_A;

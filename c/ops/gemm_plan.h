@@ -11,15 +11,16 @@
 
 enum {
   BLOCK_PANELS = TILE_ROWS > 4 ? 8 : 12, /* rows of a job: its part of a fits the second cache */
-  BLOCK_STRIPS = 32,                     /* columns of a job, in strips */
+  BLOCK_STRIPS = TILE_TURNS ? 512 : 32,  /* columns of a job, in strips */
   /* So few panels stay together, so that each strip of b has one job, ... */
   THIN_PANELS = 192 / TILE_ROWS,
   THIN_JOBS = 8,     /* ... where there are as many jobs all the same, one for each thread; */
   TURNED_PANELS = 4, /* so few that b is turned over within the jobs, however few these are */
   FLAT_STRIPS = TILE_TURNS ? 12 : 4, /* so few strips, so that each panel of a has one job; ... */
   FLAT_NUMBERS = 1 << 17, /* ... not much more than one a thread, where all pass more of b */
-  JOBS = 64,              /* as many jobs are made, as long as ... */
-  JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products */
+  JOBS = 64,              /* as many jobs are made, ... */
+  TURNING_JOBS = 8, /* (by turning tiles so many a thread: one with all columns packs a) ... */
+  JOB_PRODUCTS = 1 << 19, /* ... as long as each has twice as many products */
   RESULT_PRODUCTS = 32,   /* what writing a number of c costs, in products, ... */
   TURNED_PRODUCTS = 16,   /* ... and turning one of b */
   DEEP_LEAST = 8,         /* blocks of depth from which on a product may be cut by these, ... */
@@ -146,6 +147,7 @@ static void plan_jobs(Plan *p) {
   bool thin = is_thin(p), flat = !thin && p->strips <= FLAT_STRIPS, dense = p->b.column == 1;
   bool far = flat && p->n * p->k > FLAT_NUMBERS;
   int64_t least = thin && !dense ? p->panels : thin || flat ? 2 : 1;
+  int64_t many = TILE_TURNS ? min(JOBS, TURNING_JOBS * threads) : JOBS;
   p->block_panels = thin ? p->panels : BLOCK_PANELS;
   p->block_strips = min(BLOCK_STRIPS, p->strips);
   for (;;) {
@@ -155,7 +157,7 @@ static void plan_jobs(Plan *p) {
     p->work = rows * columns * (p->k + RESULT_PRODUCTS);
     if (thin && !dense) p->work += columns * p->k * TURNED_PRODUCTS;
     int64_t jobs = p->count * p->row_blocks * p->column_blocks;
-    bool enough = jobs >= (far || (thin && p->block_strips == 1) ? few : JOBS);
+    bool enough = jobs >= (far || (thin && p->block_strips == 1) ? few : many);
     if (enough || p->work < 2 * (int64_t)JOB_PRODUCTS) break;
     bool by_columns = thin || p->block_panels <= least || (!flat && columns > rows);
     if (by_columns && p->block_strips > 1) p->block_strips = (p->block_strips + 1) / 2;

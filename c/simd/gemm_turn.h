@@ -8,61 +8,86 @@
 
 #include "simd/gemm_tile.h"
 
+#if VEC_BYTES == 16
 /* The sums of LANES rows by a vector of columns, `step` apart: in the one that is turned by i, lane
  * l belongs to row l + i. Brought into their rows by one bit of the lane's number after the other.
  */
 VEC_INLINE void turn_back(Vec *sum, const int step) {
-  VEC_UNROLL for (int bit = 1; bit < LANES; bit *= 2) {
-    Vec from[LANES];
-    VecMask set = (vec_lane_numbers() & bit) != 0;
-    VEC_UNROLL for (int i = 0; i < LANES; i++) from[i] = sum[i * step];
-    VEC_UNROLL for (int i = 0; i < LANES; i++) sum[i * step] =
-        vec_select(set, from[(i + LANES - bit) % LANES], from[i]);
+  Vec from[LANES];
+#if VEC_REAL == 4
+  VEC_UNROLL for (int i = 0; i < LANES; i++) from[i] =
+      __builtin_shufflevector(sum[i * step], sum[(i + 2) % LANES * step], 0, 1, 6, 7);
+  VEC_UNROLL for (int i = 0; i < LANES; i++) {
+    Vec both = __builtin_shufflevector(from[i], from[(i + 3) % LANES], 0, 2, 5, 7);
+    sum[i * step] = __builtin_shufflevector(both, both, 0, 2, 1, 3);
   }
+#else
+  VEC_UNROLL for (int i = 0; i < LANES; i++) from[i] = sum[i * step];
+  VEC_UNROLL for (int i = 0; i < LANES; i++) sum[i * step] =
+      __builtin_shufflevector(from[i], from[(i + 1) % LANES], 0, 3);
+#endif
 }
 
-/* The panel of a: (depth, TILE_ROWS / LANES, 2 LANES). b's last vector stays in a register, the
- * others are read for each product. */
-VEC_INLINE void turn_multiply(const Tile *t, const int vecs, const int64_t b_step,
-                              const Form form) {
-  Vec sum[TILE_SUMS];
-  const real *a = t->a, *b = t->b, *next = t->next;
-  VEC_UNROLL for (int i = 0; i < TILE_ROWS * vecs; i++) sum[i] = vec_zero();
-  tile_fetch(t, TILE_ROWS, vecs);
-  VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += TURN_STEP, b += b_step) {
-    Vec row[TILE_VECS];
-    __builtin_prefetch(next + p * t->next_step);
-    VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
-    if (form == COPY)
-      VEC_UNROLL for (int v = 0; v < vecs; v++)
-          vec_store(t->copy + p * TILE_COLUMNS + v * LANES, row[v]);
-    VEC_UNROLL for (int r = 0; r < TILE_ROWS; r++) {
-      Vec x = vec_load(a + r / LANES * 2 * LANES + r % LANES);
-      const bool again = form != COPY || r > 0;
-      if (again) b = vec_again(b);
-      VEC_UNROLL for (int v = 0; v < vecs; v++) sum[r * vecs + v] +=
-          x * (again && v < vecs - 1 ? vec_load(b + v * LANES) : row[v]);
+/* A product of each sum. Of b's row the last vector stays in a register and the others are read for
+ * each row of a, but for the one before the last, whose register serves the first and the last: a
+ * load less, for a copy. Returns b, whose loads the compiler then does not join. */
+VEC_INLINE const real *turn_add(Vec *sum, const real *a, const real *b, real *copy, const int vecs,
+                                const Form form) {
+  Vec row[TILE_VECS];
+  VEC_UNROLL for (int v = 0; v < vecs; v++) row[v] = vec_load(b + v * LANES);
+  if (form == COPY) VEC_UNROLL for (int v = 0; v < vecs; v++) vec_store(copy + v * LANES, row[v]);
+  VEC_UNROLL for (int r = 0; r < TILE_ROWS; r++) {
+    Vec x = vec_load(a + r / LANES * 2 * LANES + r % LANES);
+    const bool copying = form == COPY && r == 0, outer = r == 0 || r == TILE_ROWS - 1;
+    if (!copying) b = vec_again(b);
+    VEC_UNROLL for (int v = 0; v < vecs; v++) {
+      const bool held = v == vecs - 1 || copying || (v == vecs - 2 && outer);
+      sum[r * vecs + v] += x * (held ? row[v] : vec_load(b + v * LANES));
     }
   }
+  return b;
+}
+
+/* The panel of a: (depth, TILE_ROWS / LANES, 2 LANES). Beside a packed panel of b nothing is
+ * fetched, which would take places among the loads; rows of b that lie apart no machine finds in
+ * time. */
+VEC_INLINE void turn_multiply(const Tile *t, const int vecs, const bool packed, const Form form) {
+  Vec sum[TILE_SUMS];
+  const real *a = t->a, *b = t->b;
+  VEC_UNROLL for (int i = 0; i < TILE_ROWS * vecs; i++) sum[i] = vec_zero();
+  tile_fetch(t, TILE_ROWS, vecs);
+  if (packed)
+    VEC_EIGHT_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += TURN_STEP) b =
+        turn_add(sum, a, b, NULL, vecs, form) + TILE_COLUMNS;
+  else VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += TURN_STEP) {
+      if (vecs == TILE_VECS) __builtin_prefetch(t->next + p * t->next_step);
+      b = turn_add(sum, a, b, t->copy + p * TILE_COLUMNS, vecs, form) + t->b_step;
+    }
   VEC_UNROLL for (int r = 0; r < TILE_ROWS; r += LANES) VEC_UNROLL for (int v = 0; v < vecs; v++)
       turn_back(sum + r * vecs + v, vecs);
   tile_end(t, sum, TILE_ROWS, vecs);
 }
 
-#define TURN_OF(NAME, FORM)                                                                        \
-  static __attribute__((noinline, unused)) void NAME(const Tile *t) {                              \
-    if (t->columns <= LANES) turn_multiply(t, 1, t->b_step, FORM);                                 \
-    else if (t->columns <= 2 * LANES) turn_multiply(t, 2, t->b_step, FORM);                        \
-    else if (FORM == PLAIN && t->b_step == TILE_COLUMNS)                                           \
-      turn_multiply(t, TILE_VECS, TILE_COLUMNS, FORM);                                             \
-    else turn_multiply(t, TILE_VECS, t->b_step, FORM);                                             \
-  }
-TURN_OF(turning, PLAIN)
-TURN_OF(turning_copying, COPY)
+VEC_INLINE void turn_columns(const Tile *t, const bool packed, const Form form) {
+  if (t->columns <= LANES) turn_multiply(t, 1, packed, form);
+  else if (t->columns <= 2 * LANES) turn_multiply(t, 2, packed, form);
+  else turn_multiply(t, TILE_VECS, packed, form);
+}
+static __attribute__((noinline, unused)) void turning(const Tile *t) {
+  if (t->b_step == TILE_COLUMNS) turn_columns(t, true, PLAIN);
+  else turn_columns(t, false, PLAIN);
+}
+static __attribute__((noinline, unused)) void turning_copying(const Tile *t) {
+  turn_columns(t, false, COPY);
+}
+
+#endif
 
 /* The tile for a packed panel. */
 static inline TileFunction *panel_tile(int64_t rows, bool copies) {
+#if VEC_BYTES == 16
   if (TILE_TURNS && rows == TILE_ROWS) return copies ? turning_copying : turning;
+#endif
   return copies ? tiles_copying[rows] : tiles[rows];
 }
 

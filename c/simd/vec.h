@@ -36,14 +36,16 @@ typedef real VecLoose __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 
 /* Before a loop whose count is known once its function is inlined: without it accumulators declared
- * as arrays stay in memory. VEC_TWO_ROUNDS: before one whose count is not known, two rounds in one.
- * The two compilers want different words. */
+ * as arrays stay in memory. VEC_TWO_ROUNDS, VEC_EIGHT_ROUNDS: before one whose count is not known,
+ * so many rounds in one. The two compilers want different words. */
 #if defined __clang__
 #define VEC_UNROLL _Pragma("clang loop unroll(full)")
 #define VEC_TWO_ROUNDS _Pragma("clang loop unroll_count(2)")
+#define VEC_EIGHT_ROUNDS _Pragma("clang loop unroll_count(8)")
 #else
 #define VEC_UNROLL _Pragma("GCC unroll 64")
 #define VEC_TWO_ROUNDS _Pragma("GCC unroll 2")
+#define VEC_EIGHT_ROUNDS _Pragma("GCC unroll 8")
 #endif
 
 #if (defined __AVX2__ || defined __AVX512F__) && !defined LATENT_DOUBLE
