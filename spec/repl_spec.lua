@@ -318,6 +318,11 @@ describe("the command latent", function()
 
   it("has a doctor, which says what is missing", function()
     assert.matches("arithmetic ok .-writing +ok .-all that is needed is there\nstatus 0$", run "doctor")
+    local old = files.capture(("OPENBLAS_CORETYPE=Prescott lua5.4 %s/bin/latent doctor"):format(
+      files.quote(assert(files.capture "pwd"))))
+    if core.info().isa ~= "baseline" and old:find "kernel Prescott" then -- it has kernels to choose from
+      assert.matches("BLAS +note +OpenBLAS %S+ kernel Prescott %(by OPENBLAS_CORETYPE%): older than this", old)
+    end
     local crippled = assert(files.capture(([[cd %s && env HOME=/proc/nowhere XDG_CACHE_HOME=/proc/nowhere/x \
       LATENT_GNUPLOT=/no/gnuplot lua5.4 %s/bin/latent doctor; echo "status $?"]]):format(files.quote(folder),
       files.quote(assert(files.capture "pwd")))))

@@ -323,6 +323,21 @@ describe("OpenBLAS", function()
     assert.equal("7", output("OPENBLAS_NUM_THREADS=7 lua5.4", program))
     assert.equal("nil", output("env -u OPENBLAS_NUM_THREADS lua5.4", program))
   end)
+
+  it("is told the processor's kernels, unless the user has said which", function()
+    local program = [[local core = require "latent.core"
+      assert(core.info().blas == nil)
+      local text = assert(core.blas())
+      assert(core.info().blas == text)
+      io.write(core.info().isa, " ", text:match "kernel (%S+)", " ", tostring(os.getenv "OPENBLAS_CORETYPE"))]]
+    local isa, kernel, set = output("env -u OPENBLAS_CORETYPE -u LATENT_ISA lua5.4", program):match "(%S+) (%S+) (%S+)"
+    assert.equal("nil", set)
+    local _, asked, stays = output("env -u LATENT_ISA OPENBLAS_CORETYPE=Prescott lua5.4", program):match
+      "(%S+) (%S+) (%S+)"
+    assert.equal("Prescott", stays)
+    local wanted = {avx512 = "SkylakeX", avx2 = "Haswell"}
+    if asked == "Prescott" and wanted[isa] then assert.equal(wanted[isa], kernel) end -- it has kernels to choose from
+  end)
 end)
 
 describe("a bounded address space", function()

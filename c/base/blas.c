@@ -29,20 +29,52 @@ void blas_prepare(void) {
 
 /* ---- loading ---- */
 
-/* OpenBLAS starts its threads while it is loaded: it is told before to start none. What the user
- * has set is set again afterwards, for the programs that this one starts. */
+/* A variable of the environment for the time of a call; what the user has set is set again
+ * afterwards, for the programs that this one starts. */
+typedef struct Told {
+  const char *name, *value;
+  char *before;
+  bool is_told;
+} Told;
+
+static bool tell(Told *t) {
+  const char *set = getenv(t->name);
+  t->before = set ? strdup(set) : NULL;
+  if (set && !t->before) return false;
+  return t->is_told = setenv(t->name, t->value, 1) == 0;
+}
+
+static void tell_no_more(Told *t) {
+  if (t->is_told && t->before) setenv(t->name, t->before, 1);
+  else if (t->is_told) unsetenv(t->name);
+  free(t->before);
+}
+
+/* Of a processor that came after it OpenBLAS knows nothing and takes its kernels for SSE, with
+ * which linear algebra takes twice the time. So it is told those of the processor's instruction
+ * set, unless the user has said which; for processors that it knows its own choice has the same
+ * ones or such as are within 5 %. A name that it does not know it passes over. NULL: it chooses. */
+static const char *kernels_wanted(void) {
+  const char *set = getenv("OPENBLAS_CORETYPE");
+  if (set && *set) return NULL;
+#ifdef LATENT_X86
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return "SkylakeX";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+  return NULL;
+}
+
+/* OpenBLAS starts its threads while it is loaded: it is told before to start none. */
 static void *open_alone(const char *path) {
-  static const char *const variable = "OPENBLAS_NUM_THREADS";
-  const char *set = getenv(variable);
-  char *before = set ? strdup(set) : NULL;
+  Told threads = {.name = "OPENBLAS_NUM_THREADS", .value = "1"};
+  Told kernels = {.name = "OPENBLAS_CORETYPE", .value = kernels_wanted()};
   void *library = NULL;
-  if (set && !before) return NULL;
-  if (setenv(variable, "1", 1) == 0) {
+  if (tell(&threads) && (!kernels.value || tell(&kernels)))
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (before) setenv(variable, before, 1);
-    else unsetenv(variable);
-  }
-  free(before);
+  tell_no_more(&kernels);
+  tell_no_more(&threads);
   return library;
 }
 
@@ -149,6 +181,8 @@ const BlasTable *blas_ready(int *threads, Error *e) {
   if (*threads > buffers) *threads = buffers;
   return &table;
 }
+
+bool blas_is_loaded(void) { return loaded; }
 
 bool blas_describe(char *text, size_t size, Error *e) {
   int threads = 1;

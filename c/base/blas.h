@@ -15,6 +15,8 @@ void blas_prepare(void);
  * none. */
 const BlasTable *blas_ready(int *threads, Error *e);
 
+bool blas_is_loaded(void);
+
 /* The library and the kernel that it chose, as far as it tells. */
 bool blas_describe(char *text, size_t size, Error *e);
 

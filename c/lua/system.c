@@ -84,10 +84,12 @@ static void set_count(lua_State *L, const char *key, size_t n) {
   lua_setfield(L, -2, key);
 }
 
-/* info() -> {isa, vector_bytes, dtype, threads, threads_from, live_bytes, pooled_bytes, peak_bytes,
- * system_allocs} */
+/* info() -> {isa, vector_bytes, dtype, threads, threads_from, blas, live_bytes, pooled_bytes,
+ * peak_bytes, system_allocs}; blas where it has been loaded */
 static int l_info(lua_State *L) {
   MemoryStats m = memory_stats();
+  char text[160];
+  Error e;
   lua_newtable(L);
   lua_pushstring(L, isa(DTYPE_F32)->name);
   lua_setfield(L, -2, "isa");
@@ -97,6 +99,10 @@ static int l_info(lua_State *L) {
   set_count(L, "threads", (size_t)parallel_threads());
   lua_pushstring(L, parallel_threads_from());
   lua_setfield(L, -2, "threads_from");
+  if (blas_is_loaded() && blas_describe(text, sizeof text, &e)) {
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, "blas");
+  }
   set_count(L, "live_bytes", m.live_bytes);
   set_count(L, "pooled_bytes", m.pooled_bytes);
   set_count(L, "peak_bytes", m.peak_bytes);

@@ -12,6 +12,8 @@ const BlasTable *blas_ready(int *threads, Error *e) {
   return NULL;
 }
 
+bool blas_is_loaded(void) { return false; }
+
 bool blas_describe(char *text, size_t size, Error *e) {
   (void)text, (void)size;
   return error_set(e, "%s", absent);

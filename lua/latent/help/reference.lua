@@ -201,8 +201,9 @@
 
 --- What the core runs with, and its memory.
 -- @function lt.info
--- @treturn table isa (the kernels' instruction set), vector_bytes, dtype, threads, threads_from (where that
--- number came from, in words), live_bytes (held by tensors), pooled_bytes (kept for reuse), peak_bytes, system_allocs
+-- @treturn table isa (the kernels' instruction set), vector_bytes, dtype, threads, threads_from (where that number came
+-- from, in words), blas (the library of linear algebra and its kernel, "OpenBLAS 0.3.21, kernel Haswell"; nil until it
+-- is needed, which loads it), live_bytes (held by tensors), pooled_bytes (kept for reuse), peak_bytes, system_allocs
 
 --- Gives the memory that is kept for reuse back to the system.
 -- @function lt.trim

@@ -13,9 +13,25 @@ local function lua_check()
   return "missing", _VERSION .. ": expected Lua 5.4"
 end
 
+-- OpenBLAS's kernels for processors that have no AVX2.
+local OLD = {}
+for _, name in ipairs{"Katmai", "Coppermine", "Northwood", "Banias", "Atom", "Core2", "Penryn", "Dunnington", "Nehalem",
+  "Sandybridge", "Athlon", "Opteron", "Opteron_SSE3", "Barcelona", "Nano", "Bobcat", "Bulldozer", "Piledriver",
+  "Steamroller", "Prescott"} do
+  OLD[name:lower()] = true
+end
+local BETTER = {avx2 = "Haswell", avx512 = "SkylakeX"}
+
 local function blas_check(core)
   local text, message = core.blas()
   if not text then return "missing", message end
+  local kernel, better = (text:match "kernel (%S+)$" or ""):lower(), BETTER[core.info().isa]
+  if better and OLD[kernel] then
+    local said = os.getenv "OPENBLAS_CORETYPE"
+    return "note", ("%s%s: older than this processor, so linear algebra takes twice the time; %s"):format(text,
+      said and " (by OPENBLAS_CORETYPE)" or "", said and "without that variable it has the right one"
+        or "OPENBLAS_CORETYPE=" .. better .. " asks for another")
+  end
   if text:find "^OpenBLAS" then return "ok", text end
   return "note", text .. ": keep it to one thread by its own means, for the same bits with any number of threads"
 end
