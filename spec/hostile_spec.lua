@@ -74,6 +74,28 @@ describe("hostile use", function()
     end
   end)
 
+  it("of a finaliser that closes an input while the op makes room for its result", function()
+    local taken
+    -- The list is garbage when the op has made a tensor of it. Where the other one lay there is a new one then.
+    local function sum_with_list(x)
+      return lt.add(x, setmetatable({1, 1, 1}, {__gc = function()
+        x:close()
+        taken = lt.full({3}, 100)
+      end})):sum():item()
+    end
+    for i = 1, 5 do
+      local x = lt.full({3}, i)
+      collectgarbage("incremental", 1, 1000, 30) -- from now on wherever something is made, from start to end
+      collectgarbage()
+      local ok, message = pcall(sum_with_list, x)
+      collectgarbage("incremental", 200, 100, 13) -- as Lua begins
+      collectgarbage "generational"
+      assert.is_false(ok)
+      assert.matches("add: a: closed tensor", message)
+      assert.is_not_nil(taken)
+    end
+  end)
+
   it("of overlapping views in place", function()
     local x = lt.arange(5)
     x:slice(1, 2, 5):add_(x:slice(1, 1, 4))

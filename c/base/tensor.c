@@ -59,7 +59,7 @@ bool shape_broadcast(const Shape *a, const Shape *b, Shape *out) {
 
 /* ---- storage: a pool of size classes, four to each power of two ---- */
 
-enum { POOL_CLASSES = 4 * 64, SMALLEST = 256 };
+enum { POOL_CLASSES = 4 * 64, SMALLEST_POWER = 8, SMALLEST = 1 << SMALLEST_POWER };
 
 /* A pooled storage. It lies apart from its data: what comes and goes is then handled without a look
  * at pages that a step has driven out of the caches. */
@@ -92,8 +92,8 @@ MemoryStats memory_stats(void) { return stats; }
 static int size_class(size_t n) {
   if (n <= SMALLEST) return 0;
   int power = 63 - __builtin_clzll((unsigned long long)((n - 1) / SMALLEST));
-  size_t quarter = ((size_t)SMALLEST << power) / 4;
-  return 4 * power + (int)((n - 1) / quarter) - 3;
+  int quarter = SMALLEST_POWER + power - 2; /* a power of two: no division for every tensor */
+  return 4 * power + (int)((n - 1) >> quarter) - 3;
 }
 
 /* That size: 2^p * (4 + quarter) / 4. */
@@ -241,9 +241,8 @@ bool shape_check(const Shape *s, Error *e) {
   for (int d = 0; d < s->dims; d++) {
     if (s->size[d] < 0) return error_set(e, "negative size in shape %s", shape_text(s, text));
     if (s->size[d] == 0) continue;
-    if (n > most_elements / s->size[d])
+    if (__builtin_mul_overflow(n, s->size[d], &n) || n > most_elements)
       return error_set(e, "shape %s is too large", shape_text(s, text));
-    n *= s->size[d];
   }
   return true;
 }
@@ -256,7 +255,12 @@ static Tensor *tensor_raw(Dtype dtype, const Shape *shape, Error *e) {
     error_set(e, "out of memory");
     return NULL;
   }
-  *t = (Tensor){.refs = 1, .dtype = dtype, .shape = *shape, .numel = shape_numel(shape)};
+  t->refs = 1;
+  t->dtype = dtype;
+  t->shape = *shape;
+  t->numel = shape_numel(shape);
+  t->storage = NULL;
+  t->data = NULL;
   return t;
 }
 
@@ -303,8 +307,7 @@ Tensor *tensor_retain(Tensor *t) {
   return t;
 }
 
-void tensor_release(Tensor *t) {
-  if (!t || --t->refs > 0) return;
+void tensor_free(Tensor *t) {
   storage_release(t->storage);
   spare_give(&spares, t);
 }

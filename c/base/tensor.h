@@ -99,7 +99,10 @@ Tensor *tensor_view(const Tensor *t, const Shape *shape, int64_t offset, Error *
 Tensor *tensor_of(Storage *s, Dtype dtype, const Shape *shape, size_t offset, Error *e);
 Tensor *tensor_shell(const Tensor *t, Error *e);
 Tensor *tensor_retain(Tensor *t);
-void tensor_release(Tensor *t); /* NULL is allowed */
+void tensor_free(Tensor *t); /* of one that nobody holds any more */
+static inline void tensor_release(Tensor *t) {
+  if (t && --t->refs == 0) tensor_free(t);
+}
 
 typedef struct MemoryStats {
   size_t live_bytes;      /* held by tensors now */

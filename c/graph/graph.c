@@ -92,7 +92,9 @@ static void nodes_free(Node *list) {
   while (list) {
     Node *n = list;
     list = n->next;
-    node_clear(n, &list);
+    if (!n->spent) node_clear(n, &list);
+    tensor_release(n->grad); /* of a spent one: what came afterwards */
+    tensor_release(n->late);
     free(n->where);
     if (n->call.inputs <= MAX_FIXED_INPUTS) spare_give(&spare_nodes, n);
     else free(n);

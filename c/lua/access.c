@@ -256,9 +256,7 @@ static int l_close(lua_State *L) {
   Box *box = box_at(L, 1);
   char got[80];
   if (!box) raise_error(L, "close: expected a tensor, got %s", describe(L, 1, got, sizeof got));
-  Var *v = box->var;
-  box->var = NULL;
-  var_release(v);
+  box_close(box);
   return 0;
 }
 

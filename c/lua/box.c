@@ -12,6 +12,17 @@ Box *box_new(lua_State *L) {
   return box;
 }
 
+static unsigned closings;
+
+unsigned box_closings(void) { return closings; }
+
+void box_close(Box *box) {
+  Var *v = box->var;
+  closings++;
+  box->var = NULL;
+  var_release(v);
+}
+
 Box *box_at(lua_State *L, int index) {
   Box *box = lua_touserdata(L, index); /* a light one has no length */
   return box && lua_rawlen(L, index) == sizeof *box && box->kind == &box_kind ? box : NULL;

@@ -35,6 +35,10 @@ void user_place(lua_State *L, char *text, size_t size);
 /* Pushes an empty box. Everything that can raise an error comes before the core is called; the
  * core's result goes into the box; then box_filled looks whether Lua's collector should run. */
 Box *box_new(lua_State *L);
+/* Lets go of what a box holds: whatever was found in it counts no more. Finalisers call this too.
+ */
+void box_close(Box *box);
+unsigned box_closings(void); /* how often so far */
 /* The box at an index; NULL where there is none. */
 Box *box_at(lua_State *L, int index);
 /* Makes the table at the top the metatable of boxes. */

@@ -16,8 +16,9 @@ typedef struct Signature {
   const Op *op;
   int inputs, params; /* how many */
   bool optional[MAX_FIXED_INPUTS], places[MAX_FIXED_INPUTS];
-  bool list;  /* the only parameter is a list: numbers in a row are its items */
-  bool later; /* the value may wait for what comes next */
+  char name[40]; /* in messages: with a _ behind it where the op is done in place */
+  bool list;     /* the only parameter is a list: numbers in a row are its items */
+  bool later;    /* the value may wait for what comes next */
 } Signature;
 
 static bool is_list(const Param *p) { return p->kind == PARAM_INTS || p->kind == PARAM_AXES; }
@@ -89,12 +90,27 @@ static void read_list(lua_State *L, const Call *c, const Param *p, int index, in
   }
 }
 
+/* Is there a table of two integers in their order and nothing else? One walk tells. */
+static bool is_plain_pair(lua_State *L, int index, int64_t *to) {
+  int i = 0, top = lua_gettop(L);
+  lua_pushnil(L);
+  for (; lua_next(L, index); lua_pop(L, 1)) {
+    bool next = i < 2 && lua_isinteger(L, -2) && lua_tointeger(L, -2) == i + 1;
+    if (!next || !lua_isinteger(L, -1)) break;
+    to[i++] = lua_tointeger(L, -1);
+  }
+  bool ended = lua_gettop(L) == top;
+  lua_settop(L, top);
+  return ended && i == 2;
+}
+
 static void read_pair(lua_State *L, const Call *c, const Param *p, int index, bool mixed,
                       int64_t *to) {
   if (lua_type(L, index) != LUA_TTABLE) {
     to[0] = to[1] = check_whole(L, index, c->op->name, p->name);
     return;
   }
+  if (is_plain_pair(L, index, to)) return;
   if (lua_rawlen(L, index) != 2)
     raise_error(L, "%s: %s: expected a whole number or {height, width}, got a table of %d",
                 c->op->name, p->name, (int)lua_rawlen(L, index));
@@ -232,6 +248,7 @@ typedef struct Inputs {
   Var *var[MAX_FIXED_INPUTS];
   const Tensor *value[MAX_FIXED_INPUTS];
   int slot[MAX_FIXED_INPUTS];
+  unsigned closings; /* of boxes before they were read */
 } Inputs;
 
 /* Makes the numbers and tables among the inputs to tensors of the type that the others ask for. */
@@ -244,7 +261,8 @@ static void read_numbers(lua_State *L, const Call *c, Inputs *in) {
   for (int i = 0; i < c->inputs; i++) {
     if (in->value[i] || !in->slot[i]) continue;
     word_at(c->op->inputs, i, name, sizeof name, NULL);
-    in->value[i] = check_tensor_as(L, in->slot[i], c->op->name, name, dtype)->value;
+    in->var[i] = check_tensor_as(L, in->slot[i], c->op->name, name, dtype);
+    in->value[i] = in->var[i]->value;
   }
 }
 
@@ -268,12 +286,14 @@ static int read_inputs(lua_State *L, const Signature *s, Call *c, Inputs *in) {
   int index = 1;
   bool numbers = false;
   c->inputs = s->inputs;
+  in->closings = box_closings();
   for (int i = 0; i < s->inputs; i++) {
     Var *v = plain_input(L, s, index);
     bool absent = !v && s->optional[i] && (lua_isnoneornil(L, index) || is_options(L, index));
     bool number = !v && !s->places[i] && is_number_like(L, index);
     if (!v && !absent && !number) v = check_input(L, s, i, index);
     in->slot[i] = absent ? 0 : index;
+    in->var[i] = v;
     in->value[i] = v ? v->value : NULL;
     numbers = numbers || (number && !absent);
     if (!absent || lua_isnil(L, index)) index++;
@@ -283,9 +303,10 @@ static int read_inputs(lua_State *L, const Signature *s, Call *c, Inputs *in) {
   return index;
 }
 
-/* Looks the inputs up once more. Whatever allocates may run the collector, and with it finalisers
- * that close tensors; from here to the end of the op nothing does. */
+/* Looks the inputs up once more, where a tensor was closed. Whatever allocates may run the
+ * collector, and with it finalisers that do so; from here to the end of the op nothing does. */
 static void settle_inputs(lua_State *L, const Signature *s, Inputs *in) {
+  if (in->closings == box_closings()) return;
   for (int i = 0; i < s->inputs; i++) {
     Var *v = in->slot[i] ? plain_input(L, s, in->slot[i]) : NULL;
     if (!v && in->slot[i]) v = check_input(L, s, i, in->slot[i]);
@@ -304,14 +325,45 @@ static int fill(lua_State *L, Box *box, Call *c, Var **inputs) {
   return 1;
 }
 
+static int apply(lua_State *L, const Signature *s, Call *c, Inputs *in) {
+  Box *box = box_new(L);
+  settle_inputs(L, s, in);
+  return fill(L, box, c, in->var);
+}
+
 static int l_apply(lua_State *L) {
   const Signature *s = called(L);
   Call c = {.op = s->op};
   Inputs in;
   read_params(L, s, &c, read_inputs(L, s, &c, &in));
-  Box *box = box_new(L);
-  settle_inputs(L, s, &in);
-  return fill(L, box, &c, in.var);
+  return apply(L, s, &c, &in);
+}
+
+/* An op whose parameters have been read. */
+typedef struct Bound {
+  Signature signature;
+  Call call;
+} Bound;
+
+static int l_apply_bound(lua_State *L) {
+  const Bound *b = lua_touserdata(L, lua_upvalueindex(1));
+  Call c = b->call;
+  Inputs in;
+  read_inputs(L, &b->signature, &c, &in);
+  return apply(L, &b->signature, &c, &in);
+}
+
+/* bound(name, ...) -> an op of fixed inputs as a function of these alone, with the parameters given
+ * here; raises as the op does where one is wrong. Not for axes, which inputs have. */
+static int l_bound(lua_State *L) {
+  Call c = {.op = isa_op(luaL_checkstring(L, 1))};
+  if (!c.op) raise_error(L, "bound: expected the name of an op");
+  const Signature s = signature_of(c.op);
+  read_params(L, &s, &c, 2);
+  Bound *b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (Bound){s, c};
+  lua_pushcclosure(L, l_apply_bound, 1);
+  return 1;
 }
 
 /* check_op(name, ...): raises what the op would raise about these arguments, and computes nothing:
@@ -337,8 +389,7 @@ static int l_apply_in_place(lua_State *L) {
   Call c = {.op = s->op};
   Inputs in;
   Error e;
-  char name[40];
-  snprintf(name, sizeof name, "%s_", c.op->name);
+  const char *name = s->name;
   check_tensor(L, 1, name, NULL);
   read_params(L, s, &c, read_inputs(L, s, &c, &in));
   settle_inputs(L, s, &in);
@@ -480,6 +531,7 @@ static void set_function(lua_State *L, const Op *op, const char *behind, lua_CFu
   Signature *s = lua_newuserdatauv(L, sizeof *s, 0);
   *s = signature_of(op);
   s->later = strcmp(behind, "_later") == 0;
+  snprintf(s->name, sizeof s->name, "%s%s", op->name, behind);
   lua_pushcclosure(L, f, 1);
   lua_settable(L, -3);
 }
@@ -498,6 +550,8 @@ void open_ops(lua_State *L) {
   lua_setfield(L, -2, "registry");
   lua_pushcfunction(L, l_check_op);
   lua_setfield(L, -2, "check_op");
+  lua_pushcfunction(L, l_bound);
+  lua_setfield(L, -2, "bound");
   lua_newtable(L);
   for (const Op *const *const *f = isa(DTYPE_F32)->families; *f; f++)
     for (const Op *const *op = *f; *op; op++) set_functions(L, *op);
