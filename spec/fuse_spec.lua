@@ -290,6 +290,36 @@ describe("fused blocks", function()
     end
   end)
 
+  it("hold no pair that the layer has given up, and see the one in its place", function()
+    local model = nn.Sequential{nn.Upsample(2), nn.Conv2d(2, 3, 3, {padding = {1, 0}}), nn.ReLU()}
+    local x, old = lt.randn(2, 5, 5, 2), model[2].padding
+    model(x)
+    model[2].padding = {1, 0}
+    model(x)
+    old[1] = 2
+    same(model, x)
+    assert.same({2, 10, 8, 3}, model(x).shape)
+    model[2].padding[1] = 0
+    same(model, x)
+    assert.same({2, 8, 8, 3}, model(x).shape)
+  end)
+
+  it("leave an option that they refuse to its layer", function()
+    for _, padding in ipairs{1.5, -1, "much"} do
+      local model = nn.Sequential{nn.Conv2d(3, 4, 3, {padding = 1}), nn.ReLU()}
+      local x = lt.randn(1, 5, 5, 3)
+      model(x)
+      model[1].padding[1] = padding
+      local messages = {}
+      for i, fused in ipairs{true, false} do
+        nn.fuse = fused
+        messages[i] = select(2, pcall(model, x)):gsub("^.-:%d+: ", "")
+      end
+      assert.equal(messages[2], messages[1])
+      assert.matches("conv2d: padding: ", messages[1])
+    end
+  end)
+
   it("see hooks that come and go", function()
     local model, x, seen = nn.Sequential{nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Tanh()}, lt.randn(1, 5, 5, 3), 0
     model(x)

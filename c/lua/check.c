@@ -419,18 +419,46 @@ static int l_tensor_like(lua_State *L) {
   return 1;
 }
 
-/* fits(value, least, most [, last]) -> is it an open float tensor of so many axes, the last of that
- * size? Layers ask at every call, so nothing is made for it. */
+/* Is the value at an index an open float tensor of so many axes, the last of the size at another?
+ */
+static bool fits(lua_State *L, int index, lua_Integer least, lua_Integer most, int last) {
+  const Box *box = box_at(L, index);
+  if (!box || !box->var || !dtype_is_floating(box->var->value->dtype)) return false;
+  const Shape *s = &box->var->value->shape;
+  if (s->dims < least || s->dims > most) return false;
+  return lua_isnoneornil(L, last) ||
+         (s->dims > 0 && s->size[s->dims - 1] == lua_tointeger(L, last));
+}
+
+/* fits(value, least, most [, last]) -> is it such a tensor? */
 static int l_fits(lua_State *L) {
-  const Box *box = box_at(L, 1);
-  bool fits = box && box->var && dtype_is_floating(box->var->value->dtype);
-  if (fits) {
-    const Shape *s = &box->var->value->shape;
-    fits = s->dims >= lua_tointeger(L, 2) && s->dims <= lua_tointeger(L, 3);
-    if (fits && !lua_isnoneornil(L, 4))
-      fits = s->dims > 0 && s->size[s->dims - 1] == lua_tointeger(L, 4);
+  lua_pushboolean(L, fits(L, 1, lua_tointeger(L, 2), lua_tointeger(L, 3), 4));
+  return 1;
+}
+
+/* check(layer, x, {least, most, ...} [, last]) -> x where it fits; else refuse(...) raises. Layers
+ * ask at every call, so nothing is made for it. */
+static int l_check_input(lua_State *L) {
+  lua_settop(L, 4);
+  lua_rawgeti(L, 3, 1);
+  lua_rawgeti(L, 3, 2);
+  bool fit = fits(L, 2, lua_tointeger(L, 5), lua_tointeger(L, 6), 4);
+  lua_settop(L, 4);
+  if (!fit) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 4, 0);
+    return 0;
   }
-  lua_pushboolean(L, fits);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* input_check(refuse) -> check */
+static int l_input_check(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_pushcclosure(L, l_check_input, 1);
   return 1;
 }
 
@@ -439,6 +467,7 @@ static const luaL_Reg functions[] = {{"nearest", l_nearest},
                                      {"check_list", l_check_list},
                                      {"tensor_like", l_tensor_like},
                                      {"fits", l_fits},
+                                     {"input_check", l_input_check},
                                      {NULL, NULL}};
 
 void open_check(lua_State *L) { luaL_setfuncs(L, functions, 0); }

@@ -11,8 +11,6 @@ local pooling = require "latent.nn.pooling"
 
 local M = {}
 
-local conv_block = core.ops.conv_block
-
 -- What the library's classes do when nobody has changed them.
 local ORIGINAL = {}
 for _, class in ipairs{convolution.Conv2d, convolution.ConvTranspose2d, pooling.Upsample, pooling.MaxPool1d,
@@ -56,9 +54,13 @@ local function pays(up, conv, pooled)
   return conv.kernel[1] <= 3 and conv.kernel[2] <= 3 and (pooled or conv.inputs > 2)
 end
 
--- A pair, or the number that stands for it, which is read faster.
-local function short(pair)
-  return #pair == 2 and pair[1] == pair[2] and math.type(pair[1]) == "integer" and pair[1] or pair
+-- A block with its options, by position as the op takes them, and `apply`, which is the op with these; nil where it
+-- refuses one of them, so that a layer's message says which.
+local function block_of(conv, upsample, transposed, activation, slope, pool)
+  local block = {conv = conv, options = table.pack(upsample, conv.padding, transposed, activation, slope, pool)}
+  local accepted, apply = pcall(core.bound, "conv_block", table.unpack(block.options, 1, block.options.n))
+  block.apply = apply
+  return accepted and block or nil
 end
 
 -- The block that begins at layer i, and how many layers it takes; nil where there is none.
@@ -67,17 +69,19 @@ local function block_at(list, i)
   if is(list[i], pooling.Upsample) and list[i].whole then up, i = list[i], i + 1 end
   local conv = list[i]
   if not can_convolve(conv) then return nil end
-  local options = {upsample = up and short(up.scale) or 1, padding = short(conv.padding),
-    transposed = is(conv, convolution.ConvTranspose2d)}
+  local activation, slope, pool
   i = i + 1
   if is(list[i], activations.ReLU) then
-    options.activation, i = "relu", i + 1
+    activation, i = "relu", i + 1
   elseif is(list[i], activations.LeakyReLU) and list[i].slope > 0 then
-    options.activation, options.slope, i = "leaky_relu", list[i].slope, i + 1
+    activation, slope, i = "leaky_relu", list[i].slope, i + 1
   end
-  if can_pool(list[i]) then options.pool, i = short(list[i].kernel), i + 1 end
-  if i - start < 2 or not pays(up, conv, options.pool) then return nil end
-  return {conv = conv, options = options, first = start, last = i - 1}, i
+  if can_pool(list[i]) then pool, i = list[i].kernel, i + 1 end
+  if i - start < 2 or not pays(up, conv, pool) then return nil end
+  local block = block_of(conv, up and up.scale or 1, is(conv, convolution.ConvTranspose2d), activation, slope, pool)
+  if not block then return nil end
+  block.first, block.last = start, i - 1
+  return block, i
 end
 
 -- Is layer i a ReLU that can as well come after the max pool behind it, on the fewer elements that are left? It keeps
@@ -95,56 +99,55 @@ end
 
 -- ---- what a plan was built on ----
 
-local OPTIONS = {"stride", "padding", "dilation", "output_padding", "kernel", "groups", "ceil_mode", "scale", "whole",
-  "slope"}
-
--- The options of a layer, and what those hold that are pairs.
-local function options_of(layer)
-  local seen = {}
-  for _, name in ipairs(OPTIONS) do
-    local value = layer[name]
-    seen[name] = value
-    if type(value) == "table" then seen[name .. "1"], seen[name .. "2"] = value[1], value[2] end
+-- For the classes whose layers have options: what makes a function that tells whether those are the same still. They
+-- stand one by one, as upvalues, because this is asked at every call: a loop over their names takes five times as long.
+local function window(layer, further)
+  local stride1, stride2, padding1, padding2 = layer.stride[1], layer.stride[2], layer.padding[1], layer.padding[2]
+  local dilation1, dilation2, kernel1, kernel2 = layer.dilation[1], layer.dilation[2], layer.kernel[1], layer.kernel[2]
+  local value = layer[further]
+  return function()
+    local stride, padding, dilation, kernel = layer.stride, layer.padding, layer.dilation, layer.kernel
+    return stride[1] == stride1 and stride[2] == stride2 and padding[1] == padding1 and padding[2] == padding2
+      and dilation[1] == dilation1 and dilation[2] == dilation2 and kernel[1] == kernel1 and kernel[2] == kernel2
+      and layer[further] == value
   end
-  return seen
-end
-
--- Whether they are the same now. This is asked at every call, so they stand one by one: a loop over their names takes
--- five times as long.
-local function same_window(layer, seen)
-  local stride, padding, dilation, kernel = layer.stride, layer.padding, layer.dilation, layer.kernel
-  return stride == seen.stride and stride[1] == seen.stride1 and stride[2] == seen.stride2
-    and padding == seen.padding and padding[1] == seen.padding1 and padding[2] == seen.padding2
-    and dilation == seen.dilation and dilation[1] == seen.dilation1 and dilation[2] == seen.dilation2
-    and kernel == seen.kernel and kernel[1] == seen.kernel1 and kernel[2] == seen.kernel2
 end
 
 local SAME = {
-  [convolution.Conv2d] = function(layer, seen) return layer.groups == seen.groups and same_window(layer, seen) end,
-  [convolution.ConvTranspose2d] = function(layer, seen)
-    local more = layer.output_padding
-    return layer.groups == seen.groups and more == seen.output_padding and more[1] == seen.output_padding1
-      and more[2] == seen.output_padding2 and same_window(layer, seen)
+  [convolution.Conv2d] = function(layer) return window(layer, "groups") end,
+  [convolution.ConvTranspose2d] = function(layer)
+    local more1, more2, same_window = layer.output_padding[1], layer.output_padding[2], window(layer, "groups")
+    return function()
+      local more = layer.output_padding
+      return more[1] == more1 and more[2] == more2 and same_window()
+    end
   end,
-  [pooling.MaxPool2d] = function(layer, seen)
-    return layer.ceil_mode == seen.ceil_mode and same_window(layer, seen)
+  [pooling.MaxPool2d] = function(layer) return window(layer, "ceil_mode") end,
+  [pooling.Upsample] = function(layer)
+    local whole, scale1, scale2 = layer.whole, layer.scale[1], layer.scale[2]
+    return function()
+      local scale = layer.scale
+      return layer.whole == whole and scale[1] == scale1 and scale[2] == scale2
+    end
   end,
-  [pooling.Upsample] = function(layer, seen)
-    local scale = layer.scale
-    return layer.whole == seen.whole and scale == seen.scale and scale[1] == seen.scale1 and scale[2] == seen.scale2
+  [activations.LeakyReLU] = function(layer)
+    local slope = layer.slope
+    return function() return layer.slope == slope end
   end,
-  [activations.LeakyReLU] = function(layer, seen) return layer.slope == seen.slope end,
 }
 
 -- A change of any of it makes the plan stale.
 local function watch(plan, list)
-  plan.all, plan.forwards, plan.same, plan.seen, plan.hooks = {}, {}, {}, {}, module.hook_changes
-  plan.classes, plan.calls = {}, {}
+  plan.all, plan.classes, plan.calls, plan.hooks = {}, {}, {}, module.hook_changes
+  plan.watched, plan.forwards, plan.same = {}, {}, {}
   local known = {}
   for i, layer in ipairs(list) do
-    local class = getmetatable(layer)
-    plan.all[i], plan.forwards[i] = layer, ORIGINAL[class] and layer.forward or false
-    plan.same[i], plan.seen[i] = SAME[class] or false, SAME[class] and options_of(layer) or false
+    local class, n = getmetatable(layer), #plan.watched + 1
+    plan.all[i] = layer
+    if ORIGINAL[class] then
+      plan.watched[n], plan.forwards[n] = layer, layer.forward
+      plan.same[n] = SAME[class] and SAME[class](layer) or false
+    end
     if class and not known[class] then -- a plain function, put there later, has none
       known[class] = true
       plan.classes[#plan.classes + 1], plan.calls[#plan.calls + 1] = class, class.__call
@@ -154,12 +157,13 @@ local function watch(plan, list)
 end
 
 local function is_stale(plan, list)
-  local all, forwards, same, seen = plan.all, plan.forwards, plan.same, plan.seen
+  local all, watched, forwards, same = plan.all, plan.watched, plan.forwards, plan.same
   for i = 1, #all do
-    local layer, forward, same_as = list[i], forwards[i], same[i]
-    if layer ~= all[i] or forward and (layer.forward ~= forward or same_as and not same_as(layer, seen[i])) then
-      return true
-    end
+    if list[i] ~= all[i] then return true end
+  end
+  for i = 1, #watched do
+    local is_same = same[i]
+    if watched[i].forward ~= forwards[i] or is_same and not is_same() then return true end
   end
   local classes, calls = plan.classes, plan.calls
   for i = 1, #classes do
@@ -194,13 +198,10 @@ end
 -- wrong. An error of the computing (memory, Ctrl-C) stays what it is: the layers would hide it, with other bits.
 local function run_block(list, block, x)
   local conv = block.conv
-  -- by position: an options table would be searched name by name
-  local o = block.options
-  local ok, y = pcall(conv_block, x, conv.weight, conv.bias, o.upsample, o.padding, o.transposed, o.activation,
-    o.slope, o.pool)
+  local ok, y = pcall(block.apply, x, conv.weight, conv.bias)
   if ok then return y end
-  local accepted, refusal = pcall(core.check_op, "conv_block", x, conv.weight, conv.bias, o.upsample, o.padding,
-    o.transposed, o.activation, o.slope, o.pool)
+  local accepted, refusal = pcall(core.check_op, "conv_block", x, conv.weight, conv.bias,
+    table.unpack(block.options, 1, block.options.n))
   if accepted or refusal ~= y then error(y, 0) end
   for i = block.first, block.last do x = list[i](x) end
   return x

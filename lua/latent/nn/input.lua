@@ -5,8 +5,6 @@ local shapes = require "latent.base.shapes"
 
 local M = {}
 
-local fits = core.fits
-
 local MOST = 8 -- axes of a tensor
 
 --- The inputs that layers take: `text` is for the message (`%d` is the size of the last axis), `dims` the
@@ -25,13 +23,13 @@ M.CHANNELS = {text = "[batch, ..., %d]", least = 2}
 M.PLACES = {text = "[batch, ..., channels]", least = 3}
 M.ROWS_OR_SEQUENCES = {text = "[batch, %d] or [batch, time, %d]", least = 2, most = 3}
 for _, pattern in pairs(M) do
-  pattern.least, pattern.most = pattern.dims or pattern.least or 0, pattern.dims or pattern.most or MOST
+  pattern[1], pattern[2] = pattern.dims or pattern.least or 0, pattern.dims or pattern.most or MOST
 end
 
 local function refuse(layer, x, pattern, size)
   core.check_tensor(x, layer:text())
   local shape = x.shape
-  local fitting = #shape >= pattern.least and #shape <= pattern.most and (not size or shape[#shape] == size)
+  local fitting = #shape >= pattern[1] and #shape <= pattern[2] and (not size or shape[#shape] == size)
   local text = pattern.text:format(size, size)
   if fitting and pattern ~= M.ANY then text = "float32 " .. text end
   core.raise(("%s: expected %s, got %s%s"):format(layer:text(), text,
@@ -39,14 +37,12 @@ local function refuse(layer, x, pattern, size)
 end
 
 --- Raises `Linear(784 -> 400): expected [*, 784], got [128, 28, 28, 1]` unless an input fits.
+-- @function check
 -- @tparam Module layer
 -- @param x
 -- @tparam table pattern one of those above
 -- @tparam ?int size of the last axis
 -- @treturn Tensor x
-function M.check(layer, x, pattern, size)
-  if fits(x, pattern.least, pattern.most, size) then return x end
-  refuse(layer, x, pattern, size)
-end
+M.check = core.input_check(refuse)
 
 return M

@@ -393,8 +393,9 @@ end
 -- Where `M.intercept` is set, it is called in the place of each module: latent.onnx follows models so.
 function Module:__call(...)
   if M.intercept then return M.intercept(self, ...) end
-  if trace or self._hooks or not self.forward then return M.call(self, ...) end
-  return self:forward(...)
+  local forward = self.forward
+  if trace or self._hooks or not forward then return M.call(self, ...) end
+  return forward(self, ...)
 end
 
 local CALL = Module.__call -- of Module itself it may be replaced, too

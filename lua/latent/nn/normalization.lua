@@ -9,6 +9,7 @@ local shapes = require "latent.base.shapes"
 local statistics = require "latent.nn.statistics"
 
 local ops, raise, class = core.ops, core.raise, module.class
+local numel = core.methods.numel
 
 local M = {}
 
@@ -53,7 +54,7 @@ end
 local function by_all_ranks(self, x, sum)
   local axes = {}
   for d = 1, x:dim() - 1 do axes[d] = d end
-  local rows = x:numel() // self.channels
+  local rows = numel(x) // self.channels
   local first = sum(ops.cat({ops.sum(x, axes), core.full({1}, rows, {dtype = x.dtype})}, 1))
   local n = first:get(self.channels + 1)
   if n < 2 then raise(("%s: training needs more than one value per channel on all ranks"):format(self:text())) end
@@ -70,7 +71,7 @@ local function is_fusing()
 end
 
 local function by_own_rows(self, x)
-  local n = x:numel() // self.channels
+  local n = numel(x) // self.channels
   if n < 2 then
     raise(("%s: training needs more than one value per channel, got %s"):format(self:text(), shapes.text(x)))
   end
