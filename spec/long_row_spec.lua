@@ -203,4 +203,72 @@ describe("one long row", function()
     ok, message = pcall(lt.gather, lt.arange(1, 7), 1, lt.full({N}, 1.5))
     assert(not ok and message:find("expected whole numbers 1..7, got 1.5 at position 1", 1, true), message)
   end)
+
+  -- The place of the extreme of a list, the first of equals; NaN wins.
+  local function extreme(list, larger)
+    local best = 1
+    for i = 2, #list do
+      local v, b = list[i], list[best]
+      if b ~= b then break end
+      if v ~= v or (larger and v > b or not larger and v < b) then best = i end
+    end
+    return best
+  end
+
+  it("beside others has its extremes and their places: the first of equals, NaN above all", function()
+    for _, dtype in ipairs{"float32", "i64"} do
+      local x = lt.remainder(numbers("i64"), 97)[{{1, 70 * 700}}]:reshape(70, 700)
+      if dtype == "float32" then x = lt.where(x:eq(13) * lt.lt(lt.rand(70, 700), 0.1), NAN, x:float()) end
+      for axis, lines in ipairs{x:transpose(1, 2):table(), x:table()} do
+        for _, kind in ipairs{"max", "min"} do
+          local values = on_all(function() return lt[kind](x, axis) end):table()
+          local places = on_all(function() return lt["arg" .. kind](x, axis) end):table()
+          for i, line in ipairs(lines) do
+            local best = extreme(line, kind == "max")
+            assert(places[i] == best, kind)
+            assert(values[i] == line[best] or (values[i] ~= values[i] and line[best] ~= line[best]), kind)
+          end
+        end
+      end
+    end
+  end)
+
+  it("of whole numbers adds up, multiplies and compares as its elements do", function()
+    local x = numbers("i64")
+    local list, sums, sum = x:table(), on_all(function() return lt.cumsum(x, 1) end):table(), 0
+    for i, v in ipairs(list) do
+      sum = sum + v
+      assert(sums[i] == sum)
+    end
+    local other = lt.remainder(x, 7)
+    local pairs_of = {add = function(a, b) return a + b end, mul = function(a, b) return a * b end,
+      maximum = math.max, gt = function(a, b) return a > b and 1 or 0 end,
+      le = function(a, b) return a <= b and 1 or 0 end, ne = function(a, b) return a ~= b and 1 or 0 end}
+    local seconds = other:table()
+    for name, f in pairs(pairs_of) do
+      local y = on_all(function() return lt[name](x, other) end):table()
+      local with_one = on_all(function() return lt[name](x, 3) end):table()
+      for i, a in ipairs(list) do assert(y[i] == f(a, seconds[i]) and with_one[i] == f(a, 3), name) end
+    end
+    local rows = on_all(function() return lt.gt(x[{{1, 90000}}]:reshape(300, 300), x[{{1, 300}}]:reshape(300, 1)) end)
+    for r = 1, 300, 7 do
+      for c = 1, 300, 11 do assert(rows:get(r, c) == (list[300 * (r - 1) + c] > list[r] and 1 or 0)) end
+    end
+  end)
+
+  it("and many of them have the same running sums, logsumexp and gradients on any number of threads", function()
+    for _, shape in ipairs{{N}, {300, 400}} do
+      local x = lt.randn(shape)
+      for axis = 1, #shape do
+        for _, op in ipairs{"cumsum", "cumprod", "logsumexp", "max"} do
+          on_all(function()
+            local w = lt.param(x)
+            local y = lt[op](w, axis)
+            y:backward(lt.ones(y))
+            return y:detach(), w.grad
+          end)
+        end
+      end
+    end
+  end)
 end)

@@ -206,37 +206,75 @@ static real extreme_of(const real *x, int64_t n, bool largest) {
   return nan ? (real)NAN : most;
 }
 
-/* The position of the extreme of n numbers, `step` apart; the first of equals; a NaN wins. */
-static int64_t extreme_at(const real *x, int64_t n, int64_t step, bool largest) {
+/* The position of the extreme of n neighbours; the first of equals; a NaN wins. */
+static int64_t extreme_at(const real *x, int64_t n, bool largest) {
   int64_t best = 0;
-  if (step == 1) { /* the value first, in vectors, then its place */
-    real most = extreme_of(x, n, largest);
-    while (most == most ? x[best] != most : x[best] == x[best]) best++;
-    return best;
-  }
-  for (int64_t i = 1; i < n; i++) {
-    real v = x[i * step], b = x[best * step];
-    if (b != b) break;
-    if (v != v || (largest ? v > b : v < b)) best = i;
-  }
+  real most = extreme_of(x, n, largest); /* the value first, in vectors, then its place */
+  while (most == most ? x[best] != most : x[best] == x[best]) best++;
   return best;
 }
 
-/* y gets the values, at (unless NULL) their places counted from 0. */
-static void extremes(const Call *c, real *y, int64_t *at, bool largest) {
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < v.inner; i++) {
-      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
-      int64_t k = o * v.inner + i;
-      if (v.inner == 1 && !at) {
-        y[k] = extreme_of(x, v.n, largest);
-        continue;
-      }
-      int64_t best = extreme_at(x, v.n, v.inner, largest);
-      y[k] = x[best * v.inner];
-      if (at) at[k] = best;
+/* Of each line along the axis the value, and the place from `first` on; either may be NULL. */
+typedef struct Extremes {
+  AxisView v;
+  bool largest;
+  const real *x;
+  real *y;
+  int64_t *at, first;
+} Extremes;
+
+enum { COLUMNS = 64 };
+
+/* The lines of some neighbouring columns at once. */
+static void extreme_columns(const Extremes *s, const real *x, int64_t count, int64_t line) {
+  real most[COLUMNS];
+  int64_t place[COLUMNS];
+  for (int64_t i = 0; i < count; i++) most[i] = x[i], place[i] = 0;
+  for (int64_t k = 1; k < s->v.n; k++)
+    for (int64_t i = 0; i < count; i++) {
+      real v = x[k * s->v.inner + i], b = most[i];
+      bool better = (b == b) & ((v != v) | (s->largest ? v > b : v < b));
+      most[i] = better ? v : b;
+      place[i] = better ? k : place[i];
     }
+  for (int64_t i = 0; i < count; i++) {
+    if (s->y) s->y[line + i] = most[i];
+    if (s->at) s->at[line + i] = s->first + place[i];
+  }
+}
+
+static void extreme_line(const Extremes *s, const real *x, int64_t line) {
+  if (!s->at) {
+    s->y[line] = extreme_of(x, s->v.n, s->largest);
+    return;
+  }
+  int64_t best = extreme_at(x, s->v.n, s->largest);
+  if (s->y) s->y[line] = x[best];
+  s->at[line] = s->first + best;
+}
+
+/* Items: lines. */
+static void extremes_body(void *context, int64_t begin, int64_t end, int thread) {
+  const Extremes *s = context;
+  int64_t inner = s->v.inner;
+  (void)thread;
+  for (int64_t count; begin < end; begin += count) {
+    int64_t i = begin % inner;
+    const real *x = s->x + begin / inner * s->v.n * inner + i;
+    count = inner - i < end - begin ? inner - i : end - begin;
+    if (count > COLUMNS) count = COLUMNS;
+    if (inner == 1) extreme_line(s, x, begin);
+    else extreme_columns(s, x, count, begin);
+  }
+}
+
+static void extremes(const Call *c, bool largest, real *y, int64_t *at, int64_t first) {
+  enum { GRAIN = 1 << 14 }; /* elements */
+  Extremes s = {
+      axis_view(&c->in[0]->shape, c->integer[AXIS]), largest, reals(c->in[0]), y, at, first};
+  int64_t lines = GRAIN / s.v.n + 1;
+  if (s.v.inner > 1) lines = (lines + COLUMNS - 1) / COLUMNS * COLUMNS;
+  parallel_for(s.v.outer * s.v.inner, lines, extremes_body, &s);
 }
 
 static bool extreme_forward(Call *c, Tensor *y, bool largest, Error *e) {
@@ -244,7 +282,7 @@ static bool extreme_forward(Call *c, Tensor *y, bool largest, Error *e) {
     Shape bytes = {.dims = 1, .size = {y->numel * (int64_t)sizeof(int64_t)}};
     if (!(c->extra[0] = tensor_new(DTYPE_U8, &bytes, e))) return false;
   }
-  extremes(c, reals(y), c->record ? c->extra[0]->data : NULL, largest);
+  extremes(c, largest, reals(y), c->record ? c->extra[0]->data : NULL, 0);
   return true;
 }
 
@@ -276,24 +314,15 @@ static Dtype places_dtype(const Call *c) {
   return DTYPE_I64;
 }
 
-/* y gets the places, counted from 1. */
-static bool extreme_places(const Call *c, Tensor *y, bool largest) {
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < v.inner; i++) {
-      const real *x = reals(c->in[0]) + o * v.n * v.inner + i;
-      int64s(y)[o * v.inner + i] = extreme_at(x, v.n, v.inner, largest) + 1;
-    }
-  return true;
-}
-
 static bool argmax_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  return extreme_places(c, y, true);
+  extremes(c, true, NULL, int64s(y), 1);
+  return true;
 }
 static bool argmin_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  return extreme_places(c, y, false);
+  extremes(c, false, NULL, int64s(y), 1);
+  return true;
 }
 
 #define EXTREME(NAME, DTYPE, BACKWARD, WINNER, DOC)                                                \

@@ -43,8 +43,20 @@ static bool scan(Scan *s) {
 
 /* to_k = START combined with x_1 .. x_k, or with x_n .. x_k */
 #define RUNNING(NAME, START, BACKWARDS, COMBINE)                                                   \
+  static void NAME##_alone(const Scan *s, int64_t at) {                                            \
+    double carried = START; /* stays in a register */                                              \
+    for (int64_t step = 0; step < s->v.n; step++) {                                                \
+      int64_t k = at + (BACKWARDS ? s->v.n - 1 - step : step) * s->v.inner;                        \
+      carried COMBINE(double) s->x[k];                                                             \
+      s->to[k] = (real)carried;                                                                    \
+    }                                                                                              \
+  }                                                                                                \
   static void NAME(const Scan *s, int64_t at, int64_t count) {                                     \
     double carried[COLUMNS];                                                                       \
+    if (count == 1) {                                                                              \
+      NAME##_alone(s, at);                                                                         \
+      return;                                                                                      \
+    }                                                                                              \
     for (int64_t i = 0; i < count; i++) carried[i] = START;                                        \
     for (int64_t step = 0; step < s->v.n; step++) {                                                \
       int64_t k = at + (BACKWARDS ? s->v.n - 1 - step : step) * s->v.inner;                        \

@@ -8,6 +8,8 @@
 #include "ops/families.h"
 
 enum { AXIS, KEEPDIM };
+/* Elements of a parallel chunk, and of a piece of a line where elements do not wait for others. */
+enum { LINES_GRAIN = 4096, PIECE = 4096 };
 
 static bool same_shape(const Call *c, Shape *out, Error *e) {
   if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
@@ -44,7 +46,7 @@ static bool run(const Call *c, const Tensor *x, const Tensor *dy, Tensor *out, L
   Lines l = {axis_view(&c->in[0]->shape, c->integer[AXIS]), reals(x), dy ? reals(dy) : NULL,
              reals(out), line};
   int64_t lines = l.v.outer * l.v.inner;
-  parallel_for(lines, 1 + 4096 / (l.v.n + 1), lines_body, &l);
+  parallel_for(lines, 1 + LINES_GRAIN / (l.v.n + 1), lines_body, &l);
   return true;
 }
 
@@ -156,38 +158,71 @@ static const Op op_log_softmax = {.name = "log_softmax",
 /* log-sum-exp: y = m + log sum e^(x - m), m the largest,   dx = dy e^((x - m) - log sum e^(x - m))
  * Infinite numbers need no shift: e^x is then infinite, 0 or NaN, as the result is. The gradient
  * takes both parts of y, which together have more digits than y. */
+typedef struct SumLines {
+  AxisView v;
+  const real *x, *dy;
+  real *part, *out; /* part: the two parts of each y, NULL where backward will not ask for them */
+} SumLines;
+
+static const real *sum_line(const SumLines *s, int64_t k) {
+  return s->x + k / s->v.inner * s->v.n * s->v.inner + k % s->v.inner;
+}
+
+/* Items: lines. */
+static void logsumexp_lines(void *context, int64_t begin, int64_t end, int thread) {
+  const SumLines *s = context;
+  (void)thread;
+  for (int64_t k = begin; k < end; k++) {
+    const real *x = sum_line(s, k);
+    real m = largest(x, s->v.n, s->v.inner), shift = isinf(m) ? 0 : m;
+    real rest = real_log((real)exponential_sum(x, shift, s->v.n, s->v.inner));
+    s->out[k] = shift + rest;
+    if (!s->part) continue;
+    s->part[2 * k] = m;
+    s->part[2 * k + 1] = rest;
+  }
+}
 static bool logsumexp_forward(Call *c, Tensor *y, Error *e) {
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  int64_t lines = v.outer * v.inner;
+  SumLines s = {
+      .v = axis_view(&c->in[0]->shape, c->integer[AXIS]), .x = reals(c->in[0]), .out = reals(y)};
+  int64_t lines = s.v.outer * s.v.inner;
   Shape parts = {.dims = 2, .size = {lines, 2}};
   if (c->record && !(c->extra[0] = tensor_new(DTYPE_REAL, &parts, e))) return false;
-  for (int64_t k = 0; k < lines; k++) {
-    const real *x = reals(c->in[0]) + k / v.inner * v.n * v.inner + k % v.inner;
-    real m = largest(x, v.n, v.inner), shift = isinf(m) ? 0 : m;
-    real rest = real_log((real)exponential_sum(x, shift, v.n, v.inner));
-    reals(y)[k] = shift + rest;
-    if (!c->record) continue;
-    reals(c->extra[0])[2 * k] = m;
-    reals(c->extra[0])[2 * k + 1] = rest;
-  }
+  if (c->record) s.part = reals(c->extra[0]);
+  parallel_for(lines, 1 + LINES_GRAIN / (s.v.n + 1), logsumexp_lines, &s);
   return true;
 }
+
 /* The gradient of a line whose y is m + rest, times g. */
 VEC_INLINE void logsumexp_gradient_line(const real *x, real m, real rest, real g, real *dx,
                                         int64_t n, const int64_t step) {
   EACH_ALONE for (int64_t i = 0; i < n; i++) dx[i * step] = g * real_exp((x[i * step] - m) - rest);
 }
+/* Items: pieces of lines. */
+static void logsumexp_gradients(void *context, int64_t begin, int64_t end, int thread) {
+  const SumLines *s = context;
+  int64_t pieces = (s->v.n + PIECE - 1) / PIECE;
+  (void)thread;
+  for (int64_t item = begin; item < end; item++) {
+    int64_t k = item / pieces, first = item % pieces * PIECE;
+    int64_t n = s->v.n - first < PIECE ? s->v.n - first : PIECE;
+    const real *x = sum_line(s, k) + first * s->v.inner, *part = s->part + 2 * k;
+    real *to = s->out + (x - s->x), g = s->dy[k];
+    if (s->v.inner == 1) logsumexp_gradient_line(x, part[0], part[1], g, to, n, 1);
+    else logsumexp_gradient_line(x, part[0], part[1], g, to, n, s->v.inner);
+  }
+}
 static bool logsumexp_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                                Error *e) {
   (void)y, (void)e;
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t k = 0; k < v.outer * v.inner; k++) {
-    int64_t at = k / v.inner * v.n * v.inner + k % v.inner;
-    const real *x = reals(c->in[0]) + at, *part = reals(c->extra[0]) + 2 * k;
-    real *to = reals(dx[0]) + at, g = reals(dy)[k];
-    if (v.inner == 1) logsumexp_gradient_line(x, part[0], part[1], g, to, v.n, 1);
-    else logsumexp_gradient_line(x, part[0], part[1], g, to, v.n, v.inner);
-  }
+  SumLines s = {.v = axis_view(&c->in[0]->shape, c->integer[AXIS]),
+                .x = reals(c->in[0]),
+                .dy = reals(dy),
+                .part = reals(c->extra[0]),
+                .out = reals(dx[0])};
+  int64_t pieces = (s.v.n + PIECE - 1) / PIECE, each = s.v.n < PIECE ? s.v.n : PIECE;
+  parallel_for(s.v.outer * s.v.inner * pieces, 1 + LINES_GRAIN / (each + 1), logsumexp_gradients,
+               &s);
   return true;
 }
 static const Op op_logsumexp = {

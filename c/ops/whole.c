@@ -4,6 +4,7 @@
 #include "ops/whole.h"
 
 #include "base/dtype.h"
+#include "base/parallel.h"
 #include "ops/axis.h"
 #include "ops/broadcast.h"
 #include "ops/dispatch.h"
@@ -13,24 +14,59 @@
 
 /* ---- element by element ---- */
 
+/* A walk over the elements of y and those of the inputs that belong to them. */
+typedef struct Walk Walk;
+/* n of them from element `at` of y on; of each input where they begin, and the step, 0 or 1. */
+typedef void WalkRow(const Walk *w, int64_t at, const int64_t *begin, const int64_t *step,
+                     int64_t n);
 typedef void WholeKernel(int64_t *y, const int64_t *const *in, const int64_t *step, int64_t n);
 
-static bool each(Call *c, Tensor *y, WholeKernel *kernel) {
-  const Shape *shape[BROADCAST_INPUTS];
-  BroadcastPlan p;
-  for (int i = 0; i < c->inputs; i++) shape[i] = &c->in[i]->shape;
-  broadcast_plan(&p, &y->shape, shape, c->inputs);
-  for (int64_t r = 0; r < p.rows && y->numel > 0; r++) {
-    int64_t offset[BROADCAST_INPUTS], step[BROADCAST_INPUTS];
-    const int64_t *in[BROADCAST_INPUTS];
-    broadcast_offsets(&p, r, offset);
-    for (int i = 0; i < c->inputs; i++) {
-      in[i] = int64s(c->in[i]) + offset[i];
-      step[i] = p.stride[i][p.dims - 1];
+struct Walk {
+  const Call *c;
+  Tensor *y;
+  WalkRow *row;
+  WholeKernel *kernel; /* of each_row */
+  int wanted;          /* of compare_row */
+  BroadcastPlan plan;
+};
+
+/* Items: elements of y. */
+static void walk_chunk(void *context, int64_t begin, int64_t end, int thread) {
+  const Walk *w = context;
+  const BroadcastPlan *p = &w->plan;
+  (void)thread;
+  for (int64_t n; begin < end; begin += n) {
+    int64_t at[BROADCAST_INPUTS], step[BROADCAST_INPUTS] = {1, 1, 1};
+    int64_t row = begin > 0 ? begin / p->row : 0, k = begin - row * p->row;
+    broadcast_offsets(p, row, at);
+    for (int i = 0; i < w->c->inputs; i++) {
+      step[i] = p->stride[i][p->dims - 1];
+      at[i] += k * step[i];
     }
-    kernel(int64s(y) + r * p.row, in, step, p.row);
+    n = p->row - k < end - begin ? p->row - k : end - begin;
+    w->row(w, begin, at, step, n);
   }
+}
+
+static bool walk(Walk *w) {
+  enum { GRAIN = 1 << 14 };
+  const Shape *shape[BROADCAST_INPUTS];
+  for (int i = 0; i < w->c->inputs; i++) shape[i] = &w->c->in[i]->shape;
+  broadcast_plan(&w->plan, &w->y->shape, shape, w->c->inputs);
+  if (w->y->numel > GRAIN) parallel_for(w->y->numel, GRAIN, walk_chunk, w);
+  else walk_chunk(w, 0, w->y->numel, 0);
   return true;
+}
+
+static void each_row(const Walk *w, int64_t at, const int64_t *begin, const int64_t *step,
+                     int64_t n) {
+  const int64_t *in[BROADCAST_INPUTS];
+  for (int i = 0; i < w->c->inputs; i++) in[i] = int64s(w->c->in[i]) + begin[i];
+  w->kernel(int64s(w->y) + at, in, step, n);
+}
+
+static bool each(Call *c, Tensor *y, WholeKernel *kernel) {
+  return walk(&(Walk){.c = c, .y = y, .row = each_row, .kernel = kernel});
 }
 
 /* Signed overflow is undefined in C; unsigned is not. */
@@ -38,13 +74,20 @@ static int64_t sum_of(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (ui
 static int64_t difference(int64_t a, int64_t b) { return (int64_t)((uint64_t)a - (uint64_t)b); }
 static int64_t product(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
 
-/* A row of y = EXPRESSION of the elements a, b and d of the inputs that it has. */
+/* A row of y = EXPRESSION of the elements a, b and d of the inputs that it has; where all of them
+ * go on by steps of 1, a loop of vectors. */
 #define EACH(NAME, INPUTS, EXPRESSION, ...)                                                        \
-  static void NAME##_row(int64_t *y, const int64_t *const *in, const int64_t *step, int64_t n) {   \
+  static inline void NAME##_steps(int64_t *y, const int64_t *const *in, const int64_t step_a,      \
+                                  const int64_t step_b, const int64_t step_d, int64_t n) {         \
+    (void)step_a, (void)step_b, (void)step_d;                                                      \
     for (int64_t i = 0; i < n; i++) {                                                              \
       __VA_ARGS__                                                                                  \
       y[i] = (EXPRESSION);                                                                         \
     }                                                                                              \
+  }                                                                                                \
+  static void NAME##_row(int64_t *y, const int64_t *const *in, const int64_t *step, int64_t n) {   \
+    if (step[0] == 1 && step[1] == 1 && step[2] == 1) NAME##_steps(y, in, 1, 1, 1, n);             \
+    else NAME##_steps(y, in, step[0], step[1], step[2], n);                                        \
   }                                                                                                \
   static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
     (void)e;                                                                                       \
@@ -55,9 +98,9 @@ static int64_t product(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (u
                                   .flags = OP_ELEMENTWISE | OP_BROADCAST,                          \
                                   .forward = NAME##_forward};
 
-#define A int64_t a = in[0][step[0] * i];
-#define B int64_t b = in[1][step[1] * i];
-#define D int64_t d = in[2][step[2] * i];
+#define A int64_t a = in[0][step_a * i];
+#define B int64_t b = in[1][step_b * i];
+#define D int64_t d = in[2][step_d * i];
 
 EACH(add, "a b", sum_of(a, b), A B)
 EACH(sub, "a b", difference(a, b), A B)
@@ -165,20 +208,38 @@ static int order(const Tensor *a, int64_t i, const Tensor *b, int64_t k) {
   return turned == LESS ? GREATER : turned == GREATER ? LESS : turned;
 }
 
-static bool compare(Call *c, Tensor *y, int wanted) {
-  const Shape *shape[] = {&c->in[0]->shape, &c->in[1]->shape};
-  BroadcastPlan p;
-  broadcast_plan(&p, &y->shape, shape, 2);
-  uint8_t *to = bytes_of(y);
-  for (int64_t r = 0; r < p.rows && y->numel > 0; r++) {
-    int64_t at[BROADCAST_INPUTS];
-    broadcast_offsets(&p, r, at);
-    for (int64_t i = 0; i < p.row; i++) {
-      int64_t a = at[0] + i * p.stride[0][p.dims - 1], b = at[1] + i * p.stride[1][p.dims - 1];
-      *to++ = (order(c->in[0], a, c->in[1], b) & wanted) != 0;
-    }
+static inline void compare_steps(uint8_t *restrict y, const int64_t *a, const int64_t a_step,
+                                 const int64_t *b, const int64_t b_step, int64_t n, int wanted) {
+  for (int64_t i = 0; i < n; i++) {
+    int64_t u = a[i * a_step], v = b[i * b_step];
+    y[i] = (((u < v) * LESS | (u == v) * EQUAL | (u > v) * GREATER) & wanted) != 0;
   }
-  return true;
+}
+
+/* The usual steps become loops of vectors. */
+static void compare_whole(uint8_t *y, const int64_t *a, int64_t a_step, const int64_t *b,
+                          int64_t b_step, int64_t n, int wanted) {
+  if (a_step == 1 && b_step == 1) compare_steps(y, a, 1, b, 1, n, wanted);
+  else if (a_step == 1) compare_steps(y, a, 1, b, 0, n, wanted);
+  else compare_steps(y, a, 0, b, b_step, n, wanted);
+}
+
+static void compare_row(const Walk *w, int64_t at, const int64_t *begin, const int64_t *step,
+                        int64_t n) {
+  const Tensor *a = w->c->in[0], *b = w->c->in[1];
+  uint8_t *to = bytes_of(w->y) + at;
+  if (a->dtype == DTYPE_I64 && b->dtype == DTYPE_I64) {
+    compare_whole(to, int64s(a) + begin[0], step[0], int64s(b) + begin[1], step[1], n, w->wanted);
+    return;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    int found = order(a, begin[0] + i * step[0], b, begin[1] + i * step[1]);
+    to[i] = (found & w->wanted) != 0;
+  }
+}
+
+static bool compare(Call *c, Tensor *y, int wanted) {
+  return walk(&(Walk){.c = c, .y = y, .row = compare_row, .wanted = wanted});
 }
 
 static Dtype truth(const Call *c) {
@@ -238,19 +299,41 @@ static const Op whole_sum = {
 
 enum { AXIS, KEEPDIM };
 
+/* Lines along an axis, each worked on by itself. */
+typedef struct Lines {
+  AxisView v;
+  const int64_t *x;
+  int64_t *y;
+  bool largest, places;
+} Lines;
+
+static void each_line(const Lines *l, ParallelBody *body) {
+  enum { GRAIN = 1 << 14 }; /* elements */
+  parallel_for(l->v.outer * l->v.inner, GRAIN / (l->v.n + 1) + 1, body, (void *)l);
+}
+static int64_t line_start(const Lines *l, int64_t line) {
+  return line / l->v.inner * l->v.n * l->v.inner + line % l->v.inner;
+}
+
+static void extreme_lines(void *context, int64_t begin, int64_t end, int thread) {
+  const Lines *l = context;
+  (void)thread;
+  for (int64_t line = begin; line < end; line++) {
+    const int64_t *x = l->x + line_start(l, line);
+    int64_t best = 0, step = l->v.inner;
+    for (int64_t k = 1; k < l->v.n; k++) {
+      int64_t value = x[k * step], most = x[best * step];
+      if (l->largest ? value > most : value < most) best = k;
+    }
+    l->y[line] = l->places ? best + 1 : x[best * step];
+  }
+}
+
 /* y gets the values, or their places counted from 1; the first of equals. */
 static bool extremes(const Call *c, Tensor *y, bool largest, bool places) {
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t o = 0; o < v.outer; o++)
-    for (int64_t i = 0; i < v.inner; i++) {
-      const int64_t *x = int64s(c->in[0]) + o * v.n * v.inner + i;
-      int64_t best = 0;
-      for (int64_t k = 1; k < v.n; k++) {
-        int64_t value = x[k * v.inner], most = x[best * v.inner];
-        if (largest ? value > most : value < most) best = k;
-      }
-      int64s(y)[o * v.inner + i] = places ? best + 1 : x[best * v.inner];
-    }
+  each_line(&(Lines){axis_view(&c->in[0]->shape, c->integer[AXIS]), int64s(c->in[0]), int64s(y),
+                     largest, places},
+            extreme_lines);
   return true;
 }
 
@@ -278,38 +361,50 @@ static bool running_shape(const Call *c, Shape *out, Error *e) {
   return axis_check(out, c->integer[AXIS], e);
 }
 
-static bool running(const Call *c, Tensor *y, int64_t combine(int64_t, int64_t)) {
-  AxisView v = axis_view(&y->shape, c->integer[AXIS]);
-  const int64_t *x = int64s(c->in[0]);
-  for (int64_t i = 0; i < y->numel; i++) {
-    bool first = i / v.inner % v.n == 0;
-    int64s(y)[i] = first ? x[i] : combine(int64s(y)[i - v.inner], x[i]);
+/* y_k = x_1 combined with the others up to x_k */
+#define RUNNING(NAME, COMBINE)                                                                     \
+  static void NAME##_lines(void *context, int64_t begin, int64_t end, int thread) {                \
+    const Lines *l = context;                                                                      \
+    (void)thread;                                                                                  \
+    for (int64_t line = begin; line < end; line++) {                                               \
+      int64_t at = line_start(l, line), carried = l->x[at], step = l->v.inner;                     \
+      l->y[at] = carried;                                                                          \
+      for (int64_t k = 1; k < l->v.n; k++)                                                         \
+        l->y[at + k * step] = carried = COMBINE(carried, l->x[at + k * step]);                     \
+    }                                                                                              \
+  }                                                                                                \
+  static bool NAME##_forward(Call *c, Tensor *y, Error *e) {                                       \
+    (void)e;                                                                                       \
+    each_line(&(Lines){.v = axis_view(&y->shape, c->integer[AXIS]),                                \
+                       .x = int64s(c->in[0]),                                                      \
+                       .y = int64s(y)},                                                            \
+              NAME##_lines);                                                                       \
+    return true;                                                                                   \
   }
-  return true;
-}
-static bool cumsum_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  return running(c, y, sum_of);
-}
-static bool cumprod_forward(Call *c, Tensor *y, Error *e) {
-  (void)e;
-  return running(c, y, product);
-}
+RUNNING(cumsum, sum_of)
+RUNNING(cumprod, product)
 
 static bool prod_shape(const Call *c, Shape *out, Error *e) {
   if (!axis_check(&c->in[0]->shape, c->integer[AXIS], e)) return false;
   axis_reduce(&c->in[0]->shape, c->integer[AXIS], c->integer[KEEPDIM], out);
   return true;
 }
+static void prod_lines(void *context, int64_t begin, int64_t end, int thread) {
+  const Lines *l = context;
+  (void)thread;
+  for (int64_t line = begin; line < end; line++) {
+    const int64_t *x = l->x + line_start(l, line);
+    int64_t all = 1;
+    for (int64_t k = 0; k < l->v.n; k++) all = product(all, x[k * l->v.inner]);
+    l->y[line] = all;
+  }
+}
 static bool prod_forward(Call *c, Tensor *y, Error *e) {
   (void)e;
-  AxisView v = axis_view(&c->in[0]->shape, c->integer[AXIS]);
-  for (int64_t i = 0; i < y->numel; i++) {
-    const int64_t *x = int64s(c->in[0]) + i / v.inner * v.n * v.inner + i % v.inner;
-    int64_t all = 1;
-    for (int64_t k = 0; k < v.n; k++) all = product(all, x[k * v.inner]);
-    int64s(y)[i] = all;
-  }
+  each_line(&(Lines){.v = axis_view(&c->in[0]->shape, c->integer[AXIS]),
+                     .x = int64s(c->in[0]),
+                     .y = int64s(y)},
+            prod_lines);
   return true;
 }
 
