@@ -361,7 +361,9 @@ static void block_bias_sums(const Block *b, const real *dy, const BlockCodes *co
     for (int64_t p = c; p + step <= n + c; p += step)
       sum += pass_lanes(b, vec_load(dy + at + p), coded ? codes_load(codes, at + p) : (VecMask){0},
                         codes->low);
-    for (int64_t k = 0; k < LANES; k++) sums[(c + k) % channels] += sum[k];
+    if (step == channels) vec_store(sums + c, vec_load(sums + c) + sum);
+    else
+      for (int64_t k = 0; k < LANES; k++) sums[k % channels] += sum[k];
   }
   if (c == channels) return;
   int64_t rest = step == channels ? 0 : n - n % step; /* of the elements */
