@@ -54,7 +54,9 @@ end
 local function given_text(record)
   local parts = {}
   for _, name in ipairs(sorted_keys(record.given or {})) do
-    if not HIDDEN[name] then parts[#parts + 1] = ("%s=%s"):format(name, shown(record.given[name])) end
+    if not HIDDEN[name] or name == "recipe" then
+      parts[#parts + 1] = ("%s=%s"):format(name, shown(record.given[name]))
+    end
   end
   return table.concat(parts, " ")
 end
