@@ -108,7 +108,7 @@ end
 
 local function first_sentence(text)
   text = text:gsub("%s+", " ")
-  return text:match "^(.-[.:;])%s" or text
+  return (text:match "^(.-[.:;])%s" or text):match "^(.-)[:;]?$" -- what comes behind a colon is not shown
 end
 
 -- crossentropy, cross_entropy and CrossEntropy are one.
