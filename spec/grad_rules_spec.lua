@@ -13,6 +13,7 @@ local BENEATH = {
   fft = {function(_, x) return fft64.fft(x) end, {4, 2}},
   conv_block = {function(_, x, w) return core.ops.conv_block(x, w, nil, {activation = "relu", pool = 2}) end,
     {1, 4, 4, 2}, {3, 3, 2, 2}},
+  distances = {function(_, a, b) return core.ops.distances(a, b) end, {2, 3, 2}, {2, 4, 2}},
   lstm = {function(_, gates, state, weight) return core.ops.lstm(gates, state, weight, true) end,
     {3, 2, 8}, {2, 2, 2}, {2, 8}},
 }

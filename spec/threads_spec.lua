@@ -54,6 +54,7 @@ local LARGE = {
   batch_norm_residual = {{{9, 33, 31, 16}, {9, 33, 31, 16}, {16}},
     function(x, r, b) return ((lt.batch_norm_train(x, nil, b)) + r):leaky_relu(0.1) end},
   layer_norm = {{{900, 70}, {70}, {70}}, function(x, w, b) return lt.layer_norm(x, w, b) end},
+  cdist = {{{3, 90, 20}, {3, 300, 20}}, function(a, b) return lt.cdist(a, b) end},
   lstm = {{{7, 300, 160}, {2, 300, 40}, {40, 160}}, function(a, s, w) return core.ops.lstm(a, s, w) end},
   group_norm = {{{9, 33, 31, 40}, {40}, {40}}, function(x, w, b) return lt.group_norm(x, w, b, 8) end},
   group_norm_of_one = {{{1, 53, 61, 24}, {24}, {24}}, function(x, w, b) return lt.group_norm(x, w, b, 24) end},

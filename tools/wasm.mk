@@ -21,7 +21,7 @@ FOREIGN = -std=gnu99 -Os -ffunction-sections -fdata-sections $(INCLUDE)
 ONCE := $(patsubst %,c/ops/%.c,broadcast convert dispatch nonzero permute picture sorting whole)
 NUMERIC := $(filter-out $(ONCE),$(wildcard c/ops/*.c))
 # In single precision: what no page trains with.
-RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm conv fft group_norm indexing lapack lstm moments norm order \
+RARE := $(patsubst %,$(OUT)/obj/float32/ops/%.o,batch_norm conv distances fft group_norm indexing lapack lstm moments norm order \
   scan shape special winograd)
 # Where the smallest code is slower than small code, which is wherever the time goes into loops of their own.
 LOOPS := $(foreach f,batch_norm block conv gemm order winograd,$(OUT)/obj/float32/ops/$f.o $(OUT)/obj/float64/ops/$f.o)

@@ -15,6 +15,7 @@ extern const Op *const ISA_NAME(ops_softmax)[];
 extern const Op *const ISA_NAME(ops_shape)[];
 extern const Op *const ISA_NAME(ops_matmul)[];
 extern const Op *const ISA_NAME(ops_lstm)[];
+extern const Op *const ISA_NAME(ops_distances)[];
 extern const Op *const ISA_NAME(ops_conv)[];
 extern const Op *const ISA_NAME(ops_conv_transpose)[];
 extern const Op *const ISA_NAME(ops_block)[];

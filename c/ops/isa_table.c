@@ -4,19 +4,33 @@
 #include "ops/families.h"
 #include "simd/vec.h"
 
-static const Op *const *const families[] = {ISA_NAME(ops_elementwise), ISA_NAME(ops_trigonometric),
-                                            ISA_NAME(ops_special),     ISA_NAME(ops_arithmetic),
-                                            ISA_NAME(ops_reduce),      ISA_NAME(ops_moments),
-                                            ISA_NAME(ops_softmax),     ISA_NAME(ops_shape),
-                                            ISA_NAME(ops_matmul),      ISA_NAME(ops_lstm),
-                                            ISA_NAME(ops_conv),        ISA_NAME(ops_conv_transpose),
-                                            ISA_NAME(ops_block),       ISA_NAME(ops_pool),
-                                            ISA_NAME(ops_resample),    ISA_NAME(ops_batch_norm),
-                                            ISA_NAME(ops_norm),        ISA_NAME(ops_group_norm),
-                                            ISA_NAME(ops_loss),        ISA_NAME(ops_random),
-                                            ISA_NAME(ops_indexing),    ISA_NAME(ops_order),
-                                            ISA_NAME(ops_scan),        ISA_NAME(ops_fft),
-                                            ISA_NAME(ops_lapack),      NULL};
+static const Op *const *const families[] = {ISA_NAME(ops_elementwise),
+                                            ISA_NAME(ops_trigonometric),
+                                            ISA_NAME(ops_special),
+                                            ISA_NAME(ops_arithmetic),
+                                            ISA_NAME(ops_reduce),
+                                            ISA_NAME(ops_moments),
+                                            ISA_NAME(ops_softmax),
+                                            ISA_NAME(ops_shape),
+                                            ISA_NAME(ops_matmul),
+                                            ISA_NAME(ops_lstm),
+                                            ISA_NAME(ops_distances),
+                                            ISA_NAME(ops_conv),
+                                            ISA_NAME(ops_conv_transpose),
+                                            ISA_NAME(ops_block),
+                                            ISA_NAME(ops_pool),
+                                            ISA_NAME(ops_resample),
+                                            ISA_NAME(ops_batch_norm),
+                                            ISA_NAME(ops_norm),
+                                            ISA_NAME(ops_group_norm),
+                                            ISA_NAME(ops_loss),
+                                            ISA_NAME(ops_random),
+                                            ISA_NAME(ops_indexing),
+                                            ISA_NAME(ops_order),
+                                            ISA_NAME(ops_scan),
+                                            ISA_NAME(ops_fft),
+                                            ISA_NAME(ops_lapack),
+                                            NULL};
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)

@@ -13,7 +13,7 @@
  *   i, f, o = sigmoid(a1, a2, a4), g = tanh(a3),   c[t] = f c[t - 1] + i g,   h[t] = o tanh(c[t])
  * The output is all h and, behind them, the last c. */
 
-enum { REVERSE = 0, GATES = 4, LSTM_GRAIN = 1 << 11 /* elements of a state in a chunk */ };
+enum { REVERSE = 0, GATES = 4, LSTM_GRAIN = 1 << 9 /* elements of a state in a chunk */ };
 
 static bool lstm_shape(const Call *c, Shape *out, Error *e) {
   const Shape *gates = &c->in[0]->shape, *state = &c->in[1]->shape, *weight = &c->in[2]->shape;
@@ -81,9 +81,10 @@ static void step_back_rows(void *context, int64_t begin, int64_t end, int thread
   }
 }
 
+/* Less than two chunks are not worth a region. */
 static void for_rows(LstmStep *s, int64_t batch, ParallelBody *body) {
   int64_t grain = LSTM_GRAIN / s->hidden + 1;
-  parallel_for(batch, parallel_whole(batch, grain), body, s);
+  parallel_for(batch, 2 * grain > batch ? batch : grain, body, s);
 }
 
 /* The sizes of a call. */

@@ -91,4 +91,9 @@ return function(add, wide)
   end
   add("cdist", {{2, 1, 3, 2}, {3, 2, 2}}, function(lt, a, b) return lt.cdist(a, b) end, {label = "broadcast"})
   add("cdist", {{2, 3, 2}, {2, 2, 2}}, function(lt, a, b) return lt.cdist(a, b) end)
+  for _, d in ipairs {1, 3, 4, 33} do
+    for _, n in ipairs {{1, 5}, {17, 16}, {19, 83}} do
+      wide("cdist", {{2, n[1], d}, {2, n[2], d}}, function(lt, a, b) return lt.cdist(a, b) end)
+    end
+  end
 end

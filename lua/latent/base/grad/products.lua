@@ -32,6 +32,7 @@ return function(core, again)
       local dw = n.wants[2] and ops.matmul(turned(rows(n[1])), flat) or nil
       return dx, dw, n.wants[3] and ops.sum(flat, 1) or nil
     end,
+    distances = again(function(_, a, b) return ops.norm(ops.sub(a:unsqueeze(3), b:unsqueeze(2)), -1) end),
     lstm = again(function(p, gates, state, weight)
       local time, hidden, list = gates:size(1), weight:size(1), {}
       local h, c = ops.select(state, 1), ops.select(state, 2)

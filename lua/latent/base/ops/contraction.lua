@@ -212,6 +212,26 @@ return function(core)
   end
 
   local CDIST = {{name = "p", kind = "number", default = 2}}
+  local function is_real(x) return x.dtype == "float32" or x.dtype == "float64" end
+
+  -- Euclidean distances of lists of points whose leading sizes are the same: no differences are kept.
+  local function euclidean(x, y)
+    local shape = x.shape
+    local n, m, d = x:size(-2), y:size(-2), x:size(-1)
+    local batch = 1
+    for k = 1, #shape - 2 do batch = batch * shape[k] end
+    shape[#shape] = m
+    return ops.reshape(ops.distances(ops.reshape(x, {batch, n, d}), ops.reshape(y, {batch, m, d})), shape)
+  end
+
+  local function alike(x, y)
+    if x:dim() ~= y:dim() or x.dtype ~= y.dtype or not is_real(x) then return false end
+    for k = 1, x:dim() - 2 do
+      if x:size(k) ~= y:size(k) then return false end
+    end
+    return true
+  end
+
   local function cdist(x, y, ...)
     check(x, "cdist")
     check(y, "cdist: y")
@@ -221,6 +241,7 @@ return function(core)
         shapes.text(y)))
     end
     if p < 0 or p ~= p then raise(("cdist: p: expected a number of at least 0, got %.14g"):format(p)) end
+    if p == 2 and alike(x, y) then return euclidean(x, y) end
     local difference = ops.sub(x:unsqueeze(-2), y:unsqueeze(y:dim() - 1))
     if p == 2 then return ops.norm(difference, -1) end
     local size = ops.abs(difference)
