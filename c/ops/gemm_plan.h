@@ -18,9 +18,9 @@ enum {
   TURNED_PANELS = 4, /* so few that b is turned over within the jobs, however few these are */
   FLAT_STRIPS = TILE_TURNS ? 12 : 4, /* so few strips, so that each panel of a has one job; ... */
   FLAT_NUMBERS = 1 << 17, /* ... not much more than one a thread, where all pass more of b */
-  JOBS = 64,              /* as many jobs are made, ... */
-  TURNING_JOBS = 8, /* (by turning tiles so many a thread: one with all columns packs a) ... */
-  JOB_PRODUCTS = 1 << 19, /* ... as long as each has twice as many products */
+  JOBS = 64,              /* as many jobs are made, as long as ... */
+  JOB_PRODUCTS = 1 << 19, /* ... each has twice as many products; */
+  TURNING_JOBS = 8,       /* for turning tiles so many a thread: with all columns a job packs a */
   RESULT_PRODUCTS = 32,   /* what writing a number of c costs, in products, ... */
   TURNED_PRODUCTS = 16,   /* ... and turning one of b */
   DEEP_LEAST = 8,         /* blocks of depth from which on a product may be cut by these, ... */

@@ -131,8 +131,10 @@ VEC_INLINE void tile_write(const Tile *t, Vec *sum, const int rows, const int ve
           PARTS_STORE && v == vecs - 1 ? vec_load_part(from, last) : vec_load(from);
     }
   }
+  real *c = t->c; /* read once: to the compiler each store below might change what t says */
+  int64_t c_row = t->c_row;
   VEC_UNROLL for (int r = 0; r < rows; r++) VEC_UNROLL for (int v = 0; v < vecs; v++) {
-    real *to = t->c + r * t->c_row + v * LANES;
+    real *to = c + r * c_row + v * LANES;
     if (PARTS_STORE && v == vecs - 1) vec_store_part(to, sum[r * vecs + v], last);
     else vec_store(to, sum[r * vecs + v]);
   }
