@@ -10,6 +10,7 @@ local whole = require "latent.nn.whole"
 
 local M = {is_module = module.is_module,
   Module = core.at_most(module.new, 1, "nn.Module", "parts, forward and all else stand in the one table")}
+module.library = M -- layers ask it for `fuse`
 
 --- `nn.fuse = false` makes every layer compute by itself, in its place: no blocks of a Sequential's layers, no ReLU
 -- that waits for the max pool behind it (see latent.nn.fuse), and no batch norm in one pass with the sum and the

@@ -66,8 +66,8 @@ end
 
 -- A sum or a rectifier that follows is then done in the same pass, whoever calls it; see c/graph/later.h.
 local function is_fusing()
-  local nn = package.loaded["latent.nn"]
-  return type(nn) ~= "table" or nn.fuse ~= false
+  local nn = module.library
+  return not nn or nn.fuse ~= false
 end
 
 local function by_own_rows(self, x)
