@@ -351,7 +351,8 @@ typedef struct Search {
       half = (left + 1) / 2;                                                                       \
       for (int i = 0; i < TOGETHER; i++) {                                                         \
         TYPE a = row[low[i] + half - 1], b = v[i];                                                 \
-        low[i] += (behind ? (BEFORE_OR_EQUAL) : (BEFORE)) ? half : 0;                              \
+        int64_t before = behind ? (BEFORE_OR_EQUAL) : (BEFORE);                                    \
+        low[i] += half & -before; /* not a branch that half of the values take */                  \
       }                                                                                            \
     }                                                                                              \
   }
