@@ -256,6 +256,53 @@ describe("one long row", function()
     end
   end)
 
+  it("of random numbers in a range is made of 48 bits each, and draws by weights of cumulative ones", function()
+    lt.manual_seed(11)
+    local y = on_all(function()
+      lt.manual_seed(11)
+      return lt.randint(-70, 1 << 45, {N})
+    end):table()
+    lt.manual_seed(11)
+    local words = lt.rand(2, N):table()
+    for i = 1, N, 97 do
+      local bits = math.tointeger(words[1][i] * 2 ^ 24) << 24 | math.tointeger(words[2][i] * 2 ^ 24)
+      assert(y[i] == -70 + bits % ((1 << 45) + 71))
+    end
+    local weights = lt.remainder(lt.arange(1, 40000, {dtype = "i64"}) * 7919, 11):float() / 8
+    lt.manual_seed(12)
+    local drawn = lt.multinomial(weights, 500, true):table()
+    lt.manual_seed(12)
+    local total, sums, draws = 0, {}, lt.rand(500):table()
+    for i, weight in ipairs(weights:table()) do
+      total = total + weight
+      sums[i] = total
+    end
+    for i, place in ipairs(drawn) do
+      local part = draws[i] * total
+      assert(sums[place] > part and (place == 1 or sums[place - 1] <= part))
+    end
+  end)
+
+  it("is counted in bins, the last edge included, NaN and what lies outside left out", function()
+    local x = lt.tensor{-INF, -3, -1, -0.0, 0, 1.5, 2, 2.0000002, 3, INF, NAN}
+    assert.same({1, 4}, (lt.histogram(x, {-1, 0, 2})):table())
+    assert.same({3, 7}, (lt.histogram(x, {-INF, 0, INF})):table())
+    local many, list = (numbers("float32"))
+    list = many:table()
+    local counts, edges = on_all(function() return lt.histogram(many, 30, {range = {-100, 100}}) end)
+    local limits, wanted = edges:table(), {}
+    for bin = 1, 30 do wanted[bin] = 0 end
+    for _, v in ipairs(list) do
+      for bin = 1, 30 do
+        if v >= limits[bin] and (v < limits[bin + 1] or bin == 30 and v == limits[31]) then
+          wanted[bin] = wanted[bin] + 1
+          break
+        end
+      end
+    end
+    assert.same(wanted, counts:table())
+  end)
+
   it("and many of them have the same running sums, logsumexp and gradients on any number of threads", function()
     for _, shape in ipairs{{N}, {300, 400}} do
       local x = lt.randn(shape)

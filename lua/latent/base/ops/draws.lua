@@ -32,25 +32,12 @@ return function(core)
   local MULTINOMIAL = {{name = "n", kind = "int", required = true},
     {name = "replacement", kind = "bool", default = 0}, GENERATOR}
 
-  -- The first place whose cumulative weight is above a number.
-  local function place_above(sums, value)
-    local low, high = 1, #sums
-    while low < high do
-      local middle = (low + high) // 2
-      if sums[middle] > value then high = middle else low = middle + 1 end
-    end
-    return low
-  end
-
-  local function with_replacement(weights, draws)
-    local sums, total = {}, 0
-    for i, weight in ipairs(weights) do
-      total = total + weight
-      sums[i] = total
-    end
-    local places = {}
-    for i, u in ipairs(draws) do places[i] = place_above(sums, u * total) end
-    return places
+  -- For each draw the first place whose cumulative weight, in double precision, is above that part of all.
+  local function with_replacement(probs, draws)
+    local places = probs:size(2)
+    local sums = ops.cumsum(probs:double(), 2)
+    local parts = ops.mul(draws:double(), ops.slice(sums, 2, places, places))
+    return ops.minimum(ops.searchsorted(sums, parts, true), places)
   end
 
   -- The greatest of weight / exponential draw come first: as if drawn one after the other (Efraimidis and Spirakis,
@@ -84,6 +71,15 @@ return function(core)
     end
   end
 
+  -- Whether no row is one that check_row refuses.
+  local function all_will_do(list, o)
+    if list:numel() == 0 then return false end
+    local least, _, greatest, nans = core.statistics(list)
+    if nans > 0 or least < 0 or greatest == math.huge then return false end
+    local above = ops.sum(ops.gt(list, 0):long(), 2):min():item()
+    return o.n == 0 or above > 0 and (o.replacement or o.n <= above)
+  end
+
   local function multinomial(probs, ...)
     probs = like(probs, "multinomial: probs")
     local o, shape = arguments.read("multinomial", MULTINOMIAL, ...), probs.shape
@@ -91,16 +87,19 @@ return function(core)
     if #shape < 1 or #shape > 2 then
       raise("multinomial: probs: expected [places] or [rows, places], got " .. shapes.text(probs))
     end
-    local rows = #shape == 2 and probs:table() or {probs:table()}
-    for row, weights in ipairs(rows) do check_row(row, weights, o) end
-    local draws = core.rand({#rows, o.replacement and o.n or shape[#shape]}, {generator = o.generator}):table()
-    local places = {}
-    for row, weights in ipairs(rows) do
-      local pick = o.replacement and with_replacement or without_replacement
-      table.move(pick(weights, draws[row] or {}, o.n), 1, o.n, #places + 1, places)
+    local list = ops.reshape(probs:detach(), {#shape == 2 and shape[1] or 1, shape[#shape]})
+    if not all_will_do(list, o) then
+      for row, weights in ipairs(list:table()) do check_row(row, weights, o) end
     end
-    local y = #places > 0 and core.tensor(places, {dtype = "i64"}) or core.zeros({0}, {dtype = "i64"})
-    return ops.reshape(y, #shape == 2 and {shape[1], o.n} or {o.n})
+    local draws = core.rand({list:size(1), o.replacement and o.n or shape[#shape]}, {generator = o.generator})
+    local drawn = #shape == 2 and {shape[1], o.n} or {o.n}
+    if list:size(1) * o.n == 0 then return core.zeros(drawn, {dtype = "i64"}) end
+    if o.replacement then return ops.reshape(with_replacement(list, draws), drawn) end
+    local places, uniform = {}, draws:table()
+    for row, weights in ipairs(list:table()) do
+      table.move(without_replacement(weights, uniform[row], o.n), 1, o.n, #places + 1, places)
+    end
+    return ops.reshape(core.tensor(places, {dtype = "i64"}), drawn)
   end
 
   --- Whole numbers from first to last, each as likely as the others; see `lt.randint` in latent.base.face.
@@ -115,16 +114,14 @@ return function(core)
     core.check_list(sizes, "randint: shape")
     for i, size in ipairs(sizes) do n = n * options.expect(name, ("shape[%d]"):format(i), size, "size") end
     -- 48 random bits: of what a range leaves over nobody will notice.
-    local words, list, count = core.rand({2, n}, {generator = opts.generator}):table(), {}, last - first + 1
+    local words, count = core.rand({2, n}, {generator = opts.generator}), last - first + 1
     if count <= 0 or count > 1 << 48 then
       raise(("randint: last: expected a range of at most 2^48 numbers, got %d to %d"):format(first, last))
     end
-    for i = 1, n do
-      local bits = math.tointeger(words[1][i] * 2 ^ 24) << 24 | math.tointeger(words[2][i] * 2 ^ 24)
-      list[i] = first + bits % count
-    end
-    local y = n > 0 and core.tensor(list, {dtype = "i64"}) or core.zeros({0}, {dtype = "i64"})
-    return ops.reshape(y, sizes)
+    if n == 0 then return ops.reshape(core.zeros({0}, {dtype = "i64"}), sizes) end
+    local halves = ops.mul(words, 2.0 ^ 24):long()
+    local bits = ops.add(ops.mul(halves[1], 1 << 24), halves[2])
+    return ops.reshape(ops.add(ops.remainder(bits, count), first), sizes)
   end
 
   return {

@@ -204,7 +204,7 @@ return function(core)
     if not empty and labels:min():item() < 0 then
       raise(("bincount: x: expected whole numbers of at least 0, got %.14g"):format(labels:min():item()))
     end
-    local odd = labels:numel() > 0 and ops.ne(labels, labels:long()):nonzero()
+    local odd = labels.dtype:find "float" and not empty and ops.ne(labels, labels:long()):nonzero()
     if odd and odd:numel() > 0 then
       raise(("bincount: x: expected whole numbers, got %.14g at position %d"):format(labels:get(odd:get(1, 1)),
         odd:get(1, 1)))
@@ -214,14 +214,14 @@ return function(core)
     return ops.index_put(core.full({length}, 0, weights.dtype), ops.add(labels, 1), weights, 1, true)
   end
 
-  -- How much of x, or of weights, lies between neighbours of `edges`, the last edge included.
+  -- How much of x, or of weights, lies between neighbours of `edges`, the last edge included. What lies before the
+  -- first and behind the last is counted too, and left out.
   local function counted(x, edges, weights)
     local bins = edges:numel() - 1
-    local place = ops.sub(ops.searchsorted(edges, x, true), 1)
-    place = ops.where(ops.eq(x, edges:get(bins + 1)), bins, place)
-    place = ops.where(ops.add(ops.add(ops.lt(place, 1), ops.gt(place, bins)), ops.ne(x, x)), bins + 1, place)
-    local sums = ops.index_put(core.full({bins + 1}, 0, weights.dtype), place, weights, 1, true)
-    return ops.slice(sums, 1, 1, bins)
+    local place = ops.searchsorted(edges, x, true)
+    place = ops.where(ops.eq(x, edges:get(bins + 1)), bins + 1, place)
+    local sums = ops.index_put(core.full({bins + 2}, 0, weights.dtype), place, weights, 1, true)
+    return ops.slice(sums, 1, 2, bins + 1)
   end
 
   local function edges_of(name, x, bins, low, high)
