@@ -151,6 +151,8 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
   int64_t across = listed ? 1 : k->across, unit = listed ? 1 : k->unit;
   ConvSpan rows = {0, (int32_t)(k->rows * k->columns * k->run)}, columns = {0, 1};
   ConvPlace fill[8];
+  /* With vectors of 16 bytes the fetches cost more than they save beside a list's few terms. */
+  const bool fetch = !listed || VEC_BYTES > 16;
   VecMask order = {0};
   if (spread) memcpy(&order, k->order, sizeof order);
   tile_fill(&x, fill, tile);
@@ -161,7 +163,7 @@ VEC_INLINE void tile_outputs(ConvPixels x, const ConvTaps *k, const real *weight
     VEC_UNROLL for (int t = 0; t < tile; t++) {
       source[t] = x.source + place[t].source;
       VEC_UNROLL for (int b = 0; b < block; b++) {
-        __builtin_prefetch(x.out + place[t].out + b * LANES, 1, 3);
+        if (fetch) __builtin_prefetch(x.out + place[t].out + b * LANES, 1, 3);
         sum[t][b] = vec_zero();
       }
     }
