@@ -83,6 +83,20 @@ describe("watched regions", function()
     assert(most > 4)
   end)
 
+  it("are two for all gradients of a convolution", function()
+    for _, way in ipairs{"conv2d", "conv_transpose2d"} do
+      for _, channels in ipairs{16, 64} do -- directly, and by Winograd's tiles
+        local x, w = lt.param(lt.randn(32, 16, 16, channels)), lt.param(lt.randn(3, 3, channels, channels))
+        local y = lt[way](x, w, lt.param(lt.randn(channels)), {padding = 1})
+        local dy, many = lt.randn(y), {}
+        for _, region in ipairs(watched(function() y:backward(dy) end)) do
+          if region.chunks > 1 then many[#many + 1] = region.chunks end
+        end
+        assert.equal(3, #many, ("%s, %d channels"):format(way, channels)) -- dy is copied first
+      end
+    end
+  end)
+
   it("give the same bits", function()
     local function results()
       lt.manual_seed(1)

@@ -1,7 +1,7 @@
 /* Floor 3: convolution and its transpose. Images are [batch, height, width, channels], weights
  * [height, width, in, out]. The two ops are adjoint: each is the other's gradient by its input, and
- * so both stand on the same three functions (c/simd): down from the big image to the small one, up
- * again, and the gradient of the weight between them. In groups of channels, each by itself, the
+ * so both stand on the same three ways (c/simd): down from the big image to the small one, up
+ * again, and to the gradient of the weight between them. In groups of channels, each by itself, the
  * weight of conv2d is [height, width, in / groups, out], that of its transpose [height, width, in,
  * out / groups]. */
 #include "ops/families.h"
@@ -94,27 +94,55 @@ static Shape image_shape(int64_t batch, const int64_t size[2], int64_t channels)
   return (Shape){4, {batch, size[0], size[1], channels}};
 }
 
-/* By Winograd's tiles where they pay. Their sums mix neighbouring pixels, so that one infinity or
- * overflow spoils a whole tile: then all is computed again, directly. */
-static bool down_alone(const ConvGeometry *g, const real *big, const real *w, const real *bias,
-                       real *small, Error *e) {
-  bool done;
-  if (!ISA_NAME(winograd_correlate)(g, false, big, w, bias, small, &done, e)) return false;
-  return done || conv_down(g, big, w, bias, small, e);
+typedef enum { BIG, SMALL, WEIGHT } ConvArray;
+
+/* One of the three arrays is made of the others, and of a bias or NULL. */
+typedef struct Task {
+  ConvArray made;
+  real *array[3];
+  const real *bias;
+} Task;
+
+static bool make_ready(const ConvGeometry *g, const Task *t, bool directly, ConvStages *s,
+                       Error *e) {
+  bool up = t->made == BIG, taken = false;
+  real *big = t->array[BIG], *small = t->array[SMALL], *w = t->array[WEIGHT];
+  real *source = up ? small : big, *result = t->array[t->made];
+  *s = (ConvStages){0};
+  if (t->made == WEIGHT) {
+    if (!directly && !ISA_NAME(winograd_weight_gradient)(g, big, small, w, s, &taken, e))
+      return false;
+    return taken || conv_weight_gradient(g, big, small, w, s, e);
+  }
+  if (!directly && !ISA_NAME(winograd_correlate)(g, up, source, w, t->bias, result, s, &taken, e))
+    return false;
+  return taken || conv_correlate(g, up, source, w, t->bias, result, s, e);
 }
 
-static bool up_alone(const ConvGeometry *g, const real *small, const real *w, const real *bias,
-                     real *big, Error *e) {
-  bool done;
-  if (!ISA_NAME(winograd_correlate)(g, true, small, w, bias, big, &done, e)) return false;
-  return done || conv_up(g, small, w, bias, big, e);
+static bool run_directly(const ConvGeometry *g, const Task *t, Error *e) {
+  ConvStages s;
+  if (!make_ready(g, t, true, &s, e)) return false;
+  conv_run(&s, 1, NULL);
+  tensor_release(s.space);
+  return true;
 }
 
-static bool gradient_alone(const ConvGeometry *g, const real *big, const real *small, real *dw,
-                           Error *e) {
-  bool done;
-  if (!ISA_NAME(winograd_weight_gradient)(g, big, small, dw, &done, e)) return false;
-  return done || conv_weight_gradient(g, big, small, dw, e);
+/* One task or two, and what else is to be done. By Winograd's tiles where they pay: their sums mix
+ * neighbouring pixels, so that one infinity or overflow spoils a whole tile; then all is computed
+ * again, directly. */
+static bool run(const ConvGeometry *g, const Task *tasks, int count, const ParallelRange *beside,
+                Error *e) {
+  ConvStages stages[2];
+  int ready = 0;
+  while (ready < count && make_ready(g, &tasks[ready], false, &stages[ready], e)) ready++;
+  bool ok = ready == count;
+  if (ok) conv_run(stages, count, beside);
+  for (int i = 0; i < ready; i++) {
+    bool broken = ok && stages[i].broken && *stages[i].broken;
+    tensor_release(stages[i].space);
+    if (broken) ok = run_directly(g, &tasks[i], e);
+  }
+  return ok;
 }
 
 /* ---- groups: each has images and a weight of its own, copied out of the whole ones ---- */
@@ -149,11 +177,7 @@ static void regroup(Grouped *a, bool back) {
   parallel_for(a->rows, parallel_whole(a->rows, grain), copy_groups, a);
 }
 
-typedef enum { BIG, SMALL, WEIGHT } ConvArray;
-
-/* The one of the three arrays that `made` names, from the others. */
-static bool in_groups(const ConvGeometry *whole, ConvArray made, const real *big, const real *small,
-                      const real *weight, const real *bias, Error *e) {
+static bool in_groups(const ConvGeometry *whole, const Task *t, Error *e) {
   ConvGeometry g = *whole;
   int64_t n = g.groups, taps = g.kernel[0] * g.kernel[1];
   g.groups = 1;
@@ -163,10 +187,10 @@ static bool in_groups(const ConvGeometry *whole, ConvArray made, const real *big
   g.weight_big = rows ? g.small_channels : 1;
   g.weight_small = rows ? 1 : g.big_channels;
   Grouped a[] = {
-      {g.batch * g.big[0] * g.big[1], g.big_channels, n, (real *)big, NULL, false},
-      {g.batch * g.small[0] * g.small[1], g.small_channels, n, (real *)small, NULL, false},
+      {g.batch * g.big[0] * g.big[1], g.big_channels, n, t->array[BIG], NULL, false},
+      {g.batch * g.small[0] * g.small[1], g.small_channels, n, t->array[SMALL], NULL, false},
       {rows ? taps * g.big_channels : taps,
-       rows ? g.small_channels : g.big_channels * g.small_channels, n, (real *)weight, NULL,
+       rows ? g.small_channels : g.big_channels * g.small_channels, n, t->array[WEIGHT], NULL,
        false}};
   int64_t size[3], used = 0;
   for (int k = 0; k < 3; k++) {
@@ -178,18 +202,16 @@ static bool in_groups(const ConvGeometry *whole, ConvArray made, const real *big
   used = 0;
   for (int k = 0; k < 3; k++) {
     a[k].own = workspace_take(space->data, &used, size[k] * n * (int64_t)sizeof(real));
-    if (k != (int)made) regroup(&a[k], false);
+    if (k != (int)t->made) regroup(&a[k], false);
   }
   bool done = true;
   for (int64_t k = 0; k < n && done; k++) {
-    real *x = a[BIG].own + k * size[BIG], *y = a[SMALL].own + k * size[SMALL];
-    real *w = a[WEIGHT].own + k * size[WEIGHT];
-    const real *b = bias ? bias + k * (made == BIG ? g.big_channels : g.small_channels) : NULL;
-    if (made == SMALL) done = down_alone(&g, x, w, b, y, e);
-    else if (made == BIG) done = up_alone(&g, y, w, b, x, e);
-    else done = gradient_alone(&g, x, y, w, e);
+    Task own = {.made = t->made};
+    for (int i = 0; i < 3; i++) own.array[i] = a[i].own + k * size[i];
+    if (t->bias) own.bias = t->bias + k * (t->made == BIG ? g.big_channels : g.small_channels);
+    done = run(&g, &own, 1, NULL, e);
   }
-  if (done) regroup(&a[made], true);
+  if (done) regroup(&a[t->made], true);
   tensor_release(space);
   return done;
 }
@@ -199,32 +221,44 @@ static bool is_depthwise(const ConvGeometry *g) {
   return g->groups > 1 && g->groups == g->big_channels && g->groups == g->small_channels;
 }
 
-static bool down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
-                 real *small, Error *e) {
-  if (g->groups == 1) return down_alone(g, big, w, bias, small, e);
-  if (!is_depthwise(g)) return in_groups(g, SMALL, big, small, w, bias, e);
-  depth_correlate(g, false, big, w, bias, small);
+static bool run_grouped(const ConvGeometry *g, const Task *t, Error *e) {
+  if (!is_depthwise(g)) return in_groups(g, t, e);
+  real *big = t->array[BIG], *small = t->array[SMALL], *w = t->array[WEIGHT];
+  if (t->made == WEIGHT) return depth_weight_gradient(g, big, small, w, e);
+  bool up = t->made == BIG;
+  depth_correlate(g, up, up ? small : big, w, t->bias, t->array[t->made]);
   return true;
 }
 
-static bool up(const ConvGeometry *g, const real *small, const real *w, const real *bias, real *big,
-               Error *e) {
-  if (g->groups == 1) return up_alone(g, small, w, bias, big, e);
-  if (!is_depthwise(g)) return in_groups(g, BIG, big, small, w, bias, e);
-  depth_correlate(g, true, small, w, bias, big);
-  return true;
+static bool run_all(const ConvGeometry *g, const Task *tasks, int count,
+                    const ParallelRange *beside, Error *e) {
+  if (g->groups == 1) return run(g, tasks, count, beside, e);
+  bool ok = true;
+  for (int i = 0; i < count && ok; i++) ok = run_grouped(g, &tasks[i], e);
+  if (ok) conv_run(NULL, 0, beside);
+  return ok;
 }
 
-static bool weight_gradient(const ConvGeometry *g, const real *big, const real *small, real *dw,
-                            Error *e) {
-  if (g->groups == 1) return gradient_alone(g, big, small, dw, e);
-  if (!is_depthwise(g)) return in_groups(g, WEIGHT, big, small, dw, NULL, e);
-  return depth_weight_gradient(g, big, small, dw, e);
-}
+/* ---- both ops ---- */
 
-/* sums over the batch and the pixels */
-static bool bias_gradient(const Tensor *dy, Tensor *db, Error *e) {
-  return channel_sum(reals(dy), dy->numel / db->numel, db->numel, reals(db), e);
+/* Both gradients, those that are wanted, and that of the bias: sums over the batch and the pixels.
+ */
+static bool gradients(const ConvGeometry *g, Task to_x, Task to_w, const Tensor *dy,
+                      Tensor *const *dx, Tensor *db, Error *e) {
+  Task tasks[2];
+  int count = 0;
+  to_x.array[to_x.made] = dx[0] ? reals(dx[0]) : NULL;
+  to_w.array[to_w.made] = dx[1] ? reals(dx[1]) : NULL;
+  if (dx[0]) tasks[count++] = to_x;
+  if (dx[1]) tasks[count++] = to_w;
+  if (!db) return run_all(g, tasks, count, NULL, e);
+  ChannelSum sum;
+  if (!channel_sum_begin(&sum, reals(dy), dy->numel / db->numel, db->numel, e)) return false;
+  ParallelRange beside = channel_sum_range(&sum);
+  bool ok = run_all(g, tasks, count, &beside, e);
+  if (ok) channels_total(&sum.c, sum.partial, reals(db));
+  tensor_release(sum.space);
+  return ok;
 }
 
 static const real *bias_of(const Call *c) {
@@ -274,17 +308,17 @@ static bool conv2d_shape(const Call *c, Shape *out, Error *e) {
 
 static bool conv2d_forward(Call *c, Tensor *y, Error *e) {
   ConvGeometry g = conv2d_geometry(c);
-  return down(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+  Task t = {SMALL, {reals(c->in[0]), reals(y), reals(c->in[1])}, bias_of(c)};
+  return run_all(&g, &t, 1, NULL, e);
 }
 
 static bool conv2d_backward(const Call *c, const Tensor *y, const Tensor *dy, Tensor *const *dx,
                             Error *e) {
   (void)y;
   ConvGeometry g = conv2d_geometry(c);
-  Tensor *db = bias_wanted(c, dx);
-  if (dx[0] && !up(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
-  if (dx[1] && !weight_gradient(&g, reals(c->in[0]), reals(dy), reals(dx[1]), e)) return false;
-  return !db || bias_gradient(dy, db, e);
+  Task to_x = {BIG, {[SMALL] = reals(dy), [WEIGHT] = reals(c->in[1])}, NULL};
+  Task to_w = {WEIGHT, {[BIG] = reals(c->in[0]), [SMALL] = reals(dy)}, NULL};
+  return gradients(&g, to_x, to_w, dy, dx, bias_wanted(c, dx), e);
 }
 
 static const Op op_conv2d = {
@@ -352,17 +386,17 @@ static bool conv_transpose2d_shape(const Call *c, Shape *out, Error *e) {
 
 static bool conv_transpose2d_forward(Call *c, Tensor *y, Error *e) {
   ConvGeometry g = conv_transpose2d_geometry(c);
-  return up(&g, reals(c->in[0]), reals(c->in[1]), bias_of(c), reals(y), e);
+  Task t = {BIG, {reals(y), reals(c->in[0]), reals(c->in[1])}, bias_of(c)};
+  return run_all(&g, &t, 1, NULL, e);
 }
 
 static bool conv_transpose2d_backward(const Call *c, const Tensor *y, const Tensor *dy,
                                       Tensor *const *dx, Error *e) {
   (void)y;
   ConvGeometry g = conv_transpose2d_geometry(c);
-  Tensor *db = bias_wanted(c, dx);
-  if (dx[0] && !down(&g, reals(dy), reals(c->in[1]), NULL, reals(dx[0]), e)) return false;
-  if (dx[1] && !weight_gradient(&g, reals(dy), reals(c->in[0]), reals(dx[1]), e)) return false;
-  return !db || bias_gradient(dy, db, e);
+  Task to_x = {SMALL, {[BIG] = reals(dy), [WEIGHT] = reals(c->in[1])}, NULL};
+  Task to_w = {WEIGHT, {[BIG] = reals(dy), [SMALL] = reals(c->in[0])}, NULL};
+  return gradients(&g, to_x, to_w, dy, dx, bias_wanted(c, dx), e);
 }
 
 static const Op op_conv_transpose2d = {

@@ -10,16 +10,17 @@
 /* Double precision is the definition: it stays with the direct sums. */
 
 bool ISA_NAME(winograd_correlate)(const ConvGeometry *g, bool up, const real *source, const real *w,
-                                  const real *bias, real *result, bool *done, Error *e) {
-  (void)g, (void)up, (void)source, (void)w, (void)bias, (void)result, (void)e;
-  *done = false;
+                                  const real *bias, real *result, ConvStages *s, bool *taken,
+                                  Error *e) {
+  (void)g, (void)up, (void)source, (void)w, (void)bias, (void)result, (void)s, (void)e;
+  *taken = false;
   return true;
 }
 
 bool ISA_NAME(winograd_weight_gradient)(const ConvGeometry *g, const real *big, const real *small,
-                                        real *dw, bool *done, Error *e) {
-  (void)g, (void)big, (void)small, (void)dw, (void)e;
-  *done = false;
+                                        real *dw, ConvStages *s, bool *taken, Error *e) {
+  (void)g, (void)big, (void)small, (void)dw, (void)s, (void)e;
+  *taken = false;
   return true;
 }
 
@@ -157,6 +158,19 @@ static int64_t other_row(const Winograd *p) { return POINTS * p->wide + LINE; }
 static bool reserve(const Winograd *p, Error *e) {
   int64_t size = sources_size(p) + p->group * other_row(p) + LINE;
   return parallel_reserve(size * (int64_t)sizeof(real)) || error_set(e, "out of memory");
+}
+
+/* Gives a plan its memory, and a place at the begin of it. */
+static Winograd *settle(Winograd *p, int64_t (*place)(Winograd *p, char *base), ConvStages *s,
+                        Error *e) {
+  s->space = workspace_new(place(p, NULL), e);
+  if (!s->space) return NULL;
+  Winograd *own = s->space->data;
+  place(p, s->space->data);
+  memset((real *)p->zero, 0, (size_t)p->in * sizeof(real));
+  s->broken = &own->broken;
+  *own = *p;
+  return own;
 }
 
 /* ---- tiles and images ---- */
@@ -343,6 +357,7 @@ static void pack_weights(void *context, int64_t begin, int64_t end, int thread) 
 
 static int64_t correlate_place(Winograd *p, char *base) {
   int64_t used = 0;
+  workspace_take(base, &used, (int64_t)sizeof *p);
   p->zero = workspace_take(base, &used, p->in * (int64_t)sizeof(real));
   p->bias = workspace_take(base, &used, p->wide * (int64_t)sizeof(real));
   p->plane = p->strips * p->in * TILE_COLUMNS + LINE;
@@ -351,28 +366,22 @@ static int64_t correlate_place(Winograd *p, char *base) {
 }
 
 bool ISA_NAME(winograd_correlate)(const ConvGeometry *g, bool up, const real *source, const real *w,
-                                  const real *bias, real *result, bool *done, Error *e) {
+                                  const real *bias, real *result, ConvStages *s, bool *taken,
+                                  Error *e) {
   Winograd p = {.source = source, .w = w, .result = result};
-  *done = false;
-  if (!plan(&p, g, up)) return true;
+  *taken = plan(&p, g, up);
+  if (!*taken) return true;
   int64_t least = conv_ceil(p.tiles, JOBS * TILE_ROWS) * TILE_ROWS;
   p.jobs = parallel_even(conv_ceil(p.tiles, conv_min(least, GROUP)), p.tiles);
   p.group = conv_ceil(p.tiles, p.jobs);
-  Tensor *space = workspace_new(correlate_place(&p, NULL), e);
-  if (!space) return false;
-  if (!reserve(&p, e)) {
-    tensor_release(space);
-    return false;
-  }
-  correlate_place(&p, space->data);
-  memset((real *)p.zero, 0, (size_t)p.in * sizeof(real));
+  Winograd *own = reserve(&p, e) ? settle(&p, correlate_place, s, e) : NULL;
+  if (!own) return false;
   memset((real *)p.bias, 0, (size_t)p.wide * sizeof(real));
   if (bias) memcpy((real *)p.bias, bias, (size_t)p.out * sizeof(real));
-  int64_t packed = squares(&p);
-  parallel_for(packed, parallel_whole(packed, PACKED / (LANES * LANES)), pack_weights, &p);
-  parallel_for(p.jobs, conv_ceil(CHUNK, POINTS * p.group * p.in * p.out), correlate_jobs, &p);
-  tensor_release(space);
-  *done = !p.broken;
+  int64_t packed = squares(&p), grain = parallel_whole(packed, PACKED / (LANES * LANES));
+  s->first = (ParallelRange){packed, grain, pack_weights, own};
+  grain = conv_ceil(CHUNK, POINTS * p.group * p.in * p.out);
+  s->second = (ParallelRange){p.jobs, grain, correlate_jobs, own};
   return true;
 }
 
@@ -524,6 +533,7 @@ static void gradient_plan(Winograd *p) {
 static int64_t gradient_place(Winograd *p, char *base) {
   const int64_t word = sizeof(real);
   int64_t used = 0;
+  workspace_take(base, &used, (int64_t)sizeof *p);
   p->zero = workspace_take(base, &used, p->in * word);
   p->weights = workspace_take(base, &used, p->chunks * p->buffer * word);
   if (p->grain > 0) return used;
@@ -533,25 +543,18 @@ static int64_t gradient_place(Winograd *p, char *base) {
 }
 
 bool ISA_NAME(winograd_weight_gradient)(const ConvGeometry *g, const real *big, const real *small,
-                                        real *dw, bool *done, Error *e) {
+                                        real *dw, ConvStages *s, bool *taken, Error *e) {
   Winograd p = {.source = big, .gradient = small, .result = dw};
-  *done = false;
-  if (!plan(&p, g, false)) return true;
+  *taken = plan(&p, g, false);
+  if (!*taken) return true;
   gradient_plan(&p);
-  Tensor *space = workspace_new(gradient_place(&p, NULL), e);
-  if (!space) return false;
-  if (p.grain > 0 && !reserve(&p, e)) {
-    tensor_release(space);
-    return false;
-  }
-  gradient_place(&p, space->data);
-  memset((real *)p.zero, 0, (size_t)p.in * sizeof(real));
-  if (p.grain > 0) parallel_for(p.jobs, p.grain, gradient_jobs, &p);
-  else gradient_rounds(&p);
-  parallel_for(squares(&p), conv_max(FINISHED / (LANES * LANES * p.chunks), 1), finish_gradient,
-               &p);
-  tensor_release(space);
-  *done = !p.broken;
+  if (p.grain > 0 && !reserve(&p, e)) return false;
+  Winograd *own = settle(&p, gradient_place, s, e);
+  if (!own) return false;
+  if (p.grain > 0) s->first = (ParallelRange){p.jobs, p.grain, gradient_jobs, own};
+  else gradient_rounds(own);
+  int64_t grain = conv_max(FINISHED / (LANES * LANES * p.chunks), 1);
+  s->second = (ParallelRange){squares(&p), grain, finish_gradient, own};
   return true;
 }
 #endif

@@ -4,7 +4,7 @@
 #ifndef LATENT_SIMD_CHANNELS_H
 #define LATENT_SIMD_CHANNELS_H
 
-#include "base/parallel.h"
+#include "base/ranges.h"
 #include "simd/vec.h"
 
 #include <string.h>
@@ -68,7 +68,8 @@ enum { CHANNEL_STRIP = VEC_BYTES == 64 ? 8 : 4, CHANNEL_TILE = 16 };
 typedef struct ChannelSum {
   Channels c;
   const real *x;
-  double *partial; /* (chunks, channels) */
+  Tensor *space;
+  double *partial; /* (chunks, channels), in it */
 } ChannelSum;
 
 /* Adds the blocks from x on to `end`, in `vectors` vectors from column v on. */
@@ -118,21 +119,19 @@ static inline Tensor *channels_space(int64_t n, Error *e) {
   return tensor_new(DTYPE_REAL, &shape, e);
 }
 
-/* sums[i] = sum over rows of x[row][i] */
-static inline bool channel_sum(const real *x, int64_t rows, int64_t channels, real *sums,
-                               Error *e) {
-  ChannelSum s = {.c = channels_of(rows, channels), .x = x};
-  Tensor *partial = channels_space(s.c.chunks * channels, e);
-  if (!partial) return false;
-  if (!parallel_reserve(s.c.vectors * (int64_t)sizeof(Vec))) {
-    tensor_release(partial);
-    return error_set(e, "out of memory");
-  }
-  s.partial = partial->data;
-  parallel_for(rows, s.c.chunk, channel_sum_chunk, &s);
-  channels_total(&s.c, s.partial, sums);
-  tensor_release(partial);
+/* The sums over the rows of x, in one range of work: what that leaves in `partial`, channels_total
+ * adds up. */
+static inline bool channel_sum_begin(ChannelSum *s, const real *x, int64_t rows, int64_t channels,
+                                     Error *e) {
+  *s = (ChannelSum){.c = channels_of(rows, channels), .x = x};
+  if (!parallel_reserve(s->c.vectors * (int64_t)sizeof(Vec))) return error_set(e, "out of memory");
+  s->space = channels_space(s->c.chunks * channels, e);
+  if (!s->space) return false;
+  s->partial = s->space->data;
   return true;
+}
+static inline ParallelRange channel_sum_range(ChannelSum *s) {
+  return (ParallelRange){s->c.rows, s->c.chunk, channel_sum_chunk, s};
 }
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/parallel.h"
 #include "base/shortcuts.h"
+#include "simd/conv_stages.h"
 #include "simd/conv_tiles.h"
 #include "simd/workspace.h"
 
@@ -260,6 +261,7 @@ static void along_tables(Along *a, const ConvPhase phase[2], const real *bias) {
 
 static int64_t along_place(Along *a, int64_t taps, char *base) {
   int64_t used = 0, terms = taps * a->in;
+  workspace_take(base, &used, (int64_t)sizeof *a);
   int64_t places = a->cut.images * a->cut.rows * along_blocks(a) * (int64_t)sizeof(AlongPlace);
   a->offset = workspace_take(base, &used, terms * (int64_t)sizeof(int32_t));
   a->weights = workspace_take(base, &used, terms * a->out * (int64_t)sizeof(real));
@@ -293,21 +295,21 @@ static void along_group(Along *a) {
 /* result = bias + source correlated with the weights; of a batch that is not empty. */
 static bool conv_along(Along *a, const ConvPhase phase[2], const real *w, const real *bias,
                        int64_t kernel_width, int64_t in_step, int64_t out_step, int64_t work,
-                       Error *e) {
+                       ConvStages *s, Error *e) {
   along_group(a);
   a->terms = phase[1].taps * a->in;
   int64_t taps = phase[0].taps * phase[1].taps;
-  Tensor *space = workspace_new(along_place(a, taps, NULL), e);
-  if (!space) return false;
-  if (!parallel_reserve((a->cut.images * a->cut.image + LANES) * (int64_t)sizeof(real) + 64)) {
-    tensor_release(space);
+  if (!parallel_reserve((a->cut.images * a->cut.image + LANES) * (int64_t)sizeof(real) + 64))
     return error_set(e, "out of memory");
-  }
-  along_place(a, taps, space->data);
+  s->space = workspace_new(along_place(a, taps, NULL), e);
+  if (!s->space) return false;
+  along_place(a, taps, s->space->data);
   along_tables(a, phase, bias);
   along_terms(a, phase, w, kernel_width, in_step, out_step);
-  parallel_for(a->cut.jobs, conv_grain(a->cut.jobs, work * a->batch), along_jobs, a);
-  tensor_release(space);
+  Along *own = s->space->data;
+  *own = *a;
+  int64_t grain = conv_grain(a->cut.jobs, work * a->batch);
+  s->second = (ParallelRange){a->cut.jobs, grain, along_jobs, own};
   return true;
 }
 

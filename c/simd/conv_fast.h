@@ -102,6 +102,8 @@ typedef struct Correlation {
   ConvCut cut;
   int64_t batch, in, out;
   const real *source;
+  const real *w; /* (tap, in, out) at tap * in * out + i * in_step + o * out_step */
+  int64_t kernel_width, in_step, out_step;
   bool has_bias;
   const real *bias; /* padded to whole blocks */
   real *result;
@@ -176,19 +178,10 @@ static CorrelationPhase correlation_phase(const Correlation *c, int64_t number) 
   return p;
 }
 
-/* The weights, element (tap, in, out) of the kernel at tap * in * out + i * in_step + o * out_step,
- * on their way to be packed. */
-typedef struct CorrelationPack {
-  const Correlation *c;
-  const real *w;
-  int64_t kernel_width, in_step, out_step;
-} CorrelationPack;
-
-static const real *pack_tap(const CorrelationPack *k, const CorrelationPhase *p, int64_t y,
-                            int64_t x) {
+static const real *pack_tap(const Correlation *c, const CorrelationPhase *p, int64_t y, int64_t x) {
   int64_t ky = p->axis[0].weight + y * p->axis[0].weight_step;
   int64_t kx = p->axis[1].weight + x * p->axis[1].weight_step;
-  return k->w + (ky * k->kernel_width + kx) * k->c->in * k->c->out;
+  return c->w + (ky * c->kernel_width + kx) * c->in * c->out;
 }
 
 /* LANES by LANES weights, turned over: rows of inputs to rows of outputs. */
@@ -200,18 +193,18 @@ static void pack_turn(const real *from, int64_t step, real *to, int64_t wide) {
 }
 
 /* A tap's weights of n outputs, to rows of `wide`. */
-static void pack_block(const CorrelationPack *k, const real *tap, int64_t n, int64_t wide,
-                       bool spread, real *to) {
-  int64_t in = k->c->in, turned = 0;
-  if (k->in_step == 1 && n == wide) turned = in / LANES * LANES;
+static void pack_block(const Correlation *c, const real *tap, int64_t n, int64_t wide, bool spread,
+                       real *to) {
+  int64_t in = c->in, turned = 0;
+  if (c->in_step == 1 && n == wide) turned = in / LANES * LANES;
   for (int64_t i = 0; i < turned; i += LANES)
     for (int64_t o = 0; o < n; o += LANES)
-      pack_turn(tap + i + o * k->out_step, k->out_step, to + i * wide + o, wide);
+      pack_turn(tap + i + o * c->out_step, c->out_step, to + i * wide + o, wide);
   to += turned * wide;
   for (int64_t i = turned; i < in; i++, to += wide) {
-    if (k->out_step == 1) memcpy(to, tap + i * k->in_step, (size_t)n * sizeof(real));
+    if (c->out_step == 1) memcpy(to, tap + i * c->in_step, (size_t)n * sizeof(real));
     else
-      for (int64_t o = 0; o < n; o++) to[o] = tap[i * k->in_step + o * k->out_step];
+      for (int64_t o = 0; o < n; o++) to[o] = tap[i * c->in_step + o * c->out_step];
     for (int64_t o = n; o < wide; o++) to[o] = spread ? to[o - n] : 0;
   }
 }
@@ -228,8 +221,7 @@ static int64_t pack_items(const Correlation *c, const CorrelationPhase *p) {
 /* To weights[block][tap][in][out in the block]: some of the taps of the phases' blocks. */
 static void pack_taps(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
-  const CorrelationPack *k = context;
-  const Correlation *c = k->c;
+  const Correlation *c = context;
   const CorrelationPhase *p = c->phases;
   int64_t block = TILE_BLOCK * LANES, before = 0; /* items of the phases before */
   for (int64_t item = begin; item < end; item++) {
@@ -237,37 +229,37 @@ static void pack_taps(void *context, int64_t begin, int64_t end, int thread) {
     int64_t taps = p->axis[0].taps * p->axis[1].taps;
     int64_t o = (item - before) / taps * block, tap = (item - before) % taps;
     int64_t wide = conv_min(conv_vectors(c->out - o) * LANES, block);
-    const real *from = pack_tap(k, p, tap / p->axis[1].taps, tap % p->axis[1].taps);
-    pack_block(k, from + o * k->out_step, conv_min(c->out - o, wide), wide, p->taps.spread > 0,
+    const real *from = pack_tap(c, p, tap / p->axis[1].taps, tap % p->axis[1].taps);
+    pack_block(c, from + o * c->out_step, conv_min(c->out - o, wide), wide, p->taps.spread > 0,
                p->weights + o * taps * c->in + tap * c->in * wide);
   }
 }
 
 /* To weights[out][run][term, to whole vectors]. */
-static void pack_dots(const CorrelationPack *k, const CorrelationPhase *p) {
-  int64_t in = k->c->in, run = conv_vectors(p->taps.run) * LANES;
+static void pack_dots(const Correlation *c, const CorrelationPhase *p) {
+  int64_t in = c->in, run = conv_vectors(p->taps.run) * LANES;
   int64_t runs = p->taps.rows * p->taps.columns;
   memset(p->weights, 0, (size_t)p->weight_count * sizeof(real));
   bool merged = p->taps.columns < p->axis[1].taps;
   for (int64_t y = 0; y < p->axis[0].taps; y++)
     for (int64_t x = 0; x < p->axis[1].taps; x++) {
-      const real *tap = pack_tap(k, p, y, x);
+      const real *tap = pack_tap(c, p, y, x);
       real *to = p->weights + (merged ? y * run + x * in : (y * p->taps.columns + x) * run);
-      for (int64_t o = 0; o < k->c->out; o++)
+      for (int64_t o = 0; o < c->out; o++)
         for (int64_t i = 0; i < in; i++)
-          to[o * runs * run + i] = tap[i * k->in_step + o * k->out_step];
+          to[o * runs * run + i] = tap[i * c->in_step + o * c->out_step];
     }
 }
 
-static void correlation_pack(const CorrelationPack *k) {
-  const Correlation *c = k->c;
+/* What is to be packed of all phases; little is at once. */
+static ParallelRange correlation_pack(Correlation *c) {
   int64_t items = 0;
   for (int64_t f = 0; f < c->phase_count; f++) {
     items += pack_items(c, &c->phases[f]);
-    if (c->phases[f].dots) pack_dots(k, &c->phases[f]);
+    if (c->phases[f].dots) pack_dots(c, &c->phases[f]);
   }
   int64_t grain = conv_ceil(CONV_PACK, c->in * TILE_BLOCK * LANES);
-  parallel_for(items, parallel_whole(items, grain), pack_taps, (void *)k);
+  return (ParallelRange){items, parallel_whole(items, grain), pack_taps, c};
 }
 
 /* A block's tiles. They are functions of their own, so that each is compiled for its size alone. */
@@ -459,6 +451,7 @@ static int64_t correlation_fetches(const CorrelationPhase *p, int64_t places, in
 /* Places phases, tables, bias and weights in the workspace; the bytes they need. */
 static int64_t correlation_place(Correlation *c, char *base) {
   int64_t used = 0, padded = conv_vectors(c->out) * LANES * (int64_t)sizeof(real);
+  workspace_take(base, &used, (int64_t)sizeof *c);
   c->phases = workspace_take(base, &used, c->phase_count * (int64_t)sizeof(CorrelationPhase));
   c->bias = workspace_take(base, &used, padded);
   for (int64_t f = 0; f < c->phase_count; f++) {
@@ -500,14 +493,19 @@ static bool correlation_open(const Correlation *c) {
          c->axis[0].count * c->axis[1].count >= CONV_PIXELS && shortcut(CONV_OPEN);
 }
 
-/* result = bias + source correlated with the weights. */
+/* result = bias + source correlated with the weights: down, small = bias + w * big; up,
+ * big = bias + w' * small. */
 static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, const real *w,
-                           const real *bias, real *result, Error *e) {
+                           const real *bias, real *result, ConvStages *s, Error *e) {
   Correlation c = {.axis = {conv_axis(g, 0, up), conv_axis(g, 1, up)},
                    .batch = g->batch,
                    .in = up ? g->small_channels : g->big_channels,
                    .out = up ? g->big_channels : g->small_channels,
                    .source = source,
+                   .w = w,
+                   .kernel_width = g->kernel[1],
+                   .in_step = up ? g->weight_small : g->weight_big,
+                   .out_step = up ? g->weight_big : g->weight_small,
                    .has_bias = bias != NULL,
                    .result = result};
   int64_t pixels = g->small[0] * g->small[1];
@@ -519,8 +517,6 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
   c.phase_count =
       conv_min(c.axis[0].phases, c.axis[0].out) * conv_min(c.axis[1].phases, c.axis[1].out);
   if (c.batch == 0) return true;
-  int64_t in_step = up ? g->weight_small : g->weight_big;
-  int64_t out_step = up ? g->weight_big : g->weight_small;
   if (correlation_along(&c)) {
     Along a = {.axis = {c.axis[0], c.axis[1]},
                .cut = c.cut,
@@ -530,37 +526,24 @@ static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, c
                .source = source,
                .result = result};
     ConvPhase axis[2] = {conv_phase(&c.axis[0], 0), conv_phase(&c.axis[1], 0)};
-    return conv_along(&a, axis, w, bias, g->kernel[1], in_step, out_step, work, e);
+    return conv_along(&a, axis, w, bias, g->kernel[1], c.in_step, c.out_step, work, s, e);
   }
-  Tensor *space = workspace_new(correlation_place(&c, NULL), e);
-  if (!space) return false;
   int64_t patches = c.open ? 8 * g->kernel[0] * g->kernel[1] * c.in * (int64_t)sizeof(real) : 0;
-  if (!parallel_reserve(conv_window_bytes(&c.cut) + patches + 64)) {
-    tensor_release(space);
+  if (!parallel_reserve(conv_window_bytes(&c.cut) + patches + 64))
     return error_set(e, "out of memory");
-  }
-  correlation_place(&c, space->data);
+  s->space = workspace_new(correlation_place(&c, NULL), e);
+  if (!s->space) return false;
+  correlation_place(&c, s->space->data);
   real *padded = (real *)c.bias;
   memset(padded, 0, (size_t)(conv_vectors(c.out) * LANES) * sizeof(real));
   for (int64_t o = 0; bias && o < conv_vectors(c.out) * LANES; o++) padded[o] = bias[o % c.out];
-  correlation_pack(&(CorrelationPack){&c, w, g->kernel[1], in_step, out_step});
   c.parts = c.gaps ? 1 : correlation_parts(&c, c.cut.jobs, work * c.batch);
+  Correlation *own = s->space->data;
+  *own = c;
   int64_t jobs = c.cut.jobs * c.parts;
-  parallel_for(jobs, conv_grain(jobs, work * c.batch), correlation_jobs, &c);
-  tensor_release(space);
+  s->first = correlation_pack(own);
+  s->second = (ParallelRange){jobs, conv_grain(jobs, work * c.batch), correlation_jobs, own};
   return true;
-}
-
-/* small = bias + w * big */
-static bool conv_down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
-                      real *small, Error *e) {
-  return conv_correlate(g, false, big, w, bias, small, e);
-}
-
-/* big = bias + w' * small */
-static bool conv_up(const ConvGeometry *g, const real *small, const real *w, const real *bias,
-                    real *big, Error *e) {
-  return conv_correlate(g, true, small, w, bias, big, e);
 }
 
 #endif

@@ -420,6 +420,7 @@ static void gradient_lay(void *context, int64_t begin, int64_t end, int thread) 
 
 static int64_t gradient_place(WeightGradient *g, char *base) {
   int64_t used = 0;
+  workspace_take(base, &used, (int64_t)sizeof *g);
   g->tap = workspace_take(base, &used, g->rows * (int64_t)sizeof(int32_t));
   g->bounds =
       workspace_take(base, &used, conv_ceil(g->rows, g->tile) * (int64_t)sizeof(ConvBounds));
@@ -486,25 +487,30 @@ static int64_t gradient_fetches(const WeightGradient *g) {
   return g->cut.pixels / CONV_PIECE * (gradient_all_tiles(g) / g->parts) * gradient_across(g);
 }
 
-/* Runs the jobs, adds what they leave, and lays it out. */
-static void gradient_run(WeightGradient *g) {
+/* The jobs, then the adding of what they leave and the laying out. What goes before these two, or
+ * between them, is done at once. */
+static void gradient_stages(WeightGradient *g, ConvStages *s) {
   int64_t copied = g->cut.jobs * g->cut.images;
   if (g->windows)
     parallel_for(copied, parallel_whole(copied, conv_ceil(CONV_COPIED, g->cut.image)),
                  gradient_windows, g);
   int64_t jobs = g->parts > 1 ? g->parts * g->chunks * g->grain : g->cut.jobs;
-  parallel_for(jobs, g->apart ? conv_grain(jobs, gradient_filled(g)) : g->grain, gradient_jobs, g);
+  int64_t grain = g->apart ? conv_grain(jobs, gradient_filled(g)) : g->grain;
   int64_t places = gradient_places(g), rows = g->taps.rows * g->taps.columns * g->taps.run;
-  if (g->stretches && places > 1)
+  if (g->stretches && places > 1) {
+    parallel_for(jobs, grain, gradient_jobs, g);
     parallel_for(g->buffer, conv_ceil(CONV_ADDED, places), gradient_add_chunks, g);
+  } else {
+    s->first = (ParallelRange){jobs, grain, gradient_jobs, g};
+  }
   int64_t cost = g->stretches ? GRADIENT_LAID : places + GRADIENT_LAID; /* of a real */
   int64_t chunks = conv_max(rows * g->small_channels * cost / CONV_ADDED, 1);
-  parallel_for(rows, conv_ceil(rows, chunks * LANES) * LANES, gradient_lay, g);
+  s->second = (ParallelRange){rows, conv_ceil(rows, chunks * LANES) * LANES, gradient_lay, g};
 }
 
 /* dw = big * small, summed over the small pixels */
 static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, const real *small,
-                                 real *dw, Error *e) {
+                                 real *dw, ConvStages *s, Error *e) {
   WeightGradient g = {.axis = {conv_axis(geometry, 0, false), conv_axis(geometry, 1, false)},
                       .batch = geometry->batch,
                       .big_channels = geometry->big_channels,
@@ -531,17 +537,16 @@ static bool conv_weight_gradient(const ConvGeometry *geometry, const real *big, 
   gradient_chunks(&g, work * g.batch);
   g.parts = gradient_parts(&g);
   g.fetches = gradient_fetches(&g);
-  Tensor *space = workspace_new(gradient_place(&g, NULL), e);
-  if (!space) return false;
   int64_t wide = g.lines * g.axis[1].count * g.small_channels + LANES;
-  if (!parallel_reserve(conv_window_bytes(&g.cut) + wide * (int64_t)sizeof(real) + 64)) {
-    tensor_release(space);
+  if (!parallel_reserve(conv_window_bytes(&g.cut) + wide * (int64_t)sizeof(real) + 64))
     return error_set(e, "out of memory");
-  }
-  gradient_place(&g, space->data);
+  s->space = workspace_new(gradient_place(&g, NULL), e);
+  if (!s->space) return false;
+  gradient_place(&g, s->space->data);
   gradient_tables(&g);
-  gradient_run(&g);
-  tensor_release(space);
+  WeightGradient *own = s->space->data;
+  *own = g;
+  gradient_stages(own, s);
   return true;
 }
 

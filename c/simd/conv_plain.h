@@ -1,10 +1,10 @@
 /* Floor 2: convolutions as their definition reads, for the double build: the oracle of the kernels
- * in conv_fast.h, which offers the same three functions. One loop visits every product of a big
+ * in conv_fast.h, which offers the same two functions. One loop visits every product of a big
  * pixel, a small pixel and the weight between them. */
 #ifndef LATENT_SIMD_CONV_PLAIN_H
 #define LATENT_SIMD_CONV_PLAIN_H
 
-#include "simd/conv_geometry.h"
+#include "simd/conv_stages.h"
 
 #include <string.h>
 
@@ -44,28 +44,21 @@ static void conv_start(real *out, int64_t pixels, int64_t channels, const real *
     for (int64_t c = 0; c < channels; c++) out[p * channels + c] = bias ? bias[c] : 0;
 }
 
-/* small = bias + w * big */
-static bool conv_down(const ConvGeometry *g, const real *big, const real *w, const real *bias,
-                      real *small, Error *e) {
-  (void)e;
-  conv_start(small, g->batch * g->small[0] * g->small[1], g->small_channels, bias);
-  conv_visit(g, CONV_DOWN, (real *)big, small, (real *)w);
-  return true;
-}
-
-/* big = bias + w' * small */
-static bool conv_up(const ConvGeometry *g, const real *small, const real *w, const real *bias,
-                    real *big, Error *e) {
-  (void)e;
-  conv_start(big, g->batch * g->big[0] * g->big[1], g->big_channels, bias);
-  conv_visit(g, CONV_UP, big, (real *)small, (real *)w);
+/* Down, small = bias + w * big, or up, big = bias + w' * small; all of it at once. */
+static bool conv_correlate(const ConvGeometry *g, bool up, const real *source, const real *w,
+                           const real *bias, real *result, ConvStages *s, Error *e) {
+  (void)s, (void)e;
+  const int64_t *size = up ? g->big : g->small;
+  conv_start(result, g->batch * size[0] * size[1], up ? g->big_channels : g->small_channels, bias);
+  if (up) conv_visit(g, CONV_UP, result, (real *)source, (real *)w);
+  else conv_visit(g, CONV_DOWN, (real *)source, result, (real *)w);
   return true;
 }
 
 /* dw = big * small */
 static bool conv_weight_gradient(const ConvGeometry *g, const real *big, const real *small,
-                                 real *dw, Error *e) {
-  (void)e;
+                                 real *dw, ConvStages *s, Error *e) {
+  (void)s, (void)e;
   conv_start(dw, g->kernel[0] * g->kernel[1], g->big_channels * g->small_channels, NULL);
   conv_visit(g, CONV_WEIGHT, (real *)big, (real *)small, dw);
   return true;
