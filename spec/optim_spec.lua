@@ -245,6 +245,20 @@ describe("a gradient that is zeroed", function()
     assert.equal(bits(minus + minus + 0), bits(w.grad))
   end)
 
+  it("is its leaf's alone, also where two get the same one", function()
+    local a, b = zeroed{5, 6, 7, 8}, zeroed{5, 6, 7, 8}
+    ;(a + b):backward(lt.tensor{1, 2, 3, 4})
+    a.grad:add_(1)
+    assert.close(a.grad, {2, 3, 4, 5})
+    assert.close(b.grad, {1, 2, 3, 4})
+    local seed = lt.tensor{1, 2, 3, 4}
+    a:zero_grad()
+    a:reshape(2, 2):reshape(4):backward(seed)
+    a.grad:add_(1)
+    assert.close(a.grad, {2, 3, 4, 5})
+    assert.close(seed, {1, 2, 3, 4})
+  end)
+
   it("is zeroed at once where somebody holds it", function()
     local w = lt.param(lt.ones(3))
     w:sum():backward()

@@ -88,12 +88,18 @@ bool var_zero_grad(Var *v, Error *e) {
   return true;
 }
 
+/* In the place of zeros that nobody has written dx comes itself, where it is its storage's alone:
+ * it lies in the cache. */
 static bool gather_leaf(Var *leaf, Tensor *dx, Error *e) {
   if (!leaf->zeroed) return gather(&leaf->grad, dx, e);
-  isa(dx->dtype)->add_into(leaf->grad, dx, true);
+  bool shared = !held_once(dx);
+  Tensor *sum = shared ? leaf->grad : dx, *other = shared ? dx : leaf->grad;
+  isa(dx->dtype)->add_into(sum, dx, true);
+  leaf->grad = sum;
   leaf->zeroed = false;
-  leaf->grad->storage->version++;
-  tensor_release(dx);
+  sum->storage->version++;
+  sum->storage->part_by = NULL;
+  tensor_release(other);
   return true;
 }
 

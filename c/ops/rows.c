@@ -136,13 +136,11 @@ static void add_chunk(void *context, int64_t begin, int64_t end, int thread) {
   for (int64_t i = begin; i < end; i++) a[i] += b[i];
 }
 
-/* The sum with zeros: of -0 it is 0. */
+/* The sum with zeros: of -0 it is 0. `from` may be `to`. */
 static void first_chunk(void *context, int64_t begin, int64_t end, int thread) {
   (void)thread;
   const Whole *w = context;
-  real *restrict a = w->to;
-  const real *restrict b = w->from;
-  for (int64_t i = begin; i < end; i++) a[i] = 0 + b[i];
+  for (int64_t i = begin; i < end; i++) w->to[i] = 0 + w->from[i];
 }
 
 void ISA_NAME(add_into)(Tensor *to, const Tensor *from, bool fresh) {

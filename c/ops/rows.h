@@ -6,7 +6,8 @@
 
 /* broadcast.h's broadcast_sum */
 typedef bool BroadcastSumFunction(const Tensor *from, Tensor *to, double n, Error *e);
-/* to += from, of the same shape; to is taken for zeros, whatever is in it, where `fresh` says so */
+/* to += from, of the same shape; to is taken for zeros, whatever is in it, where `fresh` says so,
+ * and may then be `from` itself */
 typedef void AddIntoFunction(Tensor *to, const Tensor *from, bool fresh);
 /* t *= factor, rounded to its type first */
 typedef void ScaleFunction(Tensor *t, double factor);
