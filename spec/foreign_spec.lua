@@ -14,6 +14,7 @@ describe("a name of another library", function()
   local OWNERS = {
     tensor = {lt.ones(2), "a tensor", core.methods}, lt = {lt, "lt", lt}, nn = {nn, "nn", nn},
     data = {data, "data", data}, optim = {optim, "optim", optim}, plot = {plot, "plot", plot},
+    schedule = {optim.schedule, "schedule", optim.schedule},
     module = {model, "a module", getmetatable(nn.Sequential).__index},
     optimiser = {optim.SGD(model:parameters(), {lr = 1}), "an optimiser",
       getmetatable(optim.SGD(model:parameters(), {lr = 1}))},
@@ -46,6 +47,7 @@ describe("a name of another library", function()
         check(text, "%f[%w]optim%.([%w_]+)", optim, "optim.")
         check(text, "%f[%w]data%.([%w_]+)", data, "data.")
         check(text, "%f[%w]plot%.([%w_]+)", plot, "plot.")
+        check(text, "%f[%w]schedule%.([%w_]+)", optim.schedule, "schedule.")
         check(text, "%f[%w][xyp]:([%w_]+)", core.methods, "Tensor:")
         check(text, "%):([%w_]+)", core.methods, "Tensor:")
         check(text, "model:([%w_]+)", getmetatable(nn.Sequential).__index, "Module:")
@@ -79,7 +81,7 @@ describe("a name of another library", function()
   end)
 
   it("does not hide that another name is nil", function()
-    for _, owner in ipairs{lt, nn, optim, data, plot, model} do assert.is_nil(owner.no_such_name) end
+    for _, owner in ipairs{lt, nn, optim, data, plot, optim.schedule, model} do assert.is_nil(owner.no_such_name) end
     assert.is_nil(lt[1])
     assert.misuse(function() local _ = lt.ones(1).reshap end, 'a tensor has no method or field "reshap" %(did you mean')
   end)

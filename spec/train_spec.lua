@@ -357,7 +357,7 @@ describe("train", function()
       local opts = plain()
       opts.loader:next()
       assert.misuse(function() train.new(opts) end,
-        "train.new: loader: expected one at the beginning of an epoch, got one at 2")
+        "train.new: loader: expected one at the beginning of an epoch, got one at 2; make it anew")
     end)
 
     it("what the loop is given", function()

@@ -17,7 +17,7 @@ local function check_tensor(fname, name, x, dims)
     raise(("%s: %s: expected a tensor, got %s"):format(fname, name, options.describe(x)))
   end
   if dims and x:dim() ~= dims then
-    raise(("%s: %s: expected %d axes, got %s"):format(fname, name, dims, shapes.text(x)))
+    raise(("%s: %s: expected %d ax%ss, got %s"):format(fname, name, dims, dims == 1 and "i" or "e", shapes.text(x)))
   end
   return x
 end

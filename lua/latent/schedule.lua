@@ -7,6 +7,7 @@
 -- for step = 1, 9380 do opt.lr = lr(step) ... end
 -- @module latent.schedule
 local core = require "latent.core"
+local foreign = require "latent.base.foreign"
 local options = require "latent.base.options"
 
 local M = {}
@@ -402,4 +403,4 @@ end
 
 core.methods_of(Plateau, "plateau")
 
-return M
+return setmetatable(M, foreign.asked("schedule", "schedule"))

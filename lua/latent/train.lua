@@ -310,7 +310,8 @@ local function begin(run, resumes)
   end
   local place = run.loader:state()
   if not run.resumed and (place.position or 0) ~= 0 then
-    raise(("%s: loader: expected one at the beginning of an epoch, got one at %s"):format(NAME, place.position))
+    raise(("%s: loader: expected one at the beginning of an epoch, got one at %s; make it anew"):format(NAME,
+      place.position))
   end
   run.file, message = logs.open(run.log_path, lines)
   if not run.file then return nil, message end

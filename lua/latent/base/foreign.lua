@@ -203,6 +203,20 @@ M.data = entries{
   ["read_csv"] = "data.csv(path)",
 }
 
+--- Schedules of torch.optim.lr_scheduler and Keras.
+M.schedule = entries{
+  ["CosineAnnealingLR CosineAnnealing cosine_annealing CosineDecay"] = "schedule.cosine(value, {steps = n})",
+  ["StepLR step_lr"] = "schedule.step(value, {every = n, factor = 0.1})",
+  ["MultiStepLR"] = "schedule.multistep(value, opts)",
+  ["ExponentialLR ExponentialDecay"] = "schedule.exponential(value, opts)",
+  ["LinearLR"] = "schedule.linear(first, opts)",
+  ["CyclicLR"] = "schedule.cyclical(inner, opts)",
+  ["OneCycleLR"] = "schedule.one_cycle(value, opts)",
+  ["SequentialLR ChainedScheduler"] = "schedule.sequence(parts), or schedule.product(factors)",
+  ["ReduceLROnPlateau"] = "schedule.plateau(value, opts)",
+  ["LambdaLR"] = "a function of the step: opt.lr = f(step)",
+}
+
 --- Functions of matplotlib and Torch7's gnuplot.
 M.plot = entries{
   ["plot line semilogx semilogy loglog errorbar fill_between"] =

@@ -147,7 +147,7 @@ end
 -- The names in what is to be written for a name of another library.
 local function foreign_names(word)
   local names = {}
-  for _, which in ipairs{"tensor", "lt", "nn", "optim", "data", "plot", "module", "optimiser"} do
+  for _, which in ipairs{"tensor", "lt", "nn", "optim", "data", "plot", "schedule", "module", "optimiser"} do
     for name, text in pairs(foreign[which]) do
       if name:lower() == word then
         for module in text:gmatch '"latent%.([%w_]+)"' do names[module] = true end
