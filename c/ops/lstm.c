@@ -167,9 +167,17 @@ static bool weight_gradient(const Lstm *l, const Call *c, const real *h, const r
          (l->time == 1 || ISA_NAME(gemm_all)(&p[1], 1, NULL, e));
 }
 
+/* The weight turned over, once for all steps. */
+static void turn(const Lstm *l, const real *weight, real *turned) {
+  int64_t n = l->hidden, wide = GATES * n;
+  for (int64_t j = 0; j < wide; j += 8)
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t k = j; k < j + 8 && k < wide; k++) turned[k * n + i] = weight[i * wide + k];
+}
+
 /* From the last step to the first; dhidden and dcell end as the first state's gradients. */
-static bool steps_back(const Lstm *l, const Call *c, const real *dy, real *da, real *dhidden,
-                       real *dcell, Error *e) {
+static bool steps_back(const Lstm *l, const Call *c, const real *dy, const real *turned, real *da,
+                       real *dhidden, real *dcell, Error *e) {
   const real *activated = reals(c->extra[0]);
   real *cells = reals(c->extra[1]);
   memset(dhidden, 0, (size_t)l->state * sizeof(real));
@@ -189,8 +197,7 @@ static bool steps_back(const Lstm *l, const Call *c, const real *dy, real *da, r
                  .n = l->hidden,
                  .k = GATES * l->hidden,
                  .a = s.gates,
-                 .b = reals(c->in[2]),
-                 .b_transposed = true,
+                 .b = turned,
                  .c = dhidden,
                  .count = 1};
     if (!ISA_NAME(gemm_all)(&p, 1, NULL, e)) return false;
@@ -202,11 +209,14 @@ static bool lstm_backward(const Call *c, const Tensor *y, const Tensor *dy, Tens
                           Error *e) {
   Lstm l = lstm_of(c);
   int64_t gates = dx[0] ? 0 : l.time * l.row, states = dx[1] ? 0 : 2 * l.state;
-  Tensor *space = workspace_new((gates + states) * (int64_t)sizeof(real), e);
+  int64_t weights = GATES * l.hidden * l.hidden;
+  Tensor *space = workspace_new((weights + gates + states) * (int64_t)sizeof(real), e);
   if (!space) return false;
-  real *da = dx[0] ? reals(dx[0]) : reals(space);
-  real *dstate = dx[1] ? reals(dx[1]) : reals(space) + gates;
-  bool ok = steps_back(&l, c, reals(dy), da, dstate, dstate + l.state, e) &&
+  real *turned = reals(space), *rest = turned + weights;
+  turn(&l, reals(c->in[2]), turned);
+  real *da = dx[0] ? reals(dx[0]) : rest;
+  real *dstate = dx[1] ? reals(dx[1]) : rest + gates;
+  bool ok = steps_back(&l, c, reals(dy), turned, da, dstate, dstate + l.state, e) &&
             (!dx[2] || weight_gradient(&l, c, reals(y), da, reals(dx[2]), e));
   tensor_release(space);
   return ok;
