@@ -268,6 +268,8 @@ describe("the command latent", function()
     end
     assert.equal("tensor [] float32\n2\nstatus 0", run "-e 'local x = lt.ones(2)' -e 'x = x * 1; x:sum()'")
     assert.equal("status 0", run "-e 'lt.ones(2);'")
+    assert.equal("2\n4\nstatus 0", run "-e '1 + 1' -e '_ * 2'")
+    assert.equal("6\nstatus 0", run "-e '3;' -e '_ * 2'")
     assert.equal("3\nstatus 0", run("", "1 + 2"))
     assert.equal("1\n4\nstatus 0", run("", "#!/usr/bin/env latent\nlocal x = 1\nprint(x)\nx + 3"))
     assert.equal("lines figure, 900 x 600\nstatus 0", run "-e 'plot.lines{{y = {1, 2}}}'")

@@ -121,6 +121,10 @@ local function timed(source)
   return (" "):rep(#head) .. rest
 end
 
+local function keep(scope, values)
+  if values.n > 0 and values[1] ~= nil then rawset(scope.environment, "_", values[1]) end
+end
+
 -- Computes Lua; true where it wants more lines.
 local function compute(session, source, is_timed)
   local scope, face = session.scope, session.face
@@ -134,7 +138,7 @@ local function compute(session, source, is_timed)
   local values, problem = guarded(f)
   wall, processor = clock() - wall, processor_time() - processor
   if values and values.n > 0 then
-    if values[1] ~= nil then rawset(scope.environment, "_", values[1]) end
+    keep(scope, values)
     if not more then -- a semicolon at the end keeps quiet
       values, problem = guarded(function() face.show(worth_showing(values)) end)
     end
@@ -195,6 +199,10 @@ function Session:load(path) return load_kept(path, self.scope) end
 --- Prints values as the prompt does.
 -- @tparam table values with their number `n`
 function Session:show(values) own(self.face.show, worth_showing(values)) end
+
+--- Keeps the first of some values as `_`, as the prompt does.
+-- @tparam table values with their number `n`
+function Session:keep(values) keep(self.scope, values) end
 
 --- Whether a piece of code asks it to end, `exit` or `quit`.
 -- @tparam string source

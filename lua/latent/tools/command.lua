@@ -107,6 +107,7 @@ end
 -- Runs a chunk, and has a session show what it gives.
 local function run_shown(session, f, message, silent, ...)
   local status, values = run(f, message, ...)
+  if status == 0 then session:keep(values) end
   if status == 0 and not silent then session:show(values) end
   return status
 end
