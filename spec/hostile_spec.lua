@@ -1,5 +1,5 @@
 -- What a review broke the library with: none of it may crash or pass unnoticed.
-local lt = require "latent"
+local lt, optim = require "latent", require "latent.optim"
 require "spec.support.misuse"
 require "spec.support.close"
 
@@ -159,6 +159,25 @@ describe("hostile use", function()
     p.grad = q.grad;
     (p + q):sum():backward()
     assert.same({{4}, {4}}, {p.grad:table(), q.grad:table()})
+  end)
+
+  it("of a class far below the library's, wherever Lua's stack is full", function()
+    local w = lt.param(lt.ones(1))
+    local opt = optim.SGD({w}, {lr = 1})
+    local class = getmetatable(opt)
+    for _ = 1, 14 do
+      local below = setmetatable({}, class)
+      below.__index, class = below, below
+    end
+    setmetatable(opt, class)
+    local function steps_at(depth)
+      if depth > 0 then return (steps_at(depth - 1)) end
+      return (opt:zero_grad())
+    end
+    for depth = 1, 120 do coroutine.wrap(steps_at)(depth) end
+    w.grad = lt.ones(1)
+    opt:step()
+    assert.equal(0, w:item())
   end)
 
   it("of arguments that mean nothing", function()

@@ -33,6 +33,8 @@ static bool has_class(lua_State *L) {
     if (lua_rawget(L, -2) != LUA_TTABLE) break;
     found = lua_rawequal(L, -1, lua_upvalueindex(2));
     if (found) break;
+    lua_replace(L, top + 1); /* the stack has room for a few values only */
+    lua_settop(L, top + 1);
   }
   lua_settop(L, top);
   return found;
