@@ -26,6 +26,10 @@ enum {
   DEEP_LEAST = 8,         /* blocks of depth from which on a product may be cut by these, ... */
   DEEP_NUMBERS = 1 << 17, /* ... as long as the sums of all are no more than that */
   SMALL_COLUMNS = 128,    /* the most of a small product */
+  /* From so many products, columns and terms on turning tiles are worth packing a. */
+  TURNING_PRODUCTS = 1 << 16,
+  TURNING_COLUMNS = 4 * TILE_COLUMNS,
+  TURNING_DEPTH = 24,
   PAGE = 4096 / (int)sizeof(real)
 };
 
@@ -87,8 +91,10 @@ enum { MOST_PANELS = THIN_PANELS > BLOCK_PANELS ? THIN_PANELS : BLOCK_PANELS };
  * and can be read in parts. The products of a batch are shared out whole. */
 static bool is_small(const Plan *p) {
   bool wide = p->m <= WIDE_ROWS && p->n > TILE_COLUMNS;
+  bool turns = TILE_TURNS && p->n >= TURNING_COLUMNS && p->k >= TURNING_DEPTH;
   return !wide && p->k <= TILE_DEPTH && p->n <= SMALL_COLUMNS && p->m <= MOST_PANELS * TILE_ROWS &&
-         p->m * p->n * p->k < 2 * JOB_PRODUCTS && shortcut(PRODUCT_SMALL);
+         p->m * p->n * p->k < (turns ? TURNING_PRODUCTS : 2 * JOB_PRODUCTS) &&
+         shortcut(PRODUCT_SMALL);
 }
 
 static bool lies_small(const Plan *p) {
