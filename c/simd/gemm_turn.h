@@ -61,7 +61,8 @@ VEC_INLINE void turn_multiply(const Tile *t, const int vecs, const bool packed, 
         turn_add(sum, a, b, NULL, vecs, form) + TILE_COLUMNS;
   else VEC_TWO_ROUNDS for (int64_t p = 0; p < t->depth; p++, a += TURN_STEP) {
       if (vecs == TILE_VECS) __builtin_prefetch(t->next + p * t->next_step);
-      b = turn_add(sum, a, b, t->copy + p * TILE_COLUMNS, vecs, form) + t->b_step;
+      real *copy = form == COPY ? t->copy + p * TILE_COLUMNS : NULL;
+      b = turn_add(sum, a, b, copy, vecs, form) + t->b_step;
     }
   VEC_UNROLL for (int r = 0; r < TILE_ROWS; r += LANES) VEC_UNROLL for (int v = 0; v < vecs; v++)
       turn_back(sum + r * vecs + v, vecs);
