@@ -218,7 +218,8 @@ static bool in_groups(const ConvGeometry *whole, const Task *t, Error *e) {
 
 /* Is each channel a group? */
 static bool is_depthwise(const ConvGeometry *g) {
-  return g->groups > 1 && g->groups == g->big_channels && g->groups == g->small_channels;
+  return g->groups > 1 && g->groups == g->big_channels && g->groups == g->small_channels &&
+         depth_takes(g->groups);
 }
 
 static bool run_grouped(const ConvGeometry *g, const Task *t, Error *e) {

@@ -74,6 +74,16 @@ VEC_INLINE void depth_line(const DepthPixels *d, const real *x, real *y, const i
   }
 }
 
+/* Where code counts more than speed (no page trains such a model, and double precision is for
+ * checks) there are fewer forms, none of them for fewer channels than lanes. */
+#if defined LATENT_DOUBLE || defined __wasm__
+enum { DEPTH_SHORT = 1 };
+#else
+enum { DEPTH_SHORT = 0 };
+#endif
+
+static inline bool depth_takes(int64_t channels) { return !DEPTH_SHORT || channels >= LANES; }
+
 /* `pixels` by `vectors`: as many sums as a multiply-add takes to be done, twice over, where pixels
  * and channels are enough. */
 #define DEPTH_LINE(pixels, vectors)                                                                \
@@ -88,7 +98,8 @@ DEPTH_LINE(4, 1)
 DEPTH_LINE(1, 4)
 DEPTH_LINE(1, 1)
 /* Of fewer channels than lanes. */
-static __attribute__((noinline)) void depth_line_few(const DepthPixels *d, const real *x, real *y) {
+static __attribute__((noinline, unused)) void depth_line_few(const DepthPixels *d, const real *x,
+                                                             real *y) {
   DepthPixels own = *d;
   int lanes = (int)d->channels;
   if (d->count >= 8) depth_line(&own, x, y, 8, 1, lanes);
@@ -98,7 +109,8 @@ static __attribute__((noinline)) void depth_line_few(const DepthPixels *d, const
 static void depth_pixels(const DepthPixels *d) {
   int64_t vectors = d->channels / LANES;
   void (*line)(const DepthPixels *, const real *, real *);
-  if (vectors < 1) line = depth_line_few;
+  if (DEPTH_SHORT) line = d->count >= 4 ? depth_line_4_1 : depth_line_1_1;
+  else if (vectors < 1) line = depth_line_few;
   else if (d->count >= 8) line = depth_line_8_1;
   else if (d->count >= 4) line = vectors >= 2 ? depth_line_4_2 : depth_line_4_1;
   else line = vectors >= 4 ? depth_line_1_4 : depth_line_1_1;
@@ -239,9 +251,9 @@ VEC_INLINE void depth_sums(const DepthPixels *d, const DepthTaps *t, int64_t c, 
 }
 
 #define DEPTH_SUMS(taps)                                                                           \
-  static __attribute__((noinline)) void depth_sums_##taps(                                         \
+  static __attribute__((noinline, unused)) void depth_sums_##taps(                                 \
       const DepthPixels *d, const DepthTaps *t, int64_t c, real *sums, int lanes) {                \
-    if (lanes == LANES) depth_sums(d, t, c, sums, taps, LANES);                                    \
+    if (DEPTH_SHORT || lanes == LANES) depth_sums(d, t, c, sums, taps, LANES);                     \
     else depth_sums(d, t, c, sums, taps, lanes);                                                   \
   }
 DEPTH_SUMS(9)
@@ -266,7 +278,8 @@ static void depth_add(const DepthGradient *g, const DepthPixels *d, const ConvSp
   for (int64_t v = 0; v < g->width; v += LANES) {
     int64_t c = conv_min(v, g->channels - lanes), done = 0;
     while (done < count) {
-      int64_t left = count - done, n = left >= 9 ? 9 : left >= 6 ? 6 : left >= 3 ? 3 : 1;
+      int64_t left = count - done, n = left >= 3 ? 3 : 1;
+      if (!DEPTH_SHORT && left >= 6) n = left >= 9 ? 9 : 6;
       DepthTaps t;
       for (int64_t k = 0; k < n; k++) {
         int64_t row = (done + k) / d->taps[1], column = (done + k) % d->taps[1];
@@ -274,8 +287,8 @@ static void depth_add(const DepthGradient *g, const DepthPixels *d, const ConvSp
         t.source[k] = row * d->source_tap[0] + column * d->source_tap[1];
         t.sums[k] = tap * g->width + v;
       }
-      if (n == 9) depth_sums_9(d, &t, c, sums, lanes);
-      else if (n == 6) depth_sums_6(d, &t, c, sums, lanes);
+      if (!DEPTH_SHORT && n == 9) depth_sums_9(d, &t, c, sums, lanes);
+      else if (!DEPTH_SHORT && n == 6) depth_sums_6(d, &t, c, sums, lanes);
       else if (n == 3) depth_sums_3(d, &t, c, sums, lanes);
       else depth_sums_1(d, &t, c, sums, lanes);
       done += n;
