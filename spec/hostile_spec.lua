@@ -180,6 +180,20 @@ describe("hostile use", function()
     assert.equal(0, w:item())
   end)
 
+  it("of an optimiser behind a wrapper of the user's own", function()
+    local w, calls = lt.param(lt.ones(1)), 0
+    local opt = optim.SGD({w}, {lr = 1})
+    local wrapper = setmetatable({}, {__index = function(_, name)
+      calls = calls + 1
+      return opt[name]
+    end})
+    w.grad = lt.ones(1)
+    wrapper:step()
+    assert.equal(0, w:item())
+    assert(calls > 1)
+    assert.misuse(function() opt.step(w) end, "step: expected an optimiser, got a tensor")
+  end)
+
   it("of arguments that mean nothing", function()
     for name, f in pairs{
       zeros = function() lt.zeros({2, 3}, 7) end, eye = function() lt.eye(2, 3) end,

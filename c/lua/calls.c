@@ -20,7 +20,8 @@ static int pass_on(lua_State *L) {
   return finish(L, LUA_OK, 0);
 }
 
-/* Is the first argument of the class in upvalue 2, or of one below it? */
+/* Is the first argument of the class in upvalue 2, or of one below it? What a table's function
+ * gives for its fields, a wrapper's of the user's own, nobody can tell. */
 static bool has_class(lua_State *L) {
   bool found = false;
   int top = lua_gettop(L);
@@ -30,9 +31,9 @@ static bool has_class(lua_State *L) {
     found = lua_rawequal(L, -1, lua_upvalueindex(2));
     if (found) break; /* as a rule at once: a method's check has to cost nothing */
     lua_pushliteral(L, "__index");
-    if (lua_rawget(L, -2) != LUA_TTABLE) break;
-    found = lua_rawequal(L, -1, lua_upvalueindex(2));
-    if (found) break;
+    int kind = lua_rawget(L, -2);
+    found = kind == LUA_TFUNCTION ? lua_istable(L, 1) : lua_rawequal(L, -1, lua_upvalueindex(2));
+    if (found || kind != LUA_TTABLE) break;
     lua_replace(L, top + 1); /* the stack has room for a few values only */
     lua_settop(L, top + 1);
   }
