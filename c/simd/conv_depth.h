@@ -74,15 +74,23 @@ VEC_INLINE void depth_line(const DepthPixels *d, const real *x, real *y, const i
   }
 }
 
-/* Where code counts more than speed (no page trains such a model, and double precision is for
- * checks) there are fewer forms, none of them for fewer channels than lanes. */
-#if defined LATENT_DOUBLE || defined __wasm__
+/* Where code counts more than speed there are fewer forms, none of them for fewer channels than
+ * lanes: double precision is for checks. In a browser, whose page trains no such model, there are
+ * none: groups are groups. */
+#ifdef LATENT_DOUBLE
 enum { DEPTH_SHORT = 1 };
 #else
 enum { DEPTH_SHORT = 0 };
 #endif
+#ifdef __wasm__
+enum { DEPTH_IS_THERE = 0 };
+#else
+enum { DEPTH_IS_THERE = 1 };
+#endif
 
-static inline bool depth_takes(int64_t channels) { return !DEPTH_SHORT || channels >= LANES; }
+static inline bool depth_takes(int64_t channels) {
+  return DEPTH_IS_THERE && (!DEPTH_SHORT || channels >= LANES);
+}
 
 /* `pixels` by `vectors`: as many sums as a multiply-add takes to be done, twice over, where pixels
  * and channels are enough. */
