@@ -154,6 +154,22 @@ local function op(name, shape)
   return {time = time, once = function() time(1) end}
 end
 
+-- One row of a million elements: what a second thread can help with only where it shares a line.
+local ROWS = {
+  sort = function(r) return lt.sort(r.x) end, unique = function(r) return lt.unique(r.x) end,
+  searchsorted = function(r) return lt.searchsorted(r.sorted, r.x) end,
+  nonzero = function(r) return lt.nonzero(r.mask) end, gather = function(r) return lt.gather(r.x, 1, r.places) end,
+  scatter_add = function(r) return lt.scatter_add(r.x, 1, r.places, r.x) end,
+  cumsum = function(r) return lt.cumsum(r.x, 1) end, histc = function(r) return lt.histc(r.x) end,
+}
+local ROW_NAMES = {"sort", "unique", "searchsorted", "nonzero", "gather", "scatter_add", "cumsum", "histc"}
+
+local function row(name, n)
+  local x = lt.randn(n)
+  local all = {x = x, sorted = lt.sort(x), mask = x:gt(0), places = lt.randint(1, n, {n})}
+  return of(function() lt.no_grad(ROWS[name], all) end)
+end
+
 local function matmul(m, n, k, batch)
   local a, b = lt.randn(m, k), lt.randn(k, n)
   if batch then a, b = lt.randn(batch, m, k), lt.randn(batch, k, n) end
@@ -247,6 +263,13 @@ local function add_ops(list)
   end
 end
 
+local function add_rows(list)
+  for _, name in ipairs(ROW_NAMES) do
+    list[#list + 1] = {name = "row." .. name, peer = {kind = "row", op = name, n = 1000000},
+      setup = function() return row(name, 1000000) end}
+  end
+end
+
 -- Square ones; few rows, few columns; batches (the fourth number).
 local PRODUCTS = {{64, 64, 64}, {128, 128, 128}, {256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024},
   {2048, 2048, 2048}, {64, 400, 784}, {1, 1024, 1024}, {8, 1024, 1024}, {32, 1024, 1024}, {1024, 1, 1024},
@@ -300,6 +323,7 @@ function M.list(o)
   add_models(list)
   add_convs(list)
   add_ops(list)
+  add_rows(list)
   add_products(list)
   add_threads(list)
   add_processes(list, o)

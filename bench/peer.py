@@ -218,6 +218,22 @@ class Bench:
         run.timed = True
         return {"torch": run}
 
+    def row(self, spec):
+        n = spec["n"]
+        x = torch.randn(n)
+        in_order, mask, places = x.sort()[0], x > 0, torch.randint(0, n, (n,))
+        f = {
+            "sort": lambda: x.sort(), "unique": lambda: x.unique(),
+            "searchsorted": lambda: torch.searchsorted(in_order, x), "nonzero": lambda: mask.nonzero(),
+            "gather": lambda: x.gather(0, places), "scatter_add": lambda: x.scatter_add(0, places, x),
+            "cumsum": lambda: x.cumsum(0), "histc": lambda: torch.histc(x),
+        }[spec["op"]]
+
+        @torch.no_grad()
+        def once():
+            f()
+        return {"torch": once}
+
     def matmul(self, spec):
         m, n, k, batch = spec["m"], spec["n"], spec["k"], spec.get("batch")
         shape = (batch,) if batch else ()

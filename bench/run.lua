@@ -333,7 +333,7 @@ end
 -- the efficiency.
 local SCALED = {{"ae", ms = 0.70}, {"vae16", ms = 0.80}, {"classifier", ms = 0.45}, {"map.10", ms = 0.15},
   {"map.1000", ms = 2.2}, {"ae.1024", share = 0.75}, {"resnet20", share = 0.75}, {"mlp", share = 0.75}, {"encode"},
-  {"lenet"}, {"conv_vae"}, {"mlp_vae"}, {"transformer_mlp"}, {"tiny"}, {"matmul.1024x1024x1024"}, {"parallel"}}
+  {"lenet"}, {"conv_vae"}, {"mlp_vae"}, {"transformer_mlp"}, {"tiny"}, {"row"}, {"matmul.1024x1024x1024"}, {"parallel"}}
 
 --- The names of the cases that are asked of more threads where none is named.
 -- @treturn {string,...}
