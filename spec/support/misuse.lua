@@ -1,10 +1,10 @@
--- assert.misuse(f, pattern): f raises a message that begins with "file:line: ", the place being in the
+-- assert.misuse(f, pattern, ...): f(...) raises a message that begins with "file:line: ", the place being in the
 -- file of f (the user's line, not the library's), and goes on with the pattern.
 local assert = require "luassert"
 
 local function misuse(state, arguments)
   local f, pattern = arguments[1], arguments[2]
-  local ok, message = pcall(f)
+  local ok, message = pcall(f, table.unpack(arguments, 3, arguments.n))
   if ok then
     state.failure_message = "nothing was raised; expected " .. pattern
     return false
