@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-/* Classes below one another: a table may be its own class, and each takes two places of the stack,
- * of which a C function has LUA_MINSTACK. */
-enum { DEEPEST = (LUA_MINSTACK - 4) / 2 };
+enum { DEEPEST = 16 }; /* classes below one another: a table may be its own class */
 
 static int finish(lua_State *L, int status, lua_KContext context) {
   (void)status, (void)context;
