@@ -4,6 +4,8 @@
 local compatibility, core = require "busted.compatibility", require "busted.core"
 
 local place, exit = table.remove(arg, 1), compatibility.exit
+-- An option taken for the file's name would be missing below, and Busted start this program again, and again.
+if not place or place:find "^%-" then error("expected the name of a file or '' first, got " .. tostring(place), 0) end
 
 local function note(path)
   if place == "" then return end
