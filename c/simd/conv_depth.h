@@ -74,23 +74,20 @@ VEC_INLINE void depth_line(const DepthPixels *d, const real *x, real *y, const i
   }
 }
 
-/* Where code counts more than speed there are fewer forms, none of them for fewer channels than
- * lanes: double precision is for checks. In a browser, whose page trains no such model, there are
- * none: groups are groups. */
-#ifdef LATENT_DOUBLE
+/* Where code counts more than speed (no page trains such a model, and double precision is for
+ * checks) there are fewer forms; in double precision none of them for fewer channels than lanes. */
+#if defined LATENT_DOUBLE || defined __wasm__
 enum { DEPTH_SHORT = 1 };
 #else
 enum { DEPTH_SHORT = 0 };
 #endif
-#ifdef __wasm__
-enum { DEPTH_IS_THERE = 0 };
+#ifdef LATENT_DOUBLE
+enum { DEPTH_FEW = 0 };
 #else
-enum { DEPTH_IS_THERE = 1 };
+enum { DEPTH_FEW = 1 };
 #endif
 
-static inline bool depth_takes(int64_t channels) {
-  return DEPTH_IS_THERE && (!DEPTH_SHORT || channels >= LANES);
-}
+static inline bool depth_takes(int64_t channels) { return DEPTH_FEW || channels >= LANES; }
 
 /* `pixels` by `vectors`: as many sums as a multiply-add takes to be done, twice over, where pixels
  * and channels are enough. */
@@ -110,15 +107,15 @@ static __attribute__((noinline, unused)) void depth_line_few(const DepthPixels *
                                                              real *y) {
   DepthPixels own = *d;
   int lanes = (int)d->channels;
-  if (d->count >= 8) depth_line(&own, x, y, 8, 1, lanes);
+  if (!DEPTH_SHORT && d->count >= 8) depth_line(&own, x, y, 8, 1, lanes);
   else depth_line(&own, x, y, 1, 1, lanes);
 }
 
 static void depth_pixels(const DepthPixels *d) {
   int64_t vectors = d->channels / LANES;
   void (*line)(const DepthPixels *, const real *, real *);
-  if (DEPTH_SHORT) line = d->count >= 4 ? depth_line_4_1 : depth_line_1_1;
-  else if (vectors < 1) line = depth_line_few;
+  if (DEPTH_FEW && vectors < 1) line = depth_line_few;
+  else if (DEPTH_SHORT) line = d->count >= 4 ? depth_line_4_1 : depth_line_1_1;
   else if (d->count >= 8) line = depth_line_8_1;
   else if (d->count >= 4) line = vectors >= 2 ? depth_line_4_2 : depth_line_4_1;
   else line = vectors >= 4 ? depth_line_1_4 : depth_line_1_1;
@@ -261,7 +258,7 @@ VEC_INLINE void depth_sums(const DepthPixels *d, const DepthTaps *t, int64_t c, 
 #define DEPTH_SUMS(taps)                                                                           \
   static __attribute__((noinline, unused)) void depth_sums_##taps(                                 \
       const DepthPixels *d, const DepthTaps *t, int64_t c, real *sums, int lanes) {                \
-    if (DEPTH_SHORT || lanes == LANES) depth_sums(d, t, c, sums, taps, LANES);                     \
+    if (!DEPTH_FEW || lanes == LANES) depth_sums(d, t, c, sums, taps, LANES);                      \
     else depth_sums(d, t, c, sums, taps, lanes);                                                   \
   }
 DEPTH_SUMS(9)
