@@ -12,14 +12,8 @@ static bool batch_norm_shape(const Call *c, Shape *out, Error *e) {
   if (x->dims < 1 || x->size[x->dims - 1] < 1)
     return error_set(e, "x: expected [*, channels], got %s", shape_text(x, text));
   int64_t channels = x->size[x->dims - 1];
-  for (int i = 1; i < 3; i++) {
-    const Shape *s = c->in[i] ? &c->in[i]->shape : NULL;
-    if (s && (s->dims != 1 || s->size[0] != channels))
-      return error_set(e, "%s: expected [%lld], got %s", input_name[i], (long long)channels,
-                       shape_text(s, text));
-  }
   *out = *x;
-  return check_eps(c, e);
+  return check_channels(c, channels, e) && check_eps(c, e);
 }
 
 static int64_t last_size(const Tensor *t) { return t->shape.size[t->shape.dims - 1]; }

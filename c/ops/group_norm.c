@@ -18,14 +18,8 @@ static bool group_norm_shape(const Call *c, Shape *out, Error *e) {
   if (groups < 1 || channels % groups != 0)
     return error_set(e, "groups: expected a divisor of the %lld channels, got %lld",
                      (long long)channels, (long long)groups);
-  for (int i = 1; i < 3; i++) {
-    const Shape *s = c->in[i] ? &c->in[i]->shape : NULL;
-    if (s && (s->dims != 1 || s->size[0] != channels))
-      return error_set(e, "%s: expected [%lld], got %s", input_name[i], (long long)channels,
-                       shape_text(s, text));
-  }
   *out = *x;
-  return check_eps(c, e);
+  return check_channels(c, channels, e) && check_eps(c, e);
 }
 
 /* What is known of an item's group. */

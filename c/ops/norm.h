@@ -13,6 +13,18 @@ static inline bool check_eps(const Call *c, Error *e) {
   return error_set(e, "eps: expected a finite number >= 0, got %g", c->number[0]);
 }
 
+/* Weight and bias, inputs 2 and 3, where given: a number for each channel. */
+static inline bool check_channels(const Call *c, int64_t channels, Error *e) {
+  char text[SHAPE_TEXT];
+  for (int i = 1; i < 3; i++) {
+    const Shape *s = c->in[i] ? &c->in[i]->shape : NULL;
+    if (s && (s->dims != 1 || s->size[0] != channels))
+      return error_set(e, "%s: expected [%lld], got %s", input_name[i], (long long)channels,
+                       shape_text(s, text));
+  }
+  return true;
+}
+
 static inline Tensor *vector_new(int64_t n, Error *e) {
   Shape s = {1, {n}};
   return tensor_new(DTYPE_REAL, &s, e);
